@@ -1,1 +1,15 @@
-//! (being written)
+//! The pure core of CNBi: what a `CustomNBImage` is, what is wrong with one, and what is filled in for it.
+//!
+//! Everything here is a function of its arguments. There is no network, no file, no clock and no async runtime
+//! in this crate or below it; the webhook, the offline check and the controller bring those and call [`rules::evaluate`].
+
+#![warn(missing_docs)]
+
+pub mod api;
+pub mod config;
+pub mod defaults;
+pub mod facts;
+pub mod path;
+pub mod rules;
+pub mod subject;
+pub mod verdict;

@@ -1,0 +1,228 @@
+//! The admin's policy: one typed structure with a default for everything, read by webhook, controller and offline check
+//! alike from the key `config.yaml` of the ConfigMap `cnbi-config`.
+//!
+//! Unknown keys are refused, so that a slip in a policy is seen when it is written and not when it fails to protect.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::rules::{self, Rule};
+use crate::verdict::Level;
+
+/// Key of the ConfigMap's data that holds the configuration.
+pub const KEY: &str = "config.yaml";
+
+/// The configuration that CNBi is installed with, as text.
+pub const SHIPPED: &str = include_str!("shipped.yaml");
+
+/// Everything that an admin can decide.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Config {
+    /// Where ImageStreams live.
+    pub target_namespace: TargetNamespace,
+    /// Level of each rule that is not the rule's own default, by rule id: `Deny`, `Warn` or `Off`.
+    #[schemars(with = "BTreeMap<String, String>")]
+    pub rules: BTreeMap<String, Level>,
+    /// Which images may be used.
+    pub images: Images,
+    /// The catalog behind `spec.runtimeEnvironment`.
+    pub runtime_environments: Vec<CatalogEntry>,
+    /// Which Git repositories may be built.
+    pub repositories: Repositories,
+    /// Access to Git hosts.
+    pub git: Git,
+}
+
+/// `targetNamespace`
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct TargetNamespace {
+    /// The namespace that a resource gets when it names none. Empty: the resource's own.
+    pub default: String,
+    /// Further target namespaces, each with the namespaces whose resources may use it.
+    pub allowed: Vec<AllowedTarget>,
+}
+
+/// One entry of `targetNamespace.allowed`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct AllowedTarget {
+    /// The target namespace.
+    pub namespace: String,
+    /// Namespaces of the resources that may use it; `*` stands for every namespace.
+    pub from: Vec<String>,
+}
+
+/// `images`
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Images {
+    /// Registries (`quay.io`) or repository prefixes (`quay.io/thoth-station`) that images may come from. Empty: all.
+    pub allowed: Vec<String>,
+}
+
+/// One runtime environment that can be asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct CatalogEntry {
+    /// Operating system.
+    pub os_name: String,
+    /// Its version.
+    pub os_version: String,
+    /// Python version.
+    pub python_version: String,
+    /// The image that stands for it.
+    pub builder_image: String,
+}
+
+/// `repositories`
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Repositories {
+    /// Git hosts that repositories may come from. Empty: all public https hosts.
+    pub allowed: Vec<String>,
+}
+
+/// `git`
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Git {
+    /// Credentials for Git hosts.
+    pub credentials: Vec<GitCredential>,
+}
+
+/// One entry of `git.credentials`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct GitCredential {
+    /// The Git host, as it stands in a clone URL.
+    pub host: String,
+    /// Name of the Secret, in the build namespace, that holds the credential.
+    pub secret: String,
+}
+
+/// Why a configuration is not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The text is not YAML of the expected structure.
+    #[error("{0}")]
+    Syntax(String),
+    /// The structure is right but what it says is not.
+    #[error("{path}: {message}")]
+    Content {
+        /// The place in the configuration.
+        path: String,
+        /// What is wrong and what to write.
+        message: String,
+    },
+}
+
+impl Config {
+    /// Reads and checks a configuration. An empty text is the default configuration.
+    pub fn from_yaml(yaml: &str) -> Result<Self, ConfigError> {
+        let config: Option<Self> =
+            serde_saphyr::from_str(yaml).map_err(|error| ConfigError::Syntax(error.to_string()))?;
+        let config = config.unwrap_or_default();
+        config.check()?;
+        Ok(config)
+    }
+
+    /// The configuration that CNBi is installed with.
+    ///
+    /// # Panics
+    /// Never: a test reads it.
+    pub fn shipped() -> Self {
+        Self::from_yaml(SHIPPED).expect("a test reads the shipped configuration")
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        for (id, level) in &self.rules {
+            let refuse = |message: String| {
+                Err(ConfigError::Content {
+                    path: format!("rules.{id}"),
+                    message,
+                })
+            };
+            match rules::by_id(id) {
+                None => return refuse("there is no such rule; see docs/rules.md for all of them".to_owned()),
+                Some(rule) if rule.is_fixed && *level != Level::Deny => {
+                    return refuse(format!(
+                        "rule {id} ({}) cannot be relaxed to {level}: without it a build could not be described",
+                        rule.slug
+                    ));
+                }
+                Some(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// The level of a rule under this configuration.
+    pub fn level(&self, rule: &Rule) -> Level {
+        if rule.is_fixed {
+            Level::Deny
+        } else {
+            self.rules.get(rule.id).copied().unwrap_or(rule.level)
+        }
+    }
+
+    /// The target namespace of a resource that names none. `own` is the resource's own namespace, where it is known.
+    pub fn default_target<'a>(&'a self, own: Option<&'a str>) -> Option<&'a str> {
+        if self.target_namespace.default.is_empty() {
+            own
+        } else {
+            Some(&self.target_namespace.default)
+        }
+    }
+
+    /// Whether resources of namespace `from` may have their ImageStream in namespace `target`.
+    pub fn allows_target(&self, target: &str, from: Option<&str>) -> bool {
+        self.default_target(from) == Some(target)
+            || self.target_namespace.allowed.iter().any(|allowed| {
+                allowed.namespace == target
+                    && allowed
+                        .from
+                        .iter()
+                        .any(|source| source == "*" || Some(source.as_str()) == from)
+            })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unknown_keys_and_relaxed_fixed_rules_are_refused() {
+        assert!(
+            Config::from_yaml("targetNamespcae: {default: x}")
+                .unwrap_err()
+                .to_string()
+                .contains("targetNamespcae")
+        );
+        let error = Config::from_yaml("rules: {CNB101: Warn}").unwrap_err().to_string();
+        assert!(error.starts_with("rules.CNB101: "), "{error}");
+        let error = Config::from_yaml("rules: {CNB999: Warn}").unwrap_err().to_string();
+        assert!(error.starts_with("rules.CNB999: "), "{error}");
+    }
+
+    #[test]
+    fn empty_text_is_the_default() {
+        assert_eq!(Config::from_yaml("").unwrap(), Config::default());
+    }
+
+    #[test]
+    fn targets_are_paired_with_their_sources() {
+        let config = Config::from_yaml(
+            "targetNamespace: {default: opendatahub, allowed: [{namespace: gpu, from: [team-a]}, {namespace: all, from: ['*']}]}",
+        )
+        .unwrap();
+        assert!(config.allows_target("opendatahub", Some("anyone")));
+        assert!(config.allows_target("gpu", Some("team-a")));
+        assert!(!config.allows_target("gpu", Some("team-b")));
+        assert!(config.allows_target("all", None));
+    }
+}

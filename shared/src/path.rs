@@ -1,0 +1,202 @@
+//! Where in a resource a finding is: a closed set of fields, so that no path can be misspelt.
+//!
+//! The order of [`At`] is the order in which findings are told: as the fields stand in a manifest.
+
+use std::fmt;
+
+use crate::api::annotations;
+
+/// A field of the resource. `Ord` follows the order of a manifest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum At {
+    /// The object as a whole.
+    Object,
+    /// `metadata`
+    Metadata,
+    /// `metadata.name`
+    Name,
+    /// `metadata.namespace`
+    Namespace,
+    /// `metadata.annotations`
+    Annotations,
+    /// `metadata.annotations[opendatahub.io/notebook-image-name]`
+    DisplayName,
+    /// `metadata.annotations[opendatahub.io/notebook-image-desc]`
+    Description,
+    /// `metadata.annotations[opendatahub.io/notebook-image-creator]`
+    Creator,
+    /// `spec`
+    Spec,
+    /// `spec.buildType`
+    BuildType,
+    /// `spec.fromImage`
+    FromImage,
+    /// `spec.imagePullSecret`
+    ImagePullSecret,
+    /// `spec.imagePullSecret.name`
+    ImagePullSecretName,
+    /// `spec.runtimeEnvironment`
+    RuntimeEnvironment,
+    /// `spec.runtimeEnvironment.osName`
+    OsName,
+    /// `spec.runtimeEnvironment.osVersion`
+    OsVersion,
+    /// `spec.runtimeEnvironment.pythonVersion`
+    PythonVersion,
+    /// `spec.builderImage`
+    BuilderImage,
+    /// `spec.packageVersions`
+    PackageVersions,
+    /// `spec.repositoryUrl`
+    RepositoryUrl,
+    /// `spec.gitRef`
+    GitRef,
+    /// `spec.targetNamespace`
+    TargetNamespace,
+}
+
+impl At {
+    /// Every field, in the order of a manifest.
+    pub const ALL: [Self; 22] = [
+        Self::Object,
+        Self::Metadata,
+        Self::Name,
+        Self::Namespace,
+        Self::Annotations,
+        Self::DisplayName,
+        Self::Description,
+        Self::Creator,
+        Self::Spec,
+        Self::BuildType,
+        Self::FromImage,
+        Self::ImagePullSecret,
+        Self::ImagePullSecretName,
+        Self::RuntimeEnvironment,
+        Self::OsName,
+        Self::OsVersion,
+        Self::PythonVersion,
+        Self::BuilderImage,
+        Self::PackageVersions,
+        Self::RepositoryUrl,
+        Self::GitRef,
+        Self::TargetNamespace,
+    ];
+
+    /// The keys from the root of the object to the field.
+    pub fn keys(self) -> &'static [&'static str] {
+        match self {
+            Self::Object => &[],
+            Self::Metadata => &["metadata"],
+            Self::Name => &["metadata", "name"],
+            Self::Namespace => &["metadata", "namespace"],
+            Self::Annotations => &["metadata", "annotations"],
+            Self::DisplayName => &["metadata", "annotations", annotations::DISPLAY_NAME],
+            Self::Description => &["metadata", "annotations", annotations::DESCRIPTION],
+            Self::Creator => &["metadata", "annotations", annotations::CREATOR],
+            Self::Spec => &["spec"],
+            Self::BuildType => &["spec", "buildType"],
+            Self::FromImage => &["spec", "fromImage"],
+            Self::ImagePullSecret => &["spec", "imagePullSecret"],
+            Self::ImagePullSecretName => &["spec", "imagePullSecret", "name"],
+            Self::RuntimeEnvironment => &["spec", "runtimeEnvironment"],
+            Self::OsName => &["spec", "runtimeEnvironment", "osName"],
+            Self::OsVersion => &["spec", "runtimeEnvironment", "osVersion"],
+            Self::PythonVersion => &["spec", "runtimeEnvironment", "pythonVersion"],
+            Self::BuilderImage => &["spec", "builderImage"],
+            Self::PackageVersions => &["spec", "packageVersions"],
+            Self::RepositoryUrl => &["spec", "repositoryUrl"],
+            Self::GitRef => &["spec", "gitRef"],
+            Self::TargetNamespace => &["spec", "targetNamespace"],
+        }
+    }
+
+    /// Names of the fields directly below this one.
+    pub fn children(self) -> impl Iterator<Item = &'static str> {
+        let keys = self.keys();
+        Self::ALL
+            .into_iter()
+            .map(Self::keys)
+            .filter(move |below| below.len() == keys.len() + 1 && below.starts_with(keys))
+            .map(move |below| below[keys.len()])
+    }
+
+    /// The field itself.
+    pub fn whole(self) -> Path {
+        Path {
+            at: self,
+            index: None,
+            child: None,
+        }
+    }
+
+    /// One item of a list.
+    pub fn item(self, index: usize) -> Path {
+        Path {
+            at: self,
+            index: Some(index),
+            child: None,
+        }
+    }
+
+    /// A key below the field that no type of ours knows.
+    pub fn unknown(self, key: &str) -> Path {
+        Path {
+            at: self,
+            index: None,
+            child: Some(key.to_owned()),
+        }
+    }
+}
+
+/// A place in a resource: a field, perhaps one item of it, perhaps a key below it that does not belong there.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Path {
+    /// The field.
+    pub at: At,
+    /// Index from 0, where the field is a list.
+    pub index: Option<usize>,
+    /// Name of an unknown key below the field.
+    pub child: Option<String>,
+}
+
+impl fmt::Display for Path {
+    /// As Kubernetes prints field paths: dots between keys, brackets around indexes and around keys that hold dots.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let keys = self.at.keys().iter().copied().chain(self.child.as_deref());
+        for (position, key) in keys.enumerate() {
+            if key.contains('.') {
+                write!(formatter, "[{key}]")?;
+            } else if position == 0 {
+                formatter.write_str(key)?;
+            } else {
+                write!(formatter, ".{key}")?;
+            }
+        }
+        match self.index {
+            Some(index) => write!(formatter, "[{index}]"),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_print_as_kubernetes_prints_them() {
+        assert_eq!(At::FromImage.whole().to_string(), "spec.fromImage");
+        assert_eq!(At::PackageVersions.item(3).to_string(), "spec.packageVersions[3]");
+        assert_eq!(At::Spec.unknown("fromImgae").to_string(), "spec.fromImgae");
+        assert_eq!(
+            At::DisplayName.whole().to_string(),
+            "metadata.annotations[opendatahub.io/notebook-image-name]"
+        );
+    }
+
+    #[test]
+    fn all_is_complete_and_in_order() {
+        assert!(At::ALL.is_sorted());
+        assert_eq!(At::ALL.len(), At::TargetNamespace as usize + 1);
+    }
+}

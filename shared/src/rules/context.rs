@@ -1,0 +1,122 @@
+//! What a rule sees, and how it says what it found.
+
+use crate::api::{BuildType, Draft, Field, Spec};
+use crate::config::Config;
+use crate::facts::{Facts, Need};
+use crate::path::{At, Path};
+use crate::subject::{Subject, UnknownKey};
+use crate::verdict::{Finding, Level, Report, Undecided};
+
+use super::Rule;
+
+/// One object under judgement and all that is known.
+#[derive(Clone, Copy, Debug)]
+pub struct Context<'a> {
+    /// The object as it would be stored.
+    pub object: &'a Draft,
+    /// Its spec; empty where there is none to read.
+    pub spec: &'a Spec,
+    /// The stored object that this one replaces. Only rules about change may look at it: ratcheting is not their business.
+    pub old: Option<&'a Draft>,
+    /// Keys that no field has.
+    pub unknown_keys: &'a [UnknownKey],
+    /// What is known of the world outside.
+    pub facts: &'a Facts,
+    /// The admin's policy.
+    pub config: &'a Config,
+}
+
+static EMPTY: Spec = Spec {
+    build_type: Field::Absent,
+    from_image: Field::Absent,
+    image_pull_secret: Field::Absent,
+    runtime_environment: Field::Absent,
+    builder_image: Field::Absent,
+    package_versions: Field::Absent,
+    repository_url: Field::Absent,
+    git_ref: Field::Absent,
+    target_namespace: Field::Absent,
+};
+
+impl<'a> Context<'a> {
+    pub(super) fn new(subject: &Subject<'a>, facts: &'a Facts, config: &'a Config) -> Self {
+        let Subject {
+            object,
+            old,
+            unknown_keys,
+        } = *subject;
+        Self {
+            object,
+            spec: object.spec.value().unwrap_or(&EMPTY),
+            old,
+            unknown_keys,
+            facts,
+            config,
+        }
+    }
+
+    /// The build type, when it is a legal one. Rules about one build type say nothing otherwise: CNB000 speaks.
+    pub fn build_type(&self) -> Option<BuildType> {
+        self.spec.build_type()
+    }
+
+    /// The namespace that the ImageStream will live in: what is set, or what the default would be.
+    pub fn target_namespace(&self) -> Option<&'a str> {
+        match &self.spec.target_namespace {
+            Field::Set(namespace) => Some(namespace),
+            Field::Absent => self.config.default_target(self.object.namespace()),
+            Field::Wrong(_) => None,
+        }
+    }
+}
+
+/// Collects what one rule finds.
+#[derive(Debug)]
+pub struct Findings<'r> {
+    pub(super) rule: &'static Rule,
+    pub(super) level: Level,
+    pub(super) report: &'r mut Report,
+}
+
+impl Findings<'_> {
+    /// Something is wrong, at the rule's level. `value` is what the user wrote, whole; `message` ends a sentence that
+    /// begins with the field and the value.
+    pub fn add(&mut self, path: impl Into<Path>, value: Option<&str>, message: impl Into<String>) -> &mut Finding {
+        self.push(self.level, path.into(), value, message.into())
+    }
+
+    /// Something is questionable: never more than a warning, whatever the rule's level.
+    pub fn warn(&mut self, path: impl Into<Path>, value: Option<&str>, message: impl Into<String>) -> &mut Finding {
+        self.push(self.level.min(Level::Warn), path.into(), value, message.into())
+    }
+
+    /// It cannot be said whether something is wrong until `need` is known.
+    pub fn undecided(&mut self, path: impl Into<Path>, need: Need) {
+        self.report.undecided.push(Undecided {
+            rule: self.rule,
+            level: self.level,
+            path: path.into(),
+            need,
+        });
+    }
+
+    fn push(&mut self, level: Level, path: Path, value: Option<&str>, message: String) -> &mut Finding {
+        self.report.findings.push(Finding {
+            rule: self.rule,
+            level,
+            path,
+            value: value.map(str::to_owned),
+            message,
+            hint: None,
+            replacement: None,
+        });
+        let last = self.report.findings.len() - 1;
+        &mut self.report.findings[last]
+    }
+}
+
+impl From<At> for Path {
+    fn from(at: At) -> Self {
+        at.whole()
+    }
+}

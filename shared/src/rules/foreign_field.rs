@@ -1,0 +1,48 @@
+//! CNB001: a field that another build type takes.
+
+use super::{Context, Findings, Rule, rule};
+use crate::api::BuildType::{self, GitRepository, ImageImport, PackageList};
+use crate::path::At;
+use crate::verdict::Cause;
+
+pub(super) const RULE: Rule = rule(
+    "CNB001",
+    "foreign-field",
+    "only fields of the chosen buildType are set",
+    include_str!("foreign_field.md"),
+    check,
+)
+.fixed()
+.cause(Cause::Forbidden);
+
+/// Which build types take a field. Fields that all of them take are not listed.
+pub(crate) const OWNERS: [(At, &[BuildType]); 6] = [
+    (At::FromImage, &[ImageImport]),
+    (At::RuntimeEnvironment, &[PackageList]),
+    (At::BuilderImage, &[PackageList, GitRepository]),
+    (At::PackageVersions, &[PackageList]),
+    (At::RepositoryUrl, &[GitRepository]),
+    (At::GitRef, &[GitRepository]),
+];
+
+fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
+    let Some(build_type) = context.build_type() else { return };
+    let spec = context.spec;
+    for (at, owners) in OWNERS {
+        let is_set = match at {
+            At::FromImage => !spec.from_image.is_absent(),
+            At::RuntimeEnvironment => !spec.runtime_environment.is_absent(),
+            At::BuilderImage => !spec.builder_image.is_absent(),
+            At::PackageVersions => !spec.package_versions.is_absent(),
+            At::RepositoryUrl => !spec.repository_url.is_absent(),
+            At::GitRef => !spec.git_ref.is_absent(),
+            _ => false,
+        };
+        if is_set && !owners.contains(&build_type) {
+            let owners = owners.iter().map(|owner| owner.as_str()).collect::<Vec<_>>().join(" and ");
+            findings
+                .add(at, None, format!("is a field of buildType {owners}, and this is {build_type}"))
+                .hint(format!("take it out, or choose buildType {owners}"));
+        }
+    }
+}

@@ -1,0 +1,24 @@
+//! CNB101: an import has to say what to import.
+
+use super::{Context, Findings, Rule, rule};
+use crate::api::BuildType;
+use crate::path::At;
+use crate::verdict::Cause;
+
+pub(super) const RULE: Rule = rule(
+    "CNB101",
+    "from-image-required",
+    "an ImageImport names its image",
+    include_str!("from_image_required.md"),
+    check,
+)
+.fixed()
+.cause(Cause::Required);
+
+fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
+    if context.build_type() == Some(BuildType::ImageImport) && context.spec.from_image.is_absent() {
+        findings
+            .add(At::FromImage, None, "an ImageImport needs the image to import")
+            .hint("for example quay.io/thoth-station/s2i-minimal-py38-notebook:v0.2.2");
+    }
+}

@@ -1,0 +1,32 @@
+//! CNB002: what a resource cannot change once it exists.
+
+use super::{Context, Findings, Rule, rule};
+use crate::path::At;
+use crate::verdict::Cause;
+
+pub(super) const RULE: Rule = rule(
+    "CNB002",
+    "immutable-field",
+    "buildType, and targetNamespace once set, stay as they are",
+    include_str!("immutable_field.md"),
+    check,
+)
+.fixed()
+.cause(Cause::Forbidden);
+
+fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
+    let Some(old) = context.old.and_then(|old| old.spec.value()) else { return };
+    let new = context.spec;
+    let pairs = [
+        (At::BuildType, &old.build_type, &new.build_type),
+        (At::TargetNamespace, &old.target_namespace, &new.target_namespace),
+    ];
+    for (at, old, new) in pairs {
+        let Some(before) = old.text() else { continue };
+        if new.wrong().is_none() && new.text() != Some(before) {
+            findings
+                .add(at, new.text(), format!("cannot be changed; it is \"{before}\""))
+                .hint("keep it as it was, or make a new resource under another name");
+        }
+    }
+}

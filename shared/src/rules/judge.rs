@@ -1,0 +1,98 @@
+//! Applies the table: who is judged, what ratcheting forgives, in what order it is told.
+
+use crate::api::{CustomNBImage, Draft};
+use crate::config::Config;
+use crate::facts::Facts;
+use crate::subject::Subject;
+use crate::verdict::{Level, Report};
+
+use super::{Context, Findings, RULES, Rule};
+
+/// Judges an object by all rules in force. Pure: the same arguments give the same report.
+pub fn evaluate(subject: &Subject<'_>, facts: &Facts, config: &Config) -> Report {
+    // Finalizers must come off whatever has become of the rules or of the world since.
+    if subject.object.is_being_deleted() && subject.spec_is_unchanged() {
+        return Report::default();
+    }
+    if subject.is_unchanged() {
+        return Report::default();
+    }
+    let mut report = judge(subject, facts, config, RULES);
+    if let Some(old) = subject.old {
+        let before = judge(&Subject::create(old), facts, config, RULES);
+        ratchet(&mut report, &before, subject.spec_is_unchanged());
+    }
+    report
+        .findings
+        .sort_by(|a, b| a.path.cmp(&b.path).then_with(|| a.rule.id.cmp(b.rule.id)));
+    report
+        .undecided
+        .sort_by(|a, b| a.path.cmp(&b.path).then_with(|| a.rule.id.cmp(b.rule.id)));
+    report
+}
+
+fn judge(subject: &Subject<'_>, facts: &Facts, config: &Config, rules: &[&'static Rule]) -> Report {
+    let context = Context::new(subject, facts, config);
+    let mut report = Report::default();
+    for rule in rules {
+        let level = config.level(rule);
+        if level != Level::Off {
+            (rule.check)(
+                &context,
+                &mut Findings {
+                    rule,
+                    level,
+                    report: &mut report,
+                },
+            );
+        }
+    }
+    report
+}
+
+/// What was wrong before is forgiven: a rule that was tightened never freezes what exists.
+fn ratchet(report: &mut Report, before: &Report, spec_is_unchanged: bool) {
+    // Permission is asked of whoever changes the spec now, not of whoever wrote it then.
+    let forgives = |rule: &Rule| spec_is_unchanged || !rule.is_about_permission;
+    for finding in report.findings.iter_mut().filter(|finding| forgives(finding.rule)) {
+        if before.findings.iter().any(|old| old.same_origin(finding)) {
+            finding.level = finding.level.min(Level::Warn);
+        }
+    }
+    for undecided in report.undecided.iter_mut().filter(|undecided| forgives(undecided.rule)) {
+        let known_before = |old: &crate::verdict::Undecided| {
+            old.rule == undecided.rule && old.path == undecided.path && old.need == undecided.need
+        };
+        if before.undecided.iter().any(known_before) {
+            undecided.level = undecided.level.min(Level::Warn);
+        }
+    }
+}
+
+/// A resource that is proven to break no fixed rule. Only [`accept`] makes one, so whoever holds it need not ask again.
+#[derive(Clone, Debug)]
+pub struct Accepted<T> {
+    resource: T,
+}
+
+impl<T> Accepted<T> {
+    /// The resource.
+    pub fn resource(&self) -> &T {
+        &self.resource
+    }
+}
+
+/// Proves that a stored resource breaks no fixed rule.
+///
+/// # Errors
+/// The report of the fixed rules that it breaks.
+pub fn accept(resource: CustomNBImage, config: &Config) -> Result<Accepted<CustomNBImage>, Report> {
+    let draft = Draft::from(&resource);
+    let fixed: Vec<&'static Rule> = RULES.iter().copied().filter(|rule| rule.is_fixed).collect();
+    let report = judge(&Subject::create(&draft), &Facts::none(), config, &fixed);
+    if report.findings.is_empty() {
+        Ok(Accepted { resource })
+    } else {
+        Err(report)
+    }
+}

@@ -1,0 +1,113 @@
+//! The rules: one table of values, one function that applies them all.
+//!
+//! A rule is a file here with its page of examples beside it: `<slug>.rs` and `<slug>.md`. To add one, write the pair
+//! and put it into [`RULES`]; every check of the table, the generated reference and the tests on a real API server
+//! then hold for it too.
+
+mod context;
+pub mod examples;
+mod judge;
+
+use crate::verdict::{Cause, Level};
+
+pub use context::{Context, Findings};
+pub use judge::{Accepted, accept, evaluate};
+
+/// Something that can be wrong with a resource.
+#[derive(Debug)]
+pub struct Rule {
+    /// Stable id, `CNB` and three digits. Never used for anything else again.
+    pub id: &'static str,
+    /// Short name in words.
+    pub slug: &'static str,
+    /// What the rule asks for, on one line.
+    pub title: &'static str,
+    /// The strictest level that a finding has unless the configuration says otherwise.
+    pub level: Level,
+    /// No configuration can relax it, because nothing sensible could be built from a resource that breaks it.
+    pub is_fixed: bool,
+    /// A finding means that the user may not, rather than that the content is wrong.
+    pub is_about_permission: bool,
+    /// Why its findings are findings, in Kubernetes' words for causes.
+    pub cause: Cause,
+    /// The page of documentation whose examples are tests; see [`examples`].
+    pub doc: &'static str,
+    /// Looks at one object.
+    pub check: fn(&Context<'_>, &mut Findings<'_>),
+}
+
+impl PartialEq for Rule {
+    fn eq(&self, other: &Self) -> bool {
+        self.id == other.id
+    }
+}
+
+/// Declares a rule with the parts that most rules share; a rule names only what is special about it.
+const fn rule(
+    id: &'static str,
+    slug: &'static str,
+    title: &'static str,
+    doc: &'static str,
+    check: fn(&Context<'_>, &mut Findings<'_>),
+) -> Rule {
+    Rule {
+        id,
+        slug,
+        title,
+        level: Level::Deny,
+        is_fixed: false,
+        is_about_permission: false,
+        cause: Cause::Invalid,
+        doc,
+        check,
+    }
+}
+
+impl Rule {
+    const fn fixed(mut self) -> Self {
+        self.is_fixed = true;
+        self
+    }
+
+    #[expect(dead_code, reason = "rules that warn come next")]
+    const fn warn(mut self) -> Self {
+        self.level = Level::Warn;
+        self
+    }
+
+    #[expect(dead_code, reason = "CNB022 comes next")]
+    const fn about_permission(mut self) -> Self {
+        self.is_about_permission = true;
+        self
+    }
+
+    const fn cause(mut self, cause: Cause) -> Self {
+        self.cause = cause;
+        self
+    }
+}
+
+/// Lists the modules of the rules and makes the table of them.
+macro_rules! table {
+    ($($module:ident),+ $(,)?) => {
+        $(mod $module;)+
+
+        /// Every rule, in the order of ids.
+        pub static RULES: &[&Rule] = &[$(&$module::RULE),+];
+    };
+}
+
+table! {
+    unreadable,
+    foreign_field,
+    immutable_field,
+    size,
+    creator,
+    from_image_required,
+    pull_secret_exists,
+}
+
+/// The rule with that id.
+pub fn by_id(id: &str) -> Option<&'static Rule> {
+    RULES.iter().copied().find(|rule| rule.id == id)
+}

@@ -1,0 +1,139 @@
+//! CNB000: what is there is not of the type that belongs there.
+
+use super::{Context, Findings, Rule, rule};
+use crate::api::field::Expected;
+use crate::api::spec::{PullSecretReference, RuntimeEnvironment};
+use crate::api::{BuildType, Field, Found, Metadata, Spec};
+use crate::path::{At, Path};
+
+pub(super) const RULE: Rule = rule(
+    "CNB000",
+    "unreadable",
+    "the object can be read as a CustomNBImage",
+    include_str!("unreadable.md"),
+    check,
+)
+.fixed();
+
+fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
+    let object = context.object;
+    wrong(findings, At::Metadata, &object.metadata);
+    if let Some(metadata) = object.metadata.value() {
+        let Metadata { name, generate_name: _, namespace, annotations, deletion_timestamp: _ } = metadata;
+        wrong(findings, At::Name, name);
+        wrong(findings, At::Namespace, namespace);
+        wrong(findings, At::Annotations, annotations);
+        if let Some(annotations) = annotations.value() {
+            wrong(findings, At::DisplayName, &annotations.display_name);
+            wrong(findings, At::Description, &annotations.description);
+            wrong(findings, At::Creator, &annotations.creator);
+            if let Some((key, found)) = &annotations.wrong {
+                report_wrong(findings, At::Annotations.unknown(key), "string", found);
+            }
+        }
+    }
+    if object.spec.is_absent() {
+        findings.add(At::Spec, None, "is missing").hint("write what to build under `spec`, beginning with `buildType`");
+        return;
+    }
+    wrong(findings, At::Spec, &object.spec);
+    if object.spec.value().is_some() {
+        check_spec(context, findings);
+    }
+    for unknown in context.unknown_keys {
+        let finding = findings.add(unknown.parent.unknown(&unknown.key), None, "is not a field of CustomNBImage");
+        match nearest(&unknown.key, unknown.parent.children()) {
+            Some(known) => finding.hint(format!("did you mean `{known}`?")),
+            None => finding.hint("take it out; `kubectl explain cnbi.spec` lists the fields"),
+        };
+    }
+}
+
+fn check_spec(context: &Context<'_>, findings: &mut Findings<'_>) {
+    let Spec {
+        build_type,
+        from_image,
+        image_pull_secret,
+        runtime_environment,
+        builder_image,
+        package_versions,
+        repository_url,
+        git_ref,
+        target_namespace,
+    } = context.spec;
+    match build_type {
+        Field::Absent => {
+            findings.add(At::BuildType, None, "is missing").hint(format!("write one of {}", build_types()));
+        }
+        Field::Set(text) if context.build_type().is_none() => {
+            let finding = findings.add(At::BuildType, Some(text), "is not a build type");
+            match nearest(text, BuildType::ALL.map(BuildType::as_str)) {
+                Some(known) => finding.replacement(known),
+                None => finding.hint(format!("write one of {}", build_types())),
+            };
+        }
+        Field::Set(_) | Field::Wrong(_) => wrong(findings, At::BuildType, build_type),
+    }
+    wrong(findings, At::FromImage, from_image);
+    wrong(findings, At::ImagePullSecret, image_pull_secret);
+    if let Some(PullSecretReference { name }) = image_pull_secret.value() {
+        wrong(findings, At::ImagePullSecretName, name);
+    }
+    wrong(findings, At::RuntimeEnvironment, runtime_environment);
+    if let Some(RuntimeEnvironment { os_name, os_version, python_version }) = runtime_environment.value() {
+        wrong(findings, At::OsName, os_name);
+        wrong(findings, At::OsVersion, os_version);
+        wrong(findings, At::PythonVersion, python_version);
+    }
+    wrong(findings, At::BuilderImage, builder_image);
+    wrong(findings, At::PackageVersions, package_versions);
+    for (index, item) in package_versions.value().into_iter().flatten().enumerate() {
+        if let Some(found) = item.wrong() {
+            report_wrong(findings, At::PackageVersions.item(index), "string", found);
+        }
+    }
+    wrong(findings, At::RepositoryUrl, repository_url);
+    wrong(findings, At::GitRef, git_ref);
+    wrong(findings, At::TargetNamespace, target_namespace);
+}
+
+fn wrong<'de, T: Expected<'de>>(findings: &mut Findings<'_>, at: At, field: &Field<T>) {
+    if let Some(found) = field.wrong() {
+        report_wrong(findings, at.whole(), T::TYPE, found);
+    }
+}
+
+fn report_wrong(findings: &mut Findings<'_>, path: Path, expected: &str, found: &Found) {
+    let is_item = path.index.is_some();
+    let value = match found {
+        Found::Boolean(value) => Some(value.to_string()),
+        Found::Number(text) | Found::String(text) => Some(text.clone()),
+        Found::Null | Found::List | Found::Object => None,
+    };
+    let message = format!("must be of type {expected}, not {}", found.type_name());
+    let finding = findings.add(path, value.as_deref(), message);
+    match (expected, found) {
+        ("string", Found::Number(text)) => finding.hint(format!("put it in quotes: \"{text}\"")),
+        ("string", Found::Boolean(value)) => finding.hint(format!("put it in quotes: \"{value}\"")),
+        ("array", Found::String(_)) => finding.hint("write a list, one item a line, each with `- ` before it"),
+        (_, Found::Null) if is_item => finding.hint("take the empty item out, or write a value behind the dash"),
+        (_, Found::Null) => finding.hint("take the line out, or write a value behind the colon"),
+        _ => finding,
+    };
+}
+
+fn build_types() -> String {
+    BuildType::ALL.map(BuildType::as_str).join(", ")
+}
+
+/// The known name that a reader would take `text` for, if there is one.
+fn nearest(text: &str, known: impl IntoIterator<Item = &'static str>) -> Option<&'static str> {
+    // A hostile key of megabytes must not cost a matrix of them.
+    let text = if text.len() <= 64 { text.to_lowercase() } else { return None };
+    known
+        .into_iter()
+        .map(|name| (strsim::normalized_damerau_levenshtein(&text, &name.to_lowercase()), name))
+        .filter(|(similarity, _)| *similarity >= 0.6)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, name)| name)
+}

@@ -1,6 +1,6 @@
 // The control plane that the tests and the demo run on: built with `go build`
-// once, cached per user (see ../src/controlplane). Only versions are pinned
-// here; no source of these programs lives in this repository.
+// once and cached per user (see ../src/assets). Only versions are pinned here;
+// no source of these programs lives in this repository.
 module cnbi.meteor.zone/tests/controlplane
 
 go 1.26.0

@@ -1,1 +1,13 @@
-//! (being written)
+//! A real control plane on loopback, and our programs installed on it as an administrator would install them.
+//!
+//! What matters in this project happens between a real API server and our programs, so neither the tests nor the demo
+//! imitate one: etcd, kube-apiserver and kube-controller-manager run as ordinary processes, kubectl speaks to them, and
+//! the programs run with the rights that `deploy/` gives them and no others. Nothing here knows a rule of admission, and
+//! nothing here is shipped.
+
+pub mod assets;
+pub mod control_plane;
+pub mod kubectl;
+pub mod local;
+pub mod process;
+pub mod supervisor;

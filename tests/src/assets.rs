@@ -1,0 +1,126 @@
+//! Finds the control plane's programs, and builds them once where there are none.
+//!
+//! Looked for in this order: the folder that `CNBI_KUBE_ASSETS` or `KUBEBUILDER_ASSETS` names, the user's cache, and
+//! then a build with Go from the versions pinned in `tests/controlplane/go.mod`. A test is never skipped because a
+//! program is missing: that is an error which says what to do. Nothing here runs a control plane.
+
+mod build;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail, ensure};
+
+const GO_MOD: &str = include_str!("../controlplane/go.mod");
+const GO_SUM: &str = include_str!("../controlplane/go.sum");
+
+/// The variables that name a folder with ready programs; the first that is set is taken.
+const VARIABLES: [&str; 2] = ["CNBI_KUBE_ASSETS", "KUBEBUILDER_ASSETS"];
+
+/// The programs a control plane consists of, and the Go packages they are built from.
+const PROGRAMS: [(&str, &str); 4] = [
+    ("etcd", "go.etcd.io/etcd/server/v3"),
+    ("kube-apiserver", "k8s.io/kubernetes/cmd/kube-apiserver"),
+    (
+        "kube-controller-manager",
+        "k8s.io/kubernetes/cmd/kube-controller-manager",
+    ),
+    ("kubectl", "k8s.io/kubernetes/cmd/kubectl"),
+];
+
+/// A folder that holds every program of the control plane.
+#[derive(Clone, Debug)]
+pub struct Assets {
+    folder: PathBuf,
+    pinned: bool,
+}
+
+impl Assets {
+    /// Finds the programs, or builds them, which takes some minutes the first time and reports on stderr.
+    ///
+    /// Blocks; call it outside an async task.
+    pub fn locate() -> Result<Self> {
+        for variable in VARIABLES {
+            if let Some(folder) = std::env::var_os(variable).filter(|value| !value.is_empty()) {
+                return Self::given(PathBuf::from(folder)).with_context(|| format!("{variable} is set"));
+            }
+        }
+        let folder = build::cached(&cache()?)?;
+        Ok(Self { folder, pinned: true })
+    }
+
+    fn given(folder: PathBuf) -> Result<Self> {
+        for (program, _) in PROGRAMS {
+            let path = folder.join(program);
+            ensure!(path.is_file(), "{} has no {program}", folder.display());
+        }
+        Ok(Self { folder, pinned: false })
+    }
+
+    /// The folder that holds the programs.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Whether these are the versions this repository pins, rather than ones the environment names.
+    pub fn pinned(&self) -> bool {
+        self.pinned
+    }
+
+    pub fn etcd(&self) -> PathBuf {
+        self.folder.join("etcd")
+    }
+
+    pub fn kube_apiserver(&self) -> PathBuf {
+        self.folder.join("kube-apiserver")
+    }
+
+    pub fn kube_controller_manager(&self) -> PathBuf {
+        self.folder.join("kube-controller-manager")
+    }
+
+    pub fn kubectl(&self) -> PathBuf {
+        self.folder.join("kubectl")
+    }
+}
+
+/// The version of Kubernetes that `tests/controlplane/go.mod` pins, such as `v1.36.3`.
+pub fn kubernetes_version() -> Result<&'static str> {
+    GO_MOD
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("k8s.io/kubernetes "))
+        .find_map(|rest| rest.split_whitespace().next())
+        .context("tests/controlplane/go.mod requires no version of k8s.io/kubernetes")
+}
+
+/// Where this user's builds are kept, so that a fresh clone does not build again.
+pub fn cache() -> Result<PathBuf> {
+    let base = match std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from) {
+        // The base directory specification has relative paths ignored.
+        Some(path) if path.is_absolute() => path,
+        _ => match std::env::home_dir() {
+            Some(home) => home.join(".cache"),
+            None => bail!("neither HOME nor XDG_CACHE_HOME is set, so there is no place to keep the control plane"),
+        },
+    };
+    Ok(base.join("cnbi"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_version_comes_from_the_go_module() {
+        assert!(kubernetes_version().unwrap().starts_with("v1."));
+    }
+
+    #[test]
+    fn a_folder_that_lacks_a_program_is_refused_by_its_name() {
+        let folder = tempfile::tempdir().unwrap();
+        for program in ["etcd", "kube-apiserver", "kubectl"] {
+            std::fs::write(folder.path().join(program), "").unwrap();
+        }
+        let error = Assets::given(folder.path().to_owned()).unwrap_err().to_string();
+        assert!(error.ends_with("has no kube-controller-manager"), "{error}");
+    }
+}

@@ -1,0 +1,302 @@
+//! etcd, kube-apiserver and kube-controller-manager as processes on loopback, one cluster a value.
+//!
+//! Starts in seconds, takes its data away when it is dropped or when the process dies, and knows nothing of this project's
+//! own programs (see `installation`). Several may run at once, in one process or in many.
+
+mod kubeconfig;
+mod pki;
+pub mod ports;
+mod programs;
+mod tokens;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, anyhow, ensure};
+use tokio::sync::{Mutex, OnceCell};
+
+use crate::assets::Assets;
+use crate::kubectl::Kubectl;
+use crate::process::{POLL, Process, Program, binary, tail};
+
+use kubeconfig::Credential;
+use pki::Pki;
+use programs::Ports;
+
+/// How long each of the programs may take until it works.
+const READY_WITHIN: Duration = Duration::from_secs(60);
+
+/// How long the API server may take to finish its requests when it is asked to end.
+const STOPPED_WITHIN: Duration = Duration::from_secs(20);
+
+/// A running cluster without nodes.
+#[derive(Debug)]
+pub struct ControlPlane {
+    // Dropped in this order: who asks before who answers, and the data last.
+    controller_manager: Process,
+    api_server: Mutex<Option<Process>>,
+    api_server_program: Program,
+    etcd: Process,
+    _sweeper: Option<Sweeper>,
+    assets: Assets,
+    data: PathBuf,
+    server: String,
+    pki: Pki,
+}
+
+/// The process that removes the data when this one has ended, in whatever way.
+#[derive(Debug)]
+struct Sweeper {
+    _process: Child,
+    _orders: Option<ChildStdin>,
+}
+
+impl ControlPlane {
+    /// The control plane that all tests of this process share.
+    pub async fn shared() -> Result<&'static Self> {
+        static SHARED: OnceCell<std::result::Result<ControlPlane, String>> = OnceCell::const_new();
+        // A failure is kept too: the other tests need not wait for it again.
+        let started = SHARED
+            .get_or_init(|| async { Self::start().await.map_err(|error| format!("{error:#}")) })
+            .await;
+        started
+            .as_ref()
+            .map_err(|error| anyhow!("the shared control plane does not start: {error}"))
+    }
+
+    /// Starts one whose data goes away with it; `CNBI_KEEP=1` in the environment keeps the data and says where it is.
+    pub async fn start() -> Result<Self> {
+        let data = tempfile::Builder::new()
+            .prefix("cnbi-")
+            .tempdir()
+            .context("creating a folder for the data")?
+            .keep();
+        let sweeper = if std::env::var_os("CNBI_KEEP").is_some_and(|value| value == "1") {
+            eprintln!("control plane: its data stays in {}", data.display());
+            None
+        } else {
+            Some(Sweeper::start(&data)?)
+        };
+        Self::start_with(data, sweeper).await
+    }
+
+    /// Starts one with its data in `folder`, which has to be empty and stays behind.
+    pub async fn start_in(folder: &Path) -> Result<Self> {
+        fs::create_dir_all(folder).with_context(|| format!("creating {}", folder.display()))?;
+        Self::start_with(folder.canonicalize().context("finding the folder")?, None).await
+    }
+
+    async fn start_with(data: PathBuf, sweeper: Option<Sweeper>) -> Result<Self> {
+        let assets = tokio::task::spawn_blocking(Assets::locate)
+            .await
+            .context("finding the programs")??;
+        let pki = Pki::generate(&data.join("pki"))?;
+        fs::create_dir_all(data.join("home"))?;
+        fs::write(data.join("audit-policy.yaml"), programs::AUDIT_POLICY)?;
+        let [etcd, etcd_peer, api_server] = ports::free()?;
+        let ports = Ports {
+            etcd,
+            etcd_peer,
+            api_server,
+        };
+        let server = format!("https://127.0.0.1:{api_server}");
+        let controllers = data.join("controllers.kubeconfig");
+        for (path, of) in [(&data.join("kubeconfig"), "admin"), (&controllers, "controllers")] {
+            kubeconfig::write(path, &pki, &server, "default", of, &Credential::Certificate(of))?;
+        }
+
+        // The API server waits for etcd by itself, and the controllers for the API server.
+        let etcd = started(&data, programs::etcd(&assets, &data, ports))?;
+        let api_server_program = held(&data, programs::api_server(&assets, &data, &pki, ports));
+        let api_server = api_server_program.start()?;
+        let controller_manager = started(&data, programs::controller_manager(&assets, &data, &pki, &controllers))?;
+        let mut control_plane = Self {
+            controller_manager,
+            api_server: Mutex::new(Some(api_server)),
+            api_server_program,
+            etcd,
+            _sweeper: sweeper,
+            assets,
+            data,
+            server,
+            pki,
+        };
+        control_plane.wait_until_ready().await?;
+        control_plane.wait_for_controllers().await?;
+        Ok(control_plane)
+    }
+
+    /// The administrator's kubeconfig.
+    pub fn kubeconfig(&self) -> PathBuf {
+        self.data.join("kubeconfig")
+    }
+
+    /// The folder that holds logs, keys and the database.
+    pub fn data(&self) -> &Path {
+        &self.data
+    }
+
+    /// The API server's audit log: one JSON object a line, at the level Metadata.
+    pub fn audit_log(&self) -> PathBuf {
+        self.data.join("audit.log")
+    }
+
+    /// The programs it runs from.
+    pub fn assets(&self) -> &Assets {
+        &self.assets
+    }
+
+    /// The API server's address, such as `https://127.0.0.1:16443`.
+    pub fn server(&self) -> &str {
+        &self.server
+    }
+
+    /// A call of kubectl as administrator.
+    pub fn kubectl(&self) -> Kubectl {
+        Kubectl::new(&self.assets.kubectl(), &self.kubeconfig(), &self.data.join("home"))
+    }
+
+    /// A new client as administrator; it belongs to the runtime that calls this.
+    pub async fn client(&self) -> Result<kube::Client> {
+        client(&self.kubeconfig()).await
+    }
+
+    /// A program to start beside the control plane, whose data stays until the program has ended.
+    pub fn program(&self, name: &str, path: PathBuf) -> Program {
+        held(
+            &self.data,
+            Program::new(name, path, self.data.join(format!("{name}.log"))),
+        )
+    }
+
+    /// The process ids of its programs that run now.
+    pub async fn pids(&self) -> Vec<u32> {
+        let mut pids = vec![self.etcd.pid(), self.controller_manager.pid()];
+        pids.extend(self.api_server.lock().await.as_ref().map(Process::pid));
+        pids
+    }
+
+    /// Stops the API server as a node that is drained would, and waits until it has ended.
+    ///
+    /// Only for a control plane of the test's own: everything on it notices.
+    pub async fn stop_api_server(&self) -> Result<()> {
+        let process = self
+            .api_server
+            .lock()
+            .await
+            .take()
+            .context("the API server is stopped already")?;
+        process.terminate(STOPPED_WITHIN).await.map(drop)
+    }
+
+    /// Starts the API server again, on the same port and the same data, and waits until it is ready.
+    pub async fn start_api_server(&self) -> Result<()> {
+        let mut slot = self.api_server.lock().await;
+        ensure!(slot.is_none(), "the API server runs already");
+        *slot = Some(self.api_server_program.start()?);
+        drop(slot);
+        self.wait_until_ready().await
+    }
+
+    async fn wait_until_ready(&self) -> Result<()> {
+        let client = self.client().await?;
+        let begin = Instant::now();
+        loop {
+            if let Some(api_server) = self.api_server.lock().await.as_mut()
+                && let Err(error) = api_server.ensure_running()
+            {
+                // Without its database it ends, and then the reason stands elsewhere.
+                return Err(error.context(format!("etcd's log ends:\n{}", tail(self.etcd.log()))));
+            }
+            let request = http::Request::get("/readyz?verbose").body(Vec::new())?;
+            let Err(error) = client.request_text(request).await else {
+                return Ok(());
+            };
+            let log = &self.api_server_program.log;
+            ensure!(
+                begin.elapsed() < READY_WITHIN,
+                "the API server is not ready within {READY_WITHIN:?}: {error}; its log ends:\n{}",
+                tail(log)
+            );
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
+    /// A namespace gets its service account from the controllers, so when that is there they work.
+    async fn wait_for_controllers(&mut self) -> Result<()> {
+        let accounts: kube::Api<k8s_openapi::api::core::v1::ServiceAccount> =
+            kube::Api::namespaced(self.client().await?, "default");
+        let begin = Instant::now();
+        loop {
+            self.controller_manager.ensure_running()?;
+            if accounts
+                .get_opt("default")
+                .await
+                .context("asking for the default service account")?
+                .is_some()
+            {
+                return Ok(());
+            }
+            ensure!(
+                begin.elapsed() < READY_WITHIN,
+                "the controllers made no service account within {READY_WITHIN:?}; their log ends:\n{}",
+                tail(self.controller_manager.log())
+            );
+            tokio::time::sleep(POLL).await;
+        }
+    }
+}
+
+impl Sweeper {
+    fn start(data: &Path) -> Result<Self> {
+        let mut process = Command::new(binary("cnbi-local")?)
+            .arg("sweep")
+            .arg(data)
+            .arg("--lock")
+            .arg(lock(data))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .context("starting the process that removes the data")?;
+        let orders = process.stdin.take();
+        Ok(Self {
+            _process: process,
+            _orders: orders,
+        })
+    }
+}
+
+/// The file that every supervisor of this control plane holds.
+fn lock(data: &Path) -> PathBuf {
+    data.join("lock")
+}
+
+fn held(data: &Path, mut program: Program) -> Program {
+    program.hold = Some(lock(data));
+    program
+}
+
+fn started(data: &Path, program: Program) -> Result<Process> {
+    held(data, program).start()
+}
+
+/// A new client with the identity that a kubeconfig holds.
+pub async fn client(kubeconfig: &Path) -> Result<kube::Client> {
+    let config =
+        kube::config::Kubeconfig::read_from(kubeconfig).with_context(|| format!("reading {}", kubeconfig.display()))?;
+    let mut config = kube::Config::from_custom_kubeconfig(config, &kube::config::KubeConfigOptions::default())
+        .await
+        .with_context(|| format!("reading {}", kubeconfig.display()))?;
+    // Loopback is never behind a proxy, whatever the environment says.
+    config.proxy_url = None;
+    connect(config)
+}
+
+pub(crate) fn connect(config: kube::Config) -> Result<kube::Client> {
+    // An error means that someone was first, and there is one provider in this program only.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    kube::Client::try_from(config).context("creating a client")
+}

@@ -1,0 +1,83 @@
+//! `cnbi-local`: the control plane on this machine, for trying things by hand, and what the tests start beside themselves.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use cnbi_tests::assets::Assets;
+use cnbi_tests::local::Local;
+use cnbi_tests::supervisor::{Supervise, Sweep};
+
+/// A Kubernetes control plane on loopback, with CNBi installed.
+#[derive(Debug, Parser)]
+#[command(name = "cnbi-local", version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Starts a control plane that stays in the background, and says how to use it
+    Up(Place),
+    /// Ends it and removes its data
+    Down(Place),
+    /// Builds the control plane's programs, or finds them, and says where they are
+    Tools,
+    /// Is the process in the background
+    #[command(hide = true)]
+    Hold(Place),
+    /// Runs one program for as long as stdin stays open
+    #[command(hide = true)]
+    Supervise(Supervise),
+    /// Removes a folder when stdin has closed and its programs have ended
+    #[command(hide = true)]
+    Sweep(Sweep),
+}
+
+#[derive(Debug, clap::Args)]
+struct Place {
+    /// Where its data is [default: target/local of this clone]
+    folder: Option<PathBuf>,
+}
+
+fn main() -> ExitCode {
+    // A thread may be blocked on stdin for ever, which the end of a runtime would wait for.
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(&error.into()),
+    };
+    let code = runtime
+        .block_on(run(Arguments::parse().command))
+        .unwrap_or_else(|error| failed(&error));
+    runtime.shutdown_background();
+    code
+}
+
+async fn run(command: Command) -> Result<ExitCode> {
+    match command {
+        Command::Up(place) => {
+            let local = Local::new(place.folder);
+            local.up().await?;
+            println!("export KUBECONFIG={}", local.kubeconfig().display());
+        }
+        Command::Down(place) => {
+            let was_up = Local::new(place.folder).down().await?;
+            println!("{}", if was_up { "down" } else { "was not up" });
+        }
+        Command::Hold(place) => Local::new(place.folder).hold().await?,
+        Command::Tools => {
+            let assets = tokio::task::spawn_blocking(Assets::locate).await??;
+            println!("{}", assets.folder().display());
+        }
+        Command::Supervise(supervise) => return supervise.run().await,
+        Command::Sweep(sweep) => sweep.run()?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn failed(error: &anyhow::Error) -> ExitCode {
+    eprintln!("cnbi-local: {error:#}");
+    ExitCode::FAILURE
+}

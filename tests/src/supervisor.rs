@@ -1,0 +1,142 @@
+//! Keeps a program no longer than the process that asked for it.
+//!
+//! A test can be killed at any moment, and then nothing of it may stay behind. So every program is started by a small
+//! process of ours that holds the reading end of a pipe; when the writing end closes, for whatever reason, it kills the
+//! program and what that started. It knows neither what it runs nor why; `process.rs` is the other end.
+
+use std::fs::File;
+use std::os::fd::AsFd as _;
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::path::PathBuf;
+use std::process::{ExitCode, ExitStatus, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group, setsid};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// How long a program may take to end after a SIGTERM that reached its supervisor.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// One program to run until it ends, stdin closes, or SIGTERM arrives.
+///
+/// Lines on stdin are signals to pass on: `term`, `kill`, `stop`, `continue`. The program's process id is the first line
+/// on stdout; what it prints goes to this process's stderr.
+#[derive(Debug, clap::Args)]
+pub struct Supervise {
+    /// A file to hold a shared lock on for as long as the program lives
+    #[arg(long)]
+    hold: Option<PathBuf>,
+    /// The program and its arguments
+    #[arg(last = true, required = true)]
+    command: Vec<std::ffi::OsString>,
+}
+
+impl Supervise {
+    /// Runs the program and returns its exit code; 128 and the signal's number when a signal ended it.
+    pub async fn run(self) -> Result<ExitCode> {
+        // Ctrl-C at a terminal reaches the whole session; who started us decides what it means, not the terminal.
+        setsid().context("leaving the terminal's session")?;
+        let held = self
+            .hold
+            .as_ref()
+            .map(File::create)
+            .transpose()
+            .context("opening the file to hold")?;
+        if let Some(file) = &held {
+            file.lock_shared().context("holding the lock")?;
+        }
+        let mut terminate = signal(SignalKind::terminate())?;
+        let log = std::io::stderr()
+            .as_fd()
+            .try_clone_to_owned()
+            .context("sharing stderr")?;
+        let (program, arguments) = self.command.split_first().context("no program is named")?;
+        let mut command = std::process::Command::new(program);
+        command
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .process_group(0);
+        let mut child = tokio::process::Command::from(command)
+            .spawn()
+            .with_context(|| format!("starting {}", program.display()))?;
+        let pid = child
+            .id()
+            .and_then(|id| Pid::from_raw(id.cast_signed()))
+            .context("the program has no process id")?;
+        println!("{}", pid.as_raw_nonzero());
+
+        let mut orders = BufReader::new(tokio::io::stdin()).lines();
+        let status = loop {
+            tokio::select! {
+                status = child.wait() => break status,
+                _ = terminate.recv() => {
+                    let _ = kill_process(pid, Signal::TERM);
+                    if let Ok(status) = tokio::time::timeout(GRACE, child.wait()).await {
+                        break status;
+                    }
+                    let _ = kill_process_group(pid, Signal::KILL);
+                    break child.wait().await;
+                }
+                order = orders.next_line() => {
+                    let Ok(Some(order)) = order else {
+                        let _ = kill_process_group(pid, Signal::KILL);
+                        break child.wait().await;
+                    };
+                    // The program is not waited for yet, so its id cannot have passed to another one.
+                    if let Some(signal) = named(&order) {
+                        let _ = kill_process(pid, signal);
+                    }
+                }
+            }
+        };
+        // What the program started and left behind is in its group still.
+        let _ = kill_process_group(pid, Signal::KILL);
+        drop(held);
+        Ok(code(status.context("waiting for the program")?))
+    }
+}
+
+fn named(order: &str) -> Option<Signal> {
+    match order {
+        "term" => Some(Signal::TERM),
+        "kill" => Some(Signal::KILL),
+        "stop" => Some(Signal::STOP),
+        "continue" => Some(Signal::CONT),
+        _ => None,
+    }
+}
+
+fn code(status: ExitStatus) -> ExitCode {
+    let code = status
+        .code()
+        .or_else(|| status.signal().map(|signal| 128 + signal))
+        .unwrap_or(1);
+    ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX))
+}
+
+/// Removes a folder once nothing uses it any more.
+///
+/// Waits until stdin closes and then until no supervisor holds the folder's lock.
+#[derive(Debug, clap::Args)]
+pub struct Sweep {
+    /// The folder to remove
+    folder: PathBuf,
+    /// The file that the folder's supervisors hold
+    #[arg(long)]
+    lock: PathBuf,
+}
+
+impl Sweep {
+    /// Blocks until the folder is gone.
+    pub fn run(self) -> Result<()> {
+        setsid().context("leaving the terminal's session")?;
+        std::io::copy(&mut std::io::stdin(), &mut std::io::sink()).context("waiting for stdin to close")?;
+        let lock = File::create(&self.lock).context("opening the lock")?;
+        lock.lock().context("waiting for the programs to end")?;
+        std::fs::remove_dir_all(&self.folder).with_context(|| format!("removing {}", self.folder.display()))
+    }
+}

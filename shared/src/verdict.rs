@@ -5,7 +5,7 @@ use std::fmt::{self, Write as _};
 use serde::{Deserialize, Serialize};
 
 use crate::facts::Need;
-use crate::path::Path;
+use crate::path::{At, Path};
 use crate::rules::Rule;
 
 /// How much a finding weighs. `Ord`: a higher level is stricter.
@@ -53,7 +53,22 @@ pub struct Finding {
     pub hint: Option<String>,
     /// The corrected value, where there is exactly one.
     pub replacement: Option<String>,
+    /// The offending value where it may be a secret: it tells this finding from others, and nothing ever prints it.
+    pub(crate) hidden: Option<Hidden>,
 }
+
+/// Text that may be a secret. It can be compared, and no trait of it prints.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Hidden(pub(crate) String);
+
+impl fmt::Debug for Hidden {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Hidden")
+    }
+}
+
+/// What makes two findings the same one. See [`Finding::origin`].
+pub(crate) type Origin<'a> = (&'static str, At, Option<&'a str>, Option<&'a str>, Option<&'a Hidden>);
 
 impl Finding {
     /// Adds what to write instead.
@@ -98,11 +113,14 @@ impl Finding {
 
     /// Two findings are of the same origin when rule, field and value agree. The index is left out: an item that moves
     /// within its list is still the same item.
-    pub(crate) fn same_origin(&self, other: &Self) -> bool {
-        std::ptr::eq(self.rule, other.rule)
-            && self.path.at == other.path.at
-            && self.path.child == other.path.child
-            && self.value == other.value
+    pub(crate) fn origin(&self) -> Origin<'_> {
+        (
+            self.rule.id,
+            self.path.at,
+            self.path.child.as_deref(),
+            self.value.as_deref(),
+            self.hidden.as_ref(),
+        )
     }
 }
 

@@ -5,7 +5,7 @@ use crate::config::Config;
 use crate::facts::{Facts, Need};
 use crate::path::{At, Path};
 use crate::subject::{Subject, UnknownKey};
-use crate::verdict::{Finding, Level, Report, Undecided};
+use crate::verdict::{Finding, Hidden, Level, Report, Undecided};
 
 use super::Rule;
 
@@ -85,6 +85,13 @@ impl Findings<'_> {
         self.push(self.level, path.into(), value, message.into())
     }
 
+    /// The same where `value` may be a secret: ratcheting knows it, and nobody is shown it.
+    pub fn add_hidden(&mut self, path: impl Into<Path>, value: &str, message: impl Into<String>) -> &mut Finding {
+        let finding = self.push(self.level, path.into(), None, message.into());
+        finding.hidden = Some(Hidden(value.to_owned()));
+        finding
+    }
+
     /// Something is questionable: never more than a warning, whatever the rule's level.
     pub fn warn(&mut self, path: impl Into<Path>, value: Option<&str>, message: impl Into<String>) -> &mut Finding {
         self.push(self.level.min(Level::Warn), path.into(), value, message.into())
@@ -109,6 +116,7 @@ impl Findings<'_> {
             message,
             hint: None,
             replacement: None,
+            hidden: None,
         });
         let last = self.report.findings.len() - 1;
         &mut self.report.findings[last]

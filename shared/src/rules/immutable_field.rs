@@ -1,8 +1,9 @@
 //! CNB002: what a resource cannot change once it exists.
 
 use super::{Context, Findings, Rule, rule};
+use crate::api::limits;
 use crate::path::At;
-use crate::verdict::Cause;
+use crate::verdict::{Cause, printable};
 
 pub(super) const RULE: Rule = rule(
     "CNB002",
@@ -25,7 +26,7 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
         let Some(before) = old.text() else { continue };
         if new.wrong().is_none() && new.text() != Some(before) {
             findings
-                .add(at, new.text(), format!("cannot be changed; it is \"{before}\""))
+                .add(at, new.text(), format!("cannot be changed; it is \"{}\"", printable(before, 2 * limits::NAMESPACE)))
                 .hint("keep it as it was, or make a new resource under another name");
         }
     }

@@ -1,10 +1,12 @@
 //! Applies the table: who is judged, what ratcheting forgives, in what order it is told.
 
+use std::collections::HashSet;
+
 use crate::api::{CustomNBImage, Draft};
 use crate::config::Config;
 use crate::facts::Facts;
 use crate::subject::Subject;
-use crate::verdict::{Level, Report};
+use crate::verdict::{Finding, Level, Origin, Report};
 
 use super::{Context, Findings, RULES, Rule};
 
@@ -54,8 +56,9 @@ fn judge(subject: &Subject<'_>, facts: &Facts, config: &Config, rules: &[&'stati
 fn ratchet(report: &mut Report, before: &Report, spec_is_unchanged: bool) {
     // Permission is asked of whoever changes the spec now, not of whoever wrote it then.
     let forgives = |rule: &Rule| spec_is_unchanged || !rule.is_about_permission;
+    let known: HashSet<Origin<'_>> = before.findings.iter().map(Finding::origin).collect();
     for finding in report.findings.iter_mut().filter(|finding| forgives(finding.rule)) {
-        if before.findings.iter().any(|old| old.same_origin(finding)) {
+        if known.contains(&finding.origin()) {
             finding.level = finding.level.min(Level::Warn);
         }
     }

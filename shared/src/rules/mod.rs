@@ -7,6 +7,7 @@
 mod context;
 pub mod examples;
 mod judge;
+mod secrecy;
 
 use crate::verdict::{Cause, Level};
 
@@ -105,6 +106,11 @@ table! {
     creator,
     from_image_required,
     pull_secret_exists,
+    package_versions_required,
+    environment_or_builder,
+    runtime_environment_complete,
+    runtime_environment_supported,
+    repository_url_required,
 }
 
 /// The rule with that id.

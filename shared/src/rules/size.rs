@@ -1,5 +1,6 @@
 //! CNB005: more than anybody needs.
 
+use super::secrecy::may_hold_secret;
 use super::{Context, Findings, Rule, rule};
 use crate::api::limits;
 use crate::path::{At, Path};
@@ -13,7 +14,6 @@ pub(super) const RULE: Rule =
 fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
     let spec = context.spec;
     let environment = spec.runtime_environment.value();
-    let part = |text: Option<&'_ str>| text.map(str::to_owned);
     let texts = [
         (At::FromImage, spec.from_image.text(), limits::IMAGE),
         (At::BuilderImage, spec.builder_image.text(), limits::IMAGE),
@@ -26,7 +26,7 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
         (At::PythonVersion, environment.and_then(|parts| parts.python_version.text()), limits::ENVIRONMENT_PART),
     ];
     for (at, text, limit) in texts {
-        text_within(findings, at.whole(), part(text).as_deref(), limit);
+        text_within(findings, at.whole(), text, limit);
     }
     if let Some(packages) = spec.package_versions.value() {
         let count = packages.len();
@@ -41,11 +41,24 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
     }
 }
 
+/// Whether a text has more than `limit` characters. Characters and not bytes, as JSON schema counts; the cheap bounds
+/// spare counting what is short or far too long.
+pub(super) fn exceeds(text: &str, limit: usize) -> bool {
+    text.len() > limit && (text.len() > 4 * limit || text.chars().count() > limit)
+}
+
 fn text_within(findings: &mut Findings<'_>, path: Path, text: Option<&str>, limit: usize) {
-    let Some(text) = text else { return };
-    // Characters and not bytes, as JSON schema counts; the cheap bound spares counting what is short.
-    if text.len() > limit && text.chars().count() > limit {
-        let count = text.chars().count();
-        findings.add(path, Some(text), format!("has {count} characters; at most {limit} are allowed"));
+    let Some(text) = text.filter(|text| exceeds(text, limit)) else {
+        return;
+    };
+    let message = format!(
+        "has {} characters; at most {limit} are allowed",
+        text.chars().count()
+    );
+    // Whoever pastes too much may have pasted a secret with it.
+    if path.at == At::RepositoryUrl || may_hold_secret(text) {
+        findings.add_hidden(path, text, message);
+    } else {
+        findings.add(path, Some(text), message);
     }
 }

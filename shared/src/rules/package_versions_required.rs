@@ -1,0 +1,30 @@
+//! CNB201: a package list lists something.
+
+use super::{Context, Findings, Rule, rule};
+use crate::api::{BuildType, Field};
+use crate::path::At;
+use crate::verdict::Cause;
+
+pub(super) const RULE: Rule = rule(
+    "CNB201",
+    "package-versions-required",
+    "a PackageList names at least one package",
+    include_str!("package_versions_required.md"),
+    check,
+)
+.fixed()
+.cause(Cause::Required);
+
+fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
+    if context.build_type() != Some(BuildType::PackageList) {
+        return;
+    }
+    let message = match &context.spec.package_versions {
+        Field::Absent => "a PackageList needs the packages to install",
+        Field::Set(packages) if packages.is_empty() => "the list is empty",
+        Field::Set(_) | Field::Wrong(_) => return,
+    };
+    findings
+        .add(At::PackageVersions, None, message)
+        .hint("list one requirement an item, for example `- pandas` and `- boto3>=1.24.0`");
+}

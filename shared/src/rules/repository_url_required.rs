@@ -1,0 +1,24 @@
+//! CNB301: a Git build has to say what to build.
+
+use super::{Context, Findings, Rule, rule};
+use crate::api::BuildType;
+use crate::path::At;
+use crate::verdict::Cause;
+
+pub(super) const RULE: Rule = rule(
+    "CNB301",
+    "repository-url-required",
+    "a GitRepository names its repository",
+    include_str!("repository_url_required.md"),
+    check,
+)
+.fixed()
+.cause(Cause::Required);
+
+fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
+    if context.build_type() == Some(BuildType::GitRepository) && context.spec.repository_url.is_absent() {
+        findings
+            .add(At::RepositoryUrl, None, "a GitRepository needs the repository to build")
+            .hint("for example https://github.com/AICoE/elyra-aidevsecops-tutorial");
+    }
+}

@@ -1,0 +1,142 @@
+//! CNB212: the runtime environment is one that the cluster's catalog has.
+
+use std::cmp::Reverse;
+
+use super::size::exceeds;
+use super::{Context, Findings, Rule, rule};
+use crate::api::BuildType;
+use crate::api::limits;
+use crate::api::spec::RuntimeEnvironment;
+use crate::config::CatalogEntry;
+use crate::facts::Need;
+use crate::path::At;
+use crate::verdict::{Cause, printable};
+
+pub(super) const RULE: Rule = rule(
+    "CNB212",
+    "runtime-environment-supported",
+    "the catalog has the runtime environment",
+    include_str!("runtime_environment_supported.md"),
+    check,
+)
+.cause(Cause::NotSupported);
+
+/// Most entries of the catalog that an answer lists.
+const LISTED: usize = 8;
+
+fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
+    if context.build_type() != Some(BuildType::PackageList) {
+        return;
+    }
+    let Some([name, version, python]) = context.spec.runtime_environment.value().and_then(parts) else {
+        return;
+    };
+    let catalog = &context.config.runtime_environments;
+    if catalog
+        .iter()
+        .any(|entry| entry.os_name == name && entry.os_version == version && entry.python_version == python)
+    {
+        return;
+    }
+    if catalog.is_empty() && context.facts.holds(&Need::Configuration) != Some(true) {
+        findings.undecided(At::RuntimeEnvironment, Need::Configuration);
+        return;
+    }
+    let wanted = format!("{name} {version} with Python {python}");
+    if catalog.is_empty() {
+        findings
+            .add(At::RuntimeEnvironment, Some(&wanted), "this cluster's catalog is empty")
+            .hint("name the image to build on in builderImage instead");
+        return;
+    }
+    let mut nearest: Vec<&CatalogEntry> = catalog.iter().collect();
+    nearest.sort_by_cached_key(|entry| {
+        // The Python version is what the packages depend on; after that the system, after that its version.
+        (
+            Reverse(closeness(python, &entry.python_version)),
+            Reverse(closeness(name, &entry.os_name)),
+            Reverse(closeness(version, &entry.os_version)),
+        )
+    });
+    let mut list: Vec<String> = nearest
+        .iter()
+        .take(LISTED)
+        .map(|entry| {
+            let CatalogEntry {
+                os_name,
+                os_version,
+                python_version,
+                builder_image: _,
+            } = entry;
+            printable(
+                &format!("{os_name} {os_version} with Python {python_version}"),
+                3 * limits::ENVIRONMENT_PART,
+            )
+        })
+        .collect();
+    if catalog.len() > LISTED {
+        list.push(format!("{} more", catalog.len() - LISTED));
+    }
+    findings
+        .add(
+            At::RuntimeEnvironment,
+            Some(&wanted),
+            "is not in this cluster's catalog",
+        )
+        .hint(format!(
+            "choose one of: {}; or name an image in builderImage",
+            list.join(", ")
+        ));
+}
+
+/// The three parts, when each is there and within its limit: CNB211 and CNB005 speak otherwise.
+fn parts(environment: &RuntimeEnvironment) -> Option<[&str; 3]> {
+    let RuntimeEnvironment {
+        os_name,
+        os_version,
+        python_version,
+    } = environment;
+    let parts = [os_name.text()?, os_version.text()?, python_version.text()?];
+    let is_usable = |text: &&str| !text.trim().is_empty() && !exceeds(text, limits::ENVIRONMENT_PART);
+    parts.iter().all(is_usable).then_some(parts)
+}
+
+/// How near an offered value is to the wanted one: versions by their numbers, names by their letters. More is nearer.
+fn closeness(wanted: &str, offered: &str) -> i64 {
+    if wanted == offered {
+        return i64::MAX;
+    }
+    match (numbers(wanted), numbers(offered)) {
+        (Some(wanted), Some(offered)) => -(wanted - offered).abs(),
+        // A name is farther than any number, and how far is bounded by the length that CNB005 allows.
+        _ => {
+            i64::MIN + 1000
+                - i64::try_from(strsim::levenshtein(wanted, offered))
+                    .unwrap_or(1000)
+                    .min(1000)
+        }
+    }
+}
+
+/// `3.11` as 3011: the first two numbers of a version. A number too large for a version is none.
+fn numbers(version: &str) -> Option<i64> {
+    let mut parts = version
+        .split('.')
+        .map(|part| part.parse::<u32>().ok().filter(|number| *number < 1000));
+    let major = i64::from(parts.next()??);
+    let minor = i64::from(parts.next().unwrap_or(Some(0))?);
+    Some(1000 * major + minor)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_near_by_number_and_names_by_letter() {
+        assert!(closeness("3.10", "3.11") > closeness("3.10", "3.8"));
+        assert!(closeness("3.10", "3.9") > closeness("3.10", "2.7"));
+        assert!(closeness("ubi", "ubi8") > closeness("ubi", "fedora"));
+        assert_eq!(closeness("9", "9"), i64::MAX);
+    }
+}

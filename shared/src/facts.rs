@@ -13,7 +13,7 @@ use serde::Deserialize;
 pub enum Need {
     /// A Secret: is it there, of what type, with entries for which registries.
     Secret {
-        /// Namespace of the Secret.
+        /// Namespace of the Secret: a legal name, or empty where the resource's namespace is not known.
         namespace: String,
         /// Its name, known to be a legal one.
         name: String,
@@ -44,6 +44,9 @@ pub enum Need {
 impl fmt::Display for Need {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Secret { namespace, name } if namespace.is_empty() => {
+                write!(formatter, "Secret {name} in the resource's namespace")
+            }
             Self::Secret { namespace, name } => write!(formatter, "Secret {namespace}/{name}"),
             Self::Namespace { name } => write!(formatter, "Namespace {name}"),
             Self::ImageStream { namespace, name } => write!(formatter, "ImageStream {namespace}/{name}"),

@@ -7,9 +7,12 @@
 
 pub mod api;
 pub mod config;
+pub mod credentials;
 pub mod defaults;
 pub mod facts;
+pub mod grammar;
 pub mod path;
+pub mod render;
 pub mod rules;
 pub mod subject;
 pub mod verdict;

@@ -240,9 +240,18 @@ impl Report {
     }
 }
 
-/// Makes text that a user wrote safe to print on one line: control and formatting characters become escapes, and at most
-/// `limit` characters stay.
+/// Makes text that a user wrote safe to print on one line and between quotes: quotes, backslashes, control and formatting
+/// characters become escapes, and at most `limit` characters stay.
 pub fn printable(text: &str, limit: usize) -> String {
+    shortened(text, limit, &['\''])
+}
+
+/// The same for a text of ours with such values in it: its quotes and backslashes are left alone.
+pub(crate) fn escaped(text: &str, limit: usize) -> String {
+    shortened(text, limit, &['\'', '"', '\\'])
+}
+
+fn shortened(text: &str, limit: usize, kept: &[char]) -> String {
     let mut shown = String::new();
     for (count, character) in text.chars().enumerate() {
         if count == limit {
@@ -250,9 +259,10 @@ pub fn printable(text: &str, limit: usize) -> String {
             break;
         }
         // `escape_debug` leaves printable Unicode alone and escapes controls, separators and bidirectional marks.
-        match character {
-            '\'' => shown.push(character),
-            _ => shown.extend(character.escape_debug()),
+        if kept.contains(&character) {
+            shown.push(character);
+        } else {
+            shown.extend(character.escape_debug());
         }
     }
     shown

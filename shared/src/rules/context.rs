@@ -1,8 +1,10 @@
 //! What a rule sees, and how it says what it found.
 
+use crate::api::spec::RuntimeEnvironment;
 use crate::api::{BuildType, Draft, Field, Spec};
 use crate::config::Config;
 use crate::facts::{Facts, Need};
+use crate::grammar::dns;
 use crate::path::{At, Path};
 use crate::subject::{Subject, UnknownKey};
 use crate::verdict::{Finding, Hidden, Level, Report, Undecided};
@@ -67,6 +69,51 @@ impl<'a> Context<'a> {
             Field::Absent => self.config.default_target(self.object.namespace()),
             Field::Wrong(_) => None,
         }
+    }
+
+    /// The same, when it is a legal name; only then may it become part of a question to the API server.
+    pub fn legal_target_namespace(&self) -> Option<&'a str> {
+        self.target_namespace().filter(|name| dns::label(name).is_ok())
+    }
+
+    /// The question for the pull Secret, when one is named by a legal name. Offline the resource's namespace may not be
+    /// known; the question then has none, and nobody can answer it.
+    pub fn pull_secret(&self) -> Option<Need> {
+        let name = self.spec.pull_secret().filter(|name| dns::secret_name(name).is_ok())?;
+        let namespace = self.object.namespace().unwrap_or_default();
+        (namespace.is_empty() || dns::label(namespace).is_ok()).then(|| Need::Secret {
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+        })
+    }
+
+    /// The image that the build pulls as its input, and the field that chose it: the imported image, the builder image, or
+    /// the one that the catalog has for the runtime environment. `None` where there is none, or none that is known.
+    pub fn pulled_image(&self) -> Option<(At, &'a str)> {
+        let builder = || Some((At::BuilderImage, self.spec.builder_image.text()?));
+        match self.build_type()? {
+            BuildType::ImageImport => Some((At::FromImage, self.spec.from_image.text()?)),
+            BuildType::PackageList => builder().or_else(|| Some((At::RuntimeEnvironment, self.catalog_image()?))),
+            BuildType::GitRepository => builder(),
+        }
+    }
+
+    fn catalog_image(&self) -> Option<&'a str> {
+        let RuntimeEnvironment {
+            os_name,
+            os_version,
+            python_version,
+        } = self.spec.runtime_environment.value()?;
+        let asked = (os_name.text()?, os_version.text()?, python_version.text()?);
+        let entry = self.config.runtime_environments.iter().find(|entry| {
+            asked
+                == (
+                    entry.os_name.as_str(),
+                    entry.os_version.as_str(),
+                    entry.python_version.as_str(),
+                )
+        })?;
+        Some(&entry.builder_image)
     }
 }
 

@@ -191,7 +191,7 @@ impl Example {
         } else {
             Vec::new()
         };
-        let defaults = Defaults::of(
+        let mut defaults = Defaults::of(
             &Subject {
                 object: &object,
                 old: old.as_ref(),
@@ -200,6 +200,10 @@ impl Example {
             &config,
             requester,
         );
+        if facts.holds(&Need::Configuration).is_none() {
+            // What an admin would have filled in is not known.
+            defaults.target_namespace = None;
+        }
         defaults.apply(&mut object);
         let subject = Subject {
             object: &object,

@@ -2,6 +2,7 @@
 
 use super::{Context, Findings, Rule, rule};
 use crate::api::BuildType::{self, GitRepository, ImageImport, PackageList};
+use crate::api::{Field, Found};
 use crate::path::At;
 use crate::verdict::Cause;
 
@@ -29,20 +30,25 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
     let Some(build_type) = context.build_type() else { return };
     let spec = context.spec;
     for (at, owners) in OWNERS {
-        let is_set = match at {
-            At::FromImage => !spec.from_image.is_absent(),
-            At::RuntimeEnvironment => !spec.runtime_environment.is_absent(),
-            At::BuilderImage => !spec.builder_image.is_absent(),
-            At::PackageVersions => !spec.package_versions.is_absent(),
-            At::RepositoryUrl => !spec.repository_url.is_absent(),
-            At::GitRef => !spec.git_ref.is_absent(),
+        let is_there = match at {
+            At::FromImage => is_set(&spec.from_image),
+            At::RuntimeEnvironment => is_set(&spec.runtime_environment),
+            At::BuilderImage => is_set(&spec.builder_image),
+            At::PackageVersions => is_set(&spec.package_versions),
+            At::RepositoryUrl => is_set(&spec.repository_url),
+            At::GitRef => is_set(&spec.git_ref),
             _ => false,
         };
-        if is_set && !owners.contains(&build_type) {
+        if is_there && !owners.contains(&build_type) {
             let owners = owners.iter().map(|owner| owner.as_str()).collect::<Vec<_>>().join(" and ");
             findings
                 .add(at, None, format!("is a field of buildType {owners}, and this is {build_type}"))
                 .hint(format!("take it out, or choose buildType {owners}"));
         }
     }
+}
+
+/// `null` sets nothing: the API server drops it.
+fn is_set<T>(field: &Field<T>) -> bool {
+    !matches!(field, Field::Absent | Field::Wrong(Found::Null))
 }

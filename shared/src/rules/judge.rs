@@ -1,13 +1,12 @@
 //! Applies the table: who is judged, what ratcheting forgives, in what order it is told.
 
-use std::collections::HashSet;
-
 use crate::api::{CustomNBImage, Draft};
 use crate::config::Config;
 use crate::facts::Facts;
 use crate::subject::Subject;
-use crate::verdict::{Finding, Level, Origin, Report};
+use crate::verdict::{Level, Report};
 
+use super::ratchet::ratchet;
 use super::{Context, Findings, RULES, Rule};
 
 /// Judges an object by all rules in force. Pure: the same arguments give the same report.
@@ -22,7 +21,7 @@ pub fn evaluate(subject: &Subject<'_>, facts: &Facts, config: &Config) -> Report
     let mut report = judge(subject, facts, config, RULES);
     if let Some(old) = subject.old {
         let before = judge(&Subject::create(old), facts, config, RULES);
-        ratchet(&mut report, &before, subject.spec_is_unchanged());
+        ratchet(&mut report, &before, subject, old);
     }
     report
         .findings
@@ -52,26 +51,6 @@ fn judge(subject: &Subject<'_>, facts: &Facts, config: &Config, rules: &[&'stati
     report
 }
 
-/// What was wrong before is forgiven: a rule that was tightened never freezes what exists.
-fn ratchet(report: &mut Report, before: &Report, spec_is_unchanged: bool) {
-    // Permission is asked of whoever changes the spec now, not of whoever wrote it then.
-    let forgives = |rule: &Rule| spec_is_unchanged || !rule.is_about_permission;
-    let known: HashSet<Origin<'_>> = before.findings.iter().map(Finding::origin).collect();
-    for finding in report.findings.iter_mut().filter(|finding| forgives(finding.rule)) {
-        if known.contains(&finding.origin()) {
-            finding.level = finding.level.min(Level::Warn);
-        }
-    }
-    for undecided in report.undecided.iter_mut().filter(|undecided| forgives(undecided.rule)) {
-        let known_before = |old: &crate::verdict::Undecided| {
-            old.rule == undecided.rule && old.path == undecided.path && old.need == undecided.need
-        };
-        if before.undecided.iter().any(known_before) {
-            undecided.level = undecided.level.min(Level::Warn);
-        }
-    }
-}
-
 /// A resource that is proven to break no fixed rule. Only [`accept`] makes one, so whoever holds it need not ask again.
 #[derive(Clone, Debug)]
 pub struct Accepted<T> {
@@ -93,7 +72,7 @@ pub fn accept(resource: CustomNBImage, config: &Config) -> Result<Accepted<Custo
     let draft = Draft::from(&resource);
     let fixed: Vec<&'static Rule> = RULES.iter().copied().filter(|rule| rule.is_fixed).collect();
     let report = judge(&Subject::create(&draft), &Facts::none(), config, &fixed);
-    if report.findings.is_empty() {
+    if report.denials().next().is_none() {
         Ok(Accepted { resource })
     } else {
         Err(report)

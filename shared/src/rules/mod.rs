@@ -7,6 +7,7 @@
 mod context;
 pub mod examples;
 mod judge;
+mod ratchet;
 mod secrecy;
 
 use crate::verdict::{Cause, Level};
@@ -70,13 +71,11 @@ impl Rule {
         self
     }
 
-    #[expect(dead_code, reason = "rules that warn come next")]
     const fn warn(mut self) -> Self {
         self.level = Level::Warn;
         self
     }
 
-    #[expect(dead_code, reason = "CNB022 comes next")]
     const fn about_permission(mut self) -> Self {
         self.is_about_permission = true;
         self
@@ -102,10 +101,22 @@ table! {
     unreadable,
     foreign_field,
     immutable_field,
+    image_stream_name,
+    image_stream_taken,
     size,
+    display_name,
+    description,
     creator,
+    target_namespace_name,
+    target_namespace_allowed,
+    target_namespace_access,
+    target_namespace_exists,
     from_image_required,
     pull_secret_exists,
+    pull_secret_type,
+    pull_secret_registry,
+    pull_secret_name,
+    pull_secret_unused,
     package_versions_required,
     environment_or_builder,
     runtime_environment_complete,

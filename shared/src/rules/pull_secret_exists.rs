@@ -15,19 +15,18 @@ pub(super) const RULE: Rule = rule(
 .cause(Cause::NotFound);
 
 fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
-    let (Some(name), Some(namespace)) = (context.spec.pull_secret(), context.object.namespace()) else { return };
-    let need = Need::Secret { namespace: namespace.to_owned(), name: name.to_owned() };
-    match context.facts.secret(&need) {
-        Fact::Known(_) => {}
-        Fact::Unknown => findings.undecided(At::ImagePullSecretName, need),
-        Fact::Absent => {
+    let Some(need) = context.pull_secret() else { return };
+    match (context.facts.secret(&need), &need) {
+        (Fact::Absent, Need::Secret { namespace, name }) => {
             findings
                 .add(At::ImagePullSecretName, Some(name), format!("namespace {namespace} has no such Secret"))
                 .hint(format!(
                     "make it first: kubectl create secret docker-registry {name} -n {namespace} \
                      --docker-server=REGISTRY --docker-username=USER --docker-password=PASSWORD \
-                     (from Git, put it in a stage before this one)"
+                     (with GitOps, in a stage before this one)"
                 ));
         }
+        (Fact::Unknown, _) => findings.undecided(At::ImagePullSecretName, need),
+        _ => {}
     }
 }

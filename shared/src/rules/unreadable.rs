@@ -34,7 +34,6 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
     }
     if object.spec.is_absent() {
         findings.add(At::Spec, None, "is missing").hint("write what to build under `spec`, beginning with `buildType`");
-        return;
     }
     wrong(findings, At::Spec, &object.spec);
     if object.spec.value().is_some() {

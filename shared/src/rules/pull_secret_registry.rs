@@ -1,0 +1,38 @@
+//! CNB112: the pull Secret knows the image's registry.
+
+use super::{Context, Findings, Rule, rule};
+use crate::credentials;
+use crate::facts::{Fact, PullSecret};
+use crate::grammar::image::ImageReference;
+use crate::path::At;
+use crate::verdict::printable;
+
+pub(super) const RULE: Rule = rule(
+    "CNB112",
+    "pull-secret-registry",
+    "the pull Secret has an entry for the image's registry",
+    include_str!("pull_secret_registry.md"),
+    check,
+)
+.warn();
+
+fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
+    let (Some(need), Some((field, image))) = (context.pull_secret(), context.pulled_image()) else { return };
+    let Ok(image) = ImageReference::parse(image) else { return };
+    match context.facts.secret(&need) {
+        Fact::Unknown => findings.undecided(At::ImagePullSecretName, need),
+        Fact::Known(PullSecret::Registries(entries)) if !credentials::answer_for(entries, &image) => {
+            // What else the Secret holds is nobody's business: whoever reaches the webhook can ask.
+            let registry = printable(credentials::registry(&image), 253);
+            let field = field.whole();
+            findings
+                .add(
+                    At::ImagePullSecretName,
+                    context.spec.pull_secret(),
+                    format!("the Secret has no entry for {registry}, where the image of {field} comes from"),
+                )
+                .hint("add one, or name another Secret");
+        }
+        Fact::Absent | Fact::Known(_) => {}
+    }
+}

@@ -1,0 +1,31 @@
+//! CNB020: the target namespace can be the name of a namespace.
+
+use super::{Context, Findings, Rule, rule};
+use crate::grammar::dns::{self, NameError};
+use crate::path::At;
+
+pub(super) const RULE: Rule = rule(
+    "CNB020",
+    "target-namespace-name",
+    "targetNamespace is a legal namespace name",
+    include_str!("target_namespace_name.md"),
+    check,
+)
+.fixed();
+
+fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
+    let Some(name) = context.spec.target_namespace.text() else { return };
+    match dns::label(name) {
+        // CNB005 tells how long it may be.
+        Ok(()) | Err(NameError::TooLong { .. }) => {}
+        Err(error) => {
+            let finding = findings.add(At::TargetNamespace, Some(name), error.to_string());
+            let trimmed = name.trim().to_ascii_lowercase();
+            if dns::label(&trimmed).is_ok() {
+                finding.replacement(trimmed);
+            } else {
+                finding.hint("write the namespace's name, or leave the field out to have it filled in");
+            }
+        }
+    }
+}

@@ -12,6 +12,7 @@ pub const IMAGE_STREAM_FULL_NAME_MAX: usize = 255;
 
 /// Why a name is not legal. Each message is a clause that continues "the name ...".
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs, reason = "the message says what each variant means")]
 pub enum NameError {
     #[error("is empty")]
     Empty,

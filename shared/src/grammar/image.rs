@@ -20,6 +20,7 @@ pub struct ImageReference {
 
 /// Why a text is no image reference.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs, reason = "the message says what each variant means")]
 pub enum ImageReferenceError {
     #[error("the image reference is empty")]
     Empty,
@@ -89,6 +90,7 @@ impl ImageReference {
         self.registry_end.map_or(name, |end| &name[end + 1..])
     }
 
+    /// The tag, when one is written.
     pub fn tag(&self) -> Option<&str> {
         (self.tag_end > self.name_end).then(|| &self.text[self.name_end + 1..self.tag_end])
     }
@@ -98,6 +100,7 @@ impl ImageReference {
         (self.text.len() > self.tag_end).then(|| &self.text[self.tag_end + 1..])
     }
 
+    /// Whether it says which image of the repository is meant.
     pub fn has_tag_or_digest(&self) -> bool {
         self.text.len() > self.name_end
     }

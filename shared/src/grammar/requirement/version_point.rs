@@ -1,0 +1,182 @@
+//! Points on the order of versions (PEP 440): the versions themselves, and the gaps above a version's family.
+//!
+//! `pep440_rs` reads a version; the order is written out here because the gaps are no versions and it has none of them.
+
+use std::cmp::Ordering;
+use std::str::FromStr;
+
+use pep440_rs::{LocalSegment, PrereleaseKind, Version};
+
+use super::specifier::is_python_space;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Parts {
+    pub(super) epoch: u64,
+    pub(super) release: Vec<u64>,
+    pub(super) pre: Option<(u8, u64)>,
+    pub(super) post: Option<u64>,
+    pub(super) dev: Option<u64>,
+    pub(super) local: Vec<LocalPart>,
+}
+
+/// A part of a local version; text sorts before numbers.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum LocalPart {
+    Text(String),
+    Number(u64),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Point {
+    At(Parts),
+    /// Above the version and its local versions.
+    AfterLocals(Parts),
+    /// Above the version and its post-releases.
+    AfterPosts(Parts),
+}
+
+impl Parts {
+    /// `None` for what is no version, or has a number near or beyond 64 bits.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        let version = Version::from_str(text.trim_matches(is_python_space)).ok()?;
+        let parts = Self {
+            epoch: version.epoch(),
+            release: version.release().to_vec(),
+            pre: version.pre().map(|pre| {
+                let rank = match pre.kind {
+                    PrereleaseKind::Alpha => 0,
+                    PrereleaseKind::Beta => 1,
+                    PrereleaseKind::Rc => 2,
+                };
+                (rank, pre.number)
+            }),
+            post: version.post(),
+            dev: version.dev(),
+            local: version
+                .local()
+                .iter()
+                .map(|segment| match segment {
+                    LocalSegment::String(text) => LocalPart::Text(text.to_ascii_lowercase()),
+                    LocalSegment::Number(number) => LocalPart::Number(*number),
+                })
+                .collect(),
+        };
+        // One is added to these, and the greatest number stands for "after all of them".
+        let room = |number: u64| number < u64::MAX - 1;
+        let numbers = [parts.post, parts.dev, parts.pre.map(|(_, number)| number)];
+        (parts.release.iter().all(|&n| room(n)) && numbers.into_iter().flatten().all(room)).then_some(parts)
+    }
+
+    pub(super) fn is_prerelease(&self) -> bool {
+        self.pre.is_some() || self.dev.is_some()
+    }
+
+    pub(super) fn without_local(&self) -> Self {
+        Self {
+            local: Vec::new(),
+            ..self.clone()
+        }
+    }
+
+    /// The smallest version of the family that `release` begins.
+    pub(super) fn dev0(epoch: u64, release: Vec<u64>) -> Self {
+        Self {
+            epoch,
+            release,
+            pre: None,
+            post: None,
+            dev: Some(0),
+            local: Vec::new(),
+        }
+    }
+
+    /// `1.2` -> `1.3.dev0`.
+    pub(super) fn next_family(epoch: u64, mut release: Vec<u64>) -> Self {
+        if let Some(last) = release.last_mut() {
+            *last += 1;
+        }
+        Self::dev0(epoch, release)
+    }
+}
+
+/// A number for each place in the order, compared from the left: pre-release, post-release, development release.
+type Suffix = ((u8, u64), (u8, u64), (u8, u64));
+
+impl Point {
+    fn parts(&self) -> &Parts {
+        match self {
+            Self::At(parts) | Self::AfterLocals(parts) | Self::AfterPosts(parts) => parts,
+        }
+    }
+
+    fn suffix(&self) -> Suffix {
+        let parts = self.parts();
+        let pre = match (parts.pre, parts.post, parts.dev) {
+            (Some((rank, number)), _, _) => (rank + 1, number),
+            (None, None, Some(_)) => (0, 0),
+            (None, _, _) => (4, 0),
+        };
+        if matches!(self, Self::AfterPosts(_)) {
+            return (pre, (1, u64::MAX), (1, 0));
+        }
+        (
+            pre,
+            parts.post.map_or((0, 0), |n| (1, n)),
+            parts.dev.map_or((1, 0), |n| (0, n)),
+        )
+    }
+}
+
+impl PartialOrd for Point {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Point {
+    fn cmp(&self, other: &Self) -> Ordering {
+        let (a, b) = (self.parts(), other.parts());
+        let beyond_locals = |point: &Self| !matches!(point, Self::At(_));
+        a.epoch
+            .cmp(&b.epoch)
+            .then_with(|| trimmed(&a.release).cmp(trimmed(&b.release)))
+            .then_with(|| self.suffix().cmp(&other.suffix()))
+            .then_with(|| match (beyond_locals(self), beyond_locals(other)) {
+                (false, false) => a.local.cmp(&b.local),
+                (a, b) => a.cmp(&b),
+            })
+    }
+}
+
+fn trimmed(release: &[u64]) -> &[u64] {
+    &release[..release.iter().rposition(|&n| n != 0).map_or(0, |last| last + 1)]
+}
+
+/// The least version above a point that is none itself, where there is one.
+pub(super) fn least_above(point: &Point) -> Option<Parts> {
+    match point {
+        Point::At(_) => None,
+        Point::AfterLocals(parts) => Some(match parts.dev {
+            Some(dev) => Parts {
+                dev: Some(dev + 1),
+                ..parts.without_local()
+            },
+            None => Parts {
+                post: Some(parts.post.map_or(0, |post| post + 1)),
+                dev: Some(0),
+                ..parts.without_local()
+            },
+        }),
+        Point::AfterPosts(parts) => parts.pre.map(|(kind, number)| Parts {
+            pre: Some((kind, number + 1)),
+            post: None,
+            dev: Some(0),
+            ..parts.without_local()
+        }),
+    }
+}
+
+/// Whether `text` is a version at all, of whatever size its numbers.
+pub(super) fn is_version(text: &str) -> bool {
+    Version::from_str(text.trim_matches(is_python_space)).is_ok()
+}

@@ -1,0 +1,258 @@
+//! The grammars against the specifications' own implementations: `packaging`, `distribution/reference`, Git, Kubernetes.
+//!
+//! The verdicts are recorded in `tests/oracles/vectors`, so that this needs neither Python nor Go nor a network.
+//! `tests/oracles/run` records fresh ones for many more inputs and points `CNBI_ORACLE_VECTORS` at them. What differs on
+//! purpose stands in `docs/grammar-exceptions.md`, and here as a condition on the input.
+
+use std::fs;
+use std::path::PathBuf;
+
+use cnbi_shared::grammar::image::ImageReference;
+use cnbi_shared::grammar::requirement::{self, Environment, Refusal, Requirement, Truth};
+use cnbi_shared::grammar::{dns, git_ref};
+use serde_json::Value;
+
+fn rows(kind: &str) -> Vec<Value> {
+    let directory = std::env::var_os("CNBI_ORACLE_VECTORS").map_or_else(
+        || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/oracles/vectors")),
+        PathBuf::from,
+    );
+    let path = directory.join(format!("{kind}.jsonl"));
+    let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let rows: Vec<Value> = text
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("a line of JSON"))
+        .collect();
+    assert!(rows.len() >= 1000, "{}: only {} lines", path.display(), rows.len());
+    rows
+}
+
+/// Reports some of the disagreements, and that there are any.
+fn report(disagreements: &[String]) {
+    let shown: Vec<&str> = disagreements.iter().take(40).map(String::as_str).collect();
+    assert!(
+        disagreements.is_empty(),
+        "{} disagreements:\n{}",
+        disagreements.len(),
+        shown.join("\n")
+    );
+}
+
+/// Both verdicts must occur often, or the inputs prove nothing.
+fn assert_mixed(accepted: usize, all: usize) {
+    assert!(
+        accepted * 20 > all && accepted * 20 < all * 19,
+        "{accepted} of {all} accepted"
+    );
+}
+
+fn sorted(mut texts: Vec<String>) -> Vec<String> {
+    texts.sort();
+    texts
+}
+
+/// Where `packaging` accepts and we refuse on purpose.
+fn refused_on_purpose(text: &str) -> bool {
+    let is_line_break = |c: char| matches!(c, '\n'..='\r' | '\x1c'..='\x1e' | '\u{85}' | '\u{2028}' | '\u{2029}');
+    requirement::trim(text).contains(is_line_break) || text.contains("\\N{")
+}
+
+fn has_large_number(text: &str) -> bool {
+    text.split(|c: char| !c.is_ascii_digit())
+        .any(|digits| digits.trim_start_matches('0').len() > 18)
+}
+
+#[test]
+fn requirements_are_those_of_packaging() {
+    let rows = rows("requirement");
+    let mut disagreements = Vec::new();
+    let mut accepted = 0;
+    for row in &rows {
+        let text = row[0].as_str().expect("the input");
+        let parsed = Requirement::parse(text);
+        accepted += usize::from(parsed.is_ok());
+        let expected = if refused_on_purpose(text) {
+            &Value::Bool(false)
+        } else {
+            &row[1]
+        };
+        let found = match &parsed {
+            Err(_) => Value::Bool(false),
+            Ok(requirement) => {
+                let mut extras = sorted(requirement.extras().to_vec());
+                extras.dedup();
+                let mut specifiers = sorted(requirement.specifiers().iter().map(ToString::to_string).collect());
+                specifiers.dedup();
+                let contradict = match &expected[4] {
+                    // `packaging` itself cannot say.
+                    Value::Null => Value::Null,
+                    // Numbers beyond 64 bits are not read, and then no contradiction is claimed.
+                    verdict if has_large_number(text) => {
+                        assert!(
+                            !requirement.specifiers().contradict() || *verdict == Value::Bool(true),
+                            "{text:?}"
+                        );
+                        verdict.clone()
+                    }
+                    _ => requirement.specifiers().contradict().into(),
+                };
+                let mut found =
+                    serde_json::json!([requirement.name(), extras, specifiers, requirement.url(), contradict]);
+                // A set of specifiers is listed once each by some versions of `packaging` and as written by others.
+                if let (Some(Value::Array(theirs)), Some(ours)) = (expected.get(2), found.get_mut(2)) {
+                    let mut theirs = theirs.clone();
+                    theirs.dedup();
+                    if *ours == Value::Array(theirs) {
+                        *ours = expected[2].clone();
+                    }
+                }
+                found
+            }
+        };
+        if found != *expected {
+            disagreements.push(format!("{text:?}: {found}, packaging: {expected}"));
+        }
+        let admitted = requirement::admit(text);
+        if admitted.is_ok() != parsed.is_ok()
+            || matches!((&admitted, &parsed), (Err(Refusal::Requirement(a)), Err(b)) if a != b)
+        {
+            disagreements.push(format!("{text:?}: admitted {admitted:?}, parsed {parsed:?}"));
+        }
+        if let Some(suggestion) = requirement::suggest(text)
+            && (Requirement::parse(&suggestion).is_err() || suggestion == text)
+        {
+            disagreements.push(format!("{text:?}: suggested {suggestion:?}"));
+        }
+    }
+    report(&disagreements);
+    assert_mixed(accepted, rows.len());
+}
+
+/// The environments of the recorder, in its order: for each Python two of Linux and one of Windows.
+const PYTHONS: [&str; 12] = [
+    "3.7.9", "3.8.0", "3.8.0rc1", "3.8.1", "3.8.2", "3.8.3", "3.8.20", "3.9.0a1", "3.9.0", "3.10.1", "2.7.18", "3.6.0",
+];
+
+#[test]
+fn markers_mean_what_packaging_takes_them_for() {
+    let marker = |text: &str| {
+        let requirement = Requirement::parse(&format!("a; {text}")).unwrap_or_else(|error| panic!("{text}: {error}"));
+        requirement.marker().expect("a marker").clone()
+    };
+    let mut disagreements = Vec::new();
+    let (mut known, mut disjoint) = (0, 0);
+    let rows = rows("marker");
+    for row in &rows {
+        let [a, b, in_a, in_b] = [0, 1, 2, 3].map(|column| row[column].as_str().expect("text"));
+        let (left, right) = (marker(a), marker(b));
+        for (index, verdict) in in_a.bytes().enumerate().filter(|(index, _)| index % 3 < 2) {
+            let python = PYTHONS[index / 3];
+            // A release is what an image has; of a pre-release nothing is said.
+            if python.contains(['a', 'r']) {
+                continue;
+            }
+            let short = &python[..python.rfind('.').expect("a dot")];
+            for version in [python, short] {
+                let truth = left.evaluate(&Environment::for_python(version));
+                known += usize::from(truth != Truth::Unknown);
+                if matches!((truth, verdict), (Truth::True, b'0') | (Truth::False, b'1')) {
+                    disagreements.push(format!(
+                        "{a:?} for {version}: {truth:?}, packaging for {python}: {}",
+                        char::from(verdict)
+                    ));
+                }
+            }
+        }
+        let together = in_a.bytes().zip(in_b.bytes()).any(|both| both == (b'1', b'1'));
+        let claimed = left.disjoint(&right);
+        disjoint += usize::from(claimed);
+        if claimed != right.disjoint(&left) || (claimed && together) {
+            disagreements.push(format!("{a:?} and {b:?}: disjoint {claimed}, packaging: {in_a} {in_b}"));
+        }
+    }
+    report(&disagreements);
+    assert!(
+        known > rows.len() * 10,
+        "only {known} evaluations of {} markers are known",
+        rows.len()
+    );
+    assert!(
+        disjoint * 50 > rows.len(),
+        "only {disjoint} of {} pairs are disjoint",
+        rows.len()
+    );
+}
+
+#[test]
+fn image_references_are_those_of_distribution() {
+    let rows = rows("image");
+    let mut disagreements = Vec::new();
+    let mut accepted = 0;
+    for row in &rows {
+        let text = row[0].as_str().expect("the input");
+        let parsed = ImageReference::parse(text);
+        accepted += usize::from(parsed.is_ok());
+        let agrees = match &parsed {
+            Err(_) => row[1] == Value::Bool(false),
+            Ok(reference) => {
+                // The domain is empty where Docker cannot take the reference: a bare 64-digit id, or a name that becomes too
+                // long with what Docker adds.
+                let docker = row[1][0].as_str().is_none_or(|domain| {
+                    let qualified = format!("{domain}/{}", row[1][1].as_str().unwrap_or_default());
+                    domain.is_empty() || reference.qualified().starts_with(&qualified)
+                });
+                docker
+                    && row[1][2] == reference.tag().unwrap_or_default()
+                    && row[1][3] == reference.digest().unwrap_or_default()
+                    && reference.has_tag_or_digest() == (row[1][2] != "" || row[1][3] != "")
+            }
+        };
+        if !agrees {
+            disagreements.push(format!("{text:?}: {parsed:?}, reference: {}", row[1]));
+        }
+        if let Err(error) = &parsed
+            && let Some(suggestion) = error.suggestion()
+            && ImageReference::parse(suggestion).is_err()
+        {
+            disagreements.push(format!("{text:?}: suggested {suggestion:?}"));
+        }
+    }
+    report(&disagreements);
+    assert_mixed(accepted, rows.len());
+}
+
+#[test]
+fn git_refs_are_those_of_git() {
+    let rows = rows("git-ref");
+    let mut disagreements = Vec::new();
+    let mut accepted = 0;
+    for row in &rows {
+        let text = row[0].as_str().expect("the input");
+        let verdict = git_ref::git_ref(text);
+        accepted += usize::from(verdict.is_ok());
+        // A leading dash is refused on purpose.
+        let expected = row[1] == Value::Bool(true) && !text.starts_with('-');
+        if verdict.is_ok() != expected {
+            disagreements.push(format!("{text:?}: {verdict:?}, Git: {}", row[1]));
+        }
+    }
+    report(&disagreements);
+    assert_mixed(accepted, rows.len());
+}
+
+#[test]
+fn dns_names_are_those_of_kubernetes() {
+    let rows = rows("dns");
+    let mut disagreements = Vec::new();
+    let mut accepted = 0;
+    for row in &rows {
+        let text = row[0].as_str().expect("the input");
+        let found = serde_json::json!([dns::label(text).is_ok(), dns::subdomain(text).is_ok()]);
+        accepted += usize::from(dns::subdomain(text).is_ok());
+        if found != row[1] {
+            disagreements.push(format!("{text:?}: {found}, Kubernetes: {}", row[1]));
+        }
+    }
+    report(&disagreements);
+    assert_mixed(accepted, rows.len());
+}

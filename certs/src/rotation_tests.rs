@@ -1,0 +1,429 @@
+//! Every question of the decision, and the way through a whole rotation.
+
+use super::*;
+use crate::authority::Authority;
+use crate::published::{Entry, Kind, Seen};
+use crate::testing::{after, authority, leaf};
+
+const DAY: i64 = 86_400;
+
+fn ca(authority: &Authority) -> CaCertificate {
+    authority.certificate().clone()
+}
+
+fn found(kind: Kind, bundle: &Bundle) -> Configuration {
+    let entries = ["one", "two"].map(|name| Entry {
+        name: name.to_owned(),
+        ca_bundle: bundle.to_pem(),
+    });
+    let seen = Seen::Found {
+        resource_version: "7".to_owned(),
+        entries: entries.to_vec(),
+    };
+    Configuration {
+        kind,
+        name: "hook".to_owned(),
+        seen,
+    }
+}
+
+fn not_found(kind: Kind, seen: Seen) -> Configuration {
+    Configuration {
+        kind,
+        name: "hook".to_owned(),
+        seen,
+    }
+}
+
+fn everywhere(bundle: &Bundle) -> Published {
+    Published {
+        configurations: vec![found(Kind::Mutating, bundle), found(Kind::Validating, bundle)],
+    }
+}
+
+fn nothing() -> Published {
+    everywhere(&Bundle::default())
+}
+
+fn of(authorities: &[&Authority]) -> Bundle {
+    Bundle::of(authorities.iter().map(|authority| ca(authority)))
+}
+
+/// Holds these CAs and serves a certificate that `issuer` signed at a time.
+fn held(succession: Succession, issuer: &Authority, made: i64) -> Held {
+    let serving = leaf(issuer, made).serving().clone();
+    Held {
+        secret: CaSecret::Usable(succession),
+        serving: Some(serving),
+        observed: None,
+    }
+}
+
+fn step(held: &Held, published: &Published, seconds: i64) -> Step {
+    next_step(held, published, after(seconds), &Policy::default())
+}
+
+fn observed(authority: &Authority, since: i64) -> Observation {
+    Observation {
+        authority: ca(authority),
+        since: after(since),
+    }
+}
+
+/// A serving certificate that is young at this moment.
+fn young(seconds: i64) -> i64 {
+    seconds - DAY
+}
+
+#[test]
+fn a_fresh_installation_makes_a_ca_and_serves_before_anything_else() {
+    let mut fresh = Held {
+        secret: CaSecret::Absent,
+        serving: None,
+        observed: None,
+    };
+    assert_eq!(step(&fresh, &nothing(), 0), Step::Create { lost: None, keep: None });
+    let missing = Published {
+        configurations: vec![not_found(Kind::Mutating, Seen::Missing)],
+    };
+    assert_eq!(step(&fresh, &missing, 0), Step::Create { lost: None, keep: None });
+
+    let a = authority(0);
+    fresh.secret = CaSecret::Usable(Succession::new(a.clone(), None));
+    assert_eq!(
+        step(&fresh, &nothing(), 0),
+        Step::Serve,
+        "nobody trusted an older one, so nobody waits"
+    );
+    let served = held(Succession::new(a.clone(), None), &a, 0);
+    let published = nothing();
+    let publish = Step::Publish {
+        bundle: of(&[&a]),
+        targets: published.configurations.clone(),
+    };
+    assert_eq!(step(&served, &published, 0), publish);
+    assert_eq!(step(&served, &everywhere(&of(&[&a])), 0), Step::Rest);
+}
+
+#[test]
+fn a_lost_secret_is_made_anew_and_what_is_served_stays_trusted() {
+    let a = authority(0);
+    let mut lost = held(Succession::new(a.clone(), None), &a, 0);
+    lost.secret = CaSecret::Absent;
+    let keep = Some(ca(&a));
+    assert_eq!(
+        step(&lost, &everywhere(&of(&[&a])), 1),
+        Step::Create {
+            lost: Some(Loss::Gone),
+            keep: keep.clone()
+        }
+    );
+    lost.secret = CaSecret::Unusable(Unusable::Key);
+    let corrupt = Loss::Corrupt(Unusable::Key);
+    assert_eq!(
+        step(&lost, &everywhere(&of(&[&a])), 1),
+        Step::Replace {
+            lost: corrupt.clone(),
+            keep
+        }
+    );
+    let dead = step(&lost, &everywhere(&of(&[&a])), 8 * DAY);
+    assert_eq!(
+        dead,
+        Step::Replace {
+            lost: corrupt,
+            keep: None
+        },
+        "what has ended is not worth keeping"
+    );
+}
+
+#[test]
+fn a_replica_without_memory_sees_by_what_is_published_that_something_was_lost() {
+    let fresh = Held {
+        secret: CaSecret::Absent,
+        serving: None,
+        observed: None,
+    };
+    let published = everywhere(&of(&[&authority(0)]));
+    assert_eq!(
+        step(&fresh, &published, 0),
+        Step::Create {
+            lost: Some(Loss::Gone),
+            keep: None
+        }
+    );
+}
+
+#[test]
+fn the_whole_rotation() {
+    let (a, due) = (authority(0), 365 * DAY - 121 * DAY);
+    let mut now = due - 2 * DAY;
+    let mut replica = held(Succession::new(a.clone(), None), &a, young(now));
+    let only_a = everywhere(&of(&[&a]));
+    assert_eq!(step(&replica, &only_a, now), Step::Rest);
+
+    now = due;
+    replica = held(Succession::new(a.clone(), None), &a, young(now));
+    assert_eq!(step(&replica, &only_a, now), Step::MintNext);
+    let b = authority(now);
+    let rotating = Succession::new(a.clone(), None).with_next(b.clone());
+    replica.secret = CaSecret::Usable(rotating.clone());
+    let both = of(&[&a, &b]);
+    let publish = Step::Publish {
+        bundle: both.clone(),
+        targets: only_a.configurations.clone(),
+    };
+    assert_eq!(step(&replica, &only_a, now), publish);
+    let published = everywhere(&both);
+    assert_eq!(step(&replica, &published, now), Step::Observe(ca(&b)));
+    replica.observed = Some(observed(&b, now));
+    assert_eq!(
+        step(&replica, &published, now + 59),
+        Step::Rest,
+        "an API server may not have loaded it"
+    );
+    assert_eq!(step(&replica, &published, now + 60), Step::Promote);
+
+    now += 60;
+    replica.secret = CaSecret::Usable(rotating.promoted());
+    assert_eq!(step(&replica, &published, now), Step::Serve);
+    let mut behind = replica.clone();
+    behind.observed = None;
+    assert_eq!(
+        step(&behind, &published, now),
+        Step::Observe(ca(&b)),
+        "another replica's observation is not ours"
+    );
+    behind.observed = Some(observed(&b, now - 59));
+    assert_eq!(step(&behind, &published, now), Step::Rest);
+    replica.serving = Some(leaf(&b, now).serving().clone());
+    assert_eq!(step(&replica, &published, now), Step::Rest);
+
+    now = 365 * DAY + 1;
+    replica.serving = Some(leaf(&b, young(now)).serving().clone());
+    let pruned = Step::Publish {
+        bundle: of(&[&b]),
+        targets: published.configurations.clone(),
+    };
+    assert_eq!(step(&replica, &published, now), pruned);
+    replica.observed = None;
+    assert_eq!(step(&replica, &everywhere(&of(&[&b])), now), Step::Forget);
+    let CaSecret::Usable(succession) = replica.secret.clone() else {
+        unreachable!()
+    };
+    replica.secret = CaSecret::Usable(succession.without_ended(after(now)));
+    assert_eq!(step(&replica, &everywhere(&of(&[&b])), now), Step::Rest);
+}
+
+#[test]
+fn only_what_differs_is_written_and_only_where_it_is_known() {
+    let a = authority(0);
+    let replica = held(Succession::new(a.clone(), None), &a, 0);
+    let good = found(Kind::Validating, &of(&[&a]));
+    for wrong in [Bundle::default(), of(&[&authority(0)]), of(&[&a, &authority(0)])] {
+        let cleared = found(Kind::Mutating, &wrong);
+        let published = Published {
+            configurations: vec![cleared.clone(), good.clone()],
+        };
+        let publish = Step::Publish {
+            bundle: of(&[&a]),
+            targets: vec![cleared],
+        };
+        assert_eq!(step(&replica, &published, 1), publish);
+    }
+    for seen in [Seen::Missing, Seen::Unreadable] {
+        let published = Published {
+            configurations: vec![not_found(Kind::Mutating, seen), good.clone()],
+        };
+        assert_eq!(step(&replica, &published, 1), Step::Rest);
+    }
+}
+
+#[test]
+fn one_entry_of_several_is_enough_to_write() {
+    let a = authority(0);
+    let replica = held(Succession::new(a.clone(), None), &a, 0);
+    let mut target = found(Kind::Mutating, &of(&[&a]));
+    if let Seen::Found { entries, .. } = &mut target.seen {
+        entries[1].ca_bundle.clear();
+    }
+    let published = Published {
+        configurations: vec![target.clone()],
+    };
+    assert_eq!(
+        step(&replica, &published, 1),
+        Step::Publish {
+            bundle: of(&[&a]),
+            targets: vec![target]
+        }
+    );
+}
+
+#[test]
+fn what_cannot_be_read_holds_a_rotation_up_and_what_is_missing_does_not() {
+    let (a, b) = (authority(0), authority(0));
+    let both = of(&[&a, &b]);
+    let replica = held(Succession::new(a.clone(), None).with_next(b.clone()), &a, 0);
+    let with = |seen| Published {
+        configurations: vec![found(Kind::Mutating, &both), not_found(Kind::Validating, seen)],
+    };
+    assert_eq!(step(&replica, &with(Seen::Unreadable), 1), Step::Rest);
+    assert_eq!(step(&replica, &with(Seen::Missing), 1), Step::Observe(ca(&b)));
+}
+
+#[test]
+fn an_observation_that_no_longer_holds_begins_anew() {
+    let (a, b) = (authority(0), authority(0));
+    let mut replica = held(Succession::new(a.clone(), None).with_next(b.clone()), &a, 0);
+    replica.observed = Some(observed(&b, 0));
+    let half = Published {
+        configurations: vec![
+            found(Kind::Mutating, &of(&[&a, &b])),
+            found(Kind::Validating, &of(&[&a])),
+        ],
+    };
+    assert_eq!(step(&replica, &half, 3_600), Step::Unobserve);
+    replica.observed = Some(observed(&b, 100));
+    assert_eq!(
+        step(&replica, &everywhere(&of(&[&a, &b])), 99),
+        Step::Unobserve,
+        "the clock was put back"
+    );
+    replica.observed = Some(observed(&a, 0));
+    let other = step(&replica, &everywhere(&of(&[&a, &b])), 3_600);
+    assert_eq!(other, Step::Observe(ca(&b)), "another CA's wait counts for nothing");
+}
+
+#[test]
+fn a_ca_that_a_person_brings_is_used_after_the_wait() {
+    let (a, c) = (authority(0), authority(0));
+    let mut replica = held(Succession::new(c.clone(), None), &a, 0);
+    let only_a = everywhere(&of(&[&a]));
+    assert_eq!(step(&replica, &only_a, 1), Step::Remember(ca(&a)));
+    replica.secret = CaSecret::Usable(Succession::new(c.clone(), Some(ca(&a))));
+    let publish = Step::Publish {
+        bundle: of(&[&a, &c]),
+        targets: only_a.configurations.clone(),
+    };
+    assert_eq!(step(&replica, &only_a, 1), publish);
+    let both = everywhere(&of(&[&a, &c]));
+    assert_eq!(step(&replica, &both, 1), Step::Observe(ca(&c)));
+    replica.observed = Some(observed(&c, 1));
+    assert_eq!(step(&replica, &both, 60), Step::Rest);
+    assert_eq!(step(&replica, &both, 61), Step::Serve);
+}
+
+#[test]
+fn what_is_served_is_remembered_also_when_a_configuration_cannot_be_read() {
+    let (a, c) = (authority(0), authority(0));
+    let replica = held(Succession::new(c.clone(), None), &a, 0);
+    let published = Published {
+        configurations: vec![
+            found(Kind::Mutating, &of(&[&c])),
+            not_found(Kind::Validating, Seen::Unreadable),
+        ],
+    };
+    assert_eq!(step(&replica, &published, 1), Step::Remember(ca(&a)));
+}
+
+#[test]
+fn where_trust_is_gone_nobody_waits() {
+    let (a, c) = (authority(0), authority(0));
+    let replica = held(Succession::new(c.clone(), None), &a, 0);
+    assert_eq!(step(&replica, &everywhere(&of(&[&c])), 1), Step::Serve);
+    let stranger = everywhere(&of(&[&authority(0)]));
+    let publish = Step::Publish {
+        bundle: of(&[&c]),
+        targets: stranger.configurations.clone(),
+    };
+    assert_eq!(step(&replica, &stranger, 1), publish);
+}
+
+#[test]
+fn without_room_nothing_is_pushed_out() {
+    let [a, b, c, d] = [0; 4].map(authority);
+    let full = Succession::new(c.clone(), Some(ca(&b))).remembering(ca(&d));
+    let replica = held(full.clone(), &a, 0);
+    let published = everywhere(&of(&[&a]));
+    let publish = Step::Publish {
+        bundle: full.bundle(after(1)),
+        targets: published.configurations.clone(),
+    };
+    assert_eq!(step(&replica, &published, 1), publish);
+}
+
+#[test]
+fn a_serving_certificate_is_renewed_when_a_third_is_left() {
+    let a = authority(0);
+    let published = everywhere(&of(&[&a]));
+    let replica = held(Succession::new(a.clone(), None), &a, 0);
+    let due = 7 * DAY - (7 * DAY + 3_600) / 3;
+    assert_eq!(step(&replica, &published, due - 1), Step::Rest);
+    assert_eq!(step(&replica, &published, due), Step::Serve);
+    assert_eq!(
+        step(&replica, &published, 9 * DAY),
+        Step::Serve,
+        "a machine that slept through it"
+    );
+}
+
+#[test]
+fn a_renewal_that_gains_nothing_is_left_out() {
+    // Nothing can be published, so the rotation cannot save this CA.
+    let (a, b, now) = (authority(0), authority(300 * DAY), 364 * DAY);
+    let rotating = Succession::new(a.clone(), None).with_next(b);
+    let unreadable = Published {
+        configurations: vec![not_found(Kind::Mutating, Seen::Unreadable)],
+    };
+    let replica = held(rotating.clone(), &a, now);
+    assert_eq!(step(&replica, &unreadable, 365 * DAY - 1), Step::Rest);
+    assert_eq!(
+        step(&replica, &unreadable, 365 * DAY + 1),
+        Step::Promote,
+        "there is nothing left to protect"
+    );
+    let promoted = Held {
+        secret: CaSecret::Usable(rotating.promoted()),
+        ..replica
+    };
+    assert_eq!(step(&promoted, &unreadable, 365 * DAY + 1), Step::Serve);
+}
+
+#[test]
+fn a_ca_that_ended_with_no_successor_is_replaced() {
+    let a = authority(0);
+    let replica = held(Succession::new(a.clone(), None), &a, 0);
+    let replace = Step::Replace {
+        lost: Loss::Ended,
+        keep: None,
+    };
+    assert_eq!(step(&replica, &everywhere(&of(&[&a])), 400 * DAY), replace);
+    let stale = held(Succession::new(a.clone(), None).with_next(authority(1)), &a, 0);
+    assert_eq!(
+        step(&stale, &everywhere(&of(&[&a])), 400 * DAY),
+        replace,
+        "nor with one that has ended as well"
+    );
+}
+
+#[test]
+fn a_ca_of_the_future_is_not_thrown_away() {
+    let a = authority(DAY);
+    let replica = held(Succession::new(a.clone(), None), &a, 0);
+    assert_eq!(step(&replica, &everywhere(&of(&[&a])), 0), Step::Rest);
+}
+
+#[test]
+fn a_certificate_of_a_clock_that_was_ahead_is_made_again() {
+    let a = authority(0);
+    let replica = held(Succession::new(a.clone(), None), &a, DAY);
+    assert_eq!(step(&replica, &everywhere(&of(&[&a])), 0), Step::Serve);
+}
+
+#[test]
+fn a_next_that_ended_unused_is_forgotten() {
+    let (a, now) = (authority(300 * DAY), 366 * DAY);
+    let replica = held(Succession::new(a.clone(), None).with_next(authority(0)), &a, now);
+    assert_eq!(step(&replica, &everywhere(&of(&[&a])), now), Step::Forget);
+}

@@ -48,6 +48,13 @@ impl Kubectl {
         self
     }
 
+    /// Adds an argument.
+    #[must_use]
+    pub fn arg(mut self, argument: impl AsRef<OsStr>) -> Self {
+        self.command.arg(argument);
+        self
+    }
+
     /// Speaks as whoever `kubeconfig` says, instead of as administrator.
     #[must_use]
     pub fn with_kubeconfig(mut self, kubeconfig: &Path) -> Self {

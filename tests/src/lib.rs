@@ -7,6 +7,7 @@
 
 pub mod assets;
 pub mod control_plane;
+pub mod installation;
 pub mod kubectl;
 pub mod local;
 pub mod process;

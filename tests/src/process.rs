@@ -33,6 +33,8 @@ pub struct Program {
     pub args: Vec<OsString>,
     /// Its whole environment; nothing is inherited.
     pub env: BTreeMap<String, OsString>,
+    /// Its working directory, if not this process's.
+    pub folder: Option<PathBuf>,
     /// Where its output goes; appended to when the file exists.
     pub log: PathBuf,
     /// A file its supervisor holds a shared lock on while it lives.
@@ -70,6 +72,7 @@ impl Program {
             path: path.into(),
             args: Vec::new(),
             env: BTreeMap::new(),
+            folder: None,
             log: log.into(),
             hold: None,
         }
@@ -98,6 +101,9 @@ impl Program {
             .args(&self.args)
             .env_clear()
             .envs(&self.env);
+        if let Some(folder) = &self.folder {
+            command.current_dir(folder);
+        }
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(log);
         let mut supervisor = command.spawn().context("starting its supervisor")?;
         let orders = supervisor.stdin.take();
@@ -203,7 +209,14 @@ impl Process {
     /// Waits until `url` answers 200. Certificates are not verified, as the kubelet's probes do not verify them.
     pub async fn wait_until_ok(&mut self, url: &str, within: Duration) -> Result<()> {
         let uri: http::Uri = url.parse().with_context(|| format!("{url} is not a URL"))?;
-        let mut config = kube::Config::new(uri.clone());
+        // The client puts its own address before every path.
+        let mut origin = uri.into_parts();
+        let path = origin
+            .path_and_query
+            .replace(http::uri::PathAndQuery::from_static("/"))
+            .map(|path| path.to_string());
+        let path = path.unwrap_or_default();
+        let mut config = kube::Config::new(http::Uri::from_parts(origin)?);
         config.accept_invalid_certs = true;
         config.proxy_url = None;
         config.read_timeout = Some(Duration::from_secs(5));
@@ -211,7 +224,7 @@ impl Process {
         let begin = Instant::now();
         loop {
             self.ensure_running()?;
-            let request = http::Request::get(uri.clone()).body(kube::client::Body::empty())?;
+            let request = http::Request::get(&path).body(kube::client::Body::empty())?;
             let answer = match client.send(request).await {
                 Ok(response) if response.status() == http::StatusCode::OK => return Ok(()),
                 Ok(response) => response.status().to_string(),

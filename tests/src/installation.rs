@@ -1,0 +1,227 @@
+//! Installs a kustomization as an administrator would, and runs the programs of its Deployments.
+//!
+//! Where there are nodes, the kubelet starts a container and a Service leads to it. Here an installation does both jobs:
+//! a Deployment's program is a process with the Deployment's arguments and environment and a token of its service
+//! account, and the Service that a webhook configuration names leads to a port on loopback. All else is what the API
+//! server makes of the files. This room knows no file and no flag of this project except in [`shipped`].
+
+mod render;
+mod replica;
+pub mod shipped;
+mod workload;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::{Value, json};
+
+use crate::control_plane::ControlPlane;
+
+pub use replica::Replica;
+use workload::Workload;
+
+/// The label that tells one installation's namespaces from another's.
+const LABEL: &str = "cnbi.meteor.zone/installation";
+
+/// What to install and how it differs from what the files say.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// The folder that holds the overlay and everything it refers to.
+    pub tree: PathBuf,
+    /// The overlay's folder within the tree.
+    pub overlay: PathBuf,
+    /// With a name, the installation shares its control plane with others: it gets a namespace of its own, objects
+    /// without a namespace get names of their own, and its webhooks are asked only about namespaces that
+    /// [`Installation::create_namespace`] makes. Without one, everything is as the files say.
+    pub name: Option<String>,
+    /// Flags whose value is the name of an object without a namespace, and the kind of that object.
+    pub names: BTreeMap<String, String>,
+    /// Flags to set in addition, by container; one that the Deployment sets as well is replaced.
+    pub flags: BTreeMap<String, Vec<(String, String)>>,
+    /// Programs that are not of this workspace, by the name the Deployment calls them.
+    pub programs: BTreeMap<String, PathBuf>,
+}
+
+/// A kustomization on a control plane.
+#[derive(Debug)]
+pub struct Installation<'a> {
+    control_plane: &'a ControlPlane,
+    options: Options,
+    namespace: String,
+    folder: PathBuf,
+    workloads: Vec<Workload>,
+}
+
+impl<'a> Installation<'a> {
+    /// Renders the overlay and applies it with kubectl; no program runs yet.
+    pub async fn install(control_plane: &'a ControlPlane, options: Options) -> Result<Self> {
+        let folder = control_plane
+            .data()
+            .join("installations")
+            .join(options.name.as_deref().unwrap_or("default"));
+        ensure!(
+            !folder.exists(),
+            "{} has an installation of this name already",
+            control_plane.data().display()
+        );
+        let tree = folder.join("tree");
+        copy(&options.tree, &tree)?;
+        let overlay = tree.join(&options.overlay);
+        if let Some(name) = &options.name {
+            set_namespace(&overlay, name)?;
+        }
+        let rendered = control_plane
+            .kubectl()
+            .args([Path::new("kustomize"), &overlay])
+            .ok()
+            .await?;
+        let mut objects: Vec<Value> =
+            serde_saphyr::from_multiple(&rendered).context("reading what kustomize rendered")?;
+
+        let namespace = render::namespace(&objects)?;
+        if let Some(name) = &options.name {
+            render::set_apart(&mut objects, name, (LABEL, name));
+        }
+        let mut workloads = workload::read(&objects)?;
+        if let Some(name) = &options.name {
+            for workload in &mut workloads {
+                workload.rename(&options.names, |kind, old| render::renamed(&objects, kind, old, name))?;
+            }
+        }
+        render::lead_to_loopback(&mut objects, &workloads)?;
+
+        let installation = Self {
+            control_plane,
+            options,
+            namespace,
+            folder,
+            workloads,
+        };
+        installation.apply(&objects).await?;
+        Ok(installation)
+    }
+
+    /// Where the programs live.
+    pub fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    /// Makes a namespace that this installation's webhooks are asked about.
+    pub async fn create_namespace(&self, name: &str) -> Result<()> {
+        let labels = self.options.name.as_ref().map(|name| json!({LABEL: name}));
+        let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}});
+        self.control_plane
+            .kubectl()
+            .args(["create", "-f", "-"])
+            .stdin(namespace.to_string())
+            .ok()
+            .await
+            .map(drop)
+    }
+
+    /// The name that an object without a namespace has got, such as a webhook configuration.
+    pub fn name_of(&self, name: &str) -> String {
+        self.options
+            .name
+            .as_ref()
+            .map_or_else(|| name.to_owned(), |suffix| render::own_name(name, suffix))
+    }
+
+    /// A kubeconfig with the rights of the service account that runs `container`.
+    pub async fn kubeconfig(&self, container: &str) -> Result<PathBuf> {
+        let workload = self.workload(container)?;
+        self.control_plane
+            .service_account_kubeconfig(&self.namespace, &workload.service_account)
+            .await
+    }
+
+    /// Starts the program of a container where its Service leads; start it again after it has ended.
+    ///
+    /// Returns at once: see [`Replica::ready`].
+    pub async fn start(&self, container: &str) -> Result<Replica> {
+        let workload = self.workload(container)?;
+        Replica::start(self, workload, workload.ports.clone()).await
+    }
+
+    /// Starts one more replica, on ports of its own, which no Service leads to.
+    pub async fn start_beside(&self, container: &str) -> Result<Replica> {
+        let workload = self.workload(container)?;
+        Replica::start(self, workload, workload.other_ports()?).await
+    }
+
+    /// Starts every program and waits until all are ready.
+    pub async fn start_all(&self, within: Duration) -> Result<Vec<Replica>> {
+        let mut replicas = Vec::new();
+        for workload in &self.workloads {
+            replicas.push(self.start(&workload.container).await?);
+        }
+        for replica in &mut replicas {
+            replica.ready(within).await?;
+        }
+        Ok(replicas)
+    }
+
+    fn workload(&self, container: &str) -> Result<&Workload> {
+        let found = self.workloads.iter().find(|workload| workload.container == container);
+        found.with_context(|| format!("no Deployment has a container {container}"))
+    }
+
+    async fn apply(&self, objects: &[Value]) -> Result<()> {
+        // Kinds first, as kubectl takes a List in order and what is of a new kind would not be known yet.
+        let (kinds, others): (Vec<_>, Vec<_>) = objects
+            .iter()
+            .partition(|object| object["kind"] == "CustomResourceDefinition");
+        for (step, items) in [kinds, others]
+            .into_iter()
+            .enumerate()
+            .filter(|(_, items)| !items.is_empty())
+        {
+            let file = self.folder.join(format!("{step}.json"));
+            fs::write(
+                &file,
+                json!({"apiVersion": "v1", "kind": "List", "items": items}).to_string(),
+            )?;
+            let apply = || self.control_plane.kubectl().arg("apply").arg("-f").arg(&file);
+            let answer = apply().run().await?;
+            if !answer.success && answer.stderr.contains("(AlreadyExists)") {
+                // Two installations bring the same kind, and the other one was first.
+                apply().ok().await?;
+            } else {
+                ensure!(answer.success, "kubectl apply: {}", answer.stderr.trim());
+            }
+            if step == 0 {
+                let wait = ["wait", "--for=condition=Established", "--timeout=60s", "-f"];
+                self.control_plane.kubectl().args(wait).arg(&file).ok().await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Copies a folder, so that its overlay can be edited as an administrator's own copy.
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    fs::create_dir_all(to).with_context(|| format!("creating {}", to.display()))?;
+    for entry in fs::read_dir(from).with_context(|| format!("reading {}", from.display()))? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy(&entry.path(), &target)?;
+        } else {
+            fs::copy(entry.path(), &target).with_context(|| format!("copying {}", entry.path().display()))?;
+        }
+    }
+    Ok(())
+}
+
+/// Edits the one line that names an overlay's namespace.
+fn set_namespace(overlay: &Path, name: &str) -> Result<()> {
+    let path = overlay.join("kustomization.yaml");
+    let text = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+    let mut kustomization: Value =
+        serde_saphyr::from_str(&text).with_context(|| format!("reading {}", path.display()))?;
+    kustomization["namespace"] = name.into();
+    fs::write(&path, kustomization.to_string()).with_context(|| format!("writing {}", path.display()))
+}

@@ -1,0 +1,218 @@
+//! What is changed in rendered objects: that installations can live side by side, and where a Service leads.
+//!
+//! Functions of the objects alone.
+
+use anyhow::{Context as _, Result, bail};
+use serde_json::{Value, json};
+
+use super::workload::Workload;
+
+/// Kinds that all installations share.
+const SHARED: [&str; 3] = ["CustomResourceDefinition", "Namespace", "APIService"];
+
+/// The namespace that the objects live in, which has to be one.
+pub(super) fn namespace(objects: &[Value]) -> Result<String> {
+    let mut namespaces: Vec<&str> = objects
+        .iter()
+        .filter_map(|object| object["metadata"]["namespace"].as_str())
+        .collect();
+    namespaces.sort_unstable();
+    namespaces.dedup();
+    match namespaces[..] {
+        [namespace] => Ok(namespace.to_owned()),
+        _ => bail!("the objects live in {namespaces:?}, not in one namespace"),
+    }
+}
+
+/// The name that an object without a namespace has in one of many installations.
+pub(super) fn own_name(name: &str, installation: &str) -> String {
+    format!("{name}-{installation}")
+}
+
+/// The new name of an object that was called `old` before [`set_apart`], when there is one.
+pub(super) fn renamed(objects: &[Value], kind: &str, old: &str, installation: &str) -> Option<String> {
+    let name = own_name(old, installation);
+    objects
+        .iter()
+        .any(|object| object["kind"] == kind && object["metadata"]["name"] == *name)
+        .then_some(name)
+}
+
+/// Gives objects without a namespace names of their own, and has webhooks asked only about labelled namespaces.
+pub(super) fn set_apart(objects: &mut [Value], installation: &str, label: (&str, &str)) {
+    let own: Vec<(String, String)> = objects
+        .iter()
+        .filter(|object| object["metadata"]["namespace"].is_null())
+        .filter_map(|object| {
+            Some((
+                object["kind"].as_str()?.to_owned(),
+                object["metadata"]["name"].as_str()?.to_owned(),
+            ))
+        })
+        .filter(|(kind, _)| !SHARED.contains(&kind.as_str()))
+        .collect();
+    let is_own = |kind: &Value, name: &Value| {
+        own.iter()
+            .any(|(own_kind, own_name)| kind == own_kind && name == own_name)
+    };
+    let rename = |name: &mut Value| {
+        if let Some(old) = name.as_str() {
+            *name = own_name(old, installation).into();
+        }
+    };
+
+    for object in objects {
+        if is_own(&object["kind"], &object["metadata"]["name"]) && object["metadata"]["namespace"].is_null() {
+            rename(&mut object["metadata"]["name"]);
+        }
+        if object["kind"] == "Namespace" {
+            object["metadata"]["labels"][label.0] = label.1.into();
+        }
+        if let Some(role) = object.get_mut("roleRef")
+            && is_own(&role["kind"], &role["name"])
+        {
+            rename(&mut role["name"]);
+        }
+        for rule in items(object, "rules") {
+            let kinds: Vec<Value> = own
+                .iter()
+                .filter(|(kind, _)| names_resource(rule, kind))
+                .map(|(kind, _)| Value::from(kind.as_str()))
+                .collect();
+            for name in items(rule, "resourceNames") {
+                if kinds.iter().any(|kind| is_own(kind, name)) {
+                    rename(name);
+                }
+            }
+        }
+        for webhook in items(object, "webhooks") {
+            let selector = &mut webhook["namespaceSelector"];
+            let wanted = json!({"key": label.0, "operator": "In", "values": [label.1]});
+            match selector["matchExpressions"].as_array_mut() {
+                Some(expressions) => expressions.push(wanted),
+                None => selector["matchExpressions"] = json!([wanted]),
+            }
+        }
+    }
+}
+
+/// Whether a rule of RBAC is about a kind; `ClusterRole` is the resource `clusterroles`.
+fn names_resource(rule: &Value, kind: &str) -> bool {
+    let resource = format!("{}s", kind.to_lowercase());
+    rule["resources"]
+        .as_array()
+        .is_some_and(|resources| resources.iter().any(|name| *name == *resource))
+}
+
+/// Has the Services that webhook configurations name lead to where the programs listen.
+///
+/// A Service without selector that is an alias for the loopback address: so the API server goes through a Service, with
+/// the name on the certificate and the protocol that this brings, as it does where there are nodes.
+pub(super) fn lead_to_loopback(objects: &mut [Value], workloads: &[Workload]) -> Result<()> {
+    let mut led = Vec::new();
+    for position in 0..objects.len() {
+        let mut webhooks = std::mem::take(&mut objects[position]["webhooks"]);
+        for webhook in webhooks.as_array_mut().into_iter().flatten() {
+            let service = &mut webhook["clientConfig"]["service"];
+            let name = service["name"]
+                .as_str()
+                .context("a webhook names no Service")?
+                .to_owned();
+            let port = service["port"].as_u64().unwrap_or(443);
+            service["port"] = target(objects, workloads, &name, port)?.into();
+            led.push(name);
+        }
+        if webhooks.is_array() {
+            objects[position]["webhooks"] = webhooks;
+        } else if let Some(object) = objects[position].as_object_mut() {
+            object.remove("webhooks");
+        }
+    }
+    for object in objects.iter_mut().filter(|object| object["kind"] == "Service") {
+        if led.iter().any(|name| object["metadata"]["name"] == **name) {
+            object["spec"] = json!({"type": "ExternalName", "externalName": "127.0.0.1"});
+        }
+    }
+    Ok(())
+}
+
+/// The local port behind a port of a Service.
+fn target(objects: &[Value], workloads: &[Workload], service: &str, port: u64) -> Result<u16> {
+    let described = || format!("port {port} of the Service {service}");
+    let spec = objects
+        .iter()
+        .find(|object| object["kind"] == "Service" && object["metadata"]["name"] == service)
+        .map(|object| &object["spec"])
+        .with_context(|| format!("a webhook names a Service {service}, which is not there"))?;
+    let target = spec["ports"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .find(|entry| entry["port"] == port);
+    let target = &target.with_context(|| format!("there is no {}", described()))?["targetPort"];
+    let selected = |workload: &&Workload| {
+        spec["selector"].as_object().is_some_and(|selector| {
+            !selector.is_empty()
+                && selector
+                    .iter()
+                    .all(|(key, value)| workload.labels.get(key) == Some(value))
+        })
+    };
+    let workload = workloads
+        .iter()
+        .find(selected)
+        .with_context(|| format!("{} selects no Deployment", described()))?;
+    let found = workload
+        .ports
+        .iter()
+        .find(|local| *target == *local.name || *target == local.declared);
+    found
+        .map(|local| local.local)
+        .with_context(|| format!("{} leads to no port of {}", described(), workload.container))
+}
+
+fn items<'a>(object: &'a mut Value, field: &str) -> impl Iterator<Item = &'a mut Value> {
+    object
+        .get_mut(field)
+        .and_then(Value::as_array_mut)
+        .into_iter()
+        .flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_names_of_the_installations_own_objects_change() {
+        let mut objects = vec![
+            json!({"kind": "ClusterRole", "metadata": {"name": "a"}, "rules": [
+                {"resources": ["validatingwebhookconfigurations"], "resourceNames": ["a", "stranger"]},
+                {"resources": ["services"], "resourceNames": ["a"]},
+            ]}),
+            json!({"kind": "RoleBinding", "metadata": {"name": "a", "namespace": "n"},
+                "roleRef": {"kind": "ClusterRole", "name": "a"}}),
+            json!({"kind": "RoleBinding", "metadata": {"name": "b", "namespace": "n"},
+                "roleRef": {"kind": "ClusterRole", "name": "view"}}),
+            json!({"kind": "ValidatingWebhookConfiguration", "metadata": {"name": "a"}, "webhooks": [{"name": "w"}]}),
+            json!({"kind": "CustomResourceDefinition", "metadata": {"name": "a"}}),
+        ];
+        set_apart(&mut objects, "x", ("label", "x"));
+        assert_eq!(
+            objects,
+            vec![
+                json!({"kind": "ClusterRole", "metadata": {"name": "a-x"}, "rules": [
+                    {"resources": ["validatingwebhookconfigurations"], "resourceNames": ["a-x", "stranger"]},
+                    {"resources": ["services"], "resourceNames": ["a"]},
+                ]}),
+                json!({"kind": "RoleBinding", "metadata": {"name": "a", "namespace": "n"},
+                    "roleRef": {"kind": "ClusterRole", "name": "a-x"}}),
+                json!({"kind": "RoleBinding", "metadata": {"name": "b", "namespace": "n"},
+                    "roleRef": {"kind": "ClusterRole", "name": "view"}}),
+                json!({"kind": "ValidatingWebhookConfiguration", "metadata": {"name": "a-x"}, "webhooks": [{"name": "w",
+                    "namespaceSelector": {"matchExpressions": [{"key": "label", "operator": "In", "values": ["x"]}]}}]}),
+                json!({"kind": "CustomResourceDefinition", "metadata": {"name": "a"}}),
+            ]
+        );
+    }
+}

@@ -1,1 +1,21 @@
-//! (being written)
+//! The admission webhook: what the API server asks about a `CustomNBImage` before it stores one, and the answers.
+//!
+//! The rules are in `cnbi-shared` and the certificates in `cnbi-certs`; this room carries questions in and answers out.
+//! It holds no state that matters, so any replica answers any review.
+//!
+//! * pure: [`review`] reads a question, [`admit`] decides, [`patch`] and [`respond`] write the answer, [`configuration`] is
+//!   what follows from a ConfigMap;
+//! * acting: [`facts`] gathers, [`reviewer`] answers one review, [`http`] one request.
+
+pub mod admit;
+pub mod cluster;
+pub mod configuration;
+pub mod facts;
+pub mod gate;
+pub mod health;
+pub mod http;
+pub mod metrics;
+pub mod patch;
+pub mod respond;
+pub mod review;
+pub mod reviewer;

@@ -1,0 +1,336 @@
+//! Reads facts from the API server, each anew: nothing is cached, so a Secret made a moment ago counts.
+//!
+//! Answers are read here and not by the client library, which writes what it cannot parse into the log: an answer may
+//! hold a Secret. What is read of a Secret is zeroed as soon as the registries' names are known.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use cnbi_shared::api::annotations;
+use cnbi_shared::facts::{Answer, Need, PullSecret, StreamOwner};
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use http::{Method, StatusCode};
+use http_body_util::BodyExt as _;
+use hyper::body::Body as _;
+use k8s_openapi::api::authorization::v1::{ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec};
+use kube::Client;
+use kube::client::Body;
+use serde::Deserialize;
+use zeroize::Zeroizing;
+
+use crate::facts::{FactSource, Unread};
+use crate::health::ApiReach;
+use crate::review::User;
+
+/// Most bytes of an answer. Kubernetes stores no object of half the size.
+const ANSWER_LIMIT: usize = 4 * 1024 * 1024;
+
+/// Where ImageStreams are served, on clusters that know them.
+const IMAGE_STREAMS: &str = "/apis/image.openshift.io/v1";
+
+/// The API server.
+pub struct Cluster {
+    client: Client,
+    reach: Arc<ApiReach>,
+}
+
+/// What a GET came to.
+enum Got {
+    Object(Zeroizing<Vec<u8>>),
+    /// The API server knows such objects, and has none of that name.
+    NoObject,
+    /// Nothing is served at that path.
+    NoPath,
+}
+
+impl Cluster {
+    /// Asks through `client`, and tells `reach` whether anybody answered.
+    pub fn new(client: Client, reach: Arc<ApiReach>) -> Self {
+        Self { client, reach }
+    }
+
+    async fn find_out(&self, need: &Need, user: &User) -> Result<Answer, Unread> {
+        match need {
+            Need::Secret { namespace, name } => {
+                let path = format!("/api/v1/namespaces/{}/secrets/{}", segment(namespace)?, segment(name)?);
+                match self.get(&path, name).await? {
+                    Got::Object(json) => Ok(Answer::Secret(read_secret(&json)?)),
+                    Got::NoObject => Ok(Answer::No),
+                    Got::NoPath => Err(Unread::Status(404)),
+                }
+            }
+            Need::Namespace { name } => match self
+                .get(&format!("/api/v1/namespaces/{}", segment(name)?), name)
+                .await?
+            {
+                Got::Object(_) => Ok(Answer::Yes),
+                Got::NoObject => Ok(Answer::No),
+                Got::NoPath => Err(Unread::Status(404)),
+            },
+            Need::ImageStream { namespace, name } => {
+                let (namespace, segment) = (segment(namespace)?, segment(name)?);
+                let path = format!("{IMAGE_STREAMS}/namespaces/{namespace}/imagestreams/{segment}");
+                match self.get(&path, name).await? {
+                    Got::Object(json) => Ok(Answer::ImageStream(read_owner(&json)?)),
+                    Got::NoObject => Ok(Answer::No),
+                    Got::NoPath => self.is_image_stream_api_absent().await,
+                }
+            }
+            Need::Access { namespace } => self.may_create(namespace, user).await,
+            // Known without asking anybody.
+            Need::Configuration | Need::Requester => Ok(Answer::Yes),
+        }
+    }
+
+    /// A cluster without OpenShift's API has no ImageStream that could be in the way. An API that is known but does not
+    /// answer just now is another matter, so the group itself is asked for.
+    async fn is_image_stream_api_absent(&self) -> Result<Answer, Unread> {
+        let (status, _) = self.ask(Method::GET, IMAGE_STREAMS, Vec::new()).await?;
+        match status {
+            StatusCode::NOT_FOUND => Ok(Answer::No),
+            _ => Err(Unread::Status(404)),
+        }
+    }
+
+    async fn may_create(&self, namespace: &str, user: &User) -> Result<Answer, Unread> {
+        #[derive(Deserialize)]
+        struct Reviewed {
+            status: Verdict,
+        }
+        #[derive(Deserialize)]
+        struct Verdict {
+            allowed: bool,
+        }
+        let review = SubjectAccessReview {
+            spec: SubjectAccessReviewSpec {
+                user: Some(user.username.clone()),
+                uid: user.uid.clone(),
+                groups: user.groups.clone(),
+                extra: user.extra.clone(),
+                resource_attributes: Some(ResourceAttributes {
+                    group: Some("image.openshift.io".to_owned()),
+                    resource: Some("imagestreams".to_owned()),
+                    verb: Some("create".to_owned()),
+                    namespace: Some(namespace.to_owned()),
+                    ..ResourceAttributes::default()
+                }),
+                ..SubjectAccessReviewSpec::default()
+            },
+            ..SubjectAccessReview::default()
+        };
+        let body = serde_json::to_vec(&review).map_err(|_| Unread::Unintelligible)?;
+        let path = "/apis/authorization.k8s.io/v1/subjectaccessreviews";
+        let (status, json) = self.ask(Method::POST, path, body).await?;
+        refuse_failure(status)?;
+        let Reviewed { status } = serde_json::from_slice(&json).map_err(|_| Unread::Unintelligible)?;
+        Ok(if status.allowed { Answer::Yes } else { Answer::No })
+    }
+
+    async fn get(&self, path: &str, name: &str) -> Result<Got, Unread> {
+        let (status, json) = self.ask(Method::GET, path, Vec::new()).await?;
+        if status == StatusCode::NOT_FOUND {
+            return Ok(if is_about(&json, name) {
+                Got::NoObject
+            } else {
+                Got::NoPath
+            });
+        }
+        refuse_failure(status)?;
+        Ok(Got::Object(json))
+    }
+
+    async fn ask(&self, method: Method, path: &str, body: Vec<u8>) -> Result<(StatusCode, Zeroizing<Vec<u8>>), Unread> {
+        let request = http::Request::builder()
+            .method(method)
+            .uri(path)
+            .header(http::header::CONTENT_TYPE, "application/json")
+            .body(Body::from(body))
+            .map_err(|_| Unread::IllegalName)?;
+        let response = self.client.send(request).await.map_err(|error| self.lost(&error))?;
+        self.reach.answered();
+        let status = response.status();
+        let mut frames = response.into_body();
+        let mut json = Zeroizing::new(Vec::with_capacity(expected_size(&frames)));
+        while let Some(frame) = frames.frame().await {
+            let Ok(data) = frame.map_err(|error| self.lost(&error))?.into_data() else {
+                continue;
+            };
+            if json.len() + data.len() > ANSWER_LIMIT {
+                return Err(Unread::Unintelligible);
+            }
+            json.extend_from_slice(&data);
+        }
+        Ok((status, json))
+    }
+
+    fn lost(&self, error: &kube::Error) -> Unread {
+        self.reach.lost();
+        tracing::warn!(%error, "the API server could not be asked");
+        Unread::Unreachable
+    }
+}
+
+impl FactSource for Cluster {
+    fn read<'a>(&'a self, need: &'a Need, user: &'a User) -> BoxFuture<'a, Result<Answer, Unread>> {
+        self.find_out(need, user).boxed()
+    }
+}
+
+/// Room for the whole answer, so that no half of it is left behind in memory when the buffer grows.
+fn expected_size(body: &Body) -> usize {
+    let hint = body.size_hint();
+    usize::try_from(hint.lower())
+        .unwrap_or(0)
+        .clamp(16 * 1024, ANSWER_LIMIT)
+}
+
+fn refuse_failure(status: StatusCode) -> Result<(), Unread> {
+    match status {
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(Unread::Refused),
+        status if status.is_success() => Ok(()),
+        status => Err(Unread::Status(status.as_u16())),
+    }
+}
+
+/// A name that can stand in a URL as it is. The rules ask only about such names; this holds whatever they do.
+fn segment(name: &str) -> Result<&str, Unread> {
+    let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-' || byte == b'.';
+    let is_legal = name.len() <= 253 && name.bytes().all(is_plain) && name.bytes().any(|byte| byte != b'.');
+    if is_legal { Ok(name) } else { Err(Unread::IllegalName) }
+}
+
+/// Whether a 404 speaks of the object of that name, and not of the path that leads to it.
+fn is_about(json: &[u8], name: &str) -> bool {
+    #[derive(Deserialize)]
+    struct Status<'a> {
+        #[serde(borrow, default)]
+        reason: Cow<'a, str>,
+        #[serde(borrow)]
+        details: Option<Details<'a>>,
+    }
+    #[derive(Deserialize)]
+    struct Details<'a> {
+        #[serde(borrow, default)]
+        name: Cow<'a, str>,
+    }
+    serde_json::from_slice::<Status<'_>>(json)
+        .is_ok_and(|status| status.reason == "NotFound" && status.details.is_some_and(|details| details.name == name))
+}
+
+fn read_secret(json: &[u8]) -> Result<PullSecret, Unread> {
+    #[derive(Deserialize)]
+    struct Secret<'a> {
+        #[serde(borrow, default, rename = "type")]
+        secret_type: Cow<'a, str>,
+        #[serde(borrow)]
+        data: Option<Data<'a>>,
+    }
+    /// The two keys that can hold registry credentials; the others are passed over.
+    #[derive(Deserialize)]
+    struct Data<'a> {
+        #[serde(borrow, rename = ".dockerconfigjson")]
+        docker_config_json: Option<&'a str>,
+        #[serde(borrow, rename = ".dockercfg")]
+        docker_cfg: Option<&'a str>,
+    }
+    let Secret { secret_type, data } = serde_json::from_slice(json).map_err(|_| Unread::Unintelligible)?;
+    let encoded = match &*secret_type {
+        PullSecret::DOCKER_CONFIG_JSON => data.and_then(|data| data.docker_config_json),
+        PullSecret::DOCKER_CFG => data.and_then(|data| data.docker_cfg),
+        _ => None,
+    };
+    let content = encoded
+        .map(|text| STANDARD.decode(text).map(Zeroizing::new))
+        .transpose();
+    let content = content.map_err(|_| Unread::Unintelligible)?;
+    Ok(PullSecret::read(
+        &secret_type,
+        content.as_ref().map(|content| content.as_slice()),
+    ))
+}
+
+fn read_owner(json: &[u8]) -> Result<StreamOwner, Unread> {
+    #[derive(Deserialize)]
+    struct Stream<'a> {
+        #[serde(borrow)]
+        metadata: Metadata<'a>,
+    }
+    #[derive(Deserialize)]
+    struct Metadata<'a> {
+        #[serde(borrow)]
+        annotations: Option<BTreeMap<Cow<'a, str>, Cow<'a, str>>>,
+    }
+    let Stream { metadata } = serde_json::from_slice(json).map_err(|_| Unread::Unintelligible)?;
+    let mark = metadata
+        .annotations
+        .as_ref()
+        .and_then(|all| all.get(annotations::OWNED_BY));
+    Ok(StreamOwner::read(mark.map(|mark| &**mark)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_plain_names_get_into_a_url() {
+        for name in ["a", "a-b.c", "0"] {
+            assert_eq!(segment(name), Ok(name));
+        }
+        for name in ["", ".", "..", "../x", "a/b", "a%2fb", "A", "a?b", "a#b", "ä", "a\n"] {
+            assert_eq!(segment(name), Err(Unread::IllegalName), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_missing_object_is_told_from_a_missing_api() {
+        let object =
+            br#"{"kind":"Status","reason":"NotFound","details":{"name":"x","kind":"imagestreams"},"code":404}"#;
+        assert!(is_about(object, "x"));
+        assert!(!is_about(object, "y"));
+        let resource = br#"{"kind":"Status","message":"the server could not find the requested resource","reason":"NotFound","details":{},"code":404}"#;
+        assert!(!is_about(resource, "x"));
+        assert!(!is_about(b"404 page not found\n", "x"));
+    }
+
+    #[test]
+    fn secrets_are_read_for_their_registries_alone() {
+        let encoded = STANDARD.encode(r#"{"auths":{"quay.io":{"auth":"eA=="}}}"#);
+        let secret = |kind: &str, key: &str, value: &str| {
+            format!(r#"{{"type":"{kind}","data":{{"other":"eA==","{key}":"{value}"}}}}"#)
+        };
+        let read = |text: String| read_secret(text.as_bytes());
+        assert_eq!(
+            read(secret(PullSecret::DOCKER_CONFIG_JSON, ".dockerconfigjson", &encoded)),
+            Ok(PullSecret::Registries(vec!["quay.io".to_owned()]))
+        );
+        assert_eq!(
+            read(secret("Opaque", ".dockerconfigjson", &encoded)),
+            Ok(PullSecret::WrongType)
+        );
+        assert_eq!(
+            read(secret(PullSecret::DOCKER_CFG, ".dockerconfigjson", &encoded)),
+            Ok(PullSecret::Unreadable)
+        );
+        assert_eq!(
+            read(secret(PullSecret::DOCKER_CFG, ".dockercfg", "!")),
+            Err(Unread::Unintelligible)
+        );
+        assert_eq!(read("[1".to_owned()), Err(Unread::Unintelligible));
+    }
+
+    #[test]
+    fn streams_are_read_for_their_owner_alone() {
+        let stream = br#"{"metadata":{"name":"x","annotations":{"a":"b","meteor.zone/owned-by":"ns/x"}}}"#;
+        let owner = StreamOwner::Resource {
+            namespace: "ns".to_owned(),
+            name: "x".to_owned(),
+        };
+        assert_eq!(read_owner(stream), Ok(owner));
+        assert_eq!(read_owner(br#"{"metadata":{}}"#), Ok(StreamOwner::Other));
+    }
+}

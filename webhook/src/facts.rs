@@ -1,0 +1,117 @@
+//! Finds out what the rules need to know of the cluster, side by side and before a deadline.
+//!
+//! Where an answer comes from is behind [`FactSource`]; see [`crate::cluster`] for the real one. What could not be found out
+//! stays unknown, with the reason, and never becomes an answer. Nothing is remembered between two reviews.
+
+use std::fmt;
+use std::time::Duration;
+
+use cnbi_shared::facts::{Answer, Facts, Need};
+use futures::future::{BoxFuture, join_all};
+use tokio::time::{Instant, timeout_at};
+
+use crate::metrics::Metrics;
+use crate::review::User;
+
+/// Something that knows the cluster.
+pub trait FactSource: Send + Sync + 'static {
+    /// Finds out about one need. `user` is who makes the request, for [`Need::Access`].
+    fn read<'a>(&'a self, need: &'a Need, user: &'a User) -> BoxFuture<'a, Result<Answer, Unread>>;
+}
+
+/// Why something could not be found out, in words that anybody may read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unread {
+    /// No answer in time.
+    Deadline(Duration),
+    /// The webhook itself may not.
+    Refused,
+    /// The API server answered with this status.
+    Status(u16),
+    /// The API server could not be reached.
+    Unreachable,
+    /// The answer made no sense.
+    Unintelligible,
+    /// The name cannot be one, so it is not put into a URL.
+    IllegalName,
+}
+
+impl fmt::Display for Unread {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Deadline(limit) => write!(formatter, "was not read within {limit:?}"),
+            Self::Refused => formatter.write_str("may not be read by cnbi-webhook"),
+            Self::Status(code) => write!(formatter, "was answered by the API server with status {code}"),
+            Self::Unreachable => formatter.write_str("was not read: the API server cannot be reached"),
+            Self::Unintelligible => formatter.write_str("was answered by the API server with something unreadable"),
+            Self::IllegalName => formatter.write_str("has a name that cannot be one"),
+        }
+    }
+}
+
+impl Unread {
+    /// The label of a metric.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::Deadline(_) => "deadline",
+            Self::Refused => "refused",
+            Self::Status(_) => "status",
+            Self::Unreachable => "unreachable",
+            Self::Unintelligible => "unintelligible",
+            Self::IllegalName => "illegal_name",
+        }
+    }
+}
+
+/// The label of a metric.
+pub fn kind(need: &Need) -> &'static str {
+    match need {
+        Need::Secret { .. } => "secret",
+        Need::Namespace { .. } => "namespace",
+        Need::ImageStream { .. } => "image_stream",
+        Need::Access { .. } => "access",
+        Need::Configuration => "configuration",
+        Need::Requester => "requester",
+    }
+}
+
+/// What is known without asking anybody: there is a configuration, and somebody makes a request.
+pub fn at_hand() -> Facts {
+    Facts::none()
+        .with(Need::Configuration, Answer::Yes)
+        .with(Need::Requester, Answer::Yes)
+}
+
+/// Finds out about all `needs` at once. Gives what is known, and why the rest is not.
+pub async fn gather(
+    source: &dyn FactSource,
+    needs: Vec<Need>,
+    user: &User,
+    limit: Duration,
+    metrics: &Metrics,
+) -> (Facts, Vec<(Need, Unread)>) {
+    let begin = Instant::now();
+    let read = async |need: Need| {
+        let answer = timeout_at(begin + limit, source.read(&need, user)).await;
+        let answer = answer.unwrap_or(Err(Unread::Deadline(limit)));
+        let outcome = match &answer {
+            Ok(Answer::No) => "absent",
+            Ok(_) => "found",
+            Err(unread) => unread.label(),
+        };
+        metrics.fact(kind(&need), outcome, begin.elapsed());
+        (need, answer)
+    };
+    let mut facts = at_hand();
+    let mut unread = Vec::new();
+    for (need, answer) in join_all(needs.into_iter().map(read)).await {
+        match answer {
+            Ok(answer) => facts.insert(need, answer),
+            Err(why) => {
+                tracing::warn!(kind = kind(&need), %why, "a fact could not be read");
+                unread.push((need, why));
+            }
+        }
+    }
+    (facts, unread)
+}

@@ -1,0 +1,320 @@
+//! A verdict as an AdmissionReview response: status, warnings, audit annotations.
+//!
+//! Pure. Everything that a user wrote is escaped before it is repeated.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use cnbi_shared::api::{GROUP, KIND};
+use cnbi_shared::facts::Need;
+use cnbi_shared::verdict::{Finding, Level, Outcome, Report, SHOWN, Undecided, printable};
+use json_patch::Patch;
+use serde::Serialize;
+
+use crate::facts::Unread;
+use crate::review::{API_VERSION, REVIEW};
+
+/// Most characters that a warning should have; clients cut what is longer in their own ways.
+const WARNING_WANTED: usize = 120;
+/// Most characters that a warning may have.
+const WARNING_MOST: usize = 256;
+
+/// The answer to one review.
+#[derive(Clone, Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Response {
+    /// That of the question.
+    pub uid: String,
+    /// Whether the request may go on.
+    pub allowed: bool,
+    /// Why not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<Status>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    patch: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    patch_type: Option<&'static str>,
+    /// What the user is told besides.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
+    /// What the cluster's audit log is told. The API server puts the webhook's name before each key.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub audit_annotations: BTreeMap<&'static str, String>,
+}
+
+/// The parts of a `meta/v1` Status that a denial has.
+#[derive(Clone, Debug, Serialize)]
+pub struct Status {
+    #[serde(rename = "status")]
+    outcome: &'static str,
+    /// HTTP status code for the user's client.
+    pub code: u16,
+    /// One word for programs.
+    pub reason: &'static str,
+    /// Everything that was found, for people.
+    pub message: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    details: Option<Details>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+struct Details {
+    group: &'static str,
+    kind: &'static str,
+    name: String,
+    causes: Vec<StatusCause>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+struct StatusCause {
+    reason: &'static str,
+    message: String,
+    field: String,
+}
+
+impl Status {
+    fn failure(code: u16, reason: &'static str, message: String, details: Option<Details>) -> Self {
+        Self {
+            outcome: "Failure",
+            code,
+            reason,
+            message,
+            details,
+        }
+    }
+}
+
+impl Response {
+    /// The request may go on.
+    pub fn allow(uid: &str) -> Self {
+        Self {
+            uid: uid.to_owned(),
+            allowed: true,
+            ..Self::default()
+        }
+    }
+
+    /// The request cannot be judged for a reason that has nothing to do with it.
+    pub fn unavailable(uid: &str, message: String) -> Self {
+        Self {
+            uid: uid.to_owned(),
+            status: Some(Status::failure(503, "ServiceUnavailable", message, None)),
+            ..Self::default()
+        }
+    }
+
+    /// A configuration is refused: `message` says where in the ConfigMap and why.
+    pub fn refuse_config(uid: &str, name: &str, field: &str, message: &str) -> Self {
+        let details = Details {
+            group: "",
+            kind: "ConfigMap",
+            name: name.to_owned(),
+            causes: vec![StatusCause {
+                reason: "FieldValueInvalid",
+                message: message.to_owned(),
+                field: field.to_owned(),
+            }],
+        };
+        let message = format!("the configuration is not valid: {field}: {message}");
+        Self {
+            uid: uid.to_owned(),
+            status: Some(Status::failure(422, "Invalid", message, Some(details))),
+            ..Self::default()
+        }
+    }
+
+    /// What follows from a report. `name` is the object's, where it has one; `unread` says why facts are missing.
+    pub fn from_report(uid: &str, name: &str, report: &Report, unread: &[(Need, Unread)]) -> Self {
+        let name = printable(name, WARNING_MOST);
+        let mut response = Self {
+            uid: uid.to_owned(),
+            ..Self::default()
+        };
+        match report.outcome() {
+            Outcome::Allowed => response.allowed = true,
+            Outcome::Invalid => response.status = Some(denial(422, "Invalid", "is invalid", name, report, unread)),
+            Outcome::Forbidden => {
+                response.status = Some(denial(403, "Forbidden", "is forbidden", name, report, unread));
+            }
+            Outcome::Undecided => {
+                let lines = undecided_lines(report, unread);
+                let message = format!(
+                    "{KIND}.{GROUP} \"{name}\" could not be judged, try again: {}",
+                    lines.join("; ")
+                );
+                response.status = Some(Status::failure(503, "ServiceUnavailable", message, None));
+            }
+        }
+        response.warnings.extend(report.warnings().take(SHOWN).map(warning));
+        let unsure = report
+            .undecided
+            .iter()
+            .filter(|undecided| undecided.level == Level::Warn);
+        response
+            .warnings
+            .extend(unsure.map(|undecided| short(&undecided_line(undecided, unread), None)));
+        let fired = ids(report.findings.iter().map(|finding| finding.rule.id));
+        if !fired.is_empty() {
+            response.audit_annotations.insert("rules", fired);
+        }
+        let open = ids(report.undecided.iter().map(|undecided| undecided.rule.id));
+        if !open.is_empty() {
+            response.audit_annotations.insert("undecided", open);
+        }
+        response
+    }
+
+    /// Adds a patch. A denial never carries one.
+    #[must_use]
+    pub fn with_patch(mut self, patch: Option<&Patch>) -> Self {
+        if let Some(json) = patch.and_then(|patch| serde_json::to_vec(patch).ok()) {
+            self.patch = Some(STANDARD.encode(json));
+            self.patch_type = Some("JSONPatch");
+        }
+        self
+    }
+
+    /// Tells the user one more thing.
+    pub fn warn(&mut self, text: &str) {
+        self.warnings.push(short(text, None));
+    }
+
+    /// The whole review, as it goes over the wire.
+    pub fn to_json(&self) -> Vec<u8> {
+        #[derive(Serialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Review<'a> {
+            api_version: &'static str,
+            kind: &'static str,
+            response: &'a Response,
+        }
+        let review = Review {
+            api_version: API_VERSION,
+            kind: REVIEW,
+            response: self,
+        };
+        // Text and numbers only: there is nothing in it that cannot be written.
+        serde_json::to_vec(&review).unwrap_or_default()
+    }
+}
+
+fn denial(
+    code: u16,
+    reason: &'static str,
+    verdict: &str,
+    name: String,
+    report: &Report,
+    unread: &[(Need, Unread)],
+) -> Status {
+    let causes: Vec<StatusCause> = report.denials().take(SHOWN).map(cause).collect();
+    let mut message = format!("{KIND}.{GROUP} \"{name}\" {verdict}:");
+    let mut lines: Vec<String> = causes
+        .iter()
+        .map(|cause| format!("{}: {}", cause.field, cause.message))
+        .collect();
+    let untold = report.denials().count() - causes.len();
+    if untold > 0 {
+        lines.push(format!("and {untold} more"));
+    }
+    lines.extend(undecided_lines(report, unread));
+    match &lines[..] {
+        [line] => message.extend([" ", line]),
+        _ => lines.iter().for_each(|line| message.extend(["\n* ", line])),
+    }
+    let details = Details {
+        group: GROUP,
+        kind: KIND,
+        name,
+        causes,
+    };
+    Status::failure(code, reason, message, Some(details))
+}
+
+fn cause(finding: &Finding) -> StatusCause {
+    StatusCause {
+        reason: finding.rule.cause.reason(),
+        message: finding.sentence(),
+        field: finding.shown_path(),
+    }
+}
+
+fn undecided_lines(report: &Report, unread: &[(Need, Unread)]) -> Vec<String> {
+    let blocking = report
+        .undecided
+        .iter()
+        .filter(|undecided| undecided.level == Level::Deny);
+    blocking
+        .take(SHOWN)
+        .map(|undecided| undecided_line(undecided, unread))
+        .collect()
+}
+
+fn undecided_line(undecided: &Undecided, unread: &[(Need, Unread)]) -> String {
+    let path = printable(&undecided.path.to_string(), WARNING_WANTED);
+    let why = unread
+        .iter()
+        .find(|(need, _)| *need == undecided.need)
+        .map(|(_, why)| why);
+    let mut line = format!("{path}: could not be checked: {}", undecided.need);
+    if let Some(why) = why {
+        let _ = write!(line, " {why}");
+    }
+    let _ = write!(line, " [{}]", undecided.rule.id);
+    line
+}
+
+/// A finding as one line for a person, as short as it can be.
+fn warning(finding: &Finding) -> String {
+    let full = format!("{}: {}", finding.shown_path(), finding.sentence());
+    let brief = format!("{}: {} [{}]", finding.shown_path(), finding.message, finding.rule.id);
+    short(&full, Some(&brief))
+}
+
+fn short(full: &str, brief: Option<&str>) -> String {
+    let fits = full.chars().count() <= WARNING_WANTED;
+    let text = if fits { full } else { brief.unwrap_or(full) };
+    // `printable` adds one character where it cuts, and an escape is longer than what it stands for.
+    let mut shown = printable(&text.replace('"', "'"), WARNING_MOST);
+    if let Some((end, _)) = shown.char_indices().nth(WARNING_MOST - 1) {
+        shown.truncate(end);
+        shown.push('…');
+    }
+    shown
+}
+
+/// Each id once.
+fn ids(all: impl Iterator<Item = &'static str>) -> String {
+    let mut ids: Vec<&str> = all.collect();
+    ids.sort_unstable();
+    ids.dedup();
+    ids.join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn warnings_stay_on_one_line_and_within_bounds() {
+        let text = format!("spec.x: {}\u{1b}[31m\n", "é".repeat(400));
+        let shown = short(&text, None);
+        assert!(
+            shown.chars().count() <= WARNING_MOST && !shown.contains('\n'),
+            "{shown}"
+        );
+        let shown = short(&"\u{1}".repeat(255), None);
+        assert!(shown.chars().count() <= WARNING_MOST, "{shown}");
+        assert_eq!(short("a: b", Some("c")), "a: b");
+    }
+
+    #[test]
+    fn no_patch_no_patch_type() {
+        let text = String::from_utf8(Response::allow("u").with_patch(None).to_json()).unwrap();
+        assert_eq!(
+            text,
+            r#"{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","response":{"uid":"u","allowed":true}}"#
+        );
+    }
+}

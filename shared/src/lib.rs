@@ -11,6 +11,7 @@ pub mod credentials;
 pub mod defaults;
 pub mod facts;
 pub mod grammar;
+pub mod in_force;
 pub mod path;
 pub mod render;
 pub mod rules;

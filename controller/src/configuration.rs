@@ -1,0 +1,51 @@
+//! Follows the ConfigMap. What its text means is decided by `cnbi_shared::in_force`.
+
+use std::pin::pin;
+
+use cnbi_shared::config::KEY;
+use cnbi_shared::in_force::{InForce, Taken};
+use futures::StreamExt;
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::runtime::{WatchStreamExt, watcher};
+use kube::{Api, Client};
+use tokio::sync::watch;
+
+use crate::metrics::Metrics;
+
+/// Follows the ConfigMap for as long as it is polled. Receivers are told when what is in force, or what is wrong with the
+/// text, has changed.
+pub async fn follow(client: Client, namespace: &str, name: &str, metrics: &Metrics, in_force: &watch::Sender<InForce>) {
+    let api: Api<ConfigMap> = Api::namespaced(client, namespace);
+    let mut changes = pin!(watcher::watch_object(api, name).default_backoff());
+    while let Some(change) = changes.next().await {
+        match change {
+            Ok(config_map) => take(config_map.as_ref(), metrics, in_force),
+            Err(error) => tracing::warn!(%error, namespace, name, "the ConfigMap cannot be watched; trying again"),
+        }
+    }
+}
+
+fn take(config_map: Option<&ConfigMap>, metrics: &Metrics, in_force: &watch::Sender<InForce>) {
+    let text = config_map.and_then(|it| it.data.as_ref()?.get(KEY)).map(String::as_str);
+    let version = config_map
+        .and_then(|it| it.metadata.resource_version.as_deref())
+        .unwrap_or_default();
+    in_force.send_if_modified(|in_force| {
+        let refused_before = in_force.refused().is_some();
+        let taken = in_force.take(text, version);
+        metrics.configured(taken != Taken::Refused);
+        match taken {
+            Taken::Changed => tracing::info!(version, "the configuration is in force"),
+            Taken::Same => tracing::debug!(version, "the configuration says what it said"),
+            Taken::Refused => {
+                let reason = in_force.refused().unwrap_or_default();
+                tracing::error!(
+                    version,
+                    reason,
+                    "the configuration is not taken; the last good one stays in force"
+                );
+            }
+        }
+        taken != Taken::Same || refused_before
+    });
+}

@@ -1,0 +1,81 @@
+//! The program: arguments, log, signals; the work is in the library.
+
+use std::io::{self, IsTerminal};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::Parser;
+use cnbi_controller::args::{Args, LogFormat};
+use cnbi_controller::metrics::Metrics;
+use cnbi_controller::probes::{self, Probes};
+use cnbi_controller::{configuration, run};
+use cnbi_shared::in_force::InForce;
+use futures::FutureExt;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
+use tracing_subscriber::EnvFilter;
+
+#[derive(Debug, thiserror::Error)]
+enum Error {
+    #[error("--log: {0}")]
+    Log(#[from] tracing_subscriber::filter::ParseError),
+    #[error("--status-listen: {0}")]
+    Listen(#[source] io::Error),
+    #[error("no access to a cluster: {0}")]
+    Client(#[from] Box<kube::Error>),
+    #[error("{0}")]
+    Io(#[from] io::Error),
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match start(Args::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("cnbi-controller: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn start(args: Args) -> Result<(), Error> {
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::try_new(&args.log)?)
+        .with_ansi(io::stderr().is_terminal())
+        .with_writer(io::stderr);
+    match args.log_format {
+        LogFormat::Text => log.init(),
+        LogFormat::Json => log.json().flatten_event(true).init(),
+    }
+    let shutdown = asked_to_end(signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?)
+        .boxed()
+        .shared();
+    let client = kube::Client::try_default().await.map_err(Box::new)?;
+    let metrics = Arc::new(Metrics::default());
+    let (in_force, known) = watch::channel(InForce::default());
+    let listed = Arc::default();
+
+    let listener = probes::listen(args.status_listen).await.map_err(Error::Listen)?;
+    tracing::info!(address = %listener.local_addr()?, "serving /livez, /readyz and /metrics");
+    let probes = Probes {
+        metrics: Arc::clone(&metrics),
+        in_force: known.clone(),
+        listed: Arc::clone(&listed),
+    };
+
+    tokio::select! {
+        served = probes::serve(listener, probes) => served?,
+        () = configuration::follow(client.clone(), &args.namespace, &args.config_map, &metrics, &in_force) => {}
+        () = run::run(client.clone(), args.concurrency, Arc::clone(&metrics), known, listed, shutdown) => {}
+    }
+    tracing::info!("ended");
+    Ok(())
+}
+
+async fn asked_to_end(mut terminate: Signal, mut interrupt: Signal) {
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    tracing::info!("asked to end");
+}

@@ -1,0 +1,126 @@
+//! What the controller counts, in Prometheus' text format. No name of a resource is a label: there may be many.
+
+use std::fmt;
+
+use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+use crate::failure::Class;
+
+/// Everything that is counted.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    visits: Family<Visit, Counter>,
+    failures: Family<Failed, Counter>,
+    watch_failures: Counter,
+    configuration_valid: Gauge,
+    configuration_loads: Family<Load, Counter>,
+}
+
+/// How a visit of a resource ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// There was nothing to do, so nothing was written.
+    Unchanged,
+    /// The status was written.
+    Written,
+    /// It failed and will be tried again.
+    Failed,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Visit {
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Failed {
+    class: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Load {
+    valid: bool,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut metrics = Self {
+            registry: Registry::with_prefix("cnbi_controller"),
+            visits: Family::default(),
+            failures: Family::default(),
+            watch_failures: Counter::default(),
+            configuration_valid: Gauge::default(),
+            configuration_loads: Family::default(),
+        };
+        let registry = &mut metrics.registry;
+        registry.register(
+            "visits",
+            "Looks at a resource, by how they ended",
+            metrics.visits.clone(),
+        );
+        registry.register(
+            "api_failures",
+            "Writes that failed, by kind of failure",
+            metrics.failures.clone(),
+        );
+        registry.register(
+            "watch_failures",
+            "Interruptions of the watch of resources",
+            metrics.watch_failures.clone(),
+        );
+        registry.register(
+            "configuration_valid",
+            "1 when the ConfigMap's content is in force, 0 when the last good one is, or none",
+            metrics.configuration_valid.clone(),
+        );
+        registry.register(
+            "configuration_loads",
+            "Contents of the ConfigMap that were read, by whether they could be taken",
+            metrics.configuration_loads.clone(),
+        );
+        metrics
+    }
+}
+
+impl Metrics {
+    /// A look at a resource ended.
+    pub fn visited(&self, outcome: Outcome) {
+        let outcome = match outcome {
+            Outcome::Unchanged => "unchanged",
+            Outcome::Written => "written",
+            Outcome::Failed => "failed",
+        };
+        self.visits.get_or_create(&Visit { outcome }).inc();
+    }
+
+    /// A write failed.
+    pub fn failed(&self, class: Class) {
+        self.failures.get_or_create(&Failed { class: class.as_str() }).inc();
+    }
+
+    /// The watch of resources was interrupted.
+    pub fn watch_failed(&self) {
+        self.watch_failures.inc();
+    }
+
+    /// The ConfigMap was read.
+    pub fn configured(&self, valid: bool) {
+        self.configuration_valid.set(i64::from(valid));
+        self.configuration_loads.get_or_create(&Load { valid }).inc();
+    }
+
+    /// All of it, as text.
+    ///
+    /// # Errors
+    /// A metric does not encode; none of these can.
+    pub fn text(&self) -> Result<String, fmt::Error> {
+        let mut buffer = String::new();
+        text::encode(&mut buffer, &self.registry)?;
+        Ok(buffer)
+    }
+}

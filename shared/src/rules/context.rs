@@ -10,9 +10,11 @@ use crate::subject::{Subject, UnknownKey};
 use crate::verdict::{Finding, Hidden, Level, Report, Undecided};
 
 use super::Rule;
+use super::parsed::Parsed;
+use super::secrecy::may_hold_secret;
 
 /// One object under judgement and all that is known.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub struct Context<'a> {
     /// The object as it would be stored.
     pub object: &'a Draft,
@@ -26,6 +28,7 @@ pub struct Context<'a> {
     pub facts: &'a Facts,
     /// The admin's policy.
     pub config: &'a Config,
+    pub(super) parsed: Parsed<'a>,
 }
 
 static EMPTY: Spec = Spec {
@@ -54,7 +57,13 @@ impl<'a> Context<'a> {
             unknown_keys,
             facts,
             config,
+            parsed: Parsed::default(),
         }
+    }
+
+    /// Whether the configuration is the cluster's own. Offline, a policy that is at its default may be another one there.
+    pub fn knows_configuration(&self) -> bool {
+        self.facts.holds(&Need::Configuration) == Some(true)
     }
 
     /// The build type, when it is a legal one. Rules about one build type say nothing otherwise: CNB000 speaks.
@@ -139,9 +148,36 @@ impl Findings<'_> {
         finding
     }
 
+    /// The same where `value` is text that somebody may have put a secret into: shown only where it looks like none.
+    pub fn add_unless_secret(
+        &mut self,
+        path: impl Into<Path>,
+        value: &str,
+        message: impl Into<String>,
+    ) -> &mut Finding {
+        if may_hold_secret(value) {
+            self.add_hidden(path, value, message)
+        } else {
+            self.add(path, Some(value), message)
+        }
+    }
+
     /// Something is questionable: never more than a warning, whatever the rule's level.
     pub fn warn(&mut self, path: impl Into<Path>, value: Option<&str>, message: impl Into<String>) -> &mut Finding {
         self.push(self.level.min(Level::Warn), path.into(), value, message.into())
+    }
+
+    /// [`Findings::warn`] for text that somebody may have put a secret into.
+    pub fn warn_unless_secret(
+        &mut self,
+        path: impl Into<Path>,
+        value: &str,
+        message: impl Into<String>,
+    ) -> &mut Finding {
+        let level = self.level.min(Level::Warn);
+        let finding = self.add_unless_secret(path, value, message);
+        finding.level = level;
+        finding
     }
 
     /// It cannot be said whether something is wrong until `need` is known.

@@ -6,17 +6,21 @@
 
 mod context;
 pub mod examples;
+mod git_host;
 mod judge;
+mod parsed;
 mod ratchet;
 mod secrecy;
+
+use std::fmt;
 
 use crate::verdict::{Cause, Level};
 
 pub use context::{Context, Findings};
 pub use judge::{Accepted, accept, evaluate};
+pub use parsed::{Image, Package, Repository};
 
 /// Something that can be wrong with a resource.
-#[derive(Debug)]
 pub struct Rule {
     /// Stable id, `CNB` and three digits. Never used for anything else again.
     pub id: &'static str,
@@ -36,6 +40,12 @@ pub struct Rule {
     pub doc: &'static str,
     /// Looks at one object.
     pub check: fn(&Context<'_>, &mut Findings<'_>),
+}
+
+impl fmt::Debug for Rule {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.id)
+    }
 }
 
 impl PartialEq for Rule {
@@ -112,16 +122,32 @@ table! {
     target_namespace_access,
     target_namespace_exists,
     from_image_required,
+    image_reference,
+    image_tagged,
+    image_latest,
+    image_qualified,
+    image_registry_allowed,
     pull_secret_exists,
     pull_secret_type,
     pull_secret_registry,
     pull_secret_name,
     pull_secret_unused,
     package_versions_required,
+    package_requirement,
+    package_option,
+    package_duplicate,
+    package_direct_reference,
+    package_unsatisfiable,
+    package_python_marker,
     environment_or_builder,
     runtime_environment_complete,
     runtime_environment_supported,
     repository_url_required,
+    repository_url,
+    repository_url_credentials,
+    git_ref,
+    repository_credentials,
+    repository_allowed,
 }
 
 /// The rule with that id.

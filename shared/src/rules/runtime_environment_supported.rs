@@ -38,7 +38,7 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
     {
         return;
     }
-    if catalog.is_empty() && context.facts.holds(&Need::Configuration) != Some(true) {
+    if catalog.is_empty() && !context.knows_configuration() {
         findings.undecided(At::RuntimeEnvironment, Need::Configuration);
         return;
     }

@@ -6,10 +6,15 @@ use crate::api::limits;
 use crate::path::{At, Path};
 use crate::verdict::Cause;
 
-pub(super) const RULE: Rule =
-    rule("CNB005", "size", "values and lists stay within their limits", include_str!("size.md"), check)
-        .fixed()
-        .cause(Cause::TooLong);
+pub(super) const RULE: Rule = rule(
+    "CNB005",
+    "size",
+    "values and lists stay within their limits",
+    include_str!("size.md"),
+    check,
+)
+.fixed()
+.cause(Cause::TooLong);
 
 fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
     let spec = context.spec;
@@ -21,9 +26,21 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
         (At::RepositoryUrl, spec.repository_url.text(), limits::REPOSITORY_URL),
         (At::GitRef, spec.git_ref.text(), limits::GIT_REF),
         (At::TargetNamespace, spec.target_namespace.text(), limits::NAMESPACE),
-        (At::OsName, environment.and_then(|parts| parts.os_name.text()), limits::ENVIRONMENT_PART),
-        (At::OsVersion, environment.and_then(|parts| parts.os_version.text()), limits::ENVIRONMENT_PART),
-        (At::PythonVersion, environment.and_then(|parts| parts.python_version.text()), limits::ENVIRONMENT_PART),
+        (
+            At::OsName,
+            environment.and_then(|parts| parts.os_name.text()),
+            limits::ENVIRONMENT_PART,
+        ),
+        (
+            At::OsVersion,
+            environment.and_then(|parts| parts.os_version.text()),
+            limits::ENVIRONMENT_PART,
+        ),
+        (
+            At::PythonVersion,
+            environment.and_then(|parts| parts.python_version.text()),
+            limits::ENVIRONMENT_PART,
+        ),
     ];
     for (at, text, limit) in texts {
         text_within(findings, at.whole(), text, limit);
@@ -32,12 +49,21 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
         let count = packages.len();
         if count > limits::PACKAGES {
             findings
-                .add(At::PackageVersions, None, format!("has {count} items; at most {} are allowed", limits::PACKAGES))
+                .add(
+                    At::PackageVersions,
+                    None,
+                    format!("has {count} items; at most {} are allowed", limits::PACKAGES),
+                )
                 .hint("leave out packages that others bring along as their dependencies");
         }
     }
     for (index, package) in spec.packages().take(limits::PACKAGES) {
-        text_within(findings, At::PackageVersions.item(index), Some(package), limits::PACKAGE);
+        text_within(
+            findings,
+            At::PackageVersions.item(index),
+            Some(package),
+            limits::PACKAGE,
+        );
     }
 }
 
@@ -51,10 +77,7 @@ fn text_within(findings: &mut Findings<'_>, path: Path, text: Option<&str>, limi
     let Some(text) = text.filter(|text| exceeds(text, limit)) else {
         return;
     };
-    let message = format!(
-        "has {} characters; at most {limit} are allowed",
-        text.chars().count()
-    );
+    let message = format!("has {} characters; at most {limit} are allowed", text.chars().count());
     // Whoever pastes too much may have pasted a secret with it.
     if path.at == At::RepositoryUrl || may_hold_secret(text) {
         findings.add_hidden(path, text, message);

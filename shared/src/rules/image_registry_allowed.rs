@@ -1,0 +1,115 @@
+//! CNB106: images come from where the admin lets them come from.
+
+use super::{Context, Findings, Rule, rule};
+use crate::facts::Need;
+use crate::grammar::image::ImageReference;
+use crate::verdict::{Cause, printable};
+
+pub(super) const RULE: Rule = rule(
+    "CNB106",
+    "image-registry-allowed",
+    "images come from an allowed registry",
+    include_str!("image_registry_allowed.md"),
+    check,
+)
+.cause(Cause::NotSupported);
+
+/// Most entries of the list that an answer repeats.
+const LISTED: usize = 8;
+
+fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
+    let allowed = &context.config.images.allowed;
+    for (image, reference) in context.references() {
+        if allowed.is_empty() {
+            if !context.knows_configuration() {
+                findings.undecided(image.at, Need::Configuration);
+            }
+            continue;
+        }
+        let name = name(reference);
+        if allowed.iter().any(|prefix| is_below(&name, prefix)) {
+            continue;
+        }
+        let mut list: Vec<String> = allowed.iter().take(LISTED).map(|entry| printable(entry, 120)).collect();
+        if allowed.len() > LISTED {
+            list.push(format!("{} more", allowed.len() - LISTED));
+        }
+        findings
+            .add(
+                image.at,
+                Some(image.text),
+                "comes from where this cluster takes no images from",
+            )
+            .hint(format!("use an image below one of: {}", list.join(", ")));
+    }
+}
+
+/// `registry/repository`, spelt in the one way in which it is compared.
+fn name(reference: &ImageReference) -> String {
+    let qualified = reference.qualified();
+    // What follows the name is the same in both spellings.
+    let suffix =
+        reference.tag().map_or(0, |tag| tag.len() + 1) + reference.digest().map_or(0, |digest| digest.len() + 1);
+    in_lower_case(&qualified[..qualified.len().saturating_sub(suffix)])
+}
+
+/// Whether `name` is the repository `prefix` or below it, by whole segments of the path.
+fn is_below(name: &str, prefix: &str) -> bool {
+    let prefix = in_lower_case(prefix.trim_end_matches('/'));
+    let prefix = match prefix.strip_prefix("index.docker.io") {
+        Some(rest) if rest.is_empty() || rest.starts_with('/') => format!("docker.io{rest}"),
+        _ => prefix,
+    };
+    !prefix.is_empty()
+        && name
+            .strip_prefix(prefix.as_str())
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// Hosts are the same in any case, and repositories have only one.
+fn in_lower_case(name: &str) -> String {
+    name.to_ascii_lowercase()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn is_allowed(image: &str, prefix: &str) -> bool {
+        is_below(&name(&ImageReference::parse(image).unwrap()), prefix)
+    }
+
+    #[test]
+    fn prefixes_end_where_segments_end() {
+        assert!(is_allowed("quay.io/team/image:v1", "quay.io"));
+        assert!(is_allowed("quay.io/team/image:v1", "quay.io/team/"));
+        assert!(is_allowed("quay.io/team/image:v1", "quay.io/team/image"));
+        assert!(is_allowed("QUAY.io/team/image:v1", "Quay.IO"));
+        assert!(!is_allowed("quay.io/team-b/image:v1", "quay.io/team"));
+        assert!(!is_allowed("quay.io.evil.example/team/image:v1", "quay.io"));
+        assert!(!is_allowed("quay.io:8443/team/image:v1", "quay.io"));
+        assert!(!is_allowed("evil.example/quay.io/image:v1", "quay.io"));
+        assert!(!is_allowed("quay.io/team/image:v1", ""));
+        assert!(!is_allowed("quay.io/team/image:v1", "/"));
+    }
+
+    #[test]
+    fn docker_hub_has_one_name() {
+        for image in [
+            "python:3",
+            "docker.io/python:3",
+            "index.docker.io/library/python:3",
+            "library/python",
+        ] {
+            for prefix in [
+                "docker.io",
+                "index.docker.io",
+                "docker.io/library",
+                "docker.io/library/python",
+            ] {
+                assert!(is_allowed(image, prefix), "{image} {prefix}");
+            }
+        }
+        assert!(!is_allowed("team/python:3", "docker.io/library"));
+    }
+}

@@ -1,0 +1,26 @@
+//! CNB206: some version can satisfy what is asked for.
+
+use super::{Context, Findings, Rule, rule};
+use crate::path::At;
+
+pub(super) const RULE: Rule = rule(
+    "CNB206",
+    "package-unsatisfiable",
+    "version specifiers do not contradict each other",
+    include_str!("package_unsatisfiable.md"),
+    check,
+);
+
+fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
+    for (package, requirement) in context.requirements() {
+        if requirement.specifiers().contradict() {
+            findings
+                .add_unless_secret(
+                    At::PackageVersions.item(package.index),
+                    package.text,
+                    "its version specifiers contradict each other: no version satisfies all of them",
+                )
+                .hint("take out or change the one that is wrong");
+        }
+    }
+}

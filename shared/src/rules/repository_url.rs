@@ -1,0 +1,90 @@
+//! CNB302: a repository is named by a URL that it can be cloned from, safely.
+
+use super::secrecy::may_hold_secret;
+use super::{Context, Findings, Rule, rule};
+use crate::grammar::clone_url::{CloneUrlError, clone_url};
+use crate::path::At;
+
+pub(super) const RULE: Rule = rule(
+    "CNB302",
+    "repository-url",
+    "the repository has an https or ssh clone URL",
+    include_str!("repository_url.md"),
+    check,
+)
+.fixed();
+
+fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
+    let Some(repository) = context.repository() else { return };
+    let error = match &repository.url {
+        Ok(_) | Err(CloneUrlError::Credentials) => return,
+        Err(error) => error,
+    };
+    let text = repository.text;
+    if is_showable(text) {
+        let finding = findings.add(At::RepositoryUrl, Some(text), error.to_string());
+        match corrected(text) {
+            Some(corrected) => finding.replacement(corrected),
+            None => finding
+                .hint("copy the clone URL from the repository's page, for example https://github.com/team/repository"),
+        };
+    } else {
+        findings
+            .add_hidden(At::RepositoryUrl, text, error.to_string())
+            .hint("copy the clone URL from the repository's page, without user, password or token");
+    }
+}
+
+/// Whether a repository's URL can be repeated: it holds no user but the one that Git hosts have for everybody, and
+/// nothing behind the path.
+pub(super) fn is_showable(text: &str) -> bool {
+    let rest = text.strip_prefix("ssh://").unwrap_or(text);
+    let rest = rest.strip_prefix("git@").unwrap_or(rest);
+    !may_hold_secret(text) && !rest.contains(['@', '?', '#', '\u{ff20}', '\u{fe6b}']) && !rest.contains("%40")
+}
+
+/// The URL that was probably meant, for the slips that browsers and other tools let pass.
+fn corrected(text: &str) -> Option<String> {
+    let text = text.trim();
+    let candidate = match text.split_once("://") {
+        Some((scheme, rest)) => match scheme.to_ascii_lowercase().as_str() {
+            "http" | "git" | "https" | "git+https" => format!("https://{rest}"),
+            "ssh" | "git+ssh" | "ssh+git" => format!("ssh://{rest}"),
+            _ => return None,
+        },
+        // `github.com/team/repository`, as an address bar shows it.
+        None if text
+            .split('/')
+            .next()
+            .is_some_and(|host| host.contains('.') && !host.starts_with('.')) =>
+        {
+            format!("https://{text}")
+        }
+        None => text.to_owned(),
+    };
+    (clone_url(&candidate).is_ok() && is_showable(&candidate)).then_some(candidate)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_usual_slips_are_corrected() {
+        for (slip, meant) in [
+            ("http://github.com/a/b", Some("https://github.com/a/b")),
+            ("git://github.com/a/b", Some("https://github.com/a/b")),
+            ("HTTPS://github.com/a/b", Some("https://github.com/a/b")),
+            ("git+https://github.com/a/b", Some("https://github.com/a/b")),
+            ("git+ssh://git@github.com/a/b", Some("ssh://git@github.com/a/b")),
+            (" https://github.com/a/b\n", Some("https://github.com/a/b")),
+            ("github.com/a/b", Some("https://github.com/a/b")),
+            ("./a/b", None),
+            ("../../etc/passwd", None),
+            ("file:///a", None),
+            ("ext::sh -c x", None),
+        ] {
+            assert_eq!(corrected(slip).as_deref(), meant, "{slip}");
+        }
+    }
+}

@@ -150,6 +150,7 @@ fn contradictions_are_found_and_only_those() {
         "===x",
         "===x,===X",
         ">99999999999999999999,<1",
+        "===1.99999999999999999999,>=1",
     ] {
         assert!(!parse(&format!("a{text}")).specifiers().contradict(), "{text}");
     }

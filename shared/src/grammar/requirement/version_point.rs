@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use pep440_rs::{LocalSegment, PrereleaseKind, Version};
 
-use super::specifier::is_python_space;
+use super::specifier::{self, is_python_space};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Parts {
@@ -176,7 +176,10 @@ pub(super) fn least_above(point: &Point) -> Option<Parts> {
     }
 }
 
-/// Whether `text` is a version at all, of whatever size its numbers.
+/// Whether `text` is a version at all, of whatever size its numbers: those of more than 64 bits `pep440_rs` refuses as it
+/// refuses what is no version, but `packaging` compares them.
 pub(super) fn is_version(text: &str) -> bool {
-    Version::from_str(text.trim_matches(is_python_space)).is_ok()
+    let text = text.trim_matches(is_python_space);
+    let exactly = format!("=={text}");
+    !text.starts_with('=') && !text.ends_with('*') && specifier::prefix(&exactly) == Some(exactly.len())
 }

@@ -135,7 +135,7 @@ fn event(names: &Names, loss: &Loss, now: Timestamp) -> Event {
     };
     Event {
         metadata: ObjectMeta {
-            generate_name: Some(format!("{}.", names.secret)),
+            generate_name: Some(format!("{}-", names.secret)),
             namespace: Some(names.namespace.clone()),
             ..ObjectMeta::default()
         },
@@ -177,6 +177,11 @@ mod tests {
             );
             assert_eq!(event.metadata.namespace.as_deref(), Some("system"));
             assert_eq!(event.type_.as_deref(), Some("Warning"));
+            assert_eq!(
+                event.metadata.generate_name.as_deref(),
+                Some("hook-ca-"),
+                "no prefix may end with a dot"
+            );
             (event.reason.unwrap(), event.note.unwrap())
         };
         let (reason, note) = told(Loss::Gone);

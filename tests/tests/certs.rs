@@ -1,0 +1,369 @@
+//! Self-managed certificates on a real API server, with the rights that they are said to need and no others.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use cnbi_certs::bundle::Bundle;
+use cnbi_certs::{FIELD_MANAGER, Names, Policy, SelfManaged, Status};
+use cnbi_tests::control_plane::{self, ControlPlane};
+use k8s_openapi::api::admissionregistration::v1::{MutatingWebhookConfiguration, ValidatingWebhookConfiguration};
+use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::api::events::v1::Event;
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
+use kube::{Api, Client};
+use serde_json::{Value, json};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;
+
+const CA_SECRET: &str = "hook-ca";
+
+/// A namespace with a service account, its rights, and two webhook configurations; all named alike.
+struct Installation {
+    name: &'static str,
+    admin: Client,
+    /// The service account's.
+    client: Client,
+}
+
+/// A replica that runs until it is dropped.
+struct Replica {
+    status: watch::Receiver<Status>,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Replica {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Replica {
+    async fn until(&mut self, what: &str, holds: impl FnMut(&Status) -> bool) -> Outcome<Status> {
+        let wait = self.status.wait_for(holds);
+        let told = match tokio::time::timeout(Duration::from_secs(60), wait).await {
+            Ok(told) => Some(told?.clone()),
+            Err(_) => None,
+        };
+        told.ok_or_else(|| format!("never {what}: {:?}", *self.status.borrow()).into())
+    }
+
+    async fn trusted(&mut self) -> Outcome<Status> {
+        self.until("trusted", |status| status.trusted).await
+    }
+}
+
+impl Installation {
+    async fn new(name: &'static str) -> Outcome<Self> {
+        let cluster = ControlPlane::shared().await?;
+        let objects = serde_json::to_string(&json!({ "apiVersion": "v1", "kind": "List", "items": objects(name) }))?;
+        cluster.kubectl().args(["apply", "-f", "-"]).stdin(objects).ok().await?;
+        let account = cluster.service_account_kubeconfig(name, "hook").await?;
+        Ok(Self {
+            name,
+            admin: cluster.client().await?,
+            client: control_plane::client(&account).await?,
+        })
+    }
+
+    fn replica(&self) -> Outcome<Replica> {
+        let names = Names {
+            namespace: self.name.to_owned(),
+            service: "hook".to_owned(),
+            secret: CA_SECRET.to_owned(),
+            mutating: vec![self.name.to_owned()],
+            validating: vec![self.name.to_owned()],
+            cluster_domain: "cluster.local".to_owned(),
+            extra_sans: vec!["127.0.0.1".to_owned()],
+            instance: "hook-0".to_owned(),
+        };
+        let policy = Policy {
+            poll: Duration::from_millis(200),
+            ..Policy::default()
+        };
+        let managed = SelfManaged::new(self.client.clone(), &names, policy)?;
+        let status = managed.status();
+        Ok(Replica {
+            status,
+            task: tokio::spawn(managed.run(std::future::pending())),
+        })
+    }
+
+    fn mutating(&self) -> Api<MutatingWebhookConfiguration> {
+        Api::all(self.admin.clone())
+    }
+
+    fn secrets(&self) -> Api<Secret> {
+        Api::namespaced(self.admin.clone(), self.name)
+    }
+
+    /// Every `caBundle`, of both configurations.
+    async fn bundles(&self) -> Outcome<Vec<Vec<u8>>> {
+        let mutating = self.mutating().get(self.name).await?.webhooks.unwrap_or_default();
+        let validating = Api::<ValidatingWebhookConfiguration>::all(self.admin.clone());
+        let validating = validating.get(self.name).await?.webhooks.unwrap_or_default();
+        let clients = mutating.into_iter().map(|it| it.client_config);
+        let clients = clients.chain(validating.into_iter().map(|it| it.client_config));
+        Ok(clients.map(|client| client.ca_bundle.unwrap_or_default().0).collect())
+    }
+
+    async fn reasons(&self) -> Outcome<BTreeSet<String>> {
+        let events = Api::<Event>::namespaced(self.admin.clone(), self.name);
+        let events = events.list(&ListParams::default()).await?;
+        Ok(events.items.into_iter().filter_map(|event| event.reason).collect())
+    }
+}
+
+/// What an admin installs. The rules name a group that does not exist, so that nobody is ever asked.
+fn objects(name: &str) -> Vec<Value> {
+    let entry = |webhook: &str| {
+        json!({
+            "name": webhook,
+            "clientConfig": { "service": { "namespace": name, "name": "hook", "path": "/" } },
+            "rules": [{ "apiGroups": [format!("{name}.example")], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["things"] }],
+            "failurePolicy": "Fail",
+            "sideEffects": "None",
+            "admissionReviewVersions": ["v1"],
+        })
+    };
+    let rbac = "rbac.authorization.k8s.io/v1";
+    let subjects = json!([{ "kind": "ServiceAccount", "namespace": name, "name": "hook" }]);
+    let binding = |kind: &str, role: &str, namespace: Option<&str>| {
+        json!({
+            "apiVersion": rbac, "kind": kind, "metadata": { "name": name, "namespace": namespace },
+            "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": role, "name": name }, "subjects": subjects,
+        })
+    };
+    let admission = "admissionregistration.k8s.io";
+    vec![
+        json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name } }),
+        json!({ "apiVersion": "v1", "kind": "ServiceAccount", "metadata": { "name": "hook", "namespace": name } }),
+        json!({ "apiVersion": rbac, "kind": "ClusterRole", "metadata": { "name": name }, "rules": [{
+            "apiGroups": [admission], "resources": ["mutatingwebhookconfigurations", "validatingwebhookconfigurations"],
+            "resourceNames": [name], "verbs": ["get", "patch"],
+        }] }),
+        binding("ClusterRoleBinding", "ClusterRole", None),
+        json!({ "apiVersion": rbac, "kind": "Role", "metadata": { "name": name, "namespace": name }, "rules": [
+            { "apiGroups": [""], "resources": ["secrets"], "resourceNames": [CA_SECRET], "verbs": ["get", "update"] },
+            { "apiGroups": [""], "resources": ["secrets"], "verbs": ["create"] },
+            { "apiGroups": ["events.k8s.io"], "resources": ["events"], "verbs": ["create"] },
+        ] }),
+        binding("RoleBinding", "Role", Some(name)),
+        json!({ "apiVersion": format!("{admission}/v1"), "kind": "MutatingWebhookConfiguration",
+            "metadata": { "name": name }, "webhooks": [entry("one.hook.example"), entry("two.hook.example")] }),
+        json!({ "apiVersion": format!("{admission}/v1"), "kind": "ValidatingWebhookConfiguration",
+            "metadata": { "name": name }, "webhooks": [entry("one.hook.example")] }),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn three_replicas_that_race_make_one_ca() -> Outcome {
+    let installation = Installation::new("certs-race").await?;
+    let mut replicas = [
+        installation.replica()?,
+        installation.replica()?,
+        installation.replica()?,
+    ];
+    let mut ends = BTreeSet::new();
+    for replica in &mut replicas {
+        ends.insert(replica.trusted().await?.ca_not_after);
+    }
+    assert_eq!(ends.len(), 1, "each serves from the same CA");
+    let bundles = installation.bundles().await?;
+    assert_eq!(bundles.len(), 3);
+    assert!(
+        bundles.iter().all(|bundle| *bundle == bundles[0]),
+        "the same bytes everywhere"
+    );
+    let secret = installation.secrets().get(CA_SECRET).await?;
+    assert_eq!(
+        secret.data.ok_or("no data")?["tls.crt"].0,
+        bundles[0],
+        "the one CA of the Secret"
+    );
+    assert_eq!(installation.reasons().await?, BTreeSet::new(), "nothing was lost");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_field_manager_owns_the_bundle_alone() -> Outcome {
+    let installation = Installation::new("certs-fields").await?;
+    installation.replica()?.trusted().await?;
+    let configuration = installation.mutating().get(installation.name).await?;
+    let managed = configuration.metadata.managed_fields.ok_or("no managed fields")?;
+    let ours = managed
+        .iter()
+        .find(|it| it.manager.as_deref() == Some(FIELD_MANAGER))
+        .ok_or("not ours")?;
+    assert_eq!(ours.operation.as_deref(), Some("Apply"));
+    // A list item that is applied is owned with its key, by every applier.
+    let item = json!({ ".": {}, "f:name": {}, "f:clientConfig": { "f:caBundle": {} } });
+    let expected = json!({ "f:webhooks": {
+        "k:{\"name\":\"one.hook.example\"}": item, "k:{\"name\":\"two.hook.example\"}": item,
+    } });
+    assert_eq!(ours.fields_v1.as_ref().ok_or("no fields")?.0, expected);
+
+    // What the admin applies again, without a bundle, changes nothing of it.
+    let before = installation.bundles().await?;
+    let again = serde_json::to_string(&objects(installation.name)[6])?;
+    let cluster = ControlPlane::shared().await?;
+    for side in ["--server-side=false", "--server-side=true"] {
+        let apply = ["apply", "--force-conflicts=true", side, "-f", "-"];
+        let arguments = apply
+            .into_iter()
+            .filter(|it| side.ends_with("true") || !it.starts_with("--force"));
+        cluster.kubectl().args(arguments).stdin(again.clone()).ok().await?;
+        assert_eq!(installation.bundles().await?, before, "{side}");
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_derived_from_an_older_version_conflicts() -> Outcome {
+    let installation = Installation::new("certs-stale").await?;
+    let api = Api::<MutatingWebhookConfiguration>::all(installation.client.clone());
+    let stale = api.get(installation.name).await?.metadata.resource_version;
+    installation.replica()?.trusted().await?;
+    let before = installation.bundles().await?;
+    let body = json!({
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": "MutatingWebhookConfiguration",
+        "metadata": { "name": installation.name, "resourceVersion": stale },
+        "webhooks": [{ "name": "one.hook.example", "clientConfig": { "caBundle": "" } }],
+    });
+    let apply = PatchParams::apply(FIELD_MANAGER).force();
+    let refused = api.patch(installation.name, &apply, &Patch::Apply(&body)).await;
+    assert!(
+        matches!(&refused, Err(kube::Error::Api(status)) if status.code == 409 && status.is_conflict()),
+        "{refused:?}"
+    );
+    assert_eq!(installation.bundles().await?, before);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bundle_that_is_cleared_or_changed_is_put_right() -> Outcome {
+    let installation = Installation::new("certs-cleared").await?;
+    let mut replica = installation.replica()?;
+    replica.trusted().await?;
+    let before = installation.bundles().await?;
+    let stranger = cnbi_certs::Authority::mint(k8s_openapi::jiff::Timestamp::now(), &Policy::default())?;
+    for bundle in [Vec::new(), stranger.certificate_pem().as_bytes().to_vec()] {
+        let bundle = serde_json::to_value(k8s_openapi::ByteString(bundle))?;
+        let change = json!([{ "op": "add", "path": "/webhooks/1/clientConfig/caBundle", "value": bundle }]);
+        let change = change.to_string();
+        let cluster = ControlPlane::shared().await?;
+        let patch = [
+            "patch",
+            "mutatingwebhookconfiguration",
+            installation.name,
+            "--type=json",
+            "-p",
+            &change,
+        ];
+        cluster.kubectl().args(patch).ok().await?;
+        until("the bundle is back", async || {
+            Ok(installation.bundles().await? == before)
+        })
+        .await?;
+        replica.trusted().await?;
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_or_corrupted_secret_is_replaced_with_an_event() -> Outcome {
+    let installation = Installation::new("certs-lost").await?;
+    let mut replica = installation.replica()?;
+    replica.trusted().await?;
+    let secrets = installation.secrets();
+    let current = async || -> Outcome<Vec<u8>> {
+        let secret = secrets.get_opt(CA_SECRET).await?;
+        let data = secret.and_then(|secret| secret.data).unwrap_or_default();
+        Ok(data.get("tls.crt").map(|it| it.0.clone()).unwrap_or_default())
+    };
+    let first = current().await?;
+
+    secrets.delete(CA_SECRET, &DeleteParams::default()).await?;
+    until("the Event is there", async || {
+        Ok(installation.reasons().await?.contains("CASecretLost"))
+    })
+    .await?;
+    let second = current().await?;
+    assert_ne!(first, second);
+    let served = Bundle::parse(&first);
+    until("both are published", async || {
+        let bundles = installation.bundles().await?;
+        let both = Bundle::of(
+            Bundle::parse(&[first.clone(), second.clone()].concat())
+                .certificates()
+                .to_vec(),
+        );
+        Ok(bundles.iter().all(|bundle| Bundle::parse(bundle) == both))
+    })
+    .await?;
+    assert_eq!(served.certificates().len(), 1);
+    assert!(
+        replica.status.borrow().trusted,
+        "what is served has been trusted throughout"
+    );
+
+    let nonsense = Patch::Merge(json!({ "stringData": { "tls.key": "nonsense" } }));
+    secrets.patch(CA_SECRET, &PatchParams::default(), &nonsense).await?;
+    until("the Event is there", async || {
+        Ok(installation.reasons().await?.contains("CASecretUnusable"))
+    })
+    .await?;
+    until("it is replaced", async || {
+        let now = current().await?;
+        Ok(now != first && now != second && !now.is_empty())
+    })
+    .await?;
+    replica.trusted().await?;
+    let keys = installation.secrets().get(CA_SECRET).await?.data.ok_or("no data")?;
+    let events = Api::<Event>::namespaced(installation.admin.clone(), installation.name);
+    let events = serde_json::to_string(&events.list(&ListParams::default()).await?)?;
+    let key = String::from_utf8(keys["tls.key"].0.clone())?;
+    assert!(
+        key.lines()
+            .filter(|line| !line.starts_with('-'))
+            .all(|line| !events.contains(line))
+    );
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_the_right_to_write_it_says_so_and_serves_nothing_untrusted() -> Outcome {
+    let installation = Installation::new("certs-forbidden").await?;
+    let cluster = ControlPlane::shared().await?;
+    let revoke = ["delete", "clusterrolebinding", installation.name];
+    cluster.kubectl().args(revoke).ok().await?;
+    let mut replica = installation.replica()?;
+    let told = replica.until("told", |status| {
+        status
+            .last_error
+            .as_deref()
+            .is_some_and(|error| error.contains("webhookconfigurations"))
+    });
+    let told = told.await?;
+    assert!(!told.trusted);
+    let error = told.last_error.unwrap_or_default();
+    assert!(
+        error.contains("is forbidden") || error.contains("cannot get"),
+        "{error}"
+    );
+    Ok(())
+}
+
+/// Asks until the answer is yes.
+async fn until(what: &str, mut holds: impl AsyncFnMut() -> Outcome<bool>) -> Outcome {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !holds().await? {
+        if Instant::now() > deadline {
+            return Err(format!("waited in vain until {what}").into());
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    Ok(())
+}

@@ -26,7 +26,7 @@ use pki::Pki;
 use programs::Ports;
 
 /// How long each of the programs may take until it works.
-const READY_WITHIN: Duration = Duration::from_secs(60);
+const READY_WITHIN: Duration = Duration::from_secs(120);
 
 /// How long the API server may take to finish its requests when it is asked to end.
 const STOPPED_WITHIN: Duration = Duration::from_secs(20);

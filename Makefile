@@ -1,0 +1,53 @@
+# What can be done with a clone of this repository. `make` lists it.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/cnbi
+CARGO_DENY_VERSION := 0.20.2
+CARGO_DENY := $(CACHE)/tools/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: tools
+tools: bins ## Build the control plane with Go, once for this user
+	@$(TARGET)/debug/cnbi-local tools
+
+.PHONY: build
+build: bins ## Build the programs
+
+# Tests start the programs of other crates, which cargo would not build for them.
+.PHONY: bins
+bins:
+	cargo build --workspace --bins
+
+.PHONY: test
+test: tools ## Run all tests, on a real control plane
+	@.ci/cargo-test
+
+.PHONY: lint
+lint: $(CARGO_DENY) ## Check format, lints and dependencies
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	$(CARGO_DENY) --all-features check bans licenses sources
+
+$(CARGO_DENY):
+	@echo "cargo-deny $(CARGO_DENY_VERSION) is built once, into $(CACHE)/tools; this takes some minutes"
+	cargo install --quiet --locked --version $(CARGO_DENY_VERSION) --root $(CACHE)/tools/cargo-deny-$(CARGO_DENY_VERSION) cargo-deny
+
+.PHONY: up
+up: bins ## Start a control plane that stays, and print its KUBECONFIG
+	@$(TARGET)/debug/cnbi-local up
+
+.PHONY: down
+down: bins ## Stop it and remove its data
+	@$(TARGET)/debug/cnbi-local down
+
+.PHONY: demo
+demo: bins ## See good and bad resources answered on a real API server
+	@$(TARGET)/debug/cnbi-local demo

@@ -1,0 +1,168 @@
+//! What a YAML scalar without quotes stands for.
+//!
+//! kubectl turns YAML into JSON before anything else sees it, with a library that reads YAML 1.1: `yes` is true, `010` is
+//! eight, `3.10` is the number 3.1. This is the same reading, so that what is judged here is what a cluster would be sent.
+//! `tests/check/kubectl.jsonl` records what kubectl itself makes of a few hundred of them.
+
+use serde_json::Number;
+
+use super::node::Data;
+
+/// What a scalar without quotes and without a tag stands for. `Err` where JSON has no such value (`.inf`, `.nan`).
+pub fn plain(text: &str) -> Result<Data, NoJson> {
+    let Some(first) = text.bytes().next() else {
+        return Ok(Data::Null { is_implicit: true });
+    };
+    let boolean = |value| Ok(Data::Bool(value, text.into()));
+    match text {
+        "y" | "Y" | "yes" | "Yes" | "YES" | "true" | "True" | "TRUE" | "on" | "On" | "ON" => return boolean(true),
+        "n" | "N" | "no" | "No" | "NO" | "false" | "False" | "FALSE" | "off" | "Off" | "OFF" => return boolean(false),
+        "~" | "null" | "Null" | "NULL" => return Ok(Data::Null { is_implicit: false }),
+        ".nan" | ".NaN" | ".NAN" | ".inf" | ".Inf" | ".INF" | "+.inf" | "+.Inf" | "+.INF" | "-.inf" | "-.Inf"
+        | "-.INF" => return Err(NoJson),
+        _ => {}
+    }
+    let number = match first {
+        b'.' => float(&without_separators(text)),
+        b'+' | b'-' | b'0'..=b'9' => {
+            let digits = text.replace('_', "");
+            integer(&digits).or_else(|| float(&digits))
+        }
+        _ => None,
+    };
+    Ok(number.map_or_else(
+        || Data::Text(text.to_owned()),
+        |number| Data::Number(number, text.into()),
+    ))
+}
+
+/// A value that cannot be written in JSON.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NoJson;
+
+/// An integer that fits 64 bits: decimal, `0x`, `0o` and `0` for octal, `0b`.
+fn integer(text: &str) -> Option<Number> {
+    let (is_negative, digits) = match text.as_bytes().first()? {
+        b'-' => (true, &text[1..]),
+        b'+' => (false, &text[1..]),
+        _ => (false, text),
+    };
+    let lower = digits.to_ascii_lowercase();
+    let (radix, digits) = if let Some(rest) = lower.strip_prefix("0x") {
+        (16, rest)
+    } else if let Some(rest) = lower.strip_prefix("0o") {
+        (8, rest)
+    } else if let Some(rest) = lower.strip_prefix("0b") {
+        (2, rest)
+    } else if lower.len() > 1 && lower.starts_with('0') {
+        (8, &lower[1..])
+    } else {
+        (10, &*lower)
+    };
+    // `from_str_radix` would take another sign here.
+    if !digits.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+        return None;
+    }
+    let magnitude = u64::from_str_radix(digits, radix).ok()?;
+    if is_negative {
+        return 0_i64.checked_sub_unsigned(magnitude).map(Number::from);
+    }
+    match i64::try_from(magnitude) {
+        Ok(value) => Some(Number::from(value)),
+        // kubectl keeps no integer of 64 bits without a sign; with a plus sign, it was none before either.
+        Err(_) => Number::from_f64(as_float(magnitude)),
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "kubectl loses it too")]
+fn as_float(value: u64) -> f64 {
+    value as f64
+}
+
+/// Underscores between digits taken out.
+fn without_separators(text: &str) -> String {
+    let bytes = text.as_bytes();
+    let is_digit = |index: Option<usize>| index.and_then(|index| bytes.get(index)).is_some_and(u8::is_ascii_digit);
+    text.char_indices()
+        .filter(|(at, character)| *character != '_' || !is_digit(at.checked_sub(1)) || !is_digit(Some(at + 1)))
+        .map(|(_, character)| character)
+        .collect()
+}
+
+/// `[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?`, where it is finite.
+fn float(text: &str) -> Option<Number> {
+    let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
+    let (mantissa, exponent) = match unsigned.split_once(['e', 'E']) {
+        Some((mantissa, exponent)) => (mantissa, Some(exponent)),
+        None => (unsigned, None),
+    };
+    let all_digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    let is_mantissa = match mantissa.split_once('.') {
+        Some(("", fraction)) => !fraction.is_empty() && all_digits(fraction),
+        Some((whole, fraction)) => all_digits(whole) && all_digits(fraction),
+        None => !mantissa.is_empty() && all_digits(mantissa),
+    };
+    let is_exponent = exponent.is_none_or(|exponent| {
+        let digits = exponent.strip_prefix(['+', '-']).unwrap_or(exponent);
+        !digits.is_empty() && all_digits(digits)
+    });
+    if !(is_mantissa && is_exponent) {
+        return None;
+    }
+    let value: f64 = text.parse().ok()?;
+    as_json(value)
+}
+
+/// The number as it comes out of JSON: without a fraction it is an integer there.
+fn as_json(value: f64) -> Option<Number> {
+    // -2^63 and 2^63
+    const INTEGERS: std::ops::Range<f64> = -9_223_372_036_854_775_808.0..9_223_372_036_854_775_808.0;
+    #[expect(clippy::cast_possible_truncation, reason = "it is a whole number within range")]
+    if value.fract() == 0.0 && INTEGERS.contains(&value) {
+        return Some(Number::from(value as i64));
+    }
+    Number::from_f64(value)
+}
+
+/// A scalar under a tag that YAML itself defines. `Err` is what is wrong.
+pub fn tagged(tag: &str, text: &str) -> Result<Data, String> {
+    let mismatch = |found: &str| format!("`{}` is {found} and cannot be read as !!{tag}", shortened(text));
+    match tag {
+        "null" | "bool" | "int" | "float" => {
+            let data = plain(text).map_err(|NoJson| "there is no such number in JSON".to_owned())?;
+            match (tag, data) {
+                ("bool", data @ Data::Bool(..)) | ("null", data @ Data::Null { .. }) => Ok(data),
+                ("int", Data::Number(number, written)) if number.is_i64() || number.is_u64() => {
+                    Ok(Data::Number(number, written))
+                }
+                ("float", Data::Number(number, written)) => Ok(Data::Number(number, written)),
+                (_, Data::Bool(..)) => Err(mismatch("a boolean")),
+                (_, Data::Number(..)) => Err(mismatch("a number")),
+                (_, Data::Null { .. }) => Err(mismatch("nothing")),
+                _ => Err(mismatch("text")),
+            }
+        }
+        "binary" => {
+            use base64::Engine as _;
+            let bytes = base64::engine::general_purpose::STANDARD
+                .decode(text.replace(['\r', '\n'], ""))
+                .map_err(|_| "is tagged !!binary but is no base64".to_owned())?;
+            Ok(Data::Text(String::from_utf8_lossy(&bytes).into_owned()))
+        }
+        _ => Ok(Data::Text(text.to_owned())),
+    }
+}
+
+fn shortened(text: &str) -> String {
+    cnbi_shared::verdict::printable(text, 40)
+}
+
+/// A mapping's key as JSON writes it. `None` where JSON has no such key.
+pub fn key(data: &Data) -> Option<String> {
+    match data {
+        Data::Text(text) => Some(text.clone()),
+        Data::Bool(value, _) => Some(value.to_string()),
+        Data::Number(number, _) => Some(number.to_string()),
+        Data::Null { .. } | Data::List(_) | Data::Object(_) => None,
+    }
+}

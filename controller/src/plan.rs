@@ -57,6 +57,7 @@ pub fn plan(observed: &Observed, now: Timestamp, config: Option<&Config>) -> Pla
         status: Some(Status {
             observed_generation: Some(observed.generation),
             conditions: vec![verdict.condition(said, observed.generation, now)],
+            ..Status::default()
         }),
     }
 }

@@ -22,3 +22,5 @@ pub const SECRET_NAME: usize = 253;
 pub const NAMESPACE: usize = 63;
 /// Most characters in `namespace/name` of an ImageStream.
 pub const IMAGE_STREAM_REFERENCE: usize = 255;
+/// Most characters in the name of a resource: a DNS-1123 subdomain.
+pub const OBJECT_NAME: usize = 253;

@@ -3,6 +3,7 @@
 //! Types only. What makes a resource a good one is said in [`crate::rules`].
 
 pub mod annotations;
+pub mod crd;
 pub mod draft;
 pub mod field;
 pub mod limits;

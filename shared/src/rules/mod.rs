@@ -10,6 +10,7 @@ mod git_host;
 mod judge;
 mod parsed;
 mod ratchet;
+mod reference;
 mod secrecy;
 
 use std::fmt;
@@ -19,6 +20,7 @@ use crate::verdict::{Cause, Level};
 pub use context::{Context, Findings};
 pub use judge::{Accepted, accept, evaluate};
 pub use parsed::{Image, Package, Repository};
+pub use reference::reference;
 
 /// Something that can be wrong with a resource.
 pub struct Rule {

@@ -387,6 +387,18 @@ fn long_lists_are_judged_to_their_limit_in_a_moment() {
             .collect::<String>()
     };
     judge(&list((0..500).map(case).collect()));
+    let heavy = |number: usize| {
+        let parts: Vec<String> = (0..8)
+            .map(|part| {
+                format!(
+                    "python_version=='3.{}' and python_full_version!='3.{part}.{number}'",
+                    number % 8
+                )
+            })
+            .collect();
+        format!("x{}; {}", number / 8, parts.join(" or "))
+    };
+    judge(&list((0..500).map(heavy).collect()));
     let disjoint = |number: usize| format!("x{}; python_version == '3.{}'", number / 8, number % 8);
     let report = judge(&list((0..500).map(disjoint).collect()));
     assert!(report.findings.iter().all(|finding| finding.rule.id != "CNB204"));

@@ -16,18 +16,23 @@ pub(super) const RULE: Rule = rule(
 )
 .cause(Cause::Duplicate);
 
-/// So many items of one project can be told apart by their markers; a further one is a duplicate without looking. It
-/// bounds the work that a hostile list makes, and no project has that many cases.
-const CASES: usize = 8;
+/// How much telling markers apart may cost a list, in products of two items' lengths: enough for every pair of 500 items
+/// in groups of eight with markers of usual length, and a few milliseconds for the worst that can be written. Past that, a
+/// project that stands there again is a duplicate without looking.
+const EFFORT: usize = 4_000_000;
 
 fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
+    let mut effort: usize = 0;
     let mut seen: HashMap<String, Vec<(&Package<'_>, &Requirement)>> = HashMap::new();
     for (package, requirement) in context.requirements() {
         let earlier = seen.entry(requirement.normalized_name()).or_default();
-        let twin = earlier
-            .iter()
-            .find(|(_, other)| !exclude_each_other(requirement, other));
-        let twin = twin.or_else(|| earlier.first().filter(|_| earlier.len() >= CASES));
+        let twin = earlier.iter().find(|(first, other)| {
+            let (Some(left), Some(right)) = (requirement.marker(), other.marker()) else {
+                return true;
+            };
+            effort = effort.saturating_add(package.text.len() * first.text.len());
+            effort > EFFORT || !left.disjoint(right)
+        });
         let Some((first, other)) = twin else {
             earlier.push((package, requirement));
             continue;
@@ -47,10 +52,4 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
             finding.hint("write one item that has all its version specifiers, separated by commas");
         }
     }
-}
-
-fn exclude_each_other(left: &Requirement, right: &Requirement) -> bool {
-    left.marker()
-        .zip(right.marker())
-        .is_some_and(|(left, right)| left.disjoint(right))
 }

@@ -1,6 +1,7 @@
 //! CNB206: some version can satisfy what is asked for.
 
 use super::{Context, Findings, Rule, rule};
+use crate::grammar::requirement::Operator;
 use crate::path::At;
 
 pub(super) const RULE: Rule = rule(
@@ -13,7 +14,14 @@ pub(super) const RULE: Rule = rule(
 
 fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
     for (package, requirement) in context.requirements() {
-        if requirement.specifiers().contradict() {
+        let mut specifiers = requirement.specifiers().iter();
+        // One alone always has a version, or it asks for one below all of them. Most items end here, without arithmetic.
+        let is_harmless = match (specifiers.next(), specifiers.next()) {
+            (None, _) => true,
+            (Some(only), None) => only.operator() != Operator::Less,
+            (Some(_), Some(_)) => false,
+        };
+        if !is_harmless && requirement.specifiers().contradict() {
             findings
                 .add_unless_secret(
                     At::PackageVersions.item(package.index),

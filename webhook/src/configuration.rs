@@ -37,6 +37,8 @@ pub enum Seen {
     },
     /// There is none of that name.
     Missing,
+    /// It could not be read; whatever was known of it still holds.
+    Unreadable(String),
 }
 
 impl Snapshot {
@@ -48,6 +50,8 @@ impl Snapshot {
             ..self.clone()
         };
         match seen {
+            Seen::Unreadable(_) if self.config.is_some() => self.clone(),
+            Seen::Unreadable(why) => flagged(&format!("it cannot be read: {why}")),
             Seen::Missing => flagged("there is no such ConfigMap"),
             Seen::Present { yaml: None, .. } => flagged(&format!("it has no key {KEY}")),
             Seen::Present {
@@ -128,8 +132,16 @@ mod tests {
     fn the_last_good_one_stays_in_force() {
         let configuration = Configuration::new("ns", "cnbi-config");
         assert!(configuration.snapshot().config.is_none());
+        let unreadable = || Seen::Unreadable("forbidden".to_owned());
+        let problem = configuration.observe(unreadable()).problem.clone();
+        assert_eq!(problem.as_deref(), Some("it cannot be read: forbidden"));
         let first = configuration.observe(present("targetNamespace: {default: a}", "1"));
         assert_eq!((first.generation, first.problem.as_deref()), (1, None));
+        assert_eq!(
+            configuration.observe(unreadable()).problem,
+            None,
+            "a watch that breaks changes nothing"
+        );
         for (seen, expected) in [
             (present("targetNamespcae: {}", "2"), "targetNamespcae"),
             (present("rules: {CNB101: Off}", "3"), "rules.CNB101"),

@@ -6,9 +6,11 @@
 //! * pure: [`review`] reads a question, [`admit`] decides, [`patch`] and [`respond`] write the answer, [`configuration`] is
 //!   what follows from a ConfigMap;
 //! * apart: [`check`] gives the same judgement with no cluster, for `kubectl cnbi check`;
-//! * acting: [`facts`] gathers, [`reviewer`] answers one review, [`http`] one request.
+//! * acting: [`facts`] gathers from [`cluster`], [`reviewer`] answers one review, [`http`] one request, [`serve`] keeps the
+//!   connections, [`watch_config`] follows the ConfigMap, [`health`] says how we are.
 
 pub mod admit;
+pub mod args;
 pub mod check;
 pub mod cluster;
 pub mod configuration;
@@ -16,8 +18,14 @@ pub mod facts;
 pub mod gate;
 pub mod health;
 pub mod http;
+pub mod logging;
 pub mod metrics;
 pub mod patch;
+pub mod patience;
 pub mod respond;
 pub mod review;
 pub mod reviewer;
+pub mod run;
+pub mod serve;
+pub mod tls;
+pub mod watch_config;

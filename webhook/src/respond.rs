@@ -9,17 +9,17 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use cnbi_shared::api::{GROUP, KIND};
 use cnbi_shared::facts::Need;
-use cnbi_shared::verdict::{Finding, Level, Outcome, Report, SHOWN, Undecided, printable};
+use cnbi_shared::verdict::{Finding, Level, Outcome, Report, SHOWN, printable};
 use json_patch::Patch;
 use serde::Serialize;
 
 use crate::facts::Unread;
 use crate::review::{API_VERSION, REVIEW};
 
-/// Most characters that a warning should have; clients cut what is longer in their own ways.
-const WARNING_WANTED: usize = 120;
-/// Most characters that a warning may have.
-const WARNING_MOST: usize = 256;
+/// Most characters of a name.
+const SHOWN_NAME: usize = 253;
+/// Most characters of a warning that is not about a finding: a line of a terminal.
+const WARNING: usize = 119;
 
 /// The answer to one review.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -127,43 +127,35 @@ impl Response {
 
     /// What follows from a report. `name` is the object's, where it has one; `unread` says why facts are missing.
     pub fn from_report(uid: &str, name: &str, report: &Report, unread: &[(Need, Unread)]) -> Self {
-        let name = printable(name, WARNING_MOST);
-        let mut response = Self {
-            uid: uid.to_owned(),
-            ..Self::default()
-        };
-        match report.outcome() {
-            Outcome::Allowed => response.allowed = true,
-            Outcome::Invalid => response.status = Some(denial(422, "Invalid", "is invalid", name, report, unread)),
-            Outcome::Forbidden => {
-                response.status = Some(denial(403, "Forbidden", "is forbidden", name, report, unread));
-            }
+        let name = printable(name, SHOWN_NAME);
+        let status = match report.outcome() {
+            Outcome::Allowed => None,
+            Outcome::Invalid => Some(denial(422, "Invalid", "is invalid", name, report, unread)),
+            Outcome::Forbidden => Some(denial(403, "Forbidden", "is forbidden", name, report, unread)),
             Outcome::Undecided => {
-                let lines = undecided_lines(report, unread);
-                let message = format!(
-                    "{KIND}.{GROUP} \"{name}\" could not be judged, try again: {}",
-                    lines.join("; ")
-                );
-                response.status = Some(Status::failure(503, "ServiceUnavailable", message, None));
+                let summary = report.summary();
+                let reasons = reasons(unread);
+                let message = format!("{KIND}.{GROUP} \"{name}\" could not be judged: {summary}{reasons}");
+                Some(Status::failure(503, "ServiceUnavailable", message, None))
             }
-        }
-        response.warnings.extend(report.warnings().take(SHOWN).map(warning));
-        let unsure = report
-            .undecided
-            .iter()
-            .filter(|undecided| undecided.level == Level::Warn);
-        response
-            .warnings
-            .extend(unsure.map(|undecided| short(&undecided_line(undecided, unread), None)));
+        };
+        let mut audit_annotations = BTreeMap::new();
         let fired = ids(report.findings.iter().map(|finding| finding.rule.id));
         if !fired.is_empty() {
-            response.audit_annotations.insert("rules", fired);
+            audit_annotations.insert("rules", fired);
         }
         let open = ids(report.undecided.iter().map(|undecided| undecided.rule.id));
         if !open.is_empty() {
-            response.audit_annotations.insert("undecided", open);
+            audit_annotations.insert("undecided", open);
         }
-        response
+        Self {
+            uid: uid.to_owned(),
+            allowed: status.is_none(),
+            status,
+            warnings: report.warning_texts(),
+            audit_annotations,
+            ..Self::default()
+        }
     }
 
     /// Adds a patch. A denial never carries one.
@@ -178,7 +170,7 @@ impl Response {
 
     /// Tells the user one more thing.
     pub fn warn(&mut self, text: &str) {
-        self.warnings.push(short(text, None));
+        self.warnings.push(printable(text, WARNING));
     }
 
     /// The whole review, as it goes over the wire.
@@ -208,80 +200,44 @@ fn denial(
     report: &Report,
     unread: &[(Need, Unread)],
 ) -> Status {
-    let causes: Vec<StatusCause> = report.denials().take(SHOWN).map(cause).collect();
-    let mut message = format!("{KIND}.{GROUP} \"{name}\" {verdict}:");
-    let mut lines: Vec<String> = causes
+    let mut message = format!("{KIND}.{GROUP} \"{name}\" {verdict}: {}", report.summary());
+    // Who mends only what is listed should not be surprised by the next refusal.
+    let open = report
+        .undecided
         .iter()
-        .map(|cause| format!("{}: {}", cause.field, cause.message))
-        .collect();
-    let untold = report.denials().count() - causes.len();
-    if untold > 0 {
-        lines.push(format!("and {untold} more"));
+        .filter(|undecided| undecided.level == Level::Deny);
+    for undecided in open.take(SHOWN) {
+        let _ = write!(message, "\n* {}", undecided.line());
     }
-    lines.extend(undecided_lines(report, unread));
-    match &lines[..] {
-        [line] => message.extend([" ", line]),
-        _ => lines.iter().for_each(|line| message.extend(["\n* ", line])),
-    }
+    message.push_str(&reasons(unread));
     let details = Details {
         group: GROUP,
         kind: KIND,
         name,
-        causes,
+        causes: report.told().0.map(cause).collect(),
     };
     Status::failure(code, reason, message, Some(details))
 }
 
 fn cause(finding: &Finding) -> StatusCause {
+    let field = finding.shown_path();
+    let line = finding.line();
+    let message = line.strip_prefix(&field).and_then(|rest| rest.strip_prefix(": "));
     StatusCause {
         reason: finding.rule.cause.reason(),
-        message: finding.sentence(),
-        field: finding.shown_path(),
+        message: message.unwrap_or(&line).to_owned(),
+        field,
     }
 }
 
-fn undecided_lines(report: &Report, unread: &[(Need, Unread)]) -> Vec<String> {
-    let blocking = report
-        .undecided
-        .iter()
-        .filter(|undecided| undecided.level == Level::Deny);
-    blocking
-        .take(SHOWN)
-        .map(|undecided| undecided_line(undecided, unread))
-        .collect()
-}
-
-fn undecided_line(undecided: &Undecided, unread: &[(Need, Unread)]) -> String {
-    let path = printable(&undecided.path.to_string(), WARNING_WANTED);
-    let why = unread
-        .iter()
-        .find(|(need, _)| *need == undecided.need)
-        .map(|(_, why)| why);
-    let mut line = format!("{path}: could not be checked: {}", undecided.need);
-    if let Some(why) = why {
-        let _ = write!(line, " {why}");
+/// Why facts could not be read, to stand behind a summary that says what follows.
+fn reasons(unread: &[(Need, Unread)]) -> String {
+    let each: Vec<String> = unread.iter().map(|(need, why)| format!("{need} {why}")).collect();
+    if each.is_empty() {
+        String::new()
+    } else {
+        format!(" ({})", each.join("; "))
     }
-    let _ = write!(line, " [{}]", undecided.rule.id);
-    line
-}
-
-/// A finding as one line for a person, as short as it can be.
-fn warning(finding: &Finding) -> String {
-    let full = format!("{}: {}", finding.shown_path(), finding.sentence());
-    let brief = format!("{}: {} [{}]", finding.shown_path(), finding.message, finding.rule.id);
-    short(&full, Some(&brief))
-}
-
-fn short(full: &str, brief: Option<&str>) -> String {
-    let fits = full.chars().count() <= WARNING_WANTED;
-    let text = if fits { full } else { brief.unwrap_or(full) };
-    // `printable` adds one character where it cuts, and an escape is longer than what it stands for.
-    let mut shown = printable(&text.replace('"', "'"), WARNING_MOST);
-    if let Some((end, _)) = shown.char_indices().nth(WARNING_MOST - 1) {
-        shown.truncate(end);
-        shown.push('…');
-    }
-    shown
 }
 
 /// Each id once.
@@ -295,19 +251,6 @@ fn ids(all: impl Iterator<Item = &'static str>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn warnings_stay_on_one_line_and_within_bounds() {
-        let text = format!("spec.x: {}\u{1b}[31m\n", "é".repeat(400));
-        let shown = short(&text, None);
-        assert!(
-            shown.chars().count() <= WARNING_MOST && !shown.contains('\n'),
-            "{shown}"
-        );
-        let shown = short(&"\u{1}".repeat(255), None);
-        assert!(shown.chars().count() <= WARNING_MOST, "{shown}");
-        assert_eq!(short("a: b", Some("c")), "a: b");
-    }
 
     #[test]
     fn no_patch_no_patch_type() {

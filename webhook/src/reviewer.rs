@@ -100,9 +100,9 @@ impl Reviewer {
                 _ => self.validate(question, config).await,
             };
             if let Some(problem) = &snapshot.problem {
+                let map = self.config_map();
                 response.warn(&format!(
-                    "ConfigMap {}: {problem}; the last good one is in force",
-                    self.config_map()
+                    "ConfigMap {map} is not valid, the last good one is in force: {problem}"
                 ));
             }
             self.finish(webhook, operation, &response, &report)

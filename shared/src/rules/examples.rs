@@ -258,7 +258,8 @@ impl Example {
         facts
     }
 
-    fn answer(&self, need: &Need) -> Answer {
+    /// What the example says about one need; what it does not mention is not there.
+    pub fn answer(&self, need: &Need) -> Answer {
         let find = |kind: &str, namespace: &str, name: &str| {
             self.world.iter().find(|object| {
                 let metadata = &object["metadata"];

@@ -1,0 +1,199 @@
+//! The command line. Every flag can be given by an environment variable too.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args as Group, Parser};
+
+use crate::logging::Format;
+
+/// The admission webhook for CustomNBImage: fills in defaults, refuses what could not be built, and says why.
+///
+/// It needs a cluster: the one of its pod, or the current one of KUBECONFIG.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "cnbi-webhook", version, max_term_width = 100)]
+pub struct Args {
+    /// Where the API server calls, over TLS. Loopback unless you say otherwise; in a pod: [::]:8443
+    #[arg(long, env = "CNBI_LISTEN", default_value = "127.0.0.1:8443", value_name = "ADDRESS")]
+    pub listen: SocketAddr,
+
+    /// Where /livez, /readyz and /metrics are served, over plain HTTP. In a pod: [::]:8080
+    #[arg(
+        long,
+        env = "CNBI_STATUS_LISTEN",
+        default_value = "127.0.0.1:8080",
+        value_name = "ADDRESS"
+    )]
+    pub status_listen: SocketAddr,
+
+    /// Namespace that cnbi-webhook runs in: of its Service, its CA and its configuration
+    #[arg(long, env = "POD_NAMESPACE", default_value = "cnbi-system")]
+    pub namespace: String,
+
+    /// ConfigMap with the configuration, under the key config.yaml. Changes take effect at once
+    #[arg(long, env = "CNBI_CONFIG_MAP", default_value = "cnbi-config", value_name = "NAME")]
+    pub config_map: String,
+
+    /// Where the serving certificate comes from
+    #[command(flatten)]
+    pub certificates: Certificates,
+
+    /// Who may call
+    #[command(flatten)]
+    pub clients: Clients,
+
+    /// Bounds
+    #[command(flatten)]
+    pub bounds: Bounds,
+
+    /// How a line of the log looks
+    #[arg(long, env = "CNBI_LOG_FORMAT", value_enum, default_value_t, help_heading = "Log")]
+    pub log_format: Format,
+
+    /// What is logged: a level, or a filter such as info,cnbi_webhook=debug. A review that passes is logged at debug
+    #[arg(
+        long,
+        env = "CNBI_LOG",
+        default_value = "info",
+        value_name = "LEVEL",
+        help_heading = "Log"
+    )]
+    pub log: String,
+}
+
+/// Where the serving certificate comes from.
+#[derive(Clone, Debug, Group)]
+#[command(next_help_heading = "Certificates")]
+pub struct Certificates {
+    /// `self`: makes a CA, puts it into the webhook configurations and renews everything by itself
+    #[arg(long, env = "CNBI_CERTS", value_enum, default_value_t)]
+    pub certs: Source,
+
+    /// Service through which the API server reaches this program
+    #[arg(long, env = "CNBI_SERVICE", default_value = "cnbi-webhook", value_name = "NAME")]
+    pub service: String,
+
+    /// Secret that holds the CA, shared by all replicas
+    #[arg(long, env = "CNBI_CA_SECRET", default_value = "cnbi-webhook-ca", value_name = "NAME")]
+    pub ca_secret: String,
+
+    /// MutatingWebhookConfigurations whose caBundle is kept
+    #[arg(
+        long,
+        env = "CNBI_MUTATING_CONFIGURATION",
+        value_delimiter = ',',
+        default_value = "cnbi-webhook",
+        value_name = "NAME"
+    )]
+    pub mutating_configuration: Vec<String>,
+
+    /// ValidatingWebhookConfigurations whose caBundle is kept
+    #[arg(
+        long,
+        env = "CNBI_VALIDATING_CONFIGURATION",
+        value_delimiter = ',',
+        default_value = "cnbi-webhook",
+        value_name = "NAME"
+    )]
+    pub validating_configuration: Vec<String>,
+
+    /// DNS domain of the cluster
+    #[arg(
+        long,
+        env = "CNBI_CLUSTER_DOMAIN",
+        default_value = "cluster.local",
+        value_name = "DOMAIN"
+    )]
+    pub cluster_domain: String,
+
+    /// Further DNS names or IP addresses that the certificate bears
+    #[arg(long, env = "CNBI_SAN", value_delimiter = ',', value_name = "NAME")]
+    pub san: Vec<String>,
+
+    /// Who reports Events: the pod's name
+    #[arg(long, env = "POD_NAME", default_value = "cnbi-webhook", value_name = "NAME")]
+    pub instance: String,
+}
+
+/// Where the serving certificate comes from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Source {
+    /// From this program itself.
+    #[default]
+    #[value(name = "self")]
+    SelfManaged,
+}
+
+/// Who may call.
+#[derive(Clone, Debug, Group)]
+#[command(next_help_heading = "Who may call")]
+pub struct Clients {
+    /// PEM file with the CAs of client certificates. Without it, whoever reaches the port may ask
+    #[arg(long, env = "CNBI_CLIENT_CA", value_name = "FILE")]
+    pub client_ca: Option<PathBuf>,
+
+    /// Common name or DNS name that a client certificate must bear; more than one may do
+    #[arg(
+        long,
+        env = "CNBI_CLIENT_NAME",
+        value_delimiter = ',',
+        requires = "client_ca",
+        value_name = "NAME"
+    )]
+    pub client_name: Vec<String>,
+}
+
+/// Bounds.
+#[derive(Clone, Debug, Group)]
+#[command(next_help_heading = "Bounds")]
+pub struct Bounds {
+    /// How long the facts of one review may take to read, in milliseconds. Keep it well below the timeoutSeconds of the
+    /// webhook configuration
+    #[arg(long, env = "CNBI_FACT_TIMEOUT_MS", default_value = "2000", value_name = "MS", value_parser = milliseconds)]
+    pub fact_timeout_ms: Duration,
+
+    /// How long a request may wait for its turn and send its body, in milliseconds
+    #[arg(long, env = "CNBI_REQUEST_TIMEOUT_MS", default_value = "2500", value_name = "MS", value_parser = milliseconds)]
+    pub request_timeout_ms: Duration,
+
+    /// Reviews that are worked on at once
+    #[arg(long, env = "CNBI_IN_FLIGHT", default_value_t = 128, value_name = "COUNT")]
+    pub in_flight: usize,
+
+    /// Reviews that may wait for their turn; more are turned away at once
+    #[arg(long, env = "CNBI_QUEUE", default_value_t = 512, value_name = "COUNT")]
+    pub queue: usize,
+
+    /// Connections that are open at once
+    #[arg(long, env = "CNBI_CONNECTIONS", default_value_t = 1024, value_name = "COUNT")]
+    pub connections: usize,
+
+    /// How long to go on serving after SIGTERM, while endpoints are being taken out, in milliseconds
+    #[arg(long, env = "CNBI_GRACE_MS", default_value = "15000", value_name = "MS", value_parser = milliseconds)]
+    pub grace_ms: Duration,
+}
+
+fn milliseconds(text: &str) -> Result<Duration, std::num::ParseIntError> {
+    text.parse().map(Duration::from_millis)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_sound_and_listens_on_loopback_by_itself() {
+        Args::command().debug_assert();
+        let args = Args::try_parse_from(["cnbi-webhook"]).unwrap();
+        assert!(args.listen.ip().is_loopback() && args.status_listen.ip().is_loopback());
+        assert_eq!(args.bounds.fact_timeout_ms, Duration::from_secs(2));
+    }
+
+    #[test]
+    fn client_names_need_a_client_ca() {
+        let error = Args::try_parse_from(["cnbi-webhook", "--client-name=x"]).unwrap_err();
+        assert_eq!(error.kind(), clap::error::ErrorKind::MissingRequiredArgument);
+    }
+}

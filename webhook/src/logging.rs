@@ -1,0 +1,40 @@
+//! The log: one line an event on standard error, as JSON or text, and panics among them.
+
+use clap::ValueEnum;
+use cnbi_shared::verdict::printable;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::ParseError;
+
+use crate::http::panic_text;
+
+/// How a line looks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs.
+    Json,
+}
+
+/// Logs from now on. `level` is a level or a filter such as `info,cnbi_webhook=debug`.
+pub fn init(format: Format, level: &str) -> Result<(), ParseError> {
+    let filter = EnvFilter::builder().parse(level)?;
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
+    match format {
+        Format::Text => lines.init(),
+        Format::Json => lines.json().flatten_event(true).init(),
+    }
+    // The default hook would print what a user wrote as it is.
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        tracing::error!(
+            place = printable(&place, 200),
+            text = panic_text(panic.payload()),
+            "panic"
+        );
+    }));
+    Ok(())
+}

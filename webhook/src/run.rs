@@ -1,0 +1,181 @@
+//! Puts the parts together, and takes them down in an order that loses no request.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use cnbi_certs::{Names, Policy, SelfManaged};
+use kube::Client;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
+use tokio::time::sleep;
+
+use crate::args::{Args, Source};
+use crate::cluster::Cluster;
+use crate::configuration::Configuration;
+use crate::gate::Gate;
+use crate::health::{self, ApiReach, Health};
+use crate::http::{self, Service};
+use crate::metrics::Metrics;
+use crate::reviewer::Reviewer;
+use crate::serve::{Limits, Phase, Server};
+use crate::tls::{Clients, Tls};
+use crate::watch_config;
+
+/// How long connecting to the API server may take; shorter than a review has for its facts.
+const CONNECT: Duration = Duration::from_secs(2);
+
+/// Anything that keeps the program from starting.
+pub type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// Serves until SIGTERM or SIGINT, and then until what is in flight is finished.
+pub async fn run(args: Args) -> Result<(), Failure> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let (phase, phases) = watch::channel(Phase::Serving);
+
+    let client = client().await?;
+    let metrics = Arc::new(Metrics::default());
+    let reach = Arc::new(ApiReach::new(metrics.api_reachable.clone()));
+    let configuration = Arc::new(Configuration::new(&args.namespace, &args.config_map));
+    let certificates = certificates(&args, client.clone())?;
+    let tls = Tls::new(
+        certificates.resolver(),
+        &Clients {
+            ca: args.clients.client_ca.clone(),
+            names: args.clients.client_name.clone(),
+        },
+    )?;
+    let status = certificates.status();
+    let distrust = {
+        let status = status.clone();
+        Box::new(move || {
+            let status = status.borrow();
+            let why = || {
+                status
+                    .last_error
+                    .clone()
+                    .unwrap_or_else(|| "not looked at yet".to_owned())
+            };
+            (!status.trusted).then(why)
+        })
+    };
+    let health = Arc::new(Health::new(
+        Arc::clone(&configuration),
+        Arc::clone(&reach),
+        distrust,
+        Arc::clone(&metrics),
+    ));
+    let service = Arc::new(Service {
+        reviewer: Reviewer {
+            configuration: Arc::clone(&configuration),
+            source: Arc::new(Cluster::new(client.clone(), Arc::clone(&reach))),
+            metrics: Arc::clone(&metrics),
+            fact_limit: args.bounds.fact_timeout_ms,
+        },
+        gate: Gate::new(args.bounds.in_flight, args.bounds.queue),
+        limit: args.bounds.request_timeout_ms,
+    });
+    let limits = Limits {
+        connections: args.bounds.connections,
+        ..Limits::default()
+    };
+    let reviews = Server {
+        listener: TcpListener::bind(args.listen).await?,
+        tls: Some(tls),
+        router: http::router(service),
+        limits: limits.clone(),
+        connections: metrics.connections.clone(),
+    };
+    let probes = Server {
+        listener: TcpListener::bind(args.status_listen).await?,
+        tls: None,
+        router: health::router(Arc::clone(&health)),
+        limits,
+        connections: prometheus_client::metrics::gauge::Gauge::default(),
+    };
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        listen = %reviews.listener.local_addr()?,
+        status_listen = %probes.listener.local_addr()?,
+        "cnbi-webhook serves"
+    );
+
+    let mut stopped = phases.clone();
+    tokio::spawn(certificates.run(async move {
+        let _ = stopped.wait_for(|phase| *phase == Phase::Stopping).await;
+    }));
+    tokio::spawn(expiry(status, Arc::clone(&metrics)));
+    tokio::spawn(watch_config::follow(client, configuration, metrics, reach));
+    let (end_of_probes, probes_phase) = watch::channel(Phase::Serving);
+    let probes = tokio::spawn(probes.run(probes_phase));
+    let reviews = tokio::spawn(reviews.run(phases));
+
+    either(&mut terminate, &mut interrupt).await;
+    tracing::info!(grace = ?args.bounds.grace_ms, "not ready any more; serving on while endpoints drain");
+    health.drain();
+    phase.send_replace(Phase::Draining);
+    // Whoever asks twice wants it now.
+    tokio::select! {
+        () = sleep(args.bounds.grace_ms) => {}
+        () = either(&mut terminate, &mut interrupt) => {}
+    }
+    phase.send_replace(Phase::Stopping);
+    reviews.await?;
+    end_of_probes.send_replace(Phase::Stopping);
+    probes.await?;
+    tracing::info!("finished");
+    Ok(())
+}
+
+async fn either(terminate: &mut Signal, interrupt: &mut Signal) {
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}
+
+async fn client() -> Result<Client, Failure> {
+    let mut config = kube::Config::infer().await?;
+    config.connect_timeout = Some(CONNECT);
+    let agent = concat!("cnbi-webhook/", env!("CARGO_PKG_VERSION"));
+    config
+        .headers
+        .push((::http::header::USER_AGENT, ::http::HeaderValue::from_static(agent)));
+    Ok(Client::try_from(config)?)
+}
+
+fn certificates(args: &Args, client: Client) -> Result<SelfManaged, Failure> {
+    let given = &args.certificates;
+    let Source::SelfManaged = given.certs;
+    let names = Names {
+        namespace: args.namespace.clone(),
+        service: given.service.clone(),
+        secret: given.ca_secret.clone(),
+        mutating: given.mutating_configuration.clone(),
+        validating: given.validating_configuration.clone(),
+        cluster_domain: given.cluster_domain.clone(),
+        extra_sans: given.san.clone(),
+        instance: given.instance.clone(),
+    };
+    Ok(SelfManaged::new(client, &names, Policy::default())?)
+}
+
+/// Tells Prometheus when certificates end.
+async fn expiry(mut status: watch::Receiver<cnbi_certs::Status>, metrics: Arc<Metrics>) {
+    loop {
+        {
+            let status = status.borrow_and_update();
+            let ends = [
+                (&metrics.certificate_not_after, status.serving_not_after_seconds()),
+                (&metrics.ca_not_after, status.ca_not_after_seconds()),
+            ];
+            for (gauge, seconds) in ends {
+                gauge.set(seconds.unwrap_or(0));
+            }
+        }
+        if status.changed().await.is_err() {
+            return;
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! TLS 1.3 and 1.2 on the port that the API server calls, and who may call it.
+//!
+//! Certificates come from a resolver that somebody else keeps up to date; a connection goes on with what it began with.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::server::{ResolvesServerCert, ServerConfig, WebPkiClientVerifier};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
+
+/// Who may call.
+#[derive(Clone, Debug, Default)]
+pub struct Clients {
+    /// A PEM file with the CAs of client certificates. `None`: everybody may call.
+    pub ca: Option<PathBuf>,
+    /// Common names or DNS names of which a client certificate must bear one. Empty: any.
+    pub names: Vec<String>,
+}
+
+/// Accepts TLS connections.
+#[derive(Clone)]
+pub struct Tls {
+    acceptor: TlsAcceptor,
+    names: Arc<[String]>,
+}
+
+/// The client CAs cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientCaError {
+    /// The file cannot be read as PEM.
+    #[error("{0}: {1}")]
+    Read(PathBuf, rustls::pki_types::pem::Error),
+    /// There is no certificate in it, or one of them is unusable.
+    #[error("{0}: {1}")]
+    Content(PathBuf, String),
+    /// Names without CAs would restrict nobody.
+    #[error("client names can only be asked for together with a client CA")]
+    NamesAlone,
+}
+
+impl Tls {
+    /// Serves the certificates that `resolver` has at the time of each handshake.
+    pub fn new(resolver: Arc<dyn ResolvesServerCert>, clients: &Clients) -> Result<Self, ClientCaError> {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+            .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
+            .map_err(|error| ClientCaError::Content(PathBuf::new(), error.to_string()))?;
+        let builder = match &clients.ca {
+            None if clients.names.is_empty() => builder.with_no_client_auth(),
+            None => return Err(ClientCaError::NamesAlone),
+            Some(path) => {
+                let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots(path)?), provider)
+                    .build()
+                    .map_err(|error| ClientCaError::Content(path.clone(), error.to_string()))?;
+                builder.with_client_cert_verifier(verifier)
+            }
+        };
+        let mut config = builder.with_cert_resolver(resolver);
+        // Behind a Service the API server would not choose HTTP/2 anyway; on loopback it would, so tests would run on
+        // what production never does.
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(Self {
+            acceptor: TlsAcceptor::from(Arc::new(config)),
+            names: clients.names.clone().into(),
+        })
+    }
+
+    /// Shakes hands, and hangs up on whoever may not call.
+    pub async fn accept(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+        let stream = self.acceptor.accept(stream).await?;
+        if !self.names.is_empty() {
+            let certificates = stream.get_ref().1.peer_certificates().unwrap_or_default();
+            if !certificates
+                .first()
+                .is_some_and(|certificate| bears_one_of(certificate, &self.names))
+            {
+                tracing::warn!("a client certificate bears none of the names that may call");
+                return Err(io::ErrorKind::PermissionDenied.into());
+            }
+        }
+        Ok(stream)
+    }
+}
+
+fn roots(path: &Path) -> Result<RootCertStore, ClientCaError> {
+    let mut roots = RootCertStore::empty();
+    let read = |error| ClientCaError::Read(path.to_owned(), error);
+    for certificate in CertificateDer::pem_file_iter(path).map_err(read)? {
+        roots
+            .add(certificate.map_err(read)?)
+            .map_err(|error| ClientCaError::Content(path.to_owned(), error.to_string()))?;
+    }
+    Ok(roots)
+}
+
+fn bears_one_of(certificate: &CertificateDer<'_>, names: &[String]) -> bool {
+    let Ok((_, certificate)) = X509Certificate::from_der(certificate) else {
+        return false;
+    };
+    let is_wanted = |name: &str| names.iter().any(|wanted| wanted == name);
+    let mut common_names = certificate.subject().iter_common_name();
+    if common_names.any(|name| name.as_str().is_ok_and(is_wanted)) {
+        return true;
+    }
+    let alternatives = certificate.subject_alternative_name().ok().flatten();
+    alternatives.is_some_and(|extension| {
+        let mut names = extension.value.general_names.iter();
+        names.any(|name| matches!(name, GeneralName::DNSName(name) if is_wanted(name)))
+    })
+}

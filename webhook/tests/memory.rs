@@ -1,0 +1,103 @@
+//! Reviews in which every text is a new one leave the process as large as it was.
+//!
+//! As many as an unoptimized build answers in seconds; `CNBI_MEMORY_REVIEWS=200000` asks for more of them.
+//!
+//! In a binary of its own, because it looks at the whole process; and without sockets, because they are not what could
+//! remember a user's text.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use cnbi_shared::config::SHIPPED;
+use cnbi_shared::facts::{Answer, Need};
+use cnbi_webhook::configuration::{Configuration, Seen};
+use cnbi_webhook::facts::{FactSource, Unread};
+use cnbi_webhook::metrics::Metrics;
+use cnbi_webhook::review::User;
+use cnbi_webhook::reviewer::{Reviewer, Webhook};
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+
+/// A fake cluster in which nothing is there.
+struct Nothing;
+
+impl FactSource for Nothing {
+    fn read<'a>(&'a self, _: &'a Need, _: &'a User) -> BoxFuture<'a, Result<Answer, Unread>> {
+        async { Ok(Answer::No) }.boxed()
+    }
+}
+
+fn resident() -> usize {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
+    let pages: usize = statm.split(' ').nth(1).unwrap().parse().unwrap();
+    pages * 4096
+}
+
+fn review(number: usize) -> String {
+    // Long enough that whoever keeps one of them a review is seen.
+    let text = format!("{number:0>200}");
+    format!(
+        r#"{{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{{"uid":"u-{text}",
+        "kind":{{"group":"meteor.zone","version":"v1alpha1","kind":"CustomNBImage"}},
+        "resource":{{"group":"meteor.zone","version":"v1alpha1","resource":"customnbimages"}},
+        "name":"name-{number}","namespace":"team-a","operation":"CREATE",
+        "userInfo":{{"username":"user-{text}","groups":["group-{text}"],"extra":{{"key-{text}":["{text}"]}}}},
+        "object":{{"apiVersion":"meteor.zone/v1alpha1","kind":"CustomNBImage",
+        "metadata":{{"name":"name-{number}","namespace":"team-a","annotations":{{"key-{text}":"{text}"}}}},
+        "spec":{{"buildType":"PackageList","builderImage":"registry-{number}.example/a:v{number}",
+        "imagePullSecret":{{"name":"secret-{number}"}},"targetNamespace":"opendatahub",
+        "packageVersions":["package-{text}==1.{number}; python_version < '3.{number}' and extra == 'e{text}'"]}}}}}}}}"#
+    )
+}
+
+async fn answer(reviewer: &Reviewer, numbers: std::ops::Range<usize>) {
+    for number in numbers {
+        let webhook = if number % 2 == 0 {
+            Webhook::Mutate
+        } else {
+            Webhook::Validate
+        };
+        let answer = reviewer.answer(webhook, review(number).as_bytes()).await.unwrap();
+        assert!(!answer.json.is_empty());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ever_new_texts_leave_no_trace() {
+    let configuration = Arc::new(Configuration::new("cnbi-system", "cnbi-config"));
+    configuration.observe(Seen::Present {
+        yaml: Some(SHIPPED.to_owned()),
+        resource_version: "1".to_owned(),
+    });
+    let reviewer = Arc::new(Reviewer {
+        configuration,
+        source: Arc::new(Nothing),
+        metrics: Arc::new(Metrics::default()),
+        fact_limit: Duration::from_secs(60),
+    });
+    let parts = std::thread::available_parallelism().map_or(2, usize::from);
+    let run = async |begin: usize, count: usize| {
+        let tasks = (0..parts).map(|part| {
+            let reviewer = Arc::clone(&reviewer);
+            let begin = begin + part * count / parts;
+            tokio::spawn(async move { answer(&reviewer, begin..begin + count / parts).await })
+        });
+        for task in tasks.collect::<Vec<_>>() {
+            task.await.unwrap();
+        }
+    };
+    let count = std::env::var("CNBI_MEMORY_REVIEWS").map_or(8_000, |count| count.parse().unwrap());
+    run(0, 2_000).await;
+    let (warm, series) = (resident(), reviewer.metrics.render().lines().count());
+    run(1_000_000, count).await;
+    let grown = resident().saturating_sub(warm);
+    assert!(
+        grown < 150 * count,
+        "{grown} bytes more than {warm}: a text of each review is kept"
+    );
+    assert_eq!(
+        reviewer.metrics.render().lines().count(),
+        series,
+        "no text became a label"
+    );
+}

@@ -1,0 +1,70 @@
+//! A fake cluster: it answers as a test says, hangs, fails or panics. No API server stands behind it.
+
+use std::sync::{Arc, Mutex};
+
+use cnbi_shared::facts::{Answer, Need};
+use cnbi_webhook::facts::{FactSource, Unread};
+use cnbi_webhook::review::User;
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use tokio::sync::Semaphore;
+
+type Script = Arc<dyn Fn(&Need, &User) -> Result<Answer, Unread> + Send + Sync>;
+
+/// Answers from a script.
+pub struct FakeCluster {
+    script: Mutex<Script>,
+    /// Everything that was asked.
+    pub asked: Mutex<Vec<Need>>,
+    /// Each answer waits for one permit.
+    pub leave: Semaphore,
+    /// One permit for each question.
+    pub questions: Semaphore,
+}
+
+impl FakeCluster {
+    pub fn new(script: impl Fn(&Need, &User) -> Result<Answer, Unread> + Send + Sync + 'static) -> Self {
+        Self {
+            script: Mutex::new(Arc::new(script)),
+            asked: Mutex::default(),
+            leave: Semaphore::new(Semaphore::MAX_PERMITS),
+            questions: Semaphore::new(0),
+        }
+    }
+
+    /// Nothing is there, and everybody may do everything.
+    pub fn empty() -> Self {
+        Self::new(|need, _| {
+            Ok(match need {
+                Need::Access { .. } | Need::Namespace { .. } => Answer::Yes,
+                _ => Answer::No,
+            })
+        })
+    }
+
+    /// Answers like the empty one, but not before it is given leave.
+    pub fn hanging() -> Self {
+        Self {
+            leave: Semaphore::new(0),
+            ..Self::empty()
+        }
+    }
+
+    pub fn play(&self, script: impl Fn(&Need, &User) -> Result<Answer, Unread> + Send + Sync + 'static) {
+        *self.script.lock().unwrap() = Arc::new(script);
+    }
+}
+
+impl FactSource for FakeCluster {
+    fn read<'a>(&'a self, need: &'a Need, user: &'a User) -> BoxFuture<'a, Result<Answer, Unread>> {
+        async move {
+            self.asked.lock().unwrap().push(need.clone());
+            self.questions.add_permits(1);
+            self.leave.acquire().await.unwrap().forget();
+            // A script may panic, and must not take the lock with it.
+            let script = Arc::clone(&self.script.lock().unwrap());
+            script(need, user)
+        }
+        .boxed()
+    }
+}

@@ -416,3 +416,74 @@ async fn what_the_schema_refuses_of_generated_resources_the_rules_refuse() -> Ou
     assert!(taken > 60 && refused > 60, "{taken} taken, {refused} refused");
     Ok(())
 }
+
+#[tokio::test]
+async fn kubectl_shows_the_state_and_says_which_rule_refuses() -> Outcome {
+    installed().await?;
+    let kubectl = || ControlPlane::shared();
+    let apply = |spec: Value| {
+        json!({
+            "apiVersion": "meteor.zone/v1alpha1", "kind": "CustomNBImage",
+            "metadata": {"name": "shown", "namespace": "default"}, "spec": spec,
+        })
+        .to_string()
+    };
+    let good = apply(json!({"buildType": "ImageImport", "fromImage": "quay.io/a/b:v1"}));
+    kubectl()
+        .await?
+        .kubectl()
+        .args(["apply", "-f", "-"])
+        .stdin(good)
+        .ok()
+        .await?;
+    let status = json!({"status": {
+        "phase": "Ready", "step": "Success", "image": {"reference": "registry.example/a@sha256:1"},
+        "conditions": [{
+            "type": "Ready", "status": "True", "reason": "Published", "message": "spawn it",
+            "lastTransitionTime": "2024-05-01T12:00:00Z", "observedGeneration": 1,
+        }],
+    }});
+    let patch = [
+        "patch",
+        "cnbi",
+        "shown",
+        "--subresource=status",
+        "--type=merge",
+        "-p",
+        &status.to_string(),
+    ];
+    kubectl().await?.kubectl().args(patch).ok().await?;
+    let row = |text: String| -> Vec<Vec<String>> {
+        let words = |line: &str| line.split_whitespace().map(str::to_owned).collect();
+        text.lines().map(words).collect()
+    };
+    let short = row(kubectl().await?.kubectl().args(["get", "cnbi", "shown"]).ok().await?);
+    assert_eq!(short[0], ["NAME", "TYPE", "PHASE", "STEP", "READY", "REASON", "AGE"]);
+    assert_eq!(
+        short[1][..6],
+        ["shown", "ImageImport", "Ready", "Success", "True", "Published"]
+    );
+    let wide = row(kubectl()
+        .await?
+        .kubectl()
+        .args(["get", "cnbi", "shown", "-o", "wide"])
+        .ok()
+        .await?);
+    assert_eq!(wide[0][6..], ["IMAGE", "MESSAGE", "AGE"]);
+    assert_eq!(wide[1][6..9], ["registry.example/a@sha256:1", "spawn", "it"]);
+
+    let moved = apply(json!({"buildType": "GitRepository", "repositoryUrl": "https://u:hunter2@x.io/a"}));
+    let answer = kubectl()
+        .await?
+        .kubectl()
+        .args(["apply", "-f", "-"])
+        .stdin(moved)
+        .run()
+        .await?;
+    assert!(!answer.success);
+    for told in ["spec.buildType", "CNB002: ", "spec.repositoryUrl", "CNB303: "] {
+        assert!(answer.stderr.contains(told), "{told}: {}", answer.stderr);
+    }
+    assert!(!answer.stderr.contains("hunter2"), "{}", answer.stderr);
+    Ok(())
+}

@@ -23,7 +23,8 @@ const EFFORT: usize = 4_000_000;
 
 fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
     let mut effort: usize = 0;
-    let mut seen: HashMap<String, Vec<(&Package<'_>, &Requirement)>> = HashMap::new();
+    let mut seen: HashMap<String, Vec<(&Package<'_>, &Requirement)>> =
+        HashMap::with_capacity(context.packages().len());
     for (package, requirement) in context.requirements() {
         let earlier = seen.entry(requirement.normalized_name()).or_default();
         let twin = earlier.iter().find(|(first, other)| {

@@ -87,16 +87,20 @@ impl<'a> Context<'a> {
             if self.build_type() != Some(BuildType::PackageList) {
                 return Vec::new();
             }
-            self.spec
-                .packages()
-                .take_while(|(index, _)| *index < limits::PACKAGES)
-                .filter(|(_, text)| !exceeds(text, limits::PACKAGE))
-                .map(|(index, text)| Package {
-                    index,
-                    text,
-                    requirement: admit(text),
-                })
-                .collect()
+            let items = self.spec.package_versions.value().map_or(0, Vec::len);
+            let mut packages = Vec::with_capacity(items.min(limits::PACKAGES));
+            packages.extend(
+                self.spec
+                    .packages()
+                    .take_while(|(index, _)| *index < limits::PACKAGES)
+                    .filter(|(_, text)| !exceeds(text, limits::PACKAGE))
+                    .map(|(index, text)| Package {
+                        index,
+                        text,
+                        requirement: admit(text),
+                    }),
+            );
+            packages
         })
     }
 

@@ -1,5 +1,7 @@
 //! The log: one line an event on standard error, as JSON or text, and panics among them.
 
+use std::io::IsTerminal as _;
+
 use clap::ValueEnum;
 use cnbi_shared::verdict::printable;
 use tracing_subscriber::EnvFilter;
@@ -22,6 +24,7 @@ pub fn init(format: Format, level: &str) -> Result<(), ParseError> {
     let filter = EnvFilter::builder().parse(level)?;
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
     match format {
         Format::Text => lines.init(),

@@ -73,16 +73,7 @@ impl Reviewer {
             return self.validate_config(body);
         }
         let question = review::read(body)?;
-        let span = tracing::info_span!(
-            "review",
-            webhook = webhook.label(),
-            operation = question.operation.as_str(),
-            uid = %printable(&question.uid, SHOWN),
-            namespace = %printable(&question.namespace, SHOWN),
-            name = %printable(&question.name, SHOWN),
-            user = %printable(&question.user.username, SHOWN),
-            outcome = tracing::field::Empty,
-        );
+        let span = span(webhook, &question);
         let answered = async {
             let operation = question.operation;
             let snapshot = self.configuration.snapshot();
@@ -154,6 +145,7 @@ impl Reviewer {
     /// Refuses our ConfigMap when what it says cannot be taken. Every other ConfigMap is none of our business.
     fn validate_config(&self, body: &[u8]) -> Result<Answer, NotOurs> {
         let question = review::read_config_map(body)?;
+        let _span = span(Webhook::ValidateConfig, &question).entered();
         let is_ours =
             question.name == self.configuration.name() && question.namespace == self.configuration.namespace();
         let field = format!("data[{KEY}]");
@@ -205,6 +197,20 @@ impl Reviewer {
     fn config_map(&self) -> String {
         format!("{}/{}", self.configuration.namespace(), self.configuration.name())
     }
+}
+
+/// What the log says of a review, with every text of somebody else's made safe to print.
+fn span<O>(webhook: Webhook, question: &Question<'_, O>) -> tracing::Span {
+    tracing::info_span!(
+        "review",
+        webhook = webhook.label(),
+        operation = question.operation.as_str(),
+        uid = %printable(&question.uid, SHOWN),
+        namespace = %printable(&question.namespace, SHOWN),
+        name = %printable(&question.name, SHOWN),
+        user = %printable(&question.user.username, SHOWN),
+        outcome = tracing::field::Empty,
+    )
 }
 
 /// The object's name; or what one will be made of.

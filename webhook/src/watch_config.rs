@@ -68,7 +68,8 @@ pub fn observe(configuration: &Configuration, metrics: &Metrics, seen: Seen) {
     } = &*now;
     metrics.config_generation.set(*generation);
     metrics.config_valid.set(i64::from(problem.is_none()));
-    if *generation != before.generation {
+    let is_new = *generation != before.generation;
+    if is_new {
         tracing::info!(generation, resource_version, "a new configuration is in force");
     }
     match problem {
@@ -80,7 +81,7 @@ pub fn observe(configuration: &Configuration, metrics: &Metrics, seen: Seen) {
                 "the configuration cannot be taken"
             );
         }
-        None if before.problem.is_some() => tracing::info!(resource_version, "the configuration is good"),
+        None if before.problem.is_some() && !is_new => tracing::info!(resource_version, "the configuration is good"),
         _ => {}
     }
 }

@@ -63,6 +63,10 @@ fn key() -> Result<String> {
 }
 
 fn build(folder: &Path) -> Result<()> {
+    match Command::new("go").arg("version").stdout(Stdio::null()).status() {
+        Err(error) if error.kind() == ErrorKind::NotFound => bail!(missing_go()),
+        outcome => ensure!(outcome.context("starting go")?.success(), "`go version` fails"),
+    }
     // Whoever holds the lock owns this name, so what a killed build left behind is taken away here.
     let unfinished = folder.with_extension("unfinished");
     if unfinished.exists() {
@@ -87,7 +91,7 @@ fn build(folder: &Path) -> Result<()> {
 fn build_one(output: &Path, package: &str, step: &str) -> Result<()> {
     let log_path = output.with_extension("log");
     let log = File::create(&log_path).with_context(|| format!("creating {}", log_path.display()))?;
-    let mut go = match Command::new("go")
+    let mut go = Command::new("go")
         .arg("build")
         .arg("-o")
         .arg(output)
@@ -101,11 +105,7 @@ fn build_one(output: &Path, package: &str, step: &str) -> Result<()> {
         .stdout(log.try_clone().context("sharing the log of the build")?)
         .stderr(log)
         .spawn()
-    {
-        Ok(go) => go,
-        Err(error) if error.kind() == ErrorKind::NotFound => bail!(missing_go()),
-        Err(error) => return Err(error).context("starting go"),
-    };
+        .context("starting go")?;
     let begin = Instant::now();
     let mut reported = begin;
     let status = loop {

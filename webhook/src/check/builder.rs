@@ -60,10 +60,16 @@ impl Builder {
     }
 
     /// Takes the parser's next event. An error ends the document.
-    pub fn event(&mut self, event: Event<'_>, span: Span) -> Result<(), Fault> {
+    pub fn event(&mut self, event: Event<'_>, span: Span, text: &str) -> Result<(), Fault> {
         let place = self.place(span.start);
         match event {
             Event::Scalar(value, style, anchor, tag) => {
+                let value = match span.slice(text) {
+                    Some(written) if style == ScalarStyle::SingleQuoted && value.contains(scalar::UNICODE_BREAKS) => {
+                        scalar::fold(written).into()
+                    }
+                    _ => value,
+                };
                 let is_written = span.start != span.end;
                 let node = Self::scalar(&value, style, tag.as_deref(), place, is_written)?;
                 let is_plain = style == ScalarStyle::Plain && tag.is_none();

@@ -124,6 +124,49 @@ fn as_json(value: f64) -> Option<Number> {
     Number::from_f64(value)
 }
 
+/// Characters that end a line in YAML 1.1 and do not in YAML 1.2. Programs that write YAML 1.1 put them, and an indentation
+/// behind them, into single quotes.
+pub const UNICODE_BREAKS: [char; 3] = ['\u{85}', '\u{2028}', '\u{2029}'];
+
+/// The text of a scalar in single quotes, its lines folded as YAML 1.1 folds them (section 9.1.2 there).
+pub fn fold(written: &str) -> String {
+    let quoted = written.strip_prefix('\'').unwrap_or(written);
+    let quoted = quoted
+        .strip_suffix('\'')
+        .unwrap_or(quoted)
+        .replace("\'\'", "\'")
+        .replace("\r\n", "\n");
+    let is_break = |character: char| matches!(character, '\r' | '\n') || UNICODE_BREAKS.contains(&character);
+    let is_space = |character: char| matches!(character, ' ' | '\t') || is_break(character);
+    let mut folded = String::with_capacity(quoted.len());
+    let mut rest = &*quoted;
+    while let Some(at) = rest.find(is_space) {
+        let (word, space) = rest.split_at(at);
+        let (space, after) = space.split_at(space.find(|character| !is_space(character)).unwrap_or(space.len()));
+        folded.push_str(word);
+        // A next line and a line feed are alike; line and paragraph separators stay what they are.
+        let mut breaks = space
+            .chars()
+            .filter(|character| is_break(*character))
+            .map(|character| match character {
+                '\r' | '\u{85}' => '\n',
+                _ => character,
+            });
+        match (breaks.next(), breaks.collect::<String>()) {
+            (None, _) => folded.push_str(space),
+            (Some('\n'), more) if more.is_empty() => folded.push(' '),
+            (Some('\n'), more) => folded.push_str(&more),
+            (Some(first), more) => {
+                folded.push(first);
+                folded.push_str(&more);
+            }
+        }
+        rest = after;
+    }
+    folded.push_str(rest);
+    folded
+}
+
 /// A scalar under a tag that YAML itself defines. `Err` is what is wrong.
 pub fn tagged(tag: &str, text: &str) -> Result<Data, String> {
     let mismatch = |found: &str| format!("`{}` is {found} and cannot be read as !!{tag}", shortened(text));

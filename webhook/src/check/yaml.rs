@@ -38,7 +38,7 @@ pub fn read(text: &str, line: usize) -> (Vec<Node>, Option<Broken>) {
                 documents.extend(builder.finish());
                 continue;
             }
-            Ok((event, span)) => builder.event(event, span).err(),
+            Ok((event, span)) => builder.event(event, span, readable).err(),
             Err(error) => Some((builder.place(*error.marker()), error.info())),
         };
         if let Some((place, message)) = fault {
@@ -107,7 +107,6 @@ mod tests {
         "  k: \u{2028}  x",
         "  k: \"\u{2028}  \"",
         "  k: \u{85}",
-        "  k: 'a\u{85}  b'",
         // Indicators without a space.
         "  a: [?x]\n",
         "  a: 'b'#c\n",

@@ -3,15 +3,19 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use clap::Parser as _;
 use cnbi_controller::args::Args as ControllerArgs;
 use cnbi_shared::config::SHIPPED;
 use cnbi_tests::control_plane::ControlPlane;
-use cnbi_tests::installation::shipped;
+use cnbi_tests::installation::{Installation, shipped};
+use cnbi_webhook::args::Args as WebhookArgs;
 use serde_json::{Value, json};
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
+
+const WITHIN: Duration = Duration::from_secs(30);
 
 /// The namespace that the overlay names.
 const NAMESPACE: &str = "cnbi-system";
@@ -209,8 +213,13 @@ async fn flags_name_what_is_there() -> Outcome {
         format!("request.name == {:?}", flag("cnbi-webhook", "--config-map"))
     );
 
-    let controller = args(container("cnbi-controller"));
-    ControllerArgs::try_parse_from(std::iter::once("cnbi-controller").chain(controller))?;
+    for program in ["cnbi-webhook", "cnbi-controller"] {
+        let line = std::iter::once(program).chain(args(container(program)));
+        match program {
+            "cnbi-webhook" => WebhookArgs::try_parse_from(line).map(drop)?,
+            _ => ControllerArgs::try_parse_from(line).map(drop)?,
+        }
+    }
     Ok(())
 }
 
@@ -313,5 +322,72 @@ async fn applied_by_the_server_nothing_drifts() -> Outcome {
     kubectl("apply").ok().await?;
     let difference = kubectl("diff").run().await?;
     assert!(difference.success, "{}{}", difference.stdout, difference.stderr);
+    Ok(())
+}
+
+/// Both programs as they are deployed, with the rights that stand in these files and no others.
+#[tokio::test]
+async fn what_is_installed_works_with_the_rights_it_has() -> Outcome {
+    let cluster = ControlPlane::start().await?;
+    let installation = Installation::install(&cluster, shipped::default(Some("works"))).await?;
+    let _replicas = installation.start_all(WITHIN).await?;
+    installation.create_namespace("team-a").await?;
+    let create = |name: &str, spec: Value| {
+        let resource = json!({
+            "apiVersion": "meteor.zone/v1alpha1", "kind": "CustomNBImage",
+            "metadata": {"name": name, "namespace": "team-a"}, "spec": spec,
+        });
+        cluster
+            .kubectl()
+            .args(["create", "-f", "-"])
+            .stdin(resource.to_string())
+            .run()
+    };
+    // The API server learns of the bundle by a watch; until then it lets nothing through.
+    let begin = Instant::now();
+    let image = "quay.io/thoth-station/s2i-minimal-py38-notebook:v0.2.2";
+    loop {
+        let answer = create("good", json!({"buildType": "ImageImport", "fromImage": image})).await?;
+        if answer.success {
+            break;
+        }
+        assert!(answer.stderr.contains("failed calling webhook"), "{}", answer.stderr);
+        assert!(begin.elapsed() < WITHIN, "{}", answer.stderr);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let secret = json!({"buildType": "ImageImport", "fromImage": image, "imagePullSecret": {"name": "missing"}});
+    let refused = create("bad", secret).await?;
+    assert!(
+        !refused.success && refused.stderr.contains("[CNB110]"),
+        "{}",
+        refused.stderr
+    );
+
+    let wait = [
+        "-n",
+        "team-a",
+        "wait",
+        "customnbimage/good",
+        "--for=condition=WellFormed",
+        "--timeout=30s",
+    ];
+    cluster.kubectl().args(wait).ok().await?;
+    let read = [
+        "-n",
+        "team-a",
+        "get",
+        "customnbimage/good",
+        "-o=jsonpath={.spec.targetNamespace}",
+    ];
+    assert_eq!(cluster.kubectl().args(read).ok().await?, "opendatahub");
+
+    let own = format!("system:serviceaccounts:{}", installation.namespace());
+    for line in fs::read_to_string(cluster.audit_log())?.lines() {
+        let Ok(event) = serde_json::from_str::<Value>(line) else {
+            continue;
+        };
+        let is_ours = list(&event["user"]["groups"]).iter().any(|group| *group == *own);
+        assert!(!is_ours || event["responseStatus"]["code"] != 403, "{event}");
+    }
     Ok(())
 }

@@ -62,6 +62,13 @@ impl Kubectl {
         self
     }
 
+    /// Has it find the files of its arguments from there.
+    #[must_use]
+    pub fn folder(mut self, folder: &Path) -> Self {
+        self.command.current_dir(folder);
+        self
+    }
+
     /// Gives it something to read, for `-f -`.
     #[must_use]
     pub fn stdin(mut self, text: impl Into<String>) -> Self {

@@ -7,6 +7,7 @@
 
 pub mod assets;
 pub mod control_plane;
+pub mod demo;
 pub mod installation;
 pub mod kubectl;
 pub mod local;

@@ -23,6 +23,8 @@ enum Command {
     Up(Place),
     /// Ends it and removes its data
     Down(Place),
+    /// Shows what CNBi does, on a control plane of its own that ends with it
+    Demo,
     /// Builds the control plane's programs, or finds them, and says where they are
     Tools,
     /// Is the process in the background
@@ -65,6 +67,10 @@ async fn run(command: Command) -> Result<ExitCode> {
         Command::Down(place) => {
             let was_up = Local::new(place.folder).down().await?;
             println!("{}", if was_up { "down" } else { "was not up" });
+        }
+        Command::Demo => {
+            let as_told = cnbi_tests::demo::run().await?;
+            return Ok(if as_told { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
         Command::Hold(place) => Local::new(place.folder).hold().await?,
         Command::Tools => {

@@ -20,6 +20,9 @@ pub use binary::binary;
 /// How much of a log an error shows, in bytes.
 const TAIL: u64 = 4096;
 
+/// How long one answer may take before it is asked for again.
+const PATIENCE: Duration = Duration::from_secs(1);
+
 /// How often a condition is looked at.
 pub(crate) const POLL: Duration = Duration::from_millis(20);
 
@@ -225,10 +228,12 @@ impl Process {
         loop {
             self.ensure_running()?;
             let request = http::Request::get(&path).body(kube::client::Body::empty())?;
-            let answer = match client.send(request).await {
-                Ok(response) if response.status() == http::StatusCode::OK => return Ok(()),
-                Ok(response) => response.status().to_string(),
-                Err(error) => error.to_string(),
+            // The client repeats by itself what is answered with 503, and would do so for longer than anybody waits here.
+            let answer = match tokio::time::timeout(PATIENCE, client.send(request)).await {
+                Ok(Ok(response)) if response.status() == http::StatusCode::OK => return Ok(()),
+                Ok(Ok(response)) => response.status().to_string(),
+                Ok(Err(error)) => error.to_string(),
+                Err(_) => format!("none within {PATIENCE:?}"),
             };
             ensure!(
                 begin.elapsed() < within,

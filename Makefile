@@ -41,12 +41,17 @@ $(CARGO_DENY):
 	cargo install --quiet --locked --version $(CARGO_DENY_VERSION) --root $(CACHE)/tools/cargo-deny-$(CARGO_DENY_VERSION) cargo-deny
 
 .PHONY: up
-up: bins ## Start a control plane that stays, and print its KUBECONFIG
+up: bins ## Leave a cluster with CNBi running, and print its KUBECONFIG
 	@$(TARGET)/debug/cnbi-local up
 
 .PHONY: down
 down: bins ## Stop it and remove its data
 	@$(TARGET)/debug/cnbi-local down
+
+# Compares the grammars with the implementations that own their specifications, over fresh inputs. Needs python3 and pip besides.
+.PHONY: oracles
+oracles: ## Compare the grammars with their specifications, live
+	tests/oracles/run
 
 .PHONY: demo
 demo: bins ## See good and bad resources answered on a real API server

@@ -28,6 +28,9 @@ use programs::Ports;
 /// How long each of the programs may take until it works.
 const READY_WITHIN: Duration = Duration::from_secs(120);
 
+/// How often ports are chosen before it is given up.
+const ATTEMPTS: u32 = 3;
+
 /// How long the API server may take to finish its requests when it is asked to end.
 const STOPPED_WITHIN: Duration = Duration::from_secs(20);
 
@@ -35,11 +38,11 @@ const STOPPED_WITHIN: Duration = Duration::from_secs(20);
 #[derive(Debug)]
 pub struct ControlPlane {
     // Dropped in this order: who asks before who answers, and the data last.
-    controller_manager: Process,
+    controller_manager: Option<Process>,
     api_server: Mutex<Option<Process>>,
     api_server_program: Program,
     etcd: Process,
-    _sweeper: Option<Sweeper>,
+    sweeper: Option<Sweeper>,
     assets: Assets,
     data: PathBuf,
     server: String,
@@ -95,6 +98,21 @@ impl ControlPlane {
         let pki = Pki::generate(&data.join("pki"))?;
         fs::create_dir_all(data.join("home"))?;
         fs::write(data.join("audit-policy.yaml"), programs::AUDIT_POLICY)?;
+        for _ in 1..ATTEMPTS {
+            match Self::launch(&assets, &data, &pki).await {
+                Err(error) if is_port_taken(&data) => {
+                    eprintln!("control plane: somebody took one of its ports, so it tries others ({error:#})");
+                    if data.join("etcd").exists() {
+                        fs::remove_dir_all(data.join("etcd")).context("removing what etcd began")?;
+                    }
+                }
+                outcome => return outcome.map(|running| running.swept_by(sweeper)),
+            }
+        }
+        Ok(Self::launch(&assets, &data, &pki).await?.swept_by(sweeper))
+    }
+
+    async fn launch(assets: &Assets, data: &Path, pki: &Pki) -> Result<Self> {
         let [etcd, etcd_peer, api_server] = ports::free()?;
         let ports = Ports {
             etcd,
@@ -104,28 +122,36 @@ impl ControlPlane {
         let server = format!("https://127.0.0.1:{api_server}");
         let controllers = data.join("controllers.kubeconfig");
         for (path, of) in [(&data.join("kubeconfig"), "admin"), (&controllers, "controllers")] {
-            kubeconfig::write(path, &pki, &server, "default", of, &Credential::Certificate(of))?;
+            kubeconfig::write(path, pki, &server, "default", of, &Credential::Certificate(of))?;
         }
 
-        // The API server waits for etcd by itself, and the controllers for the API server.
-        let etcd = started(&data, programs::etcd(&assets, &data, ports))?;
-        let api_server_program = held(&data, programs::api_server(&assets, &data, &pki, ports));
+        // The API server waits for etcd by itself. The controllers would wait ten seconds for the API server and give up,
+        // which is too little on a machine that is busy.
+        let etcd = started(data, programs::etcd(assets, data, ports))?;
+        let api_server_program = held(data, programs::api_server(assets, data, pki, ports));
         let api_server = api_server_program.start()?;
-        let controller_manager = started(&data, programs::controller_manager(&assets, &data, &pki, &controllers))?;
         let mut control_plane = Self {
-            controller_manager,
+            controller_manager: None,
             api_server: Mutex::new(Some(api_server)),
             api_server_program,
             etcd,
-            _sweeper: sweeper,
-            assets,
-            data,
+            sweeper: None,
+            assets: assets.clone(),
+            data: data.to_owned(),
             server,
-            pki,
+            pki: pki.clone(),
         };
         control_plane.wait_until_ready().await?;
-        control_plane.wait_for_controllers().await?;
+        let controllers = started(data, programs::controller_manager(assets, data, pki, &controllers))?;
+        wait_for_controllers(controllers, control_plane.client().await?)
+            .await
+            .map(|running| control_plane.controller_manager = Some(running))?;
         Ok(control_plane)
+    }
+
+    fn swept_by(mut self, sweeper: Option<Sweeper>) -> Self {
+        self.sweeper = sweeper;
+        self
     }
 
     /// The administrator's kubeconfig.
@@ -173,7 +199,8 @@ impl ControlPlane {
 
     /// The process ids of its programs that run now.
     pub async fn pids(&self) -> Vec<u32> {
-        let mut pids = vec![self.etcd.pid(), self.controller_manager.pid()];
+        let mut pids = vec![self.etcd.pid()];
+        pids.extend(self.controller_manager.as_ref().map(Process::pid));
         pids.extend(self.api_server.lock().await.as_ref().map(Process::pid));
         pids
     }
@@ -223,30 +250,34 @@ impl ControlPlane {
             tokio::time::sleep(POLL).await;
         }
     }
+}
 
-    /// A namespace gets its service account from the controllers, so when that is there they work.
-    async fn wait_for_controllers(&mut self) -> Result<()> {
-        let accounts: kube::Api<k8s_openapi::api::core::v1::ServiceAccount> =
-            kube::Api::namespaced(self.client().await?, "default");
-        let begin = Instant::now();
-        loop {
-            self.controller_manager.ensure_running()?;
-            if accounts
-                .get_opt("default")
-                .await
-                .context("asking for the default service account")?
-                .is_some()
-            {
-                return Ok(());
-            }
-            ensure!(
-                begin.elapsed() < READY_WITHIN,
-                "the controllers made no service account within {READY_WITHIN:?}; their log ends:\n{}",
-                tail(self.controller_manager.log())
-            );
-            tokio::time::sleep(POLL).await;
+/// A namespace gets its service account from the controllers, so when that is there they work.
+async fn wait_for_controllers(mut controllers: Process, client: kube::Client) -> Result<Process> {
+    let accounts: kube::Api<k8s_openapi::api::core::v1::ServiceAccount> = kube::Api::namespaced(client, "default");
+    let begin = Instant::now();
+    loop {
+        controllers.ensure_running()?;
+        let account = accounts.get_opt("default").await;
+        if account.context("asking for the default service account")?.is_some() {
+            return Ok(controllers);
         }
+        ensure!(
+            begin.elapsed() < READY_WITHIN,
+            "the controllers made no service account within {READY_WITHIN:?}; their log ends:\n{}",
+            tail(controllers.log())
+        );
+        tokio::time::sleep(POLL).await;
     }
+}
+
+/// Whether etcd or the API server found that somebody listens where it was told to: between the choice of a port and its
+/// use, another process can take it.
+fn is_port_taken(data: &Path) -> bool {
+    ["etcd", "kube-apiserver"].iter().any(|name| {
+        let log = fs::read_to_string(data.join(format!("{name}.log")));
+        log.is_ok_and(|log| log.contains("address already in use"))
+    })
 }
 
 impl Sweeper {

@@ -1,4 +1,4 @@
-//! The control plane that stays: one per clone, up until it is taken down.
+//! The cluster that stays, with CNBi installed on it: one per clone, up until it is taken down.
 //!
 //! A process of its own holds it, detached from the terminal, and with it a lock on a file. Who has the lock is up, so
 //! the process id in that file is never a stranger's.
@@ -15,7 +15,11 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::assets::Assets;
 use crate::control_plane::ControlPlane;
+use crate::installation::{Installation, shipped};
 use crate::process::{POLL, tail};
+
+/// The namespace of ImageStreams in the shipped configuration. ODH would have made it.
+const TARGET: &str = "opendatahub";
 
 /// How long all may take to come up, without the build of the control plane's programs.
 const UP_WITHIN: Duration = Duration::from_secs(180);
@@ -149,14 +153,19 @@ impl Local {
         self.remove()?;
         let run = async {
             let control_plane = ControlPlane::start_in(&self.folder).await?;
-            let pids: Vec<String> = control_plane.pids().await.iter().map(ToString::to_string).collect();
+            let installation = Installation::install(&control_plane, shipped::default(None)).await?;
+            let replicas = installation.start_all(UP_WITHIN).await?;
+            installation.create_namespace(TARGET).await?;
+            let mut pids = control_plane.pids().await;
+            pids.extend(replicas.iter().map(|replica| replica.pid()));
+            let pids: Vec<String> = pids.iter().map(ToString::to_string).collect();
             // Complete or absent: whoever sees the file reads all of it.
             let unfinished = self.folder.join("ready.unfinished");
             fs::write(&unfinished, pids.join(" "))
                 .and_then(|()| fs::rename(&unfinished, self.ready()))
                 .context("saying that it is up")?;
             std::future::pending::<()>().await;
-            drop(control_plane);
+            drop(replicas);
             Ok(())
         };
         let outcome = tokio::select! {

@@ -19,7 +19,7 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Starts a control plane that stays in the background, and says how to use it
+    /// Starts a control plane with CNBi on it that stays in the background, and says how to use it
     Up(Place),
     /// Ends it and removes its data
     Down(Place),
@@ -62,6 +62,7 @@ async fn run(command: Command) -> Result<ExitCode> {
         Command::Up(place) => {
             let local = Local::new(place.folder);
             local.up().await?;
+            eprintln!("CNBi is up; for kubectl to find it:");
             println!("export KUBECONFIG={}", local.kubeconfig().display());
         }
         Command::Down(place) => {

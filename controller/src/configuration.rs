@@ -2,8 +2,7 @@
 
 use std::pin::pin;
 
-use cnbi_shared::config::KEY;
-use cnbi_shared::in_force::{InForce, Taken};
+use cnbi_shared::in_force::{InForce, Seen, Taken};
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::runtime::{WatchStreamExt, watcher};
@@ -19,26 +18,30 @@ pub async fn follow(client: Client, namespace: &str, name: &str, metrics: &Metri
     let mut changes = pin!(watcher::watch_object(api, name).default_backoff());
     while let Some(change) = changes.next().await {
         match change {
-            Ok(config_map) => take(config_map.as_ref(), metrics, in_force),
-            Err(error) => tracing::warn!(%error, namespace, name, "the ConfigMap cannot be watched; trying again"),
+            Ok(config_map) => take(config_map.into(), metrics, in_force),
+            Err(error) => {
+                tracing::warn!(%error, namespace, name, "the ConfigMap cannot be watched; trying again");
+                in_force.send_if_modified(|in_force| {
+                    in_force.take(Seen::Unreadable(error.to_string()));
+                    // What is in force is as it was.
+                    false
+                });
+            }
         }
     }
 }
 
-fn take(config_map: Option<&ConfigMap>, metrics: &Metrics, in_force: &watch::Sender<InForce>) {
-    let text = config_map.and_then(|it| it.data.as_ref()?.get(KEY)).map(String::as_str);
-    let version = config_map
-        .and_then(|it| it.metadata.resource_version.as_deref())
-        .unwrap_or_default();
+fn take(seen: Seen, metrics: &Metrics, in_force: &watch::Sender<InForce>) {
     in_force.send_if_modified(|in_force| {
-        let refused_before = in_force.refused().is_some();
-        let taken = in_force.take(text, version);
+        let refused_before = in_force.problem().is_some();
+        let taken = in_force.take(seen);
+        let version = in_force.version();
         metrics.configured(taken != Taken::Refused);
         match taken {
             Taken::Changed => tracing::info!(version, "the configuration is in force"),
             Taken::Same => tracing::debug!(version, "the configuration says what it said"),
             Taken::Refused => {
-                let reason = in_force.refused().unwrap_or_default();
+                let reason = in_force.problem().unwrap_or_default();
                 tracing::error!(
                     version,
                     reason,

@@ -32,7 +32,7 @@ impl Probes {
     fn not_ready(&self) -> Option<String> {
         let in_force = self.in_force.borrow();
         if in_force.config().is_none() {
-            let reason = in_force.refused().unwrap_or("it was not read yet");
+            let reason = in_force.problem().unwrap_or_default();
             return Some(format!("no configuration is in force: {reason}"));
         }
         (!self.listed.load(Ordering::Relaxed)).then(|| "the resources were not listed yet".to_owned())

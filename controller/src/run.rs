@@ -50,7 +50,7 @@ pub async fn run(
     // Nothing can be said about a resource before the ConfigMap was read, well or badly.
     let mut configuration = in_force.clone();
     tokio::select! {
-        _ = configuration.wait_for(|known| known.config().is_some() || known.refused().is_some()) => {}
+        _ = configuration.wait_for(InForce::was_read) => {}
         () = shutdown.clone() => return,
     }
     let context = Arc::new(Context {

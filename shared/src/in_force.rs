@@ -1,70 +1,137 @@
-//! The configuration in force: the last one that could be taken, and what is wrong with the text that stands there now.
+//! The configuration in force: the last one that could be taken, and what is wrong with what stands there now.
 //!
-//! A slip in a policy must not switch the policy off, so a text that cannot be taken changes nothing but
-//! [`InForce::refused`]. Reading the ConfigMap is the programs' business.
+//! A slip in a policy must not switch the policy off, so what cannot be taken changes nothing but [`InForce::problem`].
+//! Following the ConfigMap is the programs' business.
 
 use std::sync::Arc;
 
-use crate::config::Config;
+use k8s_openapi::api::core::v1::ConfigMap;
+
+use crate::config::{Config, KEY};
 use crate::verdict::escaped;
 
-/// Most characters of a reason; the error of a configuration may quote much of it.
+/// Most characters of a problem; the error of a configuration may quote much of it.
 const SHOWN: usize = 1000;
 
-/// What a program knows of its configuration. Starts with none.
-#[derive(Clone, Debug, Default)]
-pub struct InForce {
-    taken: Option<(Arc<Config>, String)>,
-    refused: Option<String>,
+/// What was seen of the ConfigMap.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Seen {
+    /// It is there.
+    Present {
+        /// The value of its key [`KEY`], where it has one.
+        yaml: Option<String>,
+        /// Its `resourceVersion`.
+        version: String,
+    },
+    /// There is none of that name.
+    Missing,
+    /// It could not be read, for this reason; whatever was known of it still holds.
+    Unreadable(String),
 }
 
-/// What came of a text.
+impl From<Option<ConfigMap>> for Seen {
+    /// As a watch of one object reports it.
+    fn from(map: Option<ConfigMap>) -> Self {
+        map.map_or(Self::Missing, |map| Self::Present {
+            yaml: map.data.and_then(|mut data| data.remove(KEY)),
+            version: map.metadata.resource_version.unwrap_or_default(),
+        })
+    }
+}
+
+/// What a program knows of its configuration at one moment.
+#[derive(Clone, Debug)]
+pub struct InForce {
+    config: Option<Arc<Config>>,
+    version: String,
+    generation: i64,
+    problem: Option<String>,
+    was_read: bool,
+}
+
+impl Default for InForce {
+    /// Nothing has been seen yet.
+    fn default() -> Self {
+        Self {
+            config: None,
+            version: String::new(),
+            generation: 0,
+            problem: Some("it has not been read yet".to_owned()),
+            was_read: false,
+        }
+    }
+}
+
+/// What came of what was seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Taken {
     /// It is in force from now on, and says something else than the one before.
     Changed,
-    /// It says what is in force already.
+    /// It says what is in force already; or nothing new is known.
     Same,
-    /// It could not be taken; [`InForce::refused`] says why.
+    /// It could not be taken; [`InForce::problem`] says why.
     Refused,
 }
 
 impl InForce {
-    /// Takes what the ConfigMap says now. `text` is `None` where there is no ConfigMap, or no such key in it; `version` is
-    /// its resourceVersion.
-    pub fn take(&mut self, text: Option<&str>, version: &str) -> Taken {
-        let read = match text {
-            Some(text) => Config::from_yaml(text).map_err(|error| error.to_string()),
-            None => Err(format!("there is no ConfigMap with the key {}", crate::config::KEY)),
+    /// Takes in what was seen. A good configuration replaces the last one; anything else only flags it.
+    pub fn take(&mut self, seen: Seen) -> Taken {
+        self.was_read |= !matches!(seen, Seen::Unreadable(_));
+        let (yaml, version) = match seen {
+            Seen::Unreadable(_) if self.config.is_some() => return Taken::Same,
+            Seen::Unreadable(why) => return self.flag(&format!("it cannot be read: {why}")),
+            Seen::Missing => return self.flag("there is no such ConfigMap"),
+            Seen::Present { yaml: None, .. } => return self.flag(&format!("it has no key {KEY}")),
+            Seen::Present {
+                yaml: Some(yaml),
+                version,
+            } => (yaml, version),
         };
-        match read {
+        match Config::from_yaml(&yaml) {
+            Err(error) => self.flag(&error.to_string()),
             Ok(config) => {
-                self.refused = None;
-                let same = self.config().is_some_and(|current| **current == config);
-                self.taken = Some((Arc::new(config), version.to_owned()));
-                if same { Taken::Same } else { Taken::Changed }
-            }
-            Err(why) => {
-                // Below the first line an error draws where it is.
-                self.refused = Some(escaped(why.lines().next().unwrap_or_default(), SHOWN));
-                Taken::Refused
+                let is_same = self.config.as_deref() == Some(&config);
+                *self = Self {
+                    config: Some(Arc::new(config)),
+                    version,
+                    generation: self.generation + i64::from(!is_same),
+                    problem: None,
+                    was_read: true,
+                };
+                if is_same { Taken::Same } else { Taken::Changed }
             }
         }
     }
 
+    fn flag(&mut self, problem: &str) -> Taken {
+        // Below the first line an error draws where it is.
+        self.problem = Some(escaped(problem.lines().next().unwrap_or_default(), SHOWN));
+        Taken::Refused
+    }
+
+    /// Whether the ConfigMap, or that there is none, has been seen at all.
+    pub fn was_read(&self) -> bool {
+        self.was_read
+    }
+
     /// The configuration in force; `None` until there was a good one.
     pub fn config(&self) -> Option<&Arc<Config>> {
-        self.taken.as_ref().map(|(config, _)| config)
+        self.config.as_ref()
     }
 
-    /// The resourceVersion of the ConfigMap that the configuration in force was read from.
-    pub fn version(&self) -> Option<&str> {
-        self.taken.as_ref().map(|(_, version)| version.as_str())
+    /// The resourceVersion of the ConfigMap that the configuration in force was read from; empty until there was a good one.
+    pub fn version(&self) -> &str {
+        &self.version
     }
 
-    /// Why what stands in the ConfigMap now is not in force, safe to print on one line.
-    pub fn refused(&self) -> Option<&str> {
-        self.refused.as_deref()
+    /// Counts the configurations that have been in force, from 1.
+    pub fn generation(&self) -> i64 {
+        self.generation
+    }
+
+    /// Why what is in the cluster now is not in force, safe to print on one line.
+    pub fn problem(&self) -> Option<&str> {
+        self.problem.as_deref()
     }
 }
 
@@ -72,31 +139,77 @@ impl InForce {
 mod tests {
     use super::*;
 
+    fn present(yaml: &str, version: &str) -> Seen {
+        Seen::Present {
+            yaml: Some(yaml.to_owned()),
+            version: version.to_owned(),
+        }
+    }
+
     #[test]
     fn the_last_good_one_stays_in_force() {
         let mut in_force = InForce::default();
-        assert_eq!(in_force.take(None, ""), Taken::Refused);
-        assert!(in_force.config().is_none());
-        assert_eq!(in_force.take(Some("images: {allowed: [quay.io]}"), "1"), Taken::Changed);
-        let good = Arc::clone(in_force.config().unwrap());
-        for bad in [None, Some("imagse: {}"), Some("rules: {CNB000: Off}")] {
-            assert_eq!(in_force.take(bad, "2"), Taken::Refused);
-            assert_eq!(in_force.config(), Some(&good));
-            assert_eq!(in_force.version(), Some("1"));
-        }
-        assert!(
-            in_force.refused().unwrap().starts_with("rules.CNB000: "),
-            "{in_force:?}"
+        assert!(in_force.config().is_none() && in_force.problem().is_some());
+        let unreadable = || Seen::Unreadable("forbidden".to_owned());
+        assert_eq!(in_force.take(unreadable()), Taken::Refused);
+        assert_eq!(in_force.problem(), Some("it cannot be read: forbidden"));
+        assert!(!in_force.was_read());
+        assert_eq!(
+            in_force.take(present("targetNamespace: {default: a}", "1")),
+            Taken::Changed
         );
+        assert_eq!((in_force.generation(), in_force.problem()), (1, None));
+        assert_eq!(in_force.take(unreadable()), Taken::Same);
+        assert_eq!(in_force.problem(), None, "a watch that breaks changes nothing");
+        let good = Arc::clone(in_force.config().unwrap());
+        let no_key = Seen::Present {
+            yaml: None,
+            version: "4".to_owned(),
+        };
+        for (seen, expected) in [
+            (present("targetNamespcae: {}", "2"), "targetNamespcae"),
+            (present("rules: {CNB101: Off}", "3"), "rules.CNB101: "),
+            (Seen::Missing, "no such ConfigMap"),
+            (no_key, "no key config.yaml"),
+        ] {
+            assert_eq!(in_force.take(seen), Taken::Refused);
+            assert_eq!(in_force.config(), Some(&good));
+            assert_eq!((in_force.generation(), in_force.version()), (1, "1"));
+            assert!(in_force.problem().unwrap().contains(expected), "{in_force:?}");
+        }
     }
 
     #[test]
     fn a_good_one_ends_the_complaint() {
         let mut in_force = InForce::default();
-        in_force.take(Some("nonsense"), "1");
-        assert_eq!(in_force.take(Some(""), "2"), Taken::Changed);
-        assert_eq!(in_force.refused(), None);
-        assert_eq!(in_force.take(Some("# as before"), "3"), Taken::Same);
-        assert_eq!(in_force.version(), Some("3"));
+        in_force.take(present("nonsense", "1"));
+        assert!(in_force.was_read());
+        assert_eq!(in_force.take(present("", "2")), Taken::Changed);
+        assert_eq!((in_force.generation(), in_force.problem()), (1, None));
+        assert_eq!(in_force.take(present("# as before", "3")), Taken::Same);
+        assert_eq!((in_force.generation(), in_force.version()), (1, "3"));
+        assert_eq!(
+            in_force.take(present("targetNamespace: {default: b}", "4")),
+            Taken::Changed
+        );
+        assert_eq!((in_force.generation(), in_force.version()), (2, "4"));
+    }
+
+    #[test]
+    fn a_config_map_is_seen_by_its_key() {
+        let map = |data: &[(&str, &str)]| {
+            let mut map = ConfigMap::default();
+            map.metadata.resource_version = Some("7".to_owned());
+            map.data = Some(
+                data.iter()
+                    .map(|(key, value)| ((*key).into(), (*value).into()))
+                    .collect(),
+            );
+            Seen::from(Some(map))
+        };
+        assert_eq!(map(&[("other", "x"), (KEY, "rules: {}")]), present("rules: {}", "7"));
+        let version = "7".to_owned();
+        assert_eq!(map(&[("other", "x")]), Seen::Present { yaml: None, version });
+        assert_eq!(Seen::from(None), Seen::Missing);
     }
 }

@@ -18,7 +18,25 @@ impl Finding {
     /// Field, what is wrong and what to do on one line, as kubectl prints what is wrong with built-in kinds:
     /// `spec.fromImage: Invalid value: "x": must ...; write ... [CNB102]`.
     pub fn line(&self) -> String {
-        escaped(&format!("{}: {}", self.shown_path(), self.sentence()), LINE)
+        escaped(&format!("{}: {}", self.shown_path(), self.text()), LINE)
+    }
+
+    /// The same without the field, for an answer that has a place of its own for it.
+    pub fn sentence(&self) -> String {
+        escaped(&self.text(), LINE)
+    }
+
+    fn text(&self) -> String {
+        let mut text = String::from(self.rule.cause.title());
+        if let Some(value) = self.shown_value() {
+            let _ = write!(text, ": \"{value}\"");
+        }
+        let _ = write!(text, ": {}", self.message);
+        if let Some(hint) = &self.hint {
+            let _ = write!(text, "; {hint}");
+        }
+        let _ = write!(text, " [{}]", self.rule.id);
+        text
     }
 
     /// The same as a warning: as much of it as fits, the field first and always the rule's id.

@@ -1,6 +1,6 @@
 //! What came of a judgement: findings, undecided rules, and the answer that follows from them.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
@@ -95,20 +95,6 @@ impl Finding {
     /// The path, safe to print.
     pub fn shown_path(&self) -> String {
         printable(&self.path.to_string(), 2 * SHOWN_VALUE)
-    }
-
-    /// What is wrong and what to do, without the path: `Invalid value: "x": must ...; write ...`.
-    pub fn sentence(&self) -> String {
-        let mut text = String::from(self.rule.cause.title());
-        if let Some(value) = self.shown_value() {
-            let _ = write!(text, ": \"{value}\"");
-        }
-        let _ = write!(text, ": {}", self.message);
-        if let Some(hint) = &self.hint {
-            let _ = write!(text, "; {hint}");
-        }
-        let _ = write!(text, " [{}]", self.rule.id);
-        text
     }
 
     /// Two findings are of the same origin when rule, field and value agree. The index is left out: an item that moves
@@ -247,8 +233,21 @@ pub fn printable(text: &str, limit: usize) -> String {
 }
 
 /// The same for a text of ours with such values in it: its quotes and backslashes are left alone.
-pub(crate) fn escaped(text: &str, limit: usize) -> String {
+pub fn escaped(text: &str, limit: usize) -> String {
     shortened(text, limit, &['\'', '"', '\\'])
+}
+
+/// Most choices that one answer lists.
+const LISTED: usize = 8;
+
+/// The first of the choices that somebody has, then how many more there are.
+pub(crate) fn listed(choices: impl ExactSizeIterator<Item = String>) -> String {
+    let more = choices.len().saturating_sub(LISTED);
+    let mut list: Vec<String> = choices.take(LISTED).collect();
+    if more > 0 {
+        list.push(format!("{more} more"));
+    }
+    list.join(", ")
 }
 
 fn shortened(text: &str, limit: usize, kept: &[char]) -> String {

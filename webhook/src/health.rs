@@ -103,8 +103,7 @@ impl Health {
         let reasons: Vec<String> = [
             (self.distrust)().map(|why| format!("certificate: {why}")),
             snapshot
-                .problem
-                .as_ref()
+                .problem()
                 .map(|why| format!("configuration: ConfigMap {namespace}/{name}: {why}")),
             (!self.reach.has_answered()).then(|| "API server: not reached yet".to_owned()),
         ]
@@ -147,7 +146,7 @@ async fn metrics(State(health): State<Arc<Health>>) -> impl IntoResponse {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::configuration::Seen;
+    use cnbi_shared::in_force::Seen;
 
     #[test]
     fn readiness_names_every_reason_and_outlives_a_blip() {
@@ -174,7 +173,7 @@ mod tests {
         );
         configuration.observe(Seen::Present {
             yaml: Some(String::new()),
-            resource_version: "1".to_owned(),
+            version: "1".to_owned(),
         });
         reach.answered();
         trusted.store(true, Ordering::Relaxed);

@@ -220,13 +220,10 @@ fn denial(
 }
 
 fn cause(finding: &Finding) -> StatusCause {
-    let field = finding.shown_path();
-    let line = finding.line();
-    let message = line.strip_prefix(&field).and_then(|rest| rest.strip_prefix(": "));
     StatusCause {
         reason: finding.rule.cause.reason(),
-        message: message.unwrap_or(&line).to_owned(),
-        field,
+        message: finding.sentence(),
+        field: finding.shown_path(),
     }
 }
 

@@ -8,11 +8,12 @@ use std::time::Duration;
 use cnbi_shared::api::Draft;
 use cnbi_shared::config::{Config, KEY};
 use cnbi_shared::facts::Need;
+use cnbi_shared::in_force::InForce;
 use cnbi_shared::verdict::{Report, printable};
 use tracing::Instrument as _;
 
 use crate::admit::{self, TargetSource};
-use crate::configuration::{Configuration, Snapshot};
+use crate::configuration::Configuration;
 use crate::facts::{self, FactSource, Unread};
 use crate::metrics::Metrics;
 use crate::respond::Response;
@@ -77,8 +78,8 @@ impl Reviewer {
         let answered = async {
             let operation = question.operation;
             let snapshot = self.configuration.snapshot();
-            let Some(config) = snapshot.config.as_deref() else {
-                let why = snapshot.problem.as_deref().unwrap_or("it has not been read yet");
+            let Some(config) = snapshot.config() else {
+                let why = snapshot.problem().unwrap_or_default();
                 let message = format!(
                     "cnbi-webhook has no configuration: ConfigMap {}: {why}",
                     self.config_map()
@@ -90,7 +91,7 @@ impl Reviewer {
                 Webhook::Mutate => self.mutate(question, &snapshot, config).await,
                 _ => self.validate(question, config).await,
             };
-            if let Some(problem) = &snapshot.problem {
+            if let Some(problem) = snapshot.problem() {
                 let map = self.config_map();
                 response.warn(&format!(
                     "ConfigMap {map} is not valid, the last good one is in force: {problem}"
@@ -102,7 +103,7 @@ impl Reviewer {
     }
 
     /// Fills in defaults. Denies only what the schema would refuse before `/validate` is asked, and then says everything.
-    async fn mutate(&self, mut question: Question<'_>, snapshot: &Snapshot, config: &Config) -> (Response, Report) {
+    async fn mutate(&self, mut question: Question<'_>, snapshot: &InForce, config: &Config) -> (Response, Report) {
         let defaulted = admit::default(&mut question, config);
         let report = admit::judge(&question, &facts::at_hand(), config);
         if admit::would_never_be_validated(&report) {
@@ -114,11 +115,7 @@ impl Reviewer {
                 TargetSource::Stored => "the stored resource".to_owned(),
                 TargetSource::Own => "the resource's own namespace".to_owned(),
                 TargetSource::Configuration => {
-                    format!(
-                        "ConfigMap {} resourceVersion {}",
-                        self.config_map(),
-                        snapshot.resource_version
-                    )
+                    format!("ConfigMap {} resourceVersion {}", self.config_map(), snapshot.version())
                 }
             };
             response.audit_annotations.insert("target-namespace-from", source);

@@ -1,57 +1,43 @@
 //! Follows the ConfigMap in the cluster and puts what it says into force, without a restart.
 //!
-//! What a text means is decided in [`crate::configuration`].
+//! What a text means is decided in `cnbi_shared::in_force`.
 
 use std::pin::pin;
 use std::sync::Arc;
 
-use cnbi_shared::config::KEY;
+use cnbi_shared::in_force::{Seen, Taken};
 use futures::StreamExt as _;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::runtime::WatchStreamExt as _;
-use kube::runtime::watcher::{self, Event, watcher};
+use kube::runtime::watcher::{self, watch_object};
 use kube::{Api, Client};
 
-use crate::configuration::{Configuration, Seen, Snapshot};
+use crate::configuration::Configuration;
 use crate::health::ApiReach;
 use crate::metrics::Metrics;
 
 /// Follows the ConfigMap for as long as the process lives.
 pub async fn follow(client: Client, configuration: Arc<Configuration>, metrics: Arc<Metrics>, reach: Arc<ApiReach>) {
     let api: Api<ConfigMap> = Api::namespaced(client, configuration.namespace());
-    let by_name = watcher::Config::default().fields(&format!("metadata.name={}", configuration.name()));
-    let mut events = pin!(watcher(api, by_name).default_backoff());
-    let mut is_listed = false;
-    while let Some(event) = events.next().await {
-        match &event {
-            Ok(_) => reach.answered(),
-            Err(error) => match error {
-                // It answered, though with a refusal.
+    let mut changes = pin!(watch_object(api, configuration.name()).default_backoff());
+    while let Some(change) = changes.next().await {
+        match &change {
+            // A refusal is an answer as well.
+            Ok(_)
+            | Err(
                 watcher::Error::InitialListFailed(kube::Error::Api(_))
                 | watcher::Error::WatchStartFailed(kube::Error::Api(_))
-                | watcher::Error::WatchError(_) => reach.answered(),
-                _ => reach.lost(),
-            },
+                | watcher::Error::WatchError(_),
+            ) => reach.answered(),
+            Err(_) => reach.lost(),
         }
-        let seen = match event {
-            Ok(Event::Init) => {
-                is_listed = false;
-                continue;
-            }
-            Ok(Event::InitDone) if is_listed => continue,
-            Ok(Event::InitDone | Event::Delete(_)) => Seen::Missing,
-            Ok(Event::InitApply(map) | Event::Apply(map)) => {
-                is_listed = true;
-                Seen::Present {
-                    yaml: map.data.and_then(|mut data| data.remove(KEY)),
-                    resource_version: map.metadata.resource_version.unwrap_or_default(),
-                }
-            }
-            Err(error) => {
+        let seen = change.map_or_else(
+            |error| {
                 tracing::warn!(%error, "the ConfigMap cannot be watched; trying again");
                 Seen::Unreadable(error.to_string())
-            }
-        };
+            },
+            Seen::from,
+        );
         observe(&configuration, &metrics, seen);
     }
 }
@@ -59,29 +45,22 @@ pub async fn follow(client: Client, configuration: Arc<Configuration>, metrics: 
 /// Takes in what was seen, and says so where something has changed.
 pub fn observe(configuration: &Configuration, metrics: &Metrics, seen: Seen) {
     let before = configuration.snapshot();
-    let now = configuration.observe(seen);
-    let Snapshot {
-        config,
-        resource_version,
-        generation,
-        problem,
-    } = &*now;
-    metrics.config_generation.set(*generation);
-    metrics.config_valid.set(i64::from(problem.is_none()));
-    let is_new = *generation != before.generation;
-    if is_new {
-        tracing::info!(generation, resource_version, "a new configuration is in force");
-    }
-    match problem {
-        Some(problem) if before.problem != now.problem => {
+    let taken = configuration.observe(seen);
+    let now = configuration.snapshot();
+    let (generation, version) = (now.generation(), now.version());
+    metrics.config_generation.set(generation);
+    metrics.config_valid.set(i64::from(now.problem().is_none()));
+    match (taken, now.problem()) {
+        (Taken::Changed, _) => tracing::info!(generation, version, "a new configuration is in force"),
+        (Taken::Refused, Some(problem)) if before.problem() != now.problem() => {
             tracing::error!(
                 name = configuration.name(),
                 problem,
-                has_last_good = config.is_some(),
+                has_last_good = now.config().is_some(),
                 "the configuration cannot be taken"
             );
         }
-        None if before.problem.is_some() && !is_new => tracing::info!(resource_version, "the configuration is good"),
+        (Taken::Same, None) if before.problem().is_some() => tracing::info!(version, "the configuration is good"),
         _ => {}
     }
 }

@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use cnbi_shared::config::SHIPPED;
 use cnbi_shared::facts::{Answer, Need};
-use cnbi_webhook::configuration::{Configuration, Seen};
+use cnbi_shared::in_force::Seen;
+use cnbi_webhook::configuration::Configuration;
 use cnbi_webhook::facts::{FactSource, Unread};
 use cnbi_webhook::metrics::Metrics;
 use cnbi_webhook::review::User;
@@ -67,7 +68,7 @@ async fn ever_new_texts_leave_no_trace() {
     let configuration = Arc::new(Configuration::new("cnbi-system", "cnbi-config"));
     configuration.observe(Seen::Present {
         yaml: Some(SHIPPED.to_owned()),
-        resource_version: "1".to_owned(),
+        version: "1".to_owned(),
     });
     let reviewer = Arc::new(Reviewer {
         configuration,

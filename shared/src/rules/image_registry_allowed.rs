@@ -3,7 +3,7 @@
 use super::{Context, Findings, Rule, rule};
 use crate::facts::Need;
 use crate::grammar::image::ImageReference;
-use crate::verdict::{Cause, printable};
+use crate::verdict::{Cause, listed, printable};
 
 pub(super) const RULE: Rule = rule(
     "CNB106",
@@ -13,9 +13,6 @@ pub(super) const RULE: Rule = rule(
     check,
 )
 .cause(Cause::NotSupported);
-
-/// Most entries of the list that an answer repeats.
-const LISTED: usize = 8;
 
 fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
     let allowed = &context.config.images.allowed;
@@ -30,17 +27,14 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
         if allowed.iter().any(|prefix| is_below(&name, prefix)) {
             continue;
         }
-        let mut list: Vec<String> = allowed.iter().take(LISTED).map(|entry| printable(entry, 120)).collect();
-        if allowed.len() > LISTED {
-            list.push(format!("{} more", allowed.len() - LISTED));
-        }
+        let choices = listed(allowed.iter().map(|entry| printable(entry, 120)));
         findings
             .add(
                 image.at,
                 Some(image.text),
                 "comes from where this cluster takes no images from",
             )
-            .hint(format!("use an image below one of: {}", list.join(", ")));
+            .hint(format!("use an image below one of: {choices}"));
     }
 }
 

@@ -6,7 +6,7 @@ use super::{Context, Findings, Rule, rule};
 use crate::facts::Need;
 use crate::grammar::clone_url::{CloneUrl, Transport};
 use crate::path::At;
-use crate::verdict::{Cause, printable};
+use crate::verdict::{Cause, listed, printable};
 
 pub(super) const RULE: Rule = rule(
     "CNB306",
@@ -16,9 +16,6 @@ pub(super) const RULE: Rule = rule(
     check,
 )
 .cause(Cause::NotSupported);
-
-/// Most entries of the list that an answer repeats.
-const LISTED: usize = 8;
 
 fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
     let Some(repository) = context.repository() else { return };
@@ -35,7 +32,10 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
     } else {
         Some((
             format!("this cluster builds nothing from the host {}", url.host()),
-            format!("use a repository on one of: {}", listed(allowed)),
+            format!(
+                "use a repository on one of: {}",
+                listed(allowed.iter().map(|entry| printable(entry, 120)))
+            ),
         ))
     };
     if let Some((message, hint)) = refusal {
@@ -65,12 +65,4 @@ fn not_public(url: &CloneUrl) -> Option<(String, String)> {
             "use the https URL, or ask the cluster's admin for credentials".to_owned(),
         )
     })
-}
-
-fn listed(allowed: &[String]) -> String {
-    let mut list: Vec<String> = allowed.iter().take(LISTED).map(|entry| printable(entry, 120)).collect();
-    if allowed.len() > LISTED {
-        list.push(format!("{} more", allowed.len() - LISTED));
-    }
-    list.join(", ")
 }

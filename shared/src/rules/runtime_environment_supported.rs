@@ -10,7 +10,7 @@ use crate::api::spec::RuntimeEnvironment;
 use crate::config::CatalogEntry;
 use crate::facts::Need;
 use crate::path::At;
-use crate::verdict::{Cause, printable};
+use crate::verdict::{Cause, listed, printable};
 
 pub(super) const RULE: Rule = rule(
     "CNB212",
@@ -20,9 +20,6 @@ pub(super) const RULE: Rule = rule(
     check,
 )
 .cause(Cause::NotSupported);
-
-/// Most entries of the catalog that an answer lists.
-const LISTED: usize = 8;
 
 fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
     if context.build_type() != Some(BuildType::PackageList) {
@@ -58,25 +55,18 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
             Reverse(closeness(version, &entry.os_version)),
         )
     });
-    let mut list: Vec<String> = nearest
-        .iter()
-        .take(LISTED)
-        .map(|entry| {
-            let CatalogEntry {
-                os_name,
-                os_version,
-                python_version,
-                builder_image: _,
-            } = entry;
-            printable(
-                &format!("{os_name} {os_version} with Python {python_version}"),
-                3 * limits::ENVIRONMENT_PART,
-            )
-        })
-        .collect();
-    if catalog.len() > LISTED {
-        list.push(format!("{} more", catalog.len() - LISTED));
-    }
+    let choices = listed(nearest.iter().map(|entry| {
+        let CatalogEntry {
+            os_name,
+            os_version,
+            python_version,
+            builder_image: _,
+        } = entry;
+        printable(
+            &format!("{os_name} {os_version} with Python {python_version}"),
+            3 * limits::ENVIRONMENT_PART,
+        )
+    }));
     findings
         .add(
             At::RuntimeEnvironment,
@@ -84,8 +74,7 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
             "is not in this cluster's catalog",
         )
         .hint(format!(
-            "choose one of: {}; or name an image in builderImage",
-            list.join(", ")
+            "choose one of: {choices}; or name an image in builderImage"
         ));
 }
 

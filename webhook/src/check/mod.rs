@@ -20,6 +20,7 @@ use serde::Serialize;
 
 use cnbi_shared::api::KIND;
 use cnbi_shared::config::Config;
+use cnbi_shared::verdict::{Level, escaped};
 
 pub use run::run;
 
@@ -88,7 +89,7 @@ pub struct PlacedFinding {
     /// Id of the rule.
     pub rule: &'static str,
     /// `Deny` or `Warn`
-    pub level: cnbi_shared::verdict::Level,
+    pub level: Level,
     /// The field; empty for the document as a whole.
     pub path: String,
     /// Line of the value, or of what it is missing from.
@@ -178,7 +179,7 @@ impl<'a> Check<'a> {
     /// Counts a file that cannot be read.
     pub fn unreadable(&mut self, note: &str) {
         self.report.unreadable += 1;
-        self.report.notes.push(text::one_line(note));
+        self.report.notes.push(escaped(note, usize::MAX));
     }
 
     fn push(&mut self, document: DocumentReport) {

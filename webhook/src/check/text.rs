@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use clap::builder::styling::{AnsiColor, Style};
 
 use cnbi_shared::api::KIND;
-use cnbi_shared::verdict::{Level, SHOWN, printable};
+use cnbi_shared::verdict::{Level, SHOWN, escaped, printable};
 
 use super::{CheckReport, DocumentReport, PlacedFinding};
 
@@ -74,7 +74,7 @@ fn render_document(text: &mut String, document: &DocumentReport, styles: &Styles
     let _ = writeln!(
         text,
         "{title}{}:{line}: {KIND} {}/{name}{title:#}: {verdict}",
-        one_line(file),
+        escaped(file, usize::MAX),
         printable(namespace, VALUE)
     );
     for finding in findings.iter().take(SHOWN) {
@@ -87,7 +87,7 @@ fn render_document(text: &mut String, document: &DocumentReport, styles: &Styles
     if !undecided.is_empty() {
         let list: Vec<String> = undecided
             .iter()
-            .map(|undecided| format!("{} ({})", undecided.rule, one_line(&undecided.needs)))
+            .map(|undecided| format!("{} ({})", undecided.rule, escaped(&undecided.needs, usize::MAX)))
             .collect();
         let _ = writeln!(text, "  {faint}undecided: {}{faint:#}", list.join(", "));
     }
@@ -113,7 +113,7 @@ fn render_finding(text: &mut String, file: &str, finding: &PlacedFinding, styles
     let _ = write!(
         text,
         "{}:{line}:{column}: {style}{level} {rule}{style:#} ",
-        one_line(file)
+        escaped(file, usize::MAX)
     );
     if !path.is_empty() {
         let _ = write!(text, "{}: ", printable(path, 2 * VALUE));
@@ -121,9 +121,9 @@ fn render_finding(text: &mut String, file: &str, finding: &PlacedFinding, styles
     if let Some(value) = value {
         let _ = write!(text, "\"{}\" ", printable(value, VALUE));
     }
-    let _ = writeln!(text, "{}", one_line(message));
+    let _ = writeln!(text, "{}", escaped(message, usize::MAX));
     if let Some(hint) = hint {
-        let _ = writeln!(text, "    {}", one_line(hint));
+        let _ = writeln!(text, "    {}", escaped(hint, usize::MAX));
     }
 }
 
@@ -143,16 +143,4 @@ fn summary(text: &mut String, report: &CheckReport, styles: &Styles) {
         let _ = write!(text, ", {} unreadable", report.unreadable);
     }
     text.push('\n');
-}
-
-/// Text of ours with perhaps a user's in it: whatever could move a terminal's cursor becomes an escape.
-pub fn one_line(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len());
-    for character in text.chars() {
-        match character {
-            '"' | '\'' | '\\' => shown.push(character),
-            _ => shown.extend(character.escape_debug()),
-        }
-    }
-    shown
 }

@@ -24,11 +24,12 @@ async fn every_example_comes_out_over_http_as_its_page_says() {
     let mut tried = 0;
     for example in Example::all().unwrap().into_iter().filter(|example| !example.offline) {
         let yaml = example.configuration.clone().unwrap_or_else(|| SHIPPED.to_owned());
-        let snapshot = webhook.configuration.observe(present(&yaml, "1"));
-        assert_eq!(snapshot.problem, None, "{}", example.title());
+        webhook.configuration.observe(present(&yaml, "1"));
+        let snapshot = webhook.configuration.snapshot();
+        assert_eq!(snapshot.problem(), None, "{}", example.title());
         let world = example.clone();
         cluster.play(move |need, _| Ok(world.answer(need)));
-        let response = admit(&mut client, &example, snapshot.config.as_ref().unwrap()).await;
+        let response = admit(&mut client, &example, snapshot.config().unwrap()).await;
         let mut expected: Vec<_> = example
             .expected
             .iter()

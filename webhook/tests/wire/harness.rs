@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use cnbi_shared::config::SHIPPED;
-use cnbi_webhook::configuration::{Configuration, Seen};
+use cnbi_shared::in_force::Seen;
+use cnbi_webhook::configuration::Configuration;
 use cnbi_webhook::facts::FactSource;
 use cnbi_webhook::gate::Gate;
 use cnbi_webhook::http::{Service, router};
@@ -118,7 +119,7 @@ impl Setup {
 pub fn present(yaml: &str, version: &str) -> Seen {
     Seen::Present {
         yaml: Some(yaml.to_owned()),
-        resource_version: version.to_owned(),
+        version: version.to_owned(),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use cnbi_webhook::configuration::Seen;
+use cnbi_shared::in_force::Seen;
 use cnbi_webhook::serve::Phase;
 use cnbi_webhook::tls::Clients;
 use futures::future::join_all;

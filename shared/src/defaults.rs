@@ -27,11 +27,12 @@ impl Defaults {
             return Self::default();
         }
         let absent = |field: Option<&Field<String>>| field.is_none_or(Field::is_absent);
-        // Annotations that are not an object cannot be added to; CNB000 says so.
-        let annotatable = !matches!(
-            object.metadata.value().map(|metadata| &metadata.annotations),
-            Some(Field::Wrong(_))
-        );
+        // What is no object cannot be added to; CNB000 says so.
+        let annotatable = object.metadata.wrong().is_none()
+            && object
+                .metadata
+                .value()
+                .is_none_or(|metadata| metadata.annotations.wrong().is_none());
         let annotations = object.annotations();
         Self {
             target_namespace: object

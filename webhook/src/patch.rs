@@ -20,9 +20,7 @@ pub fn of(defaults: &Defaults, object: &Draft) -> Option<Patch> {
         (annotations::DISPLAY_NAME, display_name),
         (annotations::CREATOR, creator),
     ];
-    // What is no object cannot be added to; CNB000 says so.
-    let is_annotatable = object.metadata.wrong().is_none();
-    if is_annotatable && annotated.iter().any(|(_, value)| value.is_some()) {
+    if annotated.iter().any(|(_, value)| value.is_some()) {
         if object.metadata.is_absent() {
             operations.push(add(["metadata"], empty_object()));
         }
@@ -35,7 +33,7 @@ pub fn of(defaults: &Defaults, object: &Draft) -> Option<Patch> {
         }
     }
     for (key, value) in annotated {
-        if let (Some(value), true) = (value, is_annotatable) {
+        if let Some(value) = value {
             operations.push(add(["metadata", "annotations", key], value.as_str().into()));
         }
     }

@@ -1,10 +1,13 @@
 //! What a rule sees, and how it says what it found.
 
+use std::borrow::Cow;
+
 use crate::api::spec::RuntimeEnvironment;
 use crate::api::{BuildType, Draft, Field, Spec};
 use crate::config::Config;
 use crate::facts::{Facts, Need};
 use crate::grammar::dns;
+use crate::grammar::image::ImageReference;
 use crate::path::{At, Path};
 use crate::subject::{Subject, UnknownKey};
 use crate::verdict::{Finding, Hidden, Level, Report, Undecided};
@@ -97,14 +100,14 @@ impl<'a> Context<'a> {
     }
 
     /// The image that the build pulls as its input, and the field that chose it: the imported image, the builder image, or
-    /// the one that the catalog has for the runtime environment. `None` where there is none, or none that is known.
-    pub fn pulled_image(&self) -> Option<(At, &'a str)> {
-        let builder = || Some((At::BuilderImage, self.spec.builder_image.text()?));
-        match self.build_type()? {
-            BuildType::ImageImport => Some((At::FromImage, self.spec.from_image.text()?)),
-            BuildType::PackageList => builder().or_else(|| Some((At::RuntimeEnvironment, self.catalog_image()?))),
-            BuildType::GitRepository => builder(),
+    /// the one that the catalog has for the runtime environment. `None` where there is none, or none that is legal.
+    pub fn pulled_image(&self) -> Option<(At, Cow<'_, ImageReference>)> {
+        if let Some(image) = self.images().first() {
+            return Some((image.at, Cow::Borrowed(image.reference.as_ref().ok()?)));
         }
+        let is_named = self.build_type() != Some(BuildType::PackageList) || self.spec.builder_image.text().is_some();
+        let image = self.catalog_image().filter(|_| !is_named)?;
+        Some((At::RuntimeEnvironment, Cow::Owned(ImageReference::parse(image).ok()?)))
     }
 
     fn catalog_image(&self) -> Option<&'a str> {

@@ -3,7 +3,6 @@
 use super::{Context, Findings, Rule, rule};
 use crate::credentials;
 use crate::facts::{Fact, PullSecret};
-use crate::grammar::image::ImageReference;
 use crate::path::At;
 use crate::verdict::printable;
 
@@ -18,7 +17,6 @@ pub(super) const RULE: Rule = rule(
 
 fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
     let (Some(need), Some((field, image))) = (context.pull_secret(), context.pulled_image()) else { return };
-    let Ok(image) = ImageReference::parse(image) else { return };
     match context.facts.secret(&need) {
         Fact::Unknown => findings.undecided(At::ImagePullSecretName, need),
         Fact::Known(PullSecret::Registries(entries)) if !credentials::answer_for(entries, &image) => {

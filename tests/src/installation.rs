@@ -111,7 +111,7 @@ impl<'a> Installation<'a> {
 
     /// Makes a namespace that this installation's webhooks are asked about.
     pub async fn create_namespace(&self, name: &str) -> Result<()> {
-        let labels = self.options.name.as_ref().map(|name| json!({LABEL: name}));
+        let labels = self.label().map(|(key, value)| json!({key: value}));
         let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}});
         self.control_plane
             .kubectl()
@@ -120,6 +120,12 @@ impl<'a> Installation<'a> {
             .ok()
             .await
             .map(drop)
+    }
+
+    /// The label, key and value, of the namespaces that this installation's webhooks are asked about; `None` where they
+    /// are asked about all.
+    pub fn label(&self) -> Option<(&str, &str)> {
+        self.options.name.as_deref().map(|name| (LABEL, name))
     }
 
     /// The name that an object without a namespace has got, such as a webhook configuration.

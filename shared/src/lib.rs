@@ -7,6 +7,7 @@
 
 pub mod api;
 pub mod config;
+pub mod contract;
 pub mod credentials;
 pub mod defaults;
 pub mod facts;

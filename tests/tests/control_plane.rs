@@ -1,7 +1,7 @@
 //! The control plane itself: that it is the real thing, and that nothing of it stays behind.
 
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use cnbi_tests::assets::kubernetes_version;
@@ -123,20 +123,27 @@ async fn the_data_outlives_a_restart_of_the_api_server() -> Outcome {
 async fn the_programs_do_not_outlive_a_parent_that_is_killed() -> Outcome {
     let folder = tempfile::tempdir()?;
     let local = Local::new(Some(folder.path().join("local")));
-    let mut parent = Command::new(binary("cnbi-local")?)
+    let mut parent = tokio::process::Command::new(binary("cnbi-local")?)
         .arg("hold")
         .arg(folder.path().join("local"))
+        // It would keep the test's output open for as long as it lives.
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
         .spawn()?;
     until("it is up", || async {
         Ok(local.is_up()? && local.kubeconfig().is_file())
     })
     .await?;
     let pids = local.pids()?;
-    assert_eq!(pids.len(), 3, "{pids:?}");
+    assert_eq!(
+        pids.len(),
+        5,
+        "etcd, API server, controllers, webhook, controller: {pids:?}"
+    );
     assert!(pids.iter().all(|pid| alive(*pid)), "{pids:?}");
 
-    parent.kill()?;
-    parent.wait()?;
+    parent.kill().await?;
     until("its programs are gone", || async {
         Ok(!pids.iter().any(|pid| alive(*pid)))
     })

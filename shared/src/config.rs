@@ -3,13 +3,17 @@
 //!
 //! Unknown keys are refused, so that a slip in a policy is seen when it is written and not when it fails to protect.
 
+mod check;
+
 use std::collections::BTreeMap;
+use std::fmt;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::rules::{self, Rule};
-use crate::verdict::Level;
+use crate::render::capped;
+use crate::rules::Rule;
+use crate::verdict::{Level, escaped};
 
 /// Key of the ConfigMap's data that holds the configuration.
 pub const KEY: &str = "config.yaml";
@@ -104,30 +108,87 @@ pub struct GitCredential {
     pub secret: String,
 }
 
-/// Why a configuration is not taken.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    /// The text is not YAML of the expected structure.
-    #[error("{0}")]
-    Syntax(String),
-    /// The structure is right but what it says is not.
-    #[error("{path}: {message}")]
-    Content {
-        /// The place in the configuration.
-        path: String,
-        /// What is wrong and what to write.
-        message: String,
-    },
+/// Most items of a list.
+const MOST: usize = 1000;
+/// Most bytes of a configuration: what a ConfigMap can hold.
+const BYTES: usize = 1 << 20;
+
+/// One thing that is wrong with a configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// Where: a path such as `images.allowed[1]`; or a line and a column, where the text itself cannot be read.
+    pub place: String,
+    /// What is wrong and what to write, on one line and safe to print.
+    pub message: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}: {}", self.place, self.message)
+    }
+}
+
+/// Why a configuration is not taken: at least one problem.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigError(Vec<Problem>);
+
+impl ConfigError {
+    /// All that is wrong. A text that cannot be read has one problem only: nobody knows what else it would have said.
+    pub fn problems(&self) -> &[Problem] {
+        &self.0
+    }
+}
+
+impl fmt::Display for ConfigError {
+    /// On one line.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&capped(self.0.iter().map(Problem::to_string)).join("; "))
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+fn syntax(error: &serde_saphyr::Error) -> Problem {
+    let error = error.without_snippet();
+    let place = error.location().map(|at| (at.line(), at.column()));
+    let (place, end) = match place {
+        Some((line, column)) => (
+            format!("line {line}, column {column}"),
+            format!(" at line {line}, column {column}"),
+        ),
+        None => (KEY.to_owned(), String::new()),
+    };
+    let text = error.render_with_formatter(&serde_saphyr::UserMessageFormatter);
+    let text = text.strip_suffix(end.as_str()).unwrap_or(&text);
+    // The parser speaks of its events.
+    let text = match text {
+        "expected mapping start" => "expected keys and values, `key: value`",
+        "expected sequence start" => "expected a list, `[a, b]` or items on lines of their own with `- ` before them",
+        "expected string scalar" => "expected text",
+        text => text,
+    };
+    Problem {
+        place,
+        message: escaped(text, 1000),
+    }
 }
 
 impl Config {
     /// Reads and checks a configuration. An empty text is the default configuration.
     pub fn from_yaml(yaml: &str) -> Result<Self, ConfigError> {
-        let config: Option<Self> =
-            serde_saphyr::from_str(yaml).map_err(|error| ConfigError::Syntax(error.to_string()))?;
+        if yaml.len() > BYTES {
+            let message = format!("has {} bytes; at most {BYTES} are allowed", yaml.len());
+            let place = KEY.to_owned();
+            return Err(ConfigError(vec![Problem { place, message }]));
+        }
+        let config: Option<Self> = serde_saphyr::from_str(yaml).map_err(|error| ConfigError(vec![syntax(&error)]))?;
         let config = config.unwrap_or_default();
-        config.check()?;
-        Ok(config)
+        let problems = check::check(&config);
+        if problems.is_empty() {
+            Ok(config)
+        } else {
+            Err(ConfigError(problems))
+        }
     }
 
     /// The configuration that CNBi is installed with.
@@ -136,28 +197,6 @@ impl Config {
     /// Never: a test reads it.
     pub fn shipped() -> Self {
         Self::from_yaml(SHIPPED).expect("a test reads the shipped configuration")
-    }
-
-    fn check(&self) -> Result<(), ConfigError> {
-        for (id, level) in &self.rules {
-            let refuse = |message: String| {
-                Err(ConfigError::Content {
-                    path: format!("rules.{id}"),
-                    message,
-                })
-            };
-            match rules::by_id(id) {
-                None => return refuse("there is no such rule; see docs/rules.md for all of them".to_owned()),
-                Some(rule) if rule.is_fixed && *level != Level::Deny => {
-                    return refuse(format!(
-                        "rule {id} ({}) cannot be relaxed to {level}: without it a build could not be described",
-                        rule.slug
-                    ));
-                }
-                Some(_) => {}
-            }
-        }
-        Ok(())
     }
 
     /// The level of a rule under this configuration.

@@ -3,6 +3,7 @@
 //! Follows the kubelet's lookup (`k8s.io/kubernetes/pkg/credentialprovider/keyring.go`): an entry is a host, perhaps with a
 //! scheme, a port, a path prefix and shell wildcards within each part of the host. No credential is ever seen here.
 
+use crate::grammar::dns::split_port;
 use crate::grammar::image::ImageReference;
 
 /// Names under which Docker Hub's entry is written.
@@ -60,14 +61,6 @@ fn host_matches(pattern: &str, host: &str) -> bool {
         && parts(pattern)
             .zip(parts(host))
             .all(|(pattern, part)| glob_matches(pattern.as_bytes(), part.as_bytes()))
-}
-
-/// Splits off `:port`; the colons of a bracketed IPv6 address are not one.
-fn split_port(host: &str) -> (&str, Option<&str>) {
-    match host.rsplit_once(':') {
-        Some((name, port)) if !port.contains(']') => (name, Some(port)),
-        _ => (host, None),
-    }
 }
 
 /// `*` and `?` as in a shell. Runs in time proportional to the product of the lengths, whatever the pattern.

@@ -127,7 +127,7 @@ fn list(lines: impl Iterator<Item = String>) -> String {
 }
 
 /// At most [`SHOWN`] lines, then how many more there are.
-fn capped(mut lines: impl Iterator<Item = String>) -> Vec<String> {
+pub fn capped(mut lines: impl Iterator<Item = String>) -> Vec<String> {
     let mut shown: Vec<String> = lines.by_ref().take(SHOWN).collect();
     let more = lines.count();
     if more > 0 {

@@ -9,6 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use cnbi_shared::api::{GROUP, KIND};
 use cnbi_shared::facts::Need;
+use cnbi_shared::render::capped;
 use cnbi_shared::verdict::{Finding, Level, Outcome, Report, SHOWN, printable};
 use json_patch::Patch;
 use serde::Serialize;
@@ -105,19 +106,26 @@ impl Response {
         }
     }
 
-    /// A configuration is refused: `message` says where in the ConfigMap and why.
-    pub fn refuse_config(uid: &str, name: &str, field: &str, message: &str) -> Self {
+    /// A configuration is refused. `field` is where it stands in the ConfigMap, `problems` what is wrong with it.
+    pub fn refuse_config(uid: &str, name: &str, field: &str, problems: &[String]) -> Self {
+        let shown = capped(problems.iter().cloned());
         let details = Details {
             group: "",
             kind: "ConfigMap",
-            name: name.to_owned(),
-            causes: vec![StatusCause {
-                reason: "FieldValueInvalid",
-                message: message.to_owned(),
-                field: field.to_owned(),
-            }],
+            name: printable(name, SHOWN_NAME),
+            causes: shown
+                .iter()
+                .map(|message| StatusCause {
+                    reason: "FieldValueInvalid",
+                    message: message.clone(),
+                    field: field.to_owned(),
+                })
+                .collect(),
         };
-        let message = format!("the configuration is not valid: {field}: {message}");
+        let message = match shown.as_slice() {
+            [problem] => format!("the configuration is not valid: {field}: {problem}"),
+            all => format!("the configuration is not valid: {field}:\n* {}", all.join("\n* ")),
+        };
         Self {
             uid: uid.to_owned(),
             status: Some(Status::failure(422, "Invalid", message, Some(details))),

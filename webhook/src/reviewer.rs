@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cnbi_shared::api::Draft;
-use cnbi_shared::config::{Config, KEY};
+use cnbi_shared::config::{Config, KEY, Problem};
 use cnbi_shared::facts::Need;
 use cnbi_shared::in_force::InForce;
 use cnbi_shared::verdict::{Report, printable};
@@ -150,8 +150,11 @@ impl Reviewer {
         let response = match yaml.map(|yaml| Config::from_yaml(yaml)) {
             _ if !is_ours => Response::allow(&question.uid),
             Some(Ok(_)) => Response::allow(&question.uid),
-            Some(Err(error)) => Response::refuse_config(&question.uid, &question.name, &field, &error.to_string()),
-            None => Response::refuse_config(&question.uid, &question.name, &field, "is missing"),
+            Some(Err(error)) => {
+                let problems: Vec<String> = error.problems().iter().map(Problem::to_string).collect();
+                Response::refuse_config(&question.uid, &question.name, &field, &problems)
+            }
+            None => Response::refuse_config(&question.uid, &question.name, &field, &["is missing".to_owned()]),
         };
         Ok(self.finish(
             Webhook::ValidateConfig,

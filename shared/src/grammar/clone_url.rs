@@ -176,6 +176,14 @@ fn is_user(user: &str) -> bool {
         && user.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b))
 }
 
+/// Whether a text is a host as [`CloneUrl::host`] has one: a name, an IPv4 address, or an IPv6 address in brackets.
+pub fn is_host_name(text: &str) -> bool {
+    match text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
+        None => host_name(text).is_ok(),
+    }
+}
+
 /// A host name that neither Git nor ssh can take for anything else.
 fn host_name(name: &str) -> Result<String, CloneUrlError> {
     let bare = name.strip_suffix('.').unwrap_or(name);

@@ -34,6 +34,18 @@ pub enum NameError {
     TooLongWithNamespace { length: usize, max: usize },
 }
 
+impl NameError {
+    /// The message without any part of the name, for a name that may be a secret.
+    pub fn without_value(&self) -> String {
+        match self {
+            Self::LabelCharacter(_) | Self::SubdomainCharacter(_) | Self::ImageStreamCharacter(_) => {
+                "contains a character that is not allowed".to_owned()
+            }
+            error => error.to_string(),
+        }
+    }
+}
+
 fn alphanumeric(byte: u8) -> bool {
     byte.is_ascii_lowercase() || byte.is_ascii_digit()
 }
@@ -84,6 +96,14 @@ pub fn subdomain(name: &str) -> Result<(), NameError> {
         Ok(())
     } else {
         Err(NameError::Part)
+    }
+}
+
+/// Splits `:port` off a host, whatever either is. The colons of an IPv6 address are not one.
+pub fn split_port(authority: &str) -> (&str, Option<&str>) {
+    match authority.rsplit_once(':') {
+        Some((host, port)) if !port.contains(']') && (!host.contains(':') || host.ends_with(']')) => (host, Some(port)),
+        _ => (authority, None),
     }
 }
 

@@ -167,6 +167,11 @@ fn names_registry(first: &str) -> bool {
     first == "localhost" || first.contains(['.', ':']) || first.contains(|c: char| c.is_ascii_uppercase())
 }
 
+/// Whether a text is a registry, perhaps with its port, that an image reference can begin with.
+pub fn is_registry(text: &str) -> bool {
+    names_registry(text) && is_domain(text)
+}
+
 fn is_domain(text: &str) -> bool {
     let (host, port) = match text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
         Some((address, after)) => {

@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::config::Config;
 use crate::grammar::clone_url::{CloneUrl, Transport};
+use crate::grammar::dns::split_port;
 
 /// Whether a host, as a clone URL has it, can be somebody's on the internet. A name is judged by its form: nothing is
 /// looked up here.
@@ -77,10 +78,7 @@ fn halves(high: u16, low: u16) -> Ipv4Addr {
 
 /// Whether an entry of the configuration (`host` or `host:port`) means the URL's host. Without a port it means any.
 pub(super) fn is_host(entry: &str, url: &CloneUrl) -> bool {
-    let (host, port) = match entry.rsplit_once(':') {
-        Some((host, port)) if !port.contains(']') && (!host.contains(':') || host.ends_with(']')) => (host, Some(port)),
-        _ => (entry, None),
-    };
+    let (host, port) = split_port(entry);
     let default = match url.transport() {
         Transport::Https => 443,
         Transport::Ssh => 22,

@@ -21,6 +21,8 @@ pub use context::{Context, Findings};
 pub use judge::{Accepted, accept, evaluate};
 pub use parsed::{Image, Package, Repository};
 pub use reference::reference;
+pub(crate) use secrecy::may_hold_secret;
+pub(crate) use size::exceeds;
 
 /// Something that can be wrong with a resource.
 pub struct Rule {

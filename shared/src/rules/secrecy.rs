@@ -4,7 +4,7 @@
 //! printed is one no longer.
 
 /// Whether a text has what looks like `user@`, `user:password@` or a query in a URL.
-pub(super) fn may_hold_secret(text: &str) -> bool {
+pub(crate) fn may_hold_secret(text: &str) -> bool {
     text.split(char::is_whitespace).any(word_may_hold_secret)
 }
 

@@ -69,7 +69,7 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
 
 /// Whether a text has more than `limit` characters. Characters and not bytes, as JSON schema counts; the cheap bounds
 /// spare counting what is short or far too long.
-pub(super) fn exceeds(text: &str, limit: usize) -> bool {
+pub(crate) fn exceeds(text: &str, limit: usize) -> bool {
     text.len() > limit && (text.len() > 4 * limit || text.chars().count() > limit)
 }
 

@@ -125,6 +125,16 @@ async fn a_configuration_that_cannot_be_taken_is_refused_where_it_is_ours() {
     let message = response["status"]["message"].as_str().unwrap();
     assert!(message.contains("data[config.yaml]: rules.CNB101: "), "{message}");
     assert_eq!(response["status"]["details"]["causes"][0]["field"], "data[config.yaml]");
+    let twice = json!({"config.yaml": "images: {allowed: [quay]}\nrepositories: {allowed: ['https://github.com']}"});
+    let response = client
+        .post("/validate-config", question("cnbi-config", "cnbi-system", twice))
+        .await
+        .response();
+    let message = response["status"]["message"].as_str().unwrap();
+    for place in ["\n* images.allowed[0]: ", "\n* repositories.allowed[0]: "] {
+        assert!(message.contains(place), "{message}");
+    }
+    assert_eq!(response["status"]["details"]["causes"].as_array().unwrap().len(), 2);
     for (name, namespace, data, is_allowed) in [
         ("other", "cnbi-system", bad.clone(), true),
         ("cnbi-config", "elsewhere", bad, true),

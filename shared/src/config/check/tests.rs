@@ -1,0 +1,136 @@
+use super::*;
+
+/// The problems of a configuration, each as its place and its message.
+fn problems(yaml: &str) -> Vec<(String, String)> {
+    match Config::from_yaml(yaml) {
+        Ok(_) => Vec::new(),
+        Err(error) => error
+            .problems()
+            .iter()
+            .map(|Problem { place, message }| (place.clone(), message.clone()))
+            .collect(),
+    }
+}
+
+#[test]
+fn what_is_wrong_is_told_all_at_once_with_its_place_and_what_to_write() {
+    let yaml = "
+targetNamespace:
+  default: Open_Data
+  allowed:
+    - {namespace: gpu.notebooks, from: [team-a, '*', 'team-*', '']}
+rules: {CNB101: Warn, CNB999: Off}
+images:
+  allowed: [quay.io, 'https://quay.io', thoth-station/x, 'quay.io/a:v1', '', '*.example.com', quay.io/Team]
+runtimeEnvironments:
+  - {osName: ' ', osVersion: '9', pythonVersion: '3.9', builderImage: 'quay.io/a b'}
+  - {osName: ubi, osVersion: '9', pythonVersion: '3.9', builderImage: quay.io/a/b:v1}
+  - {osName: ubi, osVersion: '9', pythonVersion: '3.9', builderImage: quay.io/a/c:v1}
+repositories:
+  allowed: [github.com, 'https://github.com', github.com/team, 'git.example:0', '*.example.com', 'git.example:8443']
+git:
+  credentials:
+    - {host: github.com, secret: Deploy_Key}
+    - {host: GitHub.com., secret: deploy-key}
+";
+    let found = problems(yaml);
+    let expected = [
+        (
+            "targetNamespace.default",
+            "\"Open_Data\" is no namespace's name: it contains 'O'",
+        ),
+        ("targetNamespace.allowed[0].namespace", "contains '.'"),
+        ("targetNamespace.allowed[0].from[2]", "\"team-*\" is neither \"*\" nor"),
+        ("targetNamespace.allowed[0].from[3]", "is empty"),
+        ("rules.CNB101", "cannot be relaxed to Warn"),
+        ("rules.CNB999", "there is no such rule"),
+        ("images.allowed[1]", "leave out \"https://\""),
+        ("images.allowed[2]", "docker.io/thoth-station/x"),
+        ("images.allowed[3]", "has a tag or a digest"),
+        ("images.allowed[4]", "is empty"),
+        ("images.allowed[5]", "can begin no image"),
+        ("images.allowed[6]", "must be in lower case"),
+        ("runtimeEnvironments[0].osName", "is empty"),
+        ("runtimeEnvironments[0].builderImage", "contains white space"),
+        ("runtimeEnvironments[2]", "says the same as runtimeEnvironments[1]"),
+        ("repositories.allowed[1]", "is no Git host; write its name"),
+        ("repositories.allowed[2]", "\"github.com/team\" is no Git host"),
+        ("repositories.allowed[3]", "\"git.example:0\" is no Git host"),
+        ("repositories.allowed[4]", "is no Git host"),
+        ("git.credentials[0].secret", "is no Secret's name"),
+        ("git.credentials[1]", "says the same as git.credentials[0]"),
+    ];
+    let places: Vec<&str> = found.iter().map(|(place, _)| place.as_str()).collect();
+    assert_eq!(places, expected.map(|(place, _)| place));
+    for ((place, message), (_, part)) in found.iter().zip(expected) {
+        assert!(message.contains(part), "{place}: {message}");
+    }
+    let text = Config::from_yaml(yaml).unwrap_err().to_string();
+    assert!(text.contains("; rules.CNB999: there is no such rule"), "{text}");
+    assert_eq!(text.lines().count(), 1);
+}
+
+#[test]
+fn what_admins_write_is_taken() {
+    for yaml in [
+        super::super::SHIPPED,
+        "images: {allowed: [docker.io, index.docker.io/library, quay.io/, 'registry.example:5000', localhost, QUAY.io/a/b]}",
+        "repositories: {allowed: [github.com., gitea.git.svc, 10.0.0.1, '[::1]', '[::1]:8443', 'git.example:22', gitea]}",
+        "git: {credentials: [{host: github.com, secret: a}, {host: 'github.com:8443', secret: b.c}]}",
+        "targetNamespace: {default: '', allowed: []}",
+    ] {
+        assert_eq!(problems(yaml), [], "{yaml}");
+    }
+}
+
+#[test]
+fn a_secret_in_the_wrong_place_is_not_repeated() {
+    for yaml in [
+        "repositories: {allowed: ['https://me:hunter2@github.com']}",
+        "repositories: {allowed: ['hunter2@github.com']}",
+        "images: {allowed: ['me:hunter2@quay.io']}",
+        "git: {credentials: [{host: 'hunter2@github.com', secret: 'HUNTER2hunter2'}]}",
+        "runtimeEnvironments: [{osName: a, osVersion: b, pythonVersion: c, builderImage: 'hunter2@quay.io/a'}]",
+    ] {
+        let text = Config::from_yaml(yaml).unwrap_err().to_string();
+        assert!(!text.to_lowercase().contains("hunter2"), "{text}");
+    }
+}
+
+#[test]
+fn sizes_are_bounded() {
+    let list = |count: usize| format!("images: {{allowed: [{}]}}", "quay.io,".repeat(count));
+    assert_eq!(problems(&list(MOST)), []);
+    assert_eq!(problems(&list(MOST + 1))[0].0, "images.allowed");
+    let error = Config::from_yaml(&list(200_000)).unwrap_err();
+    assert!(error.to_string().contains("bytes; at most"), "{error}");
+    let text = Config::from_yaml(&format!("images: {{allowed: [{}]}}", "'',".repeat(MOST)))
+        .unwrap_err()
+        .to_string();
+    assert!(text.ends_with("and 950 more"), "{}", text.len());
+}
+
+#[test]
+fn a_syntax_error_is_a_sentence_with_its_place() {
+    for (yaml, place, message) in [
+        (
+            "images:\n  allowd: []",
+            "line 2, column 3",
+            "unknown field `allowd`, expected",
+        ),
+        ("images:\n  allowed: quay.io", "line 2, column 12", "expected a list"),
+        ("images:\n  allowed:\n    - {}", "line 3, column 7", "expected text"),
+        ("nonsense", "line 1, column 1", "expected keys and values"),
+        (
+            "rules: {CNB104: Loud}",
+            "line 1, column 17",
+            "unknown variant `Loud`, expected",
+        ),
+    ] {
+        let found = problems(yaml);
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert_eq!(found[0].0, place);
+        assert!(found[0].1.starts_with(message), "{found:?}");
+        assert!(!found[0].1.contains("line "), "{found:?}");
+    }
+}

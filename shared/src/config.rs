@@ -4,12 +4,15 @@
 //! Unknown keys are refused, so that a slip in a policy is seen when it is written and not when it fails to protect.
 
 mod check;
+mod reference;
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+pub use reference::reference;
 
 use crate::render::capped;
 use crate::rules::Rule;
@@ -27,12 +30,12 @@ pub const SHIPPED: &str = include_str!("shipped.yaml");
 pub struct Config {
     /// Where ImageStreams live.
     pub target_namespace: TargetNamespace,
-    /// Level of each rule that is not the rule's own default, by rule id: `Deny`, `Warn` or `Off`.
+    /// Levels other than the rules' own, by rule id: `Deny`, `Warn` or `Off`, as in `{CNB104: Deny}`. See rules.md.
     #[schemars(with = "BTreeMap<String, String>")]
     pub rules: BTreeMap<String, Level>,
     /// Which images may be used.
     pub images: Images,
-    /// The catalog behind `spec.runtimeEnvironment`.
+    /// The catalog behind `spec.runtimeEnvironment`. Empty: none can be asked for.
     pub runtime_environments: Vec<CatalogEntry>,
     /// Which Git repositories may be built.
     pub repositories: Repositories,
@@ -44,9 +47,9 @@ pub struct Config {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct TargetNamespace {
-    /// The namespace that a resource gets when it names none. Empty: the resource's own.
+    /// The target namespace of a resource that names none. Empty: the resource's own namespace.
     pub default: String,
-    /// Further target namespaces, each with the namespaces whose resources may use it.
+    /// Further target namespaces that a resource may name.
     pub allowed: Vec<AllowedTarget>,
 }
 
@@ -64,7 +67,8 @@ pub struct AllowedTarget {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Images {
-    /// Registries (`quay.io`) or repository prefixes (`quay.io/thoth-station`) that images may come from. Empty: all.
+    /// Registries (`quay.io`, `registry.example.com:5000`) or repository prefixes by whole segments
+    /// (`quay.io/thoth-station`) that images may come from; Docker Hub is `docker.io`. Empty: all.
     pub allowed: Vec<String>,
 }
 
@@ -72,13 +76,13 @@ pub struct Images {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct CatalogEntry {
-    /// Operating system.
+    /// Operating system, as in `ubi`.
     pub os_name: String,
-    /// Its version.
+    /// Its version, in quotes, as in `"9"`.
     pub os_version: String,
-    /// Python version.
+    /// Python version, in quotes, as in `"3.11"`.
     pub python_version: String,
-    /// The image that stands for it.
+    /// The image that stands for the three, with a tag or a digest.
     pub builder_image: String,
 }
 
@@ -86,7 +90,8 @@ pub struct CatalogEntry {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Repositories {
-    /// Git hosts that repositories may come from. Empty: all public https hosts.
+    /// Git hosts (`github.com`, `git.example.com:8443`) that repositories may come from; without a port, any port.
+    /// Empty: all public https hosts, and those of `git.credentials`.
     pub allowed: Vec<String>,
 }
 
@@ -94,7 +99,7 @@ pub struct Repositories {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Git {
-    /// Credentials for Git hosts.
+    /// Credentials for Git hosts, one entry a host.
     pub credentials: Vec<GitCredential>,
 }
 
@@ -102,7 +107,7 @@ pub struct Git {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct GitCredential {
-    /// The Git host, as it stands in a clone URL.
+    /// The Git host, as it stands in a clone URL, perhaps with a port.
     pub host: String,
     /// Name of the Secret, in the build namespace, that holds the credential.
     pub secret: String,

@@ -37,6 +37,11 @@ fn the_definition_reads_back_as_it_was_made() {
 }
 
 #[test]
+fn the_reference_of_the_configuration_is_up_to_date() {
+    is_up_to_date("docs/configuration.md", &cnbi_shared::config::reference());
+}
+
+#[test]
 fn the_reference_of_the_rules_is_up_to_date() {
     is_up_to_date("docs/rules.md", &cnbi_shared::rules::reference());
 }

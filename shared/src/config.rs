@@ -4,7 +4,9 @@
 //! Unknown keys are refused, so that a slip in a policy is seen when it is written and not when it fails to protect.
 
 mod check;
+mod period;
 mod reference;
+mod runs;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,7 +14,12 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use period::{Period, PeriodError};
 pub use reference::reference;
+pub use runs::{
+    DeletionPolicy, History, ImageStream, MaxConcurrent, OWN, Pipelines, PullSecrets, Resources, Retry,
+    ServiceAccounts, TaskResources, Timeouts, Workspace,
+};
 
 use crate::render::capped;
 use crate::rules::Rule;
@@ -41,6 +48,16 @@ pub struct Config {
     pub repositories: Repositories,
     /// Access to Git hosts.
     pub git: Git,
+    /// How runs are made.
+    pub pipelines: Pipelines,
+    /// What happens after a failure that may pass.
+    pub retry: Retry,
+    /// How many ended runs are kept.
+    pub history: History,
+    /// The ImageStreams.
+    pub image_stream: ImageStream,
+    /// Pull Secrets.
+    pub pull_secrets: PullSecrets,
 }
 
 /// `targetNamespace`

@@ -24,6 +24,12 @@ pub(super) fn check(config: &Config) -> Vec<Problem> {
         runtime_environments,
         repositories,
         git,
+        pipelines,
+        retry,
+        // Every value of these can be meant.
+        history: _,
+        image_stream: _,
+        pull_secrets: _,
     } = config;
     if !target_namespace.default.is_empty() {
         problems.namespace("targetNamespace.default".to_owned(), &target_namespace.default);
@@ -50,7 +56,10 @@ pub(super) fn check(config: &Config) -> Vec<Problem> {
     problems.repeated("git.credentials", &git.credentials, |entry| {
         entry.host.trim_end_matches('.').to_ascii_lowercase()
     });
-    problems.0
+    let mut problems = problems.0;
+    pipelines.check(&mut problems);
+    retry.check(&mut problems);
+    problems
 }
 
 #[derive(Default)]

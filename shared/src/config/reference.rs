@@ -74,6 +74,8 @@ fn kind(schema: &Value, items: &Value) -> &'static str {
         ("array", "string") => "list of texts",
         ("array", _) => "list of objects",
         ("object", _) => "object",
+        ("integer", _) => "number",
+        ("boolean", _) => "`true` or `false`",
         _ => "",
     }
 }

@@ -4,6 +4,7 @@
 //! own programs (see `installation`). Several may run at once, in one process or in many.
 
 mod kubeconfig;
+mod launch;
 mod pki;
 pub mod ports;
 mod programs;
@@ -21,15 +22,11 @@ use crate::assets::Assets;
 use crate::kubectl::Kubectl;
 use crate::process::{POLL, Process, Program, binary, tail};
 
-use kubeconfig::Credential;
+use launch::held;
 use pki::Pki;
-use programs::Ports;
 
 /// How long each of the programs may take until it works.
 const READY_WITHIN: Duration = Duration::from_secs(120);
-
-/// How often ports are chosen before it is given up.
-const ATTEMPTS: u32 = 3;
 
 /// How long the API server may take to finish its requests when it is asked to end.
 const STOPPED_WITHIN: Duration = Duration::from_secs(20);
@@ -98,55 +95,8 @@ impl ControlPlane {
         let pki = Pki::generate(&data.join("pki"))?;
         fs::create_dir_all(data.join("home"))?;
         fs::write(data.join("audit-policy.yaml"), programs::AUDIT_POLICY)?;
-        for _ in 1..ATTEMPTS {
-            match Self::launch(&assets, &data, &pki).await {
-                Err(error) if is_port_taken(&data) => {
-                    eprintln!("control plane: somebody took one of its ports, so it tries others ({error:#})");
-                    if data.join("etcd").exists() {
-                        fs::remove_dir_all(data.join("etcd")).context("removing what etcd began")?;
-                    }
-                }
-                outcome => return outcome.map(|running| running.swept_by(sweeper)),
-            }
-        }
-        Ok(Self::launch(&assets, &data, &pki).await?.swept_by(sweeper))
-    }
-
-    async fn launch(assets: &Assets, data: &Path, pki: &Pki) -> Result<Self> {
-        let [etcd, etcd_peer, api_server] = ports::free()?;
-        let ports = Ports {
-            etcd,
-            etcd_peer,
-            api_server,
-        };
-        let server = format!("https://127.0.0.1:{api_server}");
-        let controllers = data.join("controllers.kubeconfig");
-        for (path, of) in [(&data.join("kubeconfig"), "admin"), (&controllers, "controllers")] {
-            kubeconfig::write(path, pki, &server, "default", of, &Credential::Certificate(of))?;
-        }
-
-        // The API server waits for etcd by itself. The controllers would wait ten seconds for the API server and give up,
-        // which is too little on a machine that is busy.
-        let etcd = started(data, programs::etcd(assets, data, ports))?;
-        let api_server_program = held(data, programs::api_server(assets, data, pki, ports));
-        let api_server = api_server_program.start()?;
-        let mut control_plane = Self {
-            controller_manager: None,
-            api_server: Mutex::new(Some(api_server)),
-            api_server_program,
-            etcd,
-            sweeper: None,
-            assets: assets.clone(),
-            data: data.to_owned(),
-            server,
-            pki: pki.clone(),
-        };
-        control_plane.wait_until_ready().await?;
-        let controllers = started(data, programs::controller_manager(assets, data, pki, &controllers))?;
-        wait_for_controllers(controllers, control_plane.client().await?)
-            .await
-            .map(|running| control_plane.controller_manager = Some(running))?;
-        Ok(control_plane)
+        let running = launch::launch(&assets, &data, &pki).await?;
+        Ok(running.swept_by(sweeper))
     }
 
     fn swept_by(mut self, sweeper: Option<Sweeper>) -> Self {
@@ -252,34 +202,6 @@ impl ControlPlane {
     }
 }
 
-/// A namespace gets its service account from the controllers, so when that is there they work.
-async fn wait_for_controllers(mut controllers: Process, client: kube::Client) -> Result<Process> {
-    let accounts: kube::Api<k8s_openapi::api::core::v1::ServiceAccount> = kube::Api::namespaced(client, "default");
-    let begin = Instant::now();
-    loop {
-        controllers.ensure_running()?;
-        let account = accounts.get_opt("default").await;
-        if account.context("asking for the default service account")?.is_some() {
-            return Ok(controllers);
-        }
-        ensure!(
-            begin.elapsed() < READY_WITHIN,
-            "the controllers made no service account within {READY_WITHIN:?}; their log ends:\n{}",
-            tail(controllers.log())
-        );
-        tokio::time::sleep(POLL).await;
-    }
-}
-
-/// Whether etcd or the API server found that somebody listens where it was told to: between the choice of a port and its
-/// use, another process can take it.
-fn is_port_taken(data: &Path) -> bool {
-    ["etcd", "kube-apiserver"].iter().any(|name| {
-        let log = fs::read_to_string(data.join(format!("{name}.log")));
-        log.is_ok_and(|log| log.contains("address already in use"))
-    })
-}
-
 impl Sweeper {
     fn start(data: &Path) -> Result<Self> {
         let mut process = Command::new(binary("cnbi-local")?)
@@ -303,15 +225,6 @@ impl Sweeper {
 /// The file that every supervisor of this control plane holds.
 fn lock(data: &Path) -> PathBuf {
     data.join("lock")
-}
-
-fn held(data: &Path, mut program: Program) -> Program {
-    program.hold = Some(lock(data));
-    program
-}
-
-fn started(data: &Path, program: Program) -> Result<Process> {
-    held(data, program).start()
 }
 
 /// A new client with the identity that a kubeconfig holds.

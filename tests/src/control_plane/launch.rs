@@ -1,0 +1,109 @@
+//! Starts the programs of a control plane in their order, and waits until each can do its part.
+
+use std::fs;
+use std::path::Path;
+use std::time::Instant;
+
+use anyhow::{Context as _, Result, ensure};
+use tokio::sync::Mutex;
+
+use crate::assets::Assets;
+use crate::process::{POLL, Process, Program, tail};
+
+use super::kubeconfig::{self, Credential};
+use super::pki::Pki;
+use super::programs::{self, Ports};
+use super::{ControlPlane, READY_WITHIN, lock, ports};
+
+/// How often ports are chosen before it is given up.
+const ATTEMPTS: u32 = 3;
+
+/// Starts all on ports of its own choice.
+pub(super) async fn launch(assets: &Assets, data: &Path, pki: &Pki) -> Result<ControlPlane> {
+    for _ in 1..ATTEMPTS {
+        match once(assets, data, pki).await {
+            Err(error) if is_port_taken(data) => {
+                eprintln!("control plane: somebody took one of its ports, so it tries others ({error:#})");
+                if data.join("etcd").exists() {
+                    fs::remove_dir_all(data.join("etcd")).context("removing what etcd began")?;
+                }
+            }
+            outcome => return outcome,
+        }
+    }
+    once(assets, data, pki).await
+}
+
+async fn once(assets: &Assets, data: &Path, pki: &Pki) -> Result<ControlPlane> {
+    let [etcd, etcd_peer, api_server] = ports::free()?;
+    let ports = Ports {
+        etcd,
+        etcd_peer,
+        api_server,
+    };
+    let server = format!("https://127.0.0.1:{api_server}");
+    let controllers = data.join("controllers.kubeconfig");
+    for (path, of) in [(&data.join("kubeconfig"), "admin"), (&controllers, "controllers")] {
+        kubeconfig::write(path, pki, &server, "default", of, &Credential::Certificate(of))?;
+    }
+
+    // The API server waits for etcd by itself. The controllers would wait ten seconds for the API server and give up,
+    // which is too little on a machine that is busy.
+    let etcd = started(data, programs::etcd(assets, data, ports))?;
+    let api_server_program = held(data, programs::api_server(assets, data, pki, ports));
+    let api_server = api_server_program.start()?;
+    let mut control_plane = ControlPlane {
+        controller_manager: None,
+        api_server: Mutex::new(Some(api_server)),
+        api_server_program,
+        etcd,
+        sweeper: None,
+        assets: assets.clone(),
+        data: data.to_owned(),
+        server,
+        pki: pki.clone(),
+    };
+    control_plane.wait_until_ready().await?;
+    let controllers = started(data, programs::controller_manager(assets, data, pki, &controllers))?;
+    wait_for_controllers(controllers, control_plane.client().await?)
+        .await
+        .map(|running| control_plane.controller_manager = Some(running))?;
+    Ok(control_plane)
+}
+
+/// A namespace gets its service account from the controllers, so when that is there they work.
+async fn wait_for_controllers(mut controllers: Process, client: kube::Client) -> Result<Process> {
+    let accounts: kube::Api<k8s_openapi::api::core::v1::ServiceAccount> = kube::Api::namespaced(client, "default");
+    let begin = Instant::now();
+    loop {
+        controllers.ensure_running()?;
+        let account = accounts.get_opt("default").await;
+        if account.context("asking for the default service account")?.is_some() {
+            return Ok(controllers);
+        }
+        ensure!(
+            begin.elapsed() < READY_WITHIN,
+            "the controllers made no service account within {READY_WITHIN:?}; their log ends:\n{}",
+            tail(controllers.log())
+        );
+        tokio::time::sleep(POLL).await;
+    }
+}
+
+/// Whether etcd or the API server found that somebody listens where it was told to: between the choice of a port and its
+/// use, another process can take it.
+fn is_port_taken(data: &Path) -> bool {
+    ["etcd", "kube-apiserver"].iter().any(|name| {
+        let log = fs::read_to_string(data.join(format!("{name}.log")));
+        log.is_ok_and(|log| log.contains("address already in use"))
+    })
+}
+
+pub(super) fn held(data: &Path, mut program: Program) -> Program {
+    program.hold = Some(lock(data));
+    program
+}
+
+fn started(data: &Path, program: Program) -> Result<Process> {
+    held(data, program).start()
+}

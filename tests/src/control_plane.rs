@@ -239,7 +239,9 @@ pub async fn client(kubeconfig: &Path) -> Result<kube::Client> {
     connect(config)
 }
 
-pub(crate) fn connect(config: kube::Config) -> Result<kube::Client> {
+pub(crate) fn connect(mut config: kube::Config) -> Result<kube::Client> {
+    // A 503 is an answer here, of a webhook or of a probe. Asking again for minutes would hide it.
+    config.default_retry = false;
     // An error means that someone was first, and there is one provider in this program only.
     let _ = rustls::crypto::ring::default_provider().install_default();
     kube::Client::try_from(config).context("creating a client")

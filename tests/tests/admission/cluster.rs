@@ -31,15 +31,16 @@ pub async fn cluster() -> Result<&'static ControlPlane> {
     let cluster = ControlPlane::shared().await?;
     PREPARED
         .get_or_try_init(|| async {
-            prepare(cluster).await?;
+            prepare_users(cluster).await?;
+            prepare_streams(cluster).await?;
             examples::store_befores(cluster).await
         })
         .await?;
     Ok(cluster)
 }
 
-/// Makes the users, the target namespace, and a stand-in for ImageStreams.
-async fn prepare(cluster: &ControlPlane) -> Result<()> {
+/// Makes the users and the target namespace.
+pub async fn prepare_users(cluster: &ControlPlane) -> Result<()> {
     let group = "rbac.authorization.k8s.io";
     let role = |name: &str, group: &str, resource: &str| {
         json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": name},
@@ -51,6 +52,18 @@ async fn prepare(cluster: &ControlPlane) -> Result<()> {
             "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": role},
             "subjects": [{"apiGroup": group, "kind": "User", "name": user}]})
     };
+    let items = json!([
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": TARGET}},
+        role("stream-maker", "image.openshift.io", "imagestreams"),
+        role("resource-writer", "meteor.zone", "customnbimages"),
+        binding(ADMIN, "cluster-admin"),
+        binding(ALICE, "resource-writer"),
+    ]);
+    apply(cluster, &items).await
+}
+
+/// Has ImageStreams known, and waits until they are.
+async fn prepare_streams(cluster: &ControlPlane) -> Result<()> {
     // Not the ImageStream of OpenShift: a kind of the same name and path, which is all that admission asks for.
     let streams = json!({
         "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
@@ -63,15 +76,7 @@ async fn prepare(cluster: &ControlPlane) -> Result<()> {
                 "type": "object", "x-kubernetes-preserve-unknown-fields": true}}}],
         },
     });
-    let items = json!([
-        streams,
-        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": TARGET}},
-        role("stream-maker", "image.openshift.io", "imagestreams"),
-        role("resource-writer", "meteor.zone", "customnbimages"),
-        binding(ADMIN, "cluster-admin"),
-        binding(ALICE, "resource-writer"),
-    ]);
-    apply(cluster, &items).await?;
+    apply(cluster, &json!([streams])).await?;
     let client = cluster.client().await?;
     until("ImageStreams are served", async || {
         let path = "/apis/image.openshift.io/v1/imagestreams";

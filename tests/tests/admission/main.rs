@@ -6,6 +6,9 @@
 
 mod asked;
 mod cluster;
+mod configuration;
 mod examples;
+mod faults;
+mod hostile;
 mod requests;
 mod site;

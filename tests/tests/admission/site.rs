@@ -169,12 +169,17 @@ impl<'a> Site<'a> {
         self.webhook.ready(WITHIN).await
     }
 
+    /// The user that the webhook is to the API server.
+    pub fn account(&self) -> String {
+        account(&self.installation)
+    }
+
     async fn ended_well(&mut self) -> Result<()> {
         self.webhook.ensure_running()?;
         let metrics = self.metrics().await?;
         let panics = metrics.get("cnbi_panics_total");
         ensure!(panics == Some(&0), "panics: {panics:?}");
-        let user = account(&self.installation);
+        let user = self.account();
         let mut own = 0;
         for line in fs::read_to_string(self.cluster.audit_log())?.lines() {
             let Ok(event) = serde_json::from_str::<Value>(line) else {

@@ -6,11 +6,11 @@
 use std::fmt;
 use std::marker::PhantomData;
 
-use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor, value};
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::ser::{Serialize, Serializer};
 
 /// One value of a manifest.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Field<T> {
     /// The key is not there.
     #[default]
@@ -22,7 +22,7 @@ pub enum Field<T> {
 }
 
 /// The JSON type that was found where another one belongs, with the text of a scalar.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Found {
     /// `null`, in YAML also a key with nothing behind it.
     Null,
@@ -116,14 +116,6 @@ impl Expected<'_> for String {
 
     fn from_text(text: String) -> Result<Self, Found> {
         Ok(text)
-    }
-}
-
-impl<'de, T: Expected<'de>> Expected<'de> for Vec<Field<T>> {
-    const TYPE: &'static str = "array";
-
-    fn from_list<A: SeqAccess<'de>>(list: A) -> Result<Field<Self>, A::Error> {
-        Vec::deserialize(value::SeqAccessDeserializer::new(list)).map(Field::Set)
     }
 }
 
@@ -232,14 +224,5 @@ mod tests {
             serde_json::from_value::<Field<String>>(json!("x")).unwrap().text(),
             Some("x")
         );
-    }
-
-    #[test]
-    fn a_wrong_item_leaves_its_neighbours_readable() {
-        let list: Field<Vec<Field<String>>> = serde_json::from_value(json!(["a", 1, "b"])).unwrap();
-        let items = list.value().unwrap();
-        assert_eq!(items[0].text(), Some("a"));
-        assert_eq!(items[1].wrong(), Some(&Found::Number("1".into())));
-        assert_eq!(items[2].text(), Some("b"));
     }
 }

@@ -7,6 +7,7 @@ pub mod crd;
 pub mod draft;
 pub mod field;
 pub mod limits;
+pub mod packages;
 pub mod spec;
 pub mod status;
 

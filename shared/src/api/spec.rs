@@ -13,6 +13,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::field::{Field, expected_object};
+use super::packages::Packages;
 use super::status::Status;
 
 /// A request for a custom notebook image.
@@ -82,7 +83,7 @@ pub struct Spec {
     /// The Python packages to install, one PEP 508 requirement an item. For PackageList.
     #[serde(default, skip_serializing_if = "Field::is_absent")]
     #[schemars(with = "Vec<String>")]
-    pub package_versions: Field<Vec<Field<String>>>,
+    pub package_versions: Field<Packages>,
     /// The Git repository to build: an https or ssh clone URL. For GitRepository.
     #[serde(default, skip_serializing_if = "Field::is_absent")]
     #[schemars(with = "String")]
@@ -185,13 +186,14 @@ impl Spec {
         self.image_pull_secret.value()?.name.text()
     }
 
-    /// The requirements that are text, with their index in the list.
+    /// The items of the package list, as many as may be written.
+    pub fn package_items(&self) -> &[Field<String>] {
+        self.package_versions.value().map_or(&[], Packages::items)
+    }
+
+    /// Those that are text, with their index in the list.
     pub fn packages(&self) -> impl Iterator<Item = (usize, &str)> {
-        self.package_versions
-            .value()
-            .into_iter()
-            .flatten()
-            .enumerate()
-            .filter_map(|(index, item)| Some((index, item.text()?)))
+        let items = self.package_items().iter().enumerate();
+        items.filter_map(|(index, item)| Some((index, item.text()?)))
     }
 }

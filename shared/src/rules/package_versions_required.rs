@@ -21,7 +21,7 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
     }
     let message = match &context.spec.package_versions {
         Field::Absent => "a PackageList needs the packages to install",
-        Field::Set(packages) if packages.is_empty() => "the list is empty",
+        Field::Set(packages) if packages.count() == 0 => "the list is empty",
         Field::Set(_) | Field::Wrong(_) => return,
     };
     findings

@@ -87,12 +87,10 @@ impl<'a> Context<'a> {
             if self.build_type() != Some(BuildType::PackageList) {
                 return Vec::new();
             }
-            let items = self.spec.package_versions.value().map_or(0, Vec::len);
-            let mut packages = Vec::with_capacity(items.min(limits::PACKAGES));
+            let mut packages = Vec::with_capacity(self.spec.package_items().len());
             packages.extend(
                 self.spec
                     .packages()
-                    .take_while(|(index, _)| *index < limits::PACKAGES)
                     .filter(|(_, text)| !exceeds(text, limits::PACKAGE))
                     .map(|(index, text)| Package {
                         index,

@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 
-use crate::api::{Draft, Spec};
+use crate::api::{Draft, Field, Spec};
 use crate::path::{At, Path};
 use crate::subject::Subject;
 use crate::verdict::{Level, Origin, Report, Undecided};
@@ -50,6 +50,9 @@ fn same_value((old, old_path): (&Draft, &Path), (new, new_path): (&Draft, &Path)
     fn below<'a, P, T: PartialEq + 'a>(old: Option<&'a P>, new: Option<&'a P>, field: impl Fn(&'a P) -> &'a T) -> bool {
         old.map(&field) == new.map(&field)
     }
+    fn item(spec: Option<&Spec>, index: usize) -> Option<&Field<String>> {
+        spec?.package_items().get(index)
+    }
     let metadata = (old.metadata.value(), new.metadata.value());
     let annotations = (old.annotations(), new.annotations());
     let (old_spec, new_spec) = (old.spec.value(), new.spec.value());
@@ -57,7 +60,6 @@ fn same_value((old, old_path): (&Draft, &Path), (new, new_path): (&Draft, &Path)
     let environment = |spec: Option<&'_ Spec>| spec.and_then(|spec| spec.runtime_environment.value()).cloned();
     let (old_environment, new_environment) = (environment(old_spec), environment(new_spec));
     let environments = (old_environment.as_ref(), new_environment.as_ref());
-    let item = |spec: Option<&Spec>, index: usize| spec?.package_versions.value()?.get(index).cloned();
     match new_path.at {
         At::Object => old == new,
         At::Metadata => old.metadata == new.metadata,

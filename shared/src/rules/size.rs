@@ -46,7 +46,7 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
         text_within(findings, at.whole(), text, limit);
     }
     if let Some(packages) = spec.package_versions.value() {
-        let count = packages.len();
+        let count = packages.count();
         if count > limits::PACKAGES {
             findings
                 .add(
@@ -57,7 +57,7 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
                 .hint("leave out packages that others bring along as their dependencies");
         }
     }
-    for (index, package) in spec.packages().take(limits::PACKAGES) {
+    for (index, package) in spec.packages() {
         text_within(
             findings,
             At::PackageVersions.item(index),

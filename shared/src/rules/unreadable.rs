@@ -3,7 +3,7 @@
 use super::{Context, Findings, Rule, rule};
 use crate::api::field::Expected;
 use crate::api::spec::{PullSecretReference, RuntimeEnvironment};
-use crate::api::{BuildType, Field, Found, Metadata, Spec, limits};
+use crate::api::{BuildType, Field, Found, Metadata, Spec};
 use crate::path::{At, Path};
 
 pub(super) const RULE: Rule = rule(
@@ -86,7 +86,7 @@ fn check_spec(context: &Context<'_>, findings: &mut Findings<'_>) {
     }
     wrong(findings, At::BuilderImage, builder_image);
     wrong(findings, At::PackageVersions, package_versions);
-    for (index, item) in package_versions.value().into_iter().flatten().take(limits::PACKAGES).enumerate() {
+    for (index, item) in context.spec.package_items().iter().enumerate() {
         if let Some(found) = item.wrong() {
             report_wrong(findings, At::PackageVersions.item(index), "string", found);
         }

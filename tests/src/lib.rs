@@ -13,3 +13,4 @@ pub mod kubectl;
 pub mod local;
 pub mod process;
 pub mod supervisor;
+pub mod tekton;

@@ -15,9 +15,11 @@ pub(super) const AUDIT_POLICY: &str =
     "apiVersion: audit.k8s.io/v1\nkind: Policy\nomitStages: [RequestReceived]\nrules: [{level: Metadata}]\n";
 
 /// What the controllers of a control plane without nodes have to do: namespaces go away, owned objects go with their
-/// owners, service accounts and the aggregated roles are there. Nothing runs Deployments; the harness does that.
+/// owners, volume claims that no pod uses can be deleted, service accounts and the aggregated roles are there. Nothing
+/// runs Deployments; the harness does that.
 const CONTROLLERS: &str = "namespace-controller,garbage-collector-controller,serviceaccount-controller,\
-                           clusterrole-aggregation-controller,root-ca-certificate-publisher-controller";
+                           clusterrole-aggregation-controller,root-ca-certificate-publisher-controller,\
+                           persistentvolumeclaim-protection-controller";
 
 /// The ports of one control plane.
 #[derive(Clone, Copy, Debug)]

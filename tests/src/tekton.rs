@@ -15,7 +15,7 @@ mod told;
 use kube::Client;
 use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind};
 
-pub use definitions::{Definitions, install, install_from};
+pub use definitions::{Definitions, install, install_from, install_image_streams};
 
 /// PipelineRuns of a namespace.
 pub fn pipeline_runs(client: &Client, namespace: &str) -> Api<DynamicObject> {

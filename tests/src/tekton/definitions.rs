@@ -72,17 +72,28 @@ pub async fn install_from(control_plane: &ControlPlane, definitions: &Definition
             apply.ok().await?;
         }
     }
-    apply(control_plane, &stand_in("imagestream.yaml")).await?;
+    install_image_streams(control_plane).await?;
     apply(control_plane, &stand_in("tekton-admission.yaml")).await?;
-    let kinds = ["pipelineruns", "taskruns", "pipelines", "tasks"].map(|kind| format!("crd/{kind}.tekton.dev"));
-    control_plane
-        .kubectl()
-        .args(["wait", "--for=condition=Established", "--timeout=60s"])
-        .args(kinds)
-        .arg("crd/imagestreams.image.openshift.io")
-        .ok()
-        .await?;
+    let kinds = ["pipelineruns", "taskruns", "pipelines", "tasks"].map(|kind| format!("{kind}.tekton.dev"));
+    until_served(control_plane, &kinds).await?;
     until_asked(control_plane).await
+}
+
+/// Installs the stand-in for OpenShift's ImageStreams, and nothing of Tekton.
+pub async fn install_image_streams(control_plane: &ControlPlane) -> Result<()> {
+    apply(control_plane, &stand_in("imagestream.yaml")).await?;
+    until_served(control_plane, &["imagestreams.image.openshift.io".to_owned()]).await
+}
+
+async fn until_served(control_plane: &ControlPlane, kinds: &[String]) -> Result<()> {
+    let timeout = format!("--timeout={}s", SERVED_WITHIN.as_secs());
+    let wait = ["wait", "--for=condition=Established", &timeout];
+    let wait = control_plane
+        .kubectl()
+        .args(wait)
+        .arg("customresourcedefinition")
+        .args(kinds);
+    wait.ok().await.map(drop)
 }
 
 fn stand_in(name: &str) -> PathBuf {

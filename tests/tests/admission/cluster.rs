@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use cnbi_tests::control_plane::ControlPlane;
+use cnbi_tests::tekton::install_image_streams;
 use http::Method;
 use kube::Client;
 use serde_json::{Value, json};
@@ -64,19 +65,7 @@ pub async fn prepare_users(cluster: &ControlPlane) -> Result<()> {
 
 /// Has ImageStreams known, and waits until they are.
 async fn prepare_streams(cluster: &ControlPlane) -> Result<()> {
-    // Not the ImageStream of OpenShift: a kind of the same name and path, which is all that admission asks for.
-    let streams = json!({
-        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
-        "metadata": {"name": "imagestreams.image.openshift.io",
-            "annotations": {"description": "A stand-in for tests. It is not OpenShift's ImageStream."}},
-        "spec": {
-            "group": "image.openshift.io", "scope": "Namespaced",
-            "names": {"kind": "ImageStream", "plural": "imagestreams", "singular": "imagestream"},
-            "versions": [{"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": {
-                "type": "object", "x-kubernetes-preserve-unknown-fields": true}}}],
-        },
-    });
-    apply(cluster, &json!([streams])).await?;
+    install_image_streams(cluster).await?;
     let client = cluster.client().await?;
     until("ImageStreams are served", async || {
         let path = "/apis/image.openshift.io/v1/imagestreams";

@@ -8,12 +8,15 @@
 //! * [`apply`] does what the plan says and makes no choices;
 //! * [`run`] says when: on a change of a resource, on a change of the configuration, and again after a failure.
 //!
+//! [`build`] decides in the same way about runs; it is not acted upon yet.
+//!
 //! Nothing here knows the webhook; what they share stands in `cnbi-shared`.
 
 #![warn(missing_docs)]
 
 pub mod apply;
 pub mod args;
+pub mod build;
 pub mod configuration;
 pub mod failure;
 pub mod metrics;

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use crate::config::Config;
+use crate::config::{Config, GitCredential};
 use crate::grammar::clone_url::{CloneUrl, Transport};
 use crate::grammar::dns::split_port;
 
@@ -91,9 +91,14 @@ fn bare(host: &str) -> &str {
     host.trim_end_matches('.')
 }
 
+/// The credentials that the admin has configured for the URL's host.
+pub fn git_credential<'a>(config: &'a Config, url: &CloneUrl) -> Option<&'a GitCredential> {
+    config.git.credentials.iter().find(|entry| is_host(&entry.host, url))
+}
+
 /// Whether the admin has configured credentials for the URL's host.
 pub(super) fn has_credentials(config: &Config, url: &CloneUrl) -> bool {
-    config.git.credentials.iter().any(|entry| is_host(&entry.host, url))
+    git_credential(config, url).is_some()
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ use std::fmt;
 use crate::verdict::{Cause, Level};
 
 pub use context::{Context, Findings};
+pub use git_host::git_credential;
 pub use judge::{Accepted, accept, evaluate};
 pub use parsed::{Image, Package, Repository};
 pub use reference::reference;

@@ -1,0 +1,195 @@
+//! What a plan can ask for, as data: whoever carries it out makes no choices.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use cnbi_shared::api::Status;
+use serde_json::Value;
+
+/// What is to be done about one resource: the actions in their order, each only after the one before it succeeded, and
+/// the status last.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Plan {
+    /// In this order.
+    pub actions: Vec<Action>,
+    /// The status to write; `None` where what stands there is right.
+    pub status: Option<Status>,
+    /// When to look again, though nothing has changed.
+    pub requeue: Option<Duration>,
+}
+
+/// Namespace and name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Namespace.
+    pub namespace: String,
+    /// Name.
+    pub name: String,
+}
+
+/// One thing to do. That something to be deleted is not there is success.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action {
+    /// Puts our finalizer on the resource.
+    AddFinalizer,
+    /// Takes it off.
+    RemoveFinalizer,
+    /// Copies the entry for `image`'s registry, and no other, from the Secret `from`. Server-side apply.
+    CopySecret {
+        /// The user's Secret.
+        from: Place,
+        /// The copy.
+        to: Place,
+        /// The image that it is for.
+        image: String,
+        /// Labels of the copy.
+        labels: BTreeMap<String, String>,
+    },
+    /// Deletes a copy.
+    DeleteSecret(Place),
+    /// Creates a run. That the name is taken is success if what has it carries the resource's uid.
+    CreateRun {
+        /// Where, for the log.
+        place: Place,
+        /// The PipelineRun.
+        manifest: Value,
+    },
+    /// Sets `spec.status: Cancelled`.
+    CancelRun(Place),
+    /// Deletes a run with all that it owns.
+    DeleteRun(Place),
+    /// Deletes the volumes that carry the run's label.
+    DeleteVolume(Place),
+    /// Sets the display annotations, and removes those that are `None`. Fenced by the uid.
+    PatchStreamAnnotations {
+        /// The ImageStream.
+        place: Place,
+        /// Its uid.
+        uid: String,
+        /// Key and value.
+        annotations: BTreeMap<String, Option<String>>,
+    },
+    /// Deletes the ImageStream, if it still has that uid.
+    DeleteStream {
+        /// The ImageStream.
+        place: Place,
+        /// Its uid.
+        uid: String,
+    },
+    /// Tells people.
+    Event {
+        /// `Warning`, else `Normal`.
+        is_warning: bool,
+        /// As in the condition.
+        reason: String,
+        /// As in the condition.
+        message: String,
+    },
+}
+
+impl Place {
+    /// Both.
+    pub fn new(namespace: &str, name: &str) -> Self {
+        Self {
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+        }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}/{}", self.namespace, self.name)
+    }
+}
+
+impl fmt::Display for Action {
+    /// For people and for tests; without the words of messages.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AddFinalizer => formatter.write_str("add the finalizer"),
+            Self::RemoveFinalizer => formatter.write_str("remove the finalizer"),
+            Self::CopySecret { from, to, image, .. } => write!(formatter, "copy Secret {from} to {to} for {image}"),
+            Self::DeleteSecret(place) => write!(formatter, "delete Secret {place}"),
+            Self::CreateRun { place, manifest } => {
+                let pipeline = manifest["spec"]["pipelineRef"]["name"].as_str().unwrap_or_default();
+                write!(formatter, "create run {place} of {pipeline}")
+            }
+            Self::CancelRun(place) => write!(formatter, "cancel run {place}"),
+            Self::DeleteRun(place) => write!(formatter, "delete run {place}"),
+            Self::DeleteVolume(place) => write!(formatter, "delete the volume of run {place}"),
+            Self::PatchStreamAnnotations { place, annotations, .. } => {
+                let keys: Vec<_> = annotations.keys().map(String::as_str).collect();
+                write!(formatter, "annotate ImageStream {place}: {}", keys.join(", "))
+            }
+            Self::DeleteStream { place, .. } => write!(formatter, "delete ImageStream {place}"),
+            Self::Event { is_warning, reason, .. } => {
+                write!(
+                    formatter,
+                    "tell {} {reason}",
+                    if *is_warning { "Warning" } else { "Normal" }
+                )
+            }
+        }
+    }
+}
+
+impl fmt::Display for Plan {
+    /// For people, and for tests that compare plans as text.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            actions,
+            status,
+            requeue,
+        } = self;
+        for action in actions {
+            writeln!(formatter, "{action}")?;
+        }
+        if let Some(status) = status {
+            let phase = status
+                .phase
+                .map_or_else(|| "-".to_owned(), |phase| format!("{phase:?}"));
+            let step = status.step.map_or_else(|| "-".to_owned(), |step| format!("{step:?}"));
+            writeln!(formatter, "status: {phase}, {step}")?;
+            for condition in &status.conditions {
+                writeln!(
+                    formatter,
+                    "  {}={} {}",
+                    condition.type_, condition.status, condition.reason
+                )?;
+            }
+            if let Some(image) = &status.image {
+                writeln!(formatter, "  image {}", image.reference.as_deref().unwrap_or("-"))?;
+            }
+            if let Some(run) = &status.pipeline_run {
+                let failed = run
+                    .failed_task
+                    .as_deref()
+                    .map(|task| format!(", failed at {task}"))
+                    .unwrap_or_default();
+                let attempt = run.attempt.unwrap_or_default();
+                writeln!(
+                    formatter,
+                    "  run {}, attempt {attempt}{failed}",
+                    run.name.as_deref().unwrap_or("-")
+                )?;
+            }
+            for past in &status.history {
+                writeln!(
+                    formatter,
+                    "  past {} {}",
+                    past.name,
+                    past.outcome.as_deref().unwrap_or("-")
+                )?;
+            }
+        }
+        if let Some(requeue) = requeue {
+            writeln!(formatter, "look again in {} s", requeue.as_secs())?;
+        }
+        if *self == Self::default() {
+            writeln!(formatter, "nothing to do")?;
+        }
+        Ok(())
+    }
+}

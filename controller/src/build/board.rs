@@ -1,0 +1,101 @@
+//! The conditions of one status, being written. Decides nothing but when a condition's time moves.
+
+use std::collections::BTreeMap;
+
+use cnbi_shared::api::{BuildType, Status};
+use cnbi_shared::contract::ConditionType;
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+
+/// What one condition says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Word {
+    pub status: &'static str,
+    pub reason: String,
+    pub message: String,
+}
+
+impl Word {
+    pub(super) fn yes(reason: &str, message: impl Into<String>) -> Self {
+        Self::new("True", reason, message)
+    }
+
+    pub(super) fn no(reason: &str, message: impl Into<String>) -> Self {
+        Self::new("False", reason, message)
+    }
+
+    pub(super) fn unknown(reason: &str, message: impl Into<String>) -> Self {
+        Self::new("Unknown", reason, message)
+    }
+
+    fn new(status: &'static str, reason: &str, message: impl Into<String>) -> Self {
+        Self {
+            status,
+            reason: reason.to_owned(),
+            message: message.into(),
+        }
+    }
+}
+
+/// All conditions that apply to a resource.
+#[derive(Clone, Debug)]
+pub(super) struct Board(BTreeMap<ConditionType, Word>);
+
+impl Board {
+    /// Nothing is decided yet. `build_type` is `None` for a resource that cannot be read.
+    pub(super) fn new(build_type: Option<BuildType>, has_pull_secret: bool) -> Self {
+        let applies = |condition: &ConditionType| match build_type {
+            Some(build_type) => condition.applies_to(build_type, has_pull_secret),
+            None => cnbi_shared::contract::APPLY_TO_ALL.contains(condition),
+        };
+        let undecided = Word::unknown("Pending", "Not decided yet");
+        Self(
+            ConditionType::ALL
+                .into_iter()
+                .filter(applies)
+                .map(|condition| (condition, undecided.clone()))
+                .collect(),
+        )
+    }
+
+    /// Says it, where the condition applies.
+    pub(super) fn say(&mut self, condition: ConditionType, word: Word) {
+        if let Some(said) = self.0.get_mut(&condition) {
+            *said = word;
+        }
+    }
+
+    pub(super) fn said(&self, condition: ConditionType) -> Option<&Word> {
+        self.0.get(&condition)
+    }
+
+    /// As Kubernetes has them. Times move only where the status does.
+    pub(super) fn conditions(self, before: Option<&Status>, generation: i64, now: Timestamp) -> Vec<Condition> {
+        let since = |condition: ConditionType, status: &str| {
+            said_before(before, condition)
+                .filter(|before| before.status == status)
+                .map_or_else(|| whole_seconds(now), |before| before.last_transition_time.clone())
+        };
+        self.0
+            .into_iter()
+            .map(|(condition, word)| Condition {
+                type_: condition.as_str().to_owned(),
+                status: word.status.to_owned(),
+                reason: word.reason,
+                message: word.message,
+                observed_generation: Some(generation),
+                last_transition_time: since(condition, word.status),
+            })
+            .collect()
+    }
+}
+
+/// The condition as it stands in a status.
+pub(super) fn said_before(before: Option<&Status>, condition: ConditionType) -> Option<&Condition> {
+    before?.conditions.iter().find(|said| said.type_ == condition.as_str())
+}
+
+/// Times are stored without fractions of a second.
+pub(super) fn whole_seconds(at: Timestamp) -> Time {
+    Time(Timestamp::from_second(at.as_second()).unwrap_or(at))
+}

@@ -1,0 +1,338 @@
+//! The PipelineRun of one attempt, as data. Pure; creates nothing.
+//!
+//! Whatever a user wrote goes in as base64 of JSON: Tekton and the kubelet both expand `$(...)` in what they pass on.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use cnbi_shared::api::annotations::OWNED_BY;
+use cnbi_shared::config::{Config, OWN, Resources};
+use cnbi_shared::contract::{self, CHUNK, Pipeline, Task, Trust, params, tasks, workspaces};
+use cnbi_shared::grammar::clone_url::clone_url;
+use cnbi_shared::grammar::dns::LABEL_MAX;
+use cnbi_shared::rules::git_credential;
+use ring::digest::{SHA256, digest};
+use serde_json::{Map, Value, json};
+
+use super::observed::Observed;
+use super::request::{Build, Request};
+
+/// Label of everything that belongs to a resource: its uid.
+pub const UID: &str = "meteor.zone/uid";
+/// Label: the resource's namespace.
+pub const NAMESPACE: &str = "meteor.zone/namespace";
+/// Label of a run: the generation that it builds.
+pub const GENERATION: &str = "meteor.zone/generation";
+/// Label of a run: which of its generation it is, from 1.
+pub const ATTEMPT: &str = "meteor.zone/attempt";
+/// Annotation of a run: which it is since somebody last asked for one, from 1.
+pub const TRIES: &str = "meteor.zone/tries";
+/// Annotation of a resource, and of the run that heeds it: another try is asked for whenever its value is a new one.
+pub const RETRY: &str = "meteor.zone/retry";
+/// Label of a run's volume: the name of the run.
+pub const RUN: &str = "meteor.zone/run";
+
+/// Hexadecimal digits of the hash in a name.
+const HASH: usize = 12;
+
+/// What is different from one run of a resource to another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Attempt {
+    /// Which run of the generation it is, from 1.
+    pub number: u32,
+    /// Which run it is since somebody last asked for one, from 1.
+    pub tries: u32,
+}
+
+/// The name of a run: the same for the same arguments, and different where one of them is. `upstream` is the digest of a
+/// tracked image, empty for the first build of a generation.
+pub fn run_name(name: &str, uid: &str, generation: i64, upstream: &str, attempt: u32) -> String {
+    let generation = generation.to_string();
+    let attempt = attempt.to_string();
+    named(name, &[uid, &generation, upstream, &attempt])
+}
+
+/// The name of the copy of the pull Secret in the target namespace.
+pub fn target_copy_name(name: &str, uid: &str) -> String {
+    named(name, &[uid, "pull"])
+}
+
+/// The name of the copy of the pull Secret for a run.
+pub fn run_copy_name(run: &str) -> String {
+    format!("{run}-pull")
+}
+
+fn named(name: &str, parts: &[&str]) -> String {
+    let hash = hash(parts);
+    let room = LABEL_MAX - 1 - hash.len();
+    let kept: String = name
+        .chars()
+        .take(room)
+        .map(|c| {
+            if c.is_ascii_lowercase() || c.is_ascii_digit() {
+                c
+            } else {
+                '-'
+            }
+        })
+        .collect();
+    match kept.trim_matches('-') {
+        "" => format!("cnbi-{hash}"),
+        kept => format!("{kept}-{hash}"),
+    }
+}
+
+fn hash(parts: &[&str]) -> String {
+    let mut text = Vec::new();
+    for part in parts {
+        // With its length, so that no two lists of parts read the same.
+        text.extend_from_slice(&part.len().to_be_bytes());
+        text.extend_from_slice(part.as_bytes());
+    }
+    let mut hex = String::new();
+    for byte in digest(&SHA256, &text).as_ref().iter().take(HASH / 2) {
+        let _ = write!(hex, "{byte:02x}");
+    }
+    hex
+}
+
+/// The manifest. `target` is the namespace of the ImageStream, `base` the image that packages are installed on, and `secret`
+/// the name of the pull Secret in the namespace of the run.
+pub fn pipeline_run(
+    observed: &Observed,
+    request: &Request,
+    config: &Config,
+    attempt: Attempt,
+    target: &str,
+    base: Option<&str>,
+    secret: Option<&str>,
+) -> Value {
+    let pipeline = contract::of(request.build_type());
+    let settings = &config.pipelines;
+    let namespace = settings.namespace_of_runs(&observed.namespace);
+    let name = run_name(&observed.name, &observed.uid, observed.generation, "", attempt.number);
+    let labels = labels(observed);
+    let mut run_labels = labels.clone();
+    run_labels.insert(GENERATION.to_owned(), observed.generation.to_string());
+    run_labels.insert(ATTEMPT.to_owned(), attempt.number.to_string());
+    let mut annotations = BTreeMap::from([
+        (OWNED_BY, format!("{}/{}", observed.namespace, observed.name)),
+        (TRIES, attempt.tries.to_string()),
+    ]);
+    annotations.extend(observed.retry.clone().map(|retry| (RETRY, retry)));
+    annotations.extend(
+        request
+            .display
+            .pairs()
+            .into_iter()
+            .filter_map(|(key, text)| Some((key, text?.to_owned()))),
+    );
+    let mut metadata = json!({
+        "name": name, "namespace": namespace, "labels": run_labels, "annotations": annotations,
+    });
+    if settings.run_namespace == OWN || namespace == observed.namespace {
+        metadata["ownerReferences"] = json!([{
+            "apiVersion": cnbi_shared::api::API_VERSION, "kind": cnbi_shared::api::KIND,
+            "name": observed.name, "uid": observed.uid, "controller": true, "blockOwnerDeletion": false,
+        }]);
+    }
+    let timeouts = settings.timeouts;
+    let mut volume_labels = labels;
+    volume_labels.insert(RUN.to_owned(), name.clone());
+    let git = match &request.build {
+        Build::Git { url, .. } => clone_url(url)
+            .ok()
+            .and_then(|url| git_credential(config, &url))
+            .map(|credential| credential.secret.as_str()),
+        Build::Import { .. } | Build::Packages { .. } => None,
+    };
+    let bound: Vec<Value> = pipeline
+        .workspaces
+        .iter()
+        .filter_map(|workspace| match workspace.name {
+            workspaces::DOCKER_CONFIG => secret.map(|secret| secret_workspace(workspace.name, secret)),
+            workspaces::GIT_CREDENTIALS => git.map(|secret| secret_workspace(workspace.name, secret)),
+            _ => Some(volume(workspace.name, config, &volume_labels)),
+        })
+        .collect();
+    let specs: Vec<Value> = pipeline
+        .all_tasks()
+        .map(|task| task_run_spec(task, config, secret))
+        .collect();
+    json!({
+        "apiVersion": "tekton.dev/v1",
+        "kind": "PipelineRun",
+        "metadata": metadata,
+        "spec": {
+            "pipelineRef": { "name": pipeline.name },
+            // A task that the list below forgot would run with nothing rather than with too much.
+            "taskRunTemplate": {
+                "serviceAccountName": settings.service_accounts.untrusted,
+                "podTemplate": { "automountServiceAccountToken": false, "enableServiceLinks": false },
+            },
+            "taskRunSpecs": specs,
+            "timeouts": {
+                "pipeline": timeouts.tasks.plus(timeouts.finally).unwrap_or(timeouts.tasks).to_string(),
+                "tasks": timeouts.tasks.to_string(),
+                "finally": timeouts.finally.to_string(),
+            },
+            "params": parameters(observed, request, pipeline, target, base),
+            "workspaces": bound,
+        },
+    })
+}
+
+/// The labels of everything that is made for a resource.
+pub fn labels(observed: &Observed) -> BTreeMap<String, String> {
+    [
+        ("app.kubernetes.io/name", "cnbi"),
+        ("app.kubernetes.io/component", "build"),
+        ("app.kubernetes.io/managed-by", "cnbi-controller"),
+        (NAMESPACE, &observed.namespace),
+        (UID, &observed.uid),
+    ]
+    .into_iter()
+    .map(|(key, value)| (key.to_owned(), value.to_owned()))
+    .collect()
+}
+
+fn secret_workspace(name: &str, secret: &str) -> Value {
+    json!({ "name": name, "secret": { "secretName": secret } })
+}
+
+fn volume(name: &str, config: &Config, labels: &BTreeMap<String, String>) -> Value {
+    let workspace = &config.pipelines.workspace;
+    let mut spec = json!({
+        "accessModes": ["ReadWriteOnce"],
+        "resources": { "requests": { "storage": workspace.size } },
+    });
+    if !workspace.storage_class.is_empty() {
+        spec["storageClassName"] = json!(workspace.storage_class);
+    }
+    json!({ "name": name, "volumeClaimTemplate": { "metadata": { "labels": labels }, "spec": spec } })
+}
+
+fn task_run_spec(task: &Task, config: &Config, secret: Option<&str>) -> Value {
+    let settings = &config.pipelines;
+    let is_trusted = task.trust == Trust::Trusted;
+    let (account, resources) = if is_trusted {
+        (&settings.service_accounts.trusted, &settings.resources.trusted)
+    } else {
+        (&settings.service_accounts.untrusted, &settings.resources.untrusted)
+    };
+    let mut pod = json!({ "automountServiceAccountToken": is_trusted, "enableServiceLinks": false });
+    if let (tasks::VALIDATE, Some(secret)) = (task.name, secret) {
+        // The kubelet pulls the image with it; the pod never sees it.
+        pod["imagePullSecrets"] = json!([{ "name": secret }]);
+    }
+    let mut spec = json!({ "pipelineTaskName": task.name, "serviceAccountName": account, "podTemplate": pod });
+    if *resources != Resources::default() {
+        spec["computeResources"] = json!(resources);
+    }
+    spec
+}
+
+fn parameters(
+    observed: &Observed,
+    request: &Request,
+    pipeline: &Pipeline,
+    target: &str,
+    base: Option<&str>,
+) -> Vec<Value> {
+    let value = |name: &str| match name {
+        params::NAMESPACE => json!(observed.namespace),
+        params::NAME => json!(observed.name),
+        params::UID => json!(observed.uid),
+        params::GENERATION => json!(observed.generation.to_string()),
+        params::TARGET => json!(target),
+        params::TAG => json!(request.tag(observed.generation)),
+        _ => json!(encoded(&texts(request, base))),
+    };
+    pipeline
+        .params
+        .iter()
+        .map(|param| json!({ "name": param.name, "value": value(param.name) }))
+        .collect()
+}
+
+/// All that a user wrote, by the names that it has in the resource.
+fn texts(request: &Request, base: Option<&str>) -> Value {
+    let mut texts = Map::new();
+    let mut put = |key: &str, value: Option<Value>| {
+        if let Some(value) = value {
+            texts.insert(key.to_owned(), value);
+        }
+    };
+    let display = &request.display;
+    put("displayName", display.name.clone().map(Value::from));
+    put("description", display.description.clone().map(Value::from));
+    put("creator", display.creator.clone().map(Value::from));
+    match &request.build {
+        Build::Import { from_image } => put("fromImage", Some(json!(from_image.as_str()))),
+        Build::Packages { base: _, requirements } => {
+            put("builderImage", base.map(Value::from));
+            put("packageVersions", Some(json!(requirements)));
+        }
+        Build::Git {
+            url,
+            git_ref,
+            builder: _,
+        } => {
+            put("repositoryUrl", Some(json!(url)));
+            put("gitRef", git_ref.clone().map(Value::from));
+            put("builderImage", base.map(Value::from));
+        }
+    }
+    Value::Object(texts)
+}
+
+/// Base64 of the JSON, in items that each fit into an argument.
+fn encoded(value: &Value) -> Vec<String> {
+    let text = STANDARD.encode(value.to_string());
+    // Base64 is ASCII, so every cut is between characters.
+    text.as_bytes()
+        .chunks(CHUNK)
+        .map(|chunk| String::from_utf8_lossy(chunk).into_owned())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use cnbi_shared::grammar::dns;
+
+    use super::*;
+
+    #[test]
+    fn names_are_legal_and_different() {
+        let long = "a.".repeat(126) + "b";
+        let mut names = std::collections::BTreeSet::new();
+        for name in ["x", "a.b", &long] {
+            for uid in ["1", "2"] {
+                for generation in [1, 11] {
+                    for attempt in [1, 2] {
+                        for upstream in ["", "sha256:1"] {
+                            let name = run_name(name, uid, generation, upstream, attempt);
+                            assert_eq!(dns::label(&name), Ok(()), "{name}");
+                            assert!(names.insert(name));
+                        }
+                    }
+                }
+            }
+        }
+        assert_eq!(run_name("x", "1", 1, "", 1), run_name("x", "1", 1, "", 1));
+        assert_ne!(hash(&["1", "11"]), hash(&["11", "1"]));
+        assert_ne!(hash(&["1", "11"]), hash(&["11", "1"]));
+        assert_eq!(dns::label(&run_name("...", "1", 1, "", 1)), Ok(()));
+    }
+
+    #[test]
+    fn long_texts_are_cut_into_arguments_and_read_back() {
+        let value = json!({ "packageVersions": vec!["p".repeat(512); 500] });
+        let items = encoded(&value);
+        assert!(items.len() > 1 && items.iter().all(|item| item.len() <= CHUNK));
+        let read = STANDARD.decode(items.concat()).unwrap();
+        assert_eq!(serde_json::from_slice::<Value>(&read).unwrap(), value);
+    }
+}

@@ -1,0 +1,248 @@
+//! What the controller plans for builds, as plain text in `builds.txt`, and what must hold of every plan.
+//!
+//! A case is a title, YAML and the plan at [`NOW`]. The YAML says only what is special: see [`observed`] for what is there
+//! otherwise. `UPDATE=1 cargo test` writes the plans anew.
+
+mod model;
+
+use std::fmt::Write as _;
+
+use cnbi_controller::build::action::Action;
+use cnbi_controller::build::observed::Observed;
+use cnbi_controller::build::plan::plan;
+use cnbi_shared::config::Config;
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+
+use model::{apply, observed};
+
+const CASES: &str = include_str!("builds.txt");
+const NOW: &str = "2026-03-01T12:00:00Z";
+
+struct Case<'a> {
+    title: &'a str,
+    yaml: &'a str,
+    plan: &'a str,
+}
+
+impl Case<'_> {
+    fn read(&self) -> (Observed, Config) {
+        let value: Option<Value> = serde_saphyr::from_str(self.yaml).expect(self.title);
+        let value = value.unwrap_or(json!({}));
+        let config = match value.get("config") {
+            Some(config) => Config::from_yaml(&config.to_string()).expect(self.title),
+            None => Config::shipped(),
+        };
+        (observed(&value, &config), config)
+    }
+}
+
+fn now() -> Timestamp {
+    NOW.parse().unwrap()
+}
+
+fn cases() -> Vec<Case<'static>> {
+    let read = |case: &'static str| {
+        let (title, rest) = case.split_once('\n').expect("a title");
+        let (yaml, plan) = rest.split_once("-->\n").unwrap_or((rest, ""));
+        Case { title, yaml, plan }
+    };
+    CASES.split("=== ").skip(1).map(read).collect()
+}
+
+#[test]
+fn plans_are_as_written_down() {
+    let mut text = CASES.split("=== ").next().unwrap_or_default().to_owned();
+    for case in cases() {
+        let (observed, config) = case.read();
+        let plan = plan(&observed, now(), &config).to_string();
+        if std::env::var_os("UPDATE").is_none() {
+            assert_eq!(plan.trim_end(), case.plan.trim_end(), "{}", case.title);
+        }
+        write!(text, "=== {}\n{}-->\n{plan}\n", case.title, case.yaml).unwrap();
+    }
+    let text = text.trim_end().to_owned() + "\n";
+    if std::env::var_os("UPDATE").is_some() {
+        std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/builds.txt"), text).unwrap();
+    } else {
+        assert_eq!(text, CASES);
+    }
+}
+
+/// Every case, every reason, under every condition that may stand beside it: done once, nothing is left to do.
+#[test]
+fn what_was_planned_and_done_needs_nothing_more() {
+    for case in cases() {
+        let (mut observed, config) = case.read();
+        for round in 0.. {
+            let plan = plan(&observed, now(), &config);
+            if plan.actions.is_empty() && plan.status.is_none() {
+                break;
+            }
+            assert!(round < 4, "{}: {plan}", case.title);
+            apply(&mut observed, &plan);
+        }
+    }
+}
+
+#[test]
+fn conditions_are_all_there_once_and_times_move_with_the_status_only() {
+    for case in cases() {
+        let (observed, config) = case.read();
+        let Some(first) = plan(&observed, now(), &config).status else {
+            continue;
+        };
+        let mut types: Vec<_> = first
+            .conditions
+            .iter()
+            .map(|condition| condition.type_.clone())
+            .collect();
+        types.sort();
+        types.dedup();
+        assert_eq!(types.len(), first.conditions.len(), "{}", case.title);
+        for wanted in ["Ready", "Reconciling", "Stalled", "WellFormed"] {
+            assert!(types.iter().any(|named| named == wanted), "{}: {wanted}", case.title);
+        }
+        let is = |wanted: &str| {
+            first
+                .conditions
+                .iter()
+                .any(|said| said.type_ == wanted && said.status == "True")
+        };
+        let told = [is("Ready"), is("Reconciling"), is("Stalled")];
+        assert_eq!(
+            told.iter().filter(|is_true| **is_true).count(),
+            1,
+            "{}: {told:?}",
+            case.title
+        );
+        let mut again = observed.clone();
+        again.status = Some(first.clone());
+        again.generation += 1;
+        let later = now() + SignedDuration::from_hours(1);
+        let Some(second) = plan(&again, later, &config).status else {
+            continue;
+        };
+        for said in &second.conditions {
+            if let Some(before) = first.conditions.iter().find(|before| before.type_ == said.type_) {
+                let is_same = before.status == said.status;
+                let has_moved = before.last_transition_time != said.last_transition_time;
+                assert_ne!(is_same, has_moved, "{}: {}", case.title, said.type_);
+            }
+        }
+    }
+}
+
+/// Random lives: Tekton, clocks, people and caches do what they like, and no run is ever made twice.
+#[test]
+fn no_run_is_made_twice_and_no_observation_goes_without_a_plan() {
+    for seed in 0..400_u64 {
+        let mut chance = model::Chance::new(seed);
+        let config = Config::shipped();
+        let mut observed = observed(&json!({}), &config);
+        let mut time = now();
+        let mut made: Vec<String> = Vec::new();
+        for _ in 0..40 {
+            let plan = plan(&observed, time, &config);
+            let creations: Vec<String> = plan
+                .actions
+                .iter()
+                .filter_map(|action| match action {
+                    Action::CreateRun { place, .. } => Some(place.name.clone()),
+                    _ => None,
+                })
+                .collect();
+            assert!(creations.len() <= 1, "seed {seed}");
+            for name in creations {
+                assert!(!made.contains(&name), "seed {seed}: {name} again");
+                let active = observed.runs.iter().filter(|run| !run.has_ended()).count();
+                assert_eq!(active, 0, "seed {seed}: two runs at once");
+                made.push(name);
+            }
+            apply(&mut observed, &plan);
+            time += SignedDuration::from_secs(i64::from(chance.below(400)));
+            model::happen(&mut observed, &mut chance, time);
+        }
+        assert!(!made.is_empty());
+        observed.deleted = Some(time);
+        for _ in 0..20 {
+            let plan = plan(&observed, time, &config);
+            apply(&mut observed, &plan);
+            time += SignedDuration::from_secs(30);
+            if !observed.has_finalizer {
+                break;
+            }
+        }
+        assert!(!observed.has_finalizer, "seed {seed}: deletion hangs");
+        assert_eq!(observed.runs, [], "seed {seed}");
+        assert!(
+            !matches!(observed.stream, cnbi_controller::build::observed::Stream::Ours { .. }),
+            "seed {seed}"
+        );
+    }
+}
+
+/// The run of each build type, whole.
+#[test]
+fn manifests_are_as_the_pipelines_expect() {
+    let config = Config::from_yaml(
+        "{targetNamespace: {default: opendatahub}, git: {credentials: [{host: github.com, secret: github}]}, \
+          pipelines: {resources: {untrusted: {limits: {memory: 4Gi}}}, workspace: {storageClass: fast}}}",
+    )
+    .unwrap();
+    let hostile = "$(params.x) $(HOME) `id` \"\n---";
+    let specs = [
+        json!({"buildType": "ImageImport", "fromImage": "quay.io/a/b:v1", "imagePullSecret": {"name": "pull"}}),
+        json!({"buildType": "PackageList", "builderImage": "quay.io/a/b:v1", "packageVersions": ["pandas"]}),
+        json!({"buildType": "GitRepository", "repositoryUrl": "https://github.com/a/b", "gitRef": "main"}),
+    ];
+    for spec in specs {
+        let mut value = json!({ "spec": null, "secret": {"registries": ["quay.io"]} });
+        value["spec"] = spec;
+        value["annotations"] = json!({ "opendatahub.io/notebook-image-desc": hostile });
+        let observed = observed(&value, &config);
+        let pipeline = cnbi_shared::contract::of(observed.request.as_ref().unwrap().build_type());
+        let plan = plan(&observed, now(), &config);
+        let manifest = plan
+            .actions
+            .iter()
+            .find_map(|action| match action {
+                Action::CreateRun { manifest, .. } => Some(manifest),
+                _ => None,
+            })
+            .expect("a run");
+        let spec = &manifest["spec"];
+        assert_eq!(spec["pipelineRef"]["name"], pipeline.name);
+        let names = |list: &Value, key: &str| -> Vec<String> {
+            let items = list.as_array().unwrap().iter();
+            items.map(|item| item[key].as_str().unwrap().to_owned()).collect()
+        };
+        assert_eq!(
+            names(&spec["params"], "name"),
+            pipeline.params.iter().map(|param| param.name).collect::<Vec<_>>()
+        );
+        let tasks: Vec<_> = pipeline.all_tasks().map(|task| task.name).collect();
+        assert_eq!(names(&spec["taskRunSpecs"], "pipelineTaskName"), tasks);
+        assert!(
+            names(&spec["workspaces"], "name")
+                .iter()
+                .all(|name| pipeline.has_workspace(name))
+        );
+        for (task, of_run) in pipeline.all_tasks().zip(spec["taskRunSpecs"].as_array().unwrap()) {
+            let is_trusted = task.trust == cnbi_shared::contract::Trust::Trusted;
+            assert_eq!(of_run["podTemplate"]["automountServiceAccountToken"], is_trusted);
+            let account = if is_trusted { "cnbi-trusted" } else { "cnbi-untrusted" };
+            assert_eq!(of_run["serviceAccountName"], account);
+            assert_eq!(of_run["computeResources"]["limits"]["memory"].is_null(), is_trusted);
+        }
+        assert_eq!(spec["timeouts"]["pipeline"], "1h0m0s");
+        // What a user wrote stands nowhere that anything is expanded in.
+        assert!(!spec.to_string().contains("$("), "{spec}");
+        let labels = manifest["metadata"]["labels"].as_object().unwrap();
+        assert!(
+            labels
+                .values()
+                .all(|value| value.as_str().is_some_and(|value| value.len() <= 63))
+        );
+    }
+}

@@ -1,0 +1,334 @@
+//! A small world for plans: read from YAML, changed by actions, and by chance.
+
+use std::collections::BTreeMap;
+
+use cnbi_controller::build::action::{Action, Plan};
+use cnbi_controller::build::observed::{
+    Copy, Installed, Observed, Outcome, Queue, Refusal, RefusalKind, Run, Stream, Tag, TaskRun,
+};
+use cnbi_controller::build::request::{Display, Request};
+use cnbi_shared::api::annotations::{CREATOR, DESCRIPTION, DISPLAY_NAME};
+use cnbi_shared::api::{CustomNBImage, Draft};
+use cnbi_shared::config::Config;
+use cnbi_shared::facts::{Answer, Fact, Facts, Need, PullSecret};
+use cnbi_shared::rules::{accept, evaluate};
+use cnbi_shared::subject::Subject;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+/// A digest that tasks report.
+pub const DIGEST: &str = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+
+/// What a case says, and for the rest: an import, generation 1, everything installed, nothing made yet.
+pub fn observed(case: &Value, config: &Config) -> Observed {
+    let annotations = case.get("annotations").cloned().unwrap_or(json!({}));
+    let mut all = json!({ DISPLAY_NAME: "Example", DESCRIPTION: "For tests", CREATOR: "alice" });
+    for (key, value) in annotations.as_object().unwrap() {
+        all[key] = value.clone();
+    }
+    let default = json!({"buildType": "ImageImport", "fromImage": "quay.io/a/b:v1", "targetNamespace": "opendatahub"});
+    let resource: CustomNBImage = serde_json::from_value(json!({
+        "apiVersion": "meteor.zone/v1alpha1", "kind": "CustomNBImage",
+        "metadata": {"name": "example", "namespace": "team-a", "annotations": all},
+        "spec": case.get("spec").unwrap_or(&default),
+    }))
+    .unwrap();
+    let draft = Draft::from(&resource);
+    let facts = Facts::none().with(Need::Configuration, Answer::Yes);
+    let judged = evaluate(&Subject::create(&draft), &facts, config);
+    let request = accept(resource, config)
+        .ok()
+        .map(|accepted| Request::of(&accepted).expect("accepted"));
+    let list = |key: &str| case.get(key).and_then(Value::as_array).cloned().unwrap_or_default();
+    let number = |key: &str| u32::try_from(case["queue"][key].as_u64().unwrap_or(0)).unwrap();
+    let missing = list("missing");
+    let has = |what: &str| !missing.iter().any(|missing| missing == what);
+    let secret = match case.get("secret") {
+        None => Fact::Unknown,
+        Some(Value::String(text)) if text == "absent" => Fact::Absent,
+        Some(Value::String(text)) if text == "wrong type" => Fact::Known(PullSecret::WrongType),
+        Some(Value::String(_)) => Fact::Known(PullSecret::Unreadable),
+        Some(object) => Fact::Known(PullSecret::Registries(
+            serde_json::from_value(object["registries"].clone()).unwrap(),
+        )),
+    };
+    Observed {
+        namespace: "team-a".into(),
+        name: "example".into(),
+        uid: "1".into(),
+        generation: case["generation"].as_i64().unwrap_or(1),
+        deleted: time(case.get("deleted")),
+        has_finalizer: case["finalizer"].as_bool().unwrap_or(true),
+        retry: text(case.get("retry")),
+        request,
+        judged,
+        status: case
+            .get("status")
+            .map(|status| serde_json::from_value(status.clone()).unwrap()),
+        runs: list("runs").iter().map(run).collect(),
+        stream: stream(case.get("stream")),
+        secret_version: matches!(secret, Fact::Known(_)).then(|| "7".to_owned()),
+        secret,
+        copies: list("copies")
+            .iter()
+            .map(|copy| Copy {
+                namespace: text(copy.get("namespace")).unwrap(),
+                name: text(copy.get("name")).unwrap(),
+                version: text(copy.get("version")),
+            })
+            .collect(),
+        installed: Installed {
+            api: has("tekton"),
+            namespace: has("namespace"),
+            pipeline: has("pipeline"),
+            accounts: has("accounts"),
+        },
+        queue: Queue {
+            running: number("running"),
+            running_in_namespace: number("runningInNamespace"),
+            ahead: number("ahead"),
+            ahead_in_namespace: number("aheadInNamespace"),
+        },
+        refusal: case.get("refusal").map(|refusal| Refusal {
+            run: text(refusal.get("run")).unwrap(),
+            kind: match refusal["kind"].as_str() {
+                Some("quota") => RefusalKind::Quota,
+                Some("invalid") => RefusalKind::Invalid,
+                _ => RefusalKind::Other,
+            },
+            at: time(refusal.get("at")).unwrap(),
+            times: 1,
+            message: "no".into(),
+        }),
+    }
+}
+
+fn text(value: Option<&Value>) -> Option<String> {
+    value.and_then(Value::as_str).map(str::to_owned)
+}
+
+fn time(value: Option<&Value>) -> Option<Timestamp> {
+    text(value).map(|text| text.parse().unwrap())
+}
+
+fn outcome(value: &Value) -> Outcome {
+    match value.as_bool() {
+        Some(true) => Outcome::True,
+        Some(false) => Outcome::False,
+        None => Outcome::Unknown,
+    }
+}
+
+fn texts(value: Option<&Value>) -> BTreeMap<String, String> {
+    value
+        .map(|value| serde_json::from_value(value.clone()).unwrap())
+        .unwrap_or_default()
+}
+
+fn run(value: &Value) -> Run {
+    let number = |key: &str| u32::try_from(value[key].as_u64().unwrap_or(1)).unwrap();
+    let outcome_of_run = outcome(&value["succeeded"]);
+    let mut results = texts(value.get("results"));
+    if outcome_of_run == Outcome::True && value.get("results").is_none() {
+        results.insert("digest".into(), DIGEST.into());
+        results.insert("reference".into(), format!("quay.io/a/b@{DIGEST}"));
+    }
+    let task = |value: &Value| TaskRun {
+        task: text(value.get("task")).unwrap(),
+        outcome: outcome(&value["succeeded"]),
+        reason: text(value.get("reason")).unwrap_or_default(),
+        pod: text(value.get("pod")),
+        failed_step: text(value.get("step")),
+        results: texts(value.get("results")),
+    };
+    Run {
+        namespace: text(value.get("namespace")).unwrap_or("cnbi-builds".into()),
+        name: text(value.get("name")).unwrap_or("run-1".into()),
+        generation: value["generation"].as_i64().unwrap_or(1),
+        attempt: number("attempt"),
+        tries: number("tries"),
+        retry: text(value.get("retry")),
+        outcome: outcome_of_run,
+        reason: text(value.get("reason")).unwrap_or_default(),
+        message: String::new(),
+        is_cancelled: value["cancelled"].as_bool().unwrap_or(false),
+        start: time(value.get("start")),
+        completion: time(value.get("end")),
+        tasks: value["tasks"].as_array().into_iter().flatten().map(task).collect(),
+        results,
+        has_volume: value["volume"].as_bool().unwrap_or(false),
+    }
+}
+
+fn display(name: &str) -> Display {
+    Display {
+        name: Some(name.into()),
+        description: Some("For tests".into()),
+        creator: Some("alice".into()),
+    }
+}
+
+fn stream(value: Option<&Value>) -> Stream {
+    match value {
+        None => Stream::Absent,
+        Some(Value::String(text)) => match text.as_str() {
+            "unknown" => Stream::Unknown,
+            "no api" => Stream::ApiMissing,
+            "foreign" => Stream::Foreign,
+            other => panic!("{other}"),
+        },
+        Some(object) => Stream::Ours {
+            uid: "s1".into(),
+            display: display(object["name"].as_str().unwrap_or("Example")),
+            tags: object["tags"]
+                .as_object()
+                .into_iter()
+                .flatten()
+                .map(|(name, tag)| {
+                    let failure = tag.as_str().filter(|tag| !["usable", "importing"].contains(tag));
+                    let tag = Tag {
+                        is_usable: tag == "usable",
+                        failure: failure.map(|reason| (reason.to_owned(), "the registry says so".to_owned())),
+                    };
+                    (name.clone(), tag)
+                })
+                .collect(),
+        },
+    }
+}
+
+/// Does what a plan says.
+pub fn apply(observed: &mut Observed, plan: &Plan) {
+    for action in &plan.actions {
+        match action {
+            Action::AddFinalizer => observed.has_finalizer = true,
+            Action::RemoveFinalizer => observed.has_finalizer = false,
+            Action::CopySecret { to, .. } => {
+                observed.copies.retain(|copy| copy.name != to.name);
+                observed.copies.push(Copy {
+                    namespace: to.namespace.clone(),
+                    name: to.name.clone(),
+                    version: observed.secret_version.clone(),
+                });
+            }
+            Action::DeleteSecret(place) => observed.copies.retain(|copy| copy.name != place.name),
+            Action::CreateRun { place, manifest } => {
+                let metadata = &manifest["metadata"];
+                let number = |value: &Value| value.as_str().unwrap().parse().unwrap();
+                observed.runs.push(Run {
+                    namespace: place.namespace.clone(),
+                    name: place.name.clone(),
+                    generation: observed.generation,
+                    attempt: number(&metadata["labels"]["meteor.zone/attempt"]),
+                    tries: number(&metadata["annotations"]["meteor.zone/tries"]),
+                    retry: text(metadata["annotations"].get("meteor.zone/retry")),
+                    has_volume: true,
+                    ..Run::default()
+                });
+            }
+            Action::CancelRun(place) => {
+                observed
+                    .runs
+                    .iter_mut()
+                    .filter(|run| run.name == place.name)
+                    .for_each(|run| run.is_cancelled = true);
+            }
+            Action::DeleteRun(place) => observed.runs.retain(|run| run.name != place.name),
+            Action::DeleteVolume(place) => {
+                observed
+                    .runs
+                    .iter_mut()
+                    .filter(|run| run.name == place.name)
+                    .for_each(|run| run.has_volume = false);
+            }
+            Action::PatchStreamAnnotations { annotations, .. } => {
+                if let Stream::Ours { display, .. } = &mut observed.stream {
+                    for (key, value) in annotations {
+                        match key.as_str() {
+                            DISPLAY_NAME => display.name.clone_from(value),
+                            DESCRIPTION => display.description.clone_from(value),
+                            _ => display.creator.clone_from(value),
+                        }
+                    }
+                }
+            }
+            Action::DeleteStream { .. } => observed.stream = Stream::Absent,
+            Action::Event { .. } => {}
+        }
+    }
+    if let Some(status) = &plan.status {
+        // As it comes back from the API server: without fractions of a second.
+        observed.status = Some(serde_json::from_value(serde_json::to_value(status).unwrap()).unwrap());
+    }
+}
+
+/// Numbers that look random and are the same for the same seed (SplitMix64).
+pub struct Chance(u64);
+
+impl Chance {
+    pub fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    pub fn below(&mut self, limit: u32) -> u32 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        u32::try_from((mixed ^ (mixed >> 31)) % u64::from(limit)).unwrap_or_default()
+    }
+}
+
+/// One thing happens: to a run, to the stream, to the resource.
+pub fn happen(observed: &mut Observed, chance: &mut Chance, time: Timestamp) {
+    const REASONS: [&str; 6] = [
+        "Failed",
+        "Cancelled",
+        "PipelineRunTimeout",
+        "CouldntGetTask",
+        "SomethingNew",
+        "CreateRunFailed",
+    ];
+    for run in observed
+        .runs
+        .iter_mut()
+        .filter(|run| run.is_cancelled && !run.has_ended())
+    {
+        run.outcome = Outcome::False;
+        run.reason = "Cancelled".into();
+        run.completion = Some(time);
+    }
+    let active = observed.runs.iter().position(|run| !run.has_ended());
+    match (chance.below(10), active) {
+        (0..=2, Some(index)) => {
+            let run = &mut observed.runs[index];
+            run.outcome = Outcome::False;
+            run.reason = REASONS[chance.below(6) as usize].into();
+            run.completion = Some(time);
+        }
+        (3..=4, Some(index)) => {
+            let run = &mut observed.runs[index];
+            run.outcome = Outcome::True;
+            run.completion = Some(time);
+            run.results.insert("digest".into(), DIGEST.into());
+            let tag = Tag {
+                is_usable: chance.below(4) > 0,
+                failure: None,
+            };
+            observed.stream = Stream::Ours {
+                uid: "s1".into(),
+                display: display("Example"),
+                tags: BTreeMap::from([("v1".to_owned(), tag)]),
+            };
+        }
+        (5, _) if !observed.runs.is_empty() => {
+            let index = chance.below(u32::try_from(observed.runs.len()).unwrap()) as usize;
+            observed.runs.remove(index);
+        }
+        (6, _) => observed.generation += 1,
+        (7, _) => observed.retry = Some(chance.below(1000).to_string()),
+        (8, _) => observed.stream = Stream::Absent,
+        (9, _) => observed.installed.pipeline = !observed.installed.pipeline,
+        _ => {}
+    }
+}

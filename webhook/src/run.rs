@@ -138,6 +138,9 @@ async fn either(terminate: &mut Signal, interrupt: &mut Signal) {
 async fn client() -> Result<Client, Failure> {
     let mut config = kube::Config::infer().await?;
     config.connect_timeout = Some(CONNECT);
+    // Whoever asks knows better when to ask again: a fact has a deadline, and the watches and the certificates' keeper have
+    // a pace of their own. The client's repeats would hide a 503 from all of them for minutes.
+    config.default_retry = false;
     let agent = concat!("cnbi-webhook/", env!("CARGO_PKG_VERSION"));
     config
         .headers

@@ -19,7 +19,9 @@ pub fn evaluate(subject: &Subject<'_>, facts: &Facts, config: &Config) -> Report
         return Report::default();
     }
     let mut report = judge(subject, facts, config, RULES);
-    if let Some(old) = subject.old {
+    // Where nothing was found, there is nothing to forgive.
+    let is_clean = report.findings.is_empty() && report.undecided.is_empty();
+    if let Some(old) = subject.old.filter(|_| !is_clean) {
         let before = judge(&Subject::create(old), facts, config, RULES);
         ratchet(&mut report, &before, subject, old);
     }

@@ -1,5 +1,6 @@
 //! A report for people: findings by document, each on a line that editors can jump to, then one line that counts.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use clap::builder::styling::{AnsiColor, Style};
@@ -84,12 +85,14 @@ fn render_document(text: &mut String, document: &DocumentReport, styles: &Styles
     if more > 0 {
         let _ = writeln!(text, "  and {more} more");
     }
-    if !undecided.is_empty() {
-        let list: Vec<String> = undecided
-            .iter()
-            .map(|undecided| format!("{} ({})", undecided.rule, escaped(&undecided.needs, usize::MAX)))
-            .collect();
-        let _ = writeln!(text, "  {faint}undecided: {}{faint:#}", list.join(", "));
+    // By what is missing, because that is what a reader could do something about.
+    let mut by_need: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for undecided in undecided {
+        by_need.entry(&undecided.needs).or_default().push(undecided.rule);
+    }
+    for (need, rules) in by_need {
+        let need = escaped(need, usize::MAX);
+        let _ = writeln!(text, "  {faint}undecided without {need}: {}{faint:#}", rules.join(", "));
     }
     text.push('\n');
 }

@@ -10,7 +10,7 @@ use clap::{Parser, ValueEnum};
 // A flag that is given twice counts as it was given last, so that one can be appended to a Deployment's.
 #[command(name = "cnbi-controller", version, args_override_self = true)]
 pub struct Args {
-    /// Where /livez, /readyz and /metrics are served, over plain HTTP. In a pod: [::]:8080
+    /// Where /livez, /readyz and /metrics are served, over plain HTTP. In a pod: `[::]:8080`
     #[arg(
         long,
         env = "CNBI_STATUS_LISTEN",

@@ -170,6 +170,25 @@ impl<'a> Installation<'a> {
         Ok(replicas)
     }
 
+    /// Applies everything once more, as an administrator or a GitOps tool would, and gives what kubectl says of each object.
+    pub async fn apply_again(&self) -> Result<String> {
+        let mut said = String::new();
+        for step in 0..2 {
+            let file = self.folder.join(format!("{step}.json"));
+            if file.exists() {
+                said += &self
+                    .control_plane
+                    .kubectl()
+                    .arg("apply")
+                    .arg("-f")
+                    .arg(&file)
+                    .ok()
+                    .await?;
+            }
+        }
+        Ok(said)
+    }
+
     fn workload(&self, container: &str) -> Result<&Workload> {
         let found = self.workloads.iter().find(|workload| workload.container == container);
         found.with_context(|| format!("no Deployment has a container {container}"))

@@ -363,6 +363,26 @@ async fn what_is_installed_works_with_the_rights_it_has() -> Outcome {
         refused.stderr
     );
 
+    // By now the bundle stands in the configurations, under another manager than the files.
+    let said = installation.apply_again().await?;
+    let configurations: Vec<&str> = said
+        .lines()
+        .filter(|line| line.contains("webhookconfiguration"))
+        .collect();
+    assert_eq!(configurations.len(), 2, "{said}");
+    assert!(configurations.iter().all(|line| line.ends_with(" unchanged")), "{said}");
+    let name = installation.name_of("cnbi-webhook");
+    for kind in ["mutatingwebhookconfiguration", "validatingwebhookconfiguration"] {
+        let bundles = [
+            "get",
+            kind,
+            &name,
+            "-o",
+            "jsonpath={.webhooks[*].clientConfig.caBundle}",
+        ];
+        assert!(!cluster.kubectl().args(bundles).ok().await?.is_empty(), "{kind}");
+    }
+
     let wait = [
         "-n",
         "team-a",

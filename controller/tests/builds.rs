@@ -7,10 +7,13 @@ mod model;
 
 use std::fmt::Write as _;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use cnbi_controller::build::action::Action;
 use cnbi_controller::build::observed::Observed;
 use cnbi_controller::build::plan::plan;
 use cnbi_shared::config::Config;
+use cnbi_shared::contract::{Asked, Settings};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
@@ -182,11 +185,22 @@ fn no_run_is_made_twice_and_no_observation_goes_without_a_plan() {
     }
 }
 
+/// What an encoded parameter of a run holds.
+fn decoded<T: serde::de::DeserializeOwned>(spec: &Value, name: &str) -> T {
+    let params = spec["params"].as_array().unwrap();
+    let param = params.iter().find(|param| param["name"] == name).unwrap();
+    let items = param["value"].as_array().unwrap();
+    let text: String = items.iter().map(|item| item.as_str().unwrap()).collect();
+    serde_json::from_slice(&STANDARD.decode(text).unwrap()).unwrap()
+}
+
 /// The run of each build type, whole.
 #[test]
 fn manifests_are_as_the_pipelines_expect() {
     let config = Config::from_yaml(
         "{targetNamespace: {default: opendatahub}, git: {credentials: [{host: github.com, secret: github}]}, \
+          signatures: {policy: Required, keysSecret: keys}, source: {baseUrl: 'https://git.example/cnbi', secret: git-push}, \
+          registry: {prefix: quay.io/odh, secret: quay-push}, network: {caConfigMap: ca}, \
           pipelines: {resources: {untrusted: {limits: {memory: 4Gi}}}, workspace: {storageClass: fast}}}",
     )
     .unwrap();
@@ -223,11 +237,41 @@ fn manifests_are_as_the_pipelines_expect() {
         );
         let tasks: Vec<_> = pipeline.all_tasks().map(|task| task.name).collect();
         assert_eq!(names(&spec["taskRunSpecs"], "pipelineTaskName"), tasks);
-        assert!(
-            names(&spec["workspaces"], "name")
-                .iter()
-                .all(|name| pipeline.has_workspace(name))
+        // Everything is configured, so all that a pipeline takes is bound, but for the pull Secret that only one names.
+        let bound = names(&spec["workspaces"], "name");
+        let taken = pipeline.workspaces.iter().map(|workspace| workspace.name);
+        let has_secret = value["spec"]["imagePullSecret"].is_object();
+        assert_eq!(
+            bound,
+            taken
+                .filter(|name| has_secret || *name != "dockerconfig")
+                .collect::<Vec<_>>()
         );
+        let sources = spec["workspaces"].as_array().unwrap().iter().filter_map(|workspace| {
+            let source = workspace["secret"]["secretName"].as_str();
+            Some((
+                workspace["name"].as_str()?,
+                source.or(workspace["configMap"]["name"].as_str())?,
+            ))
+        });
+        for (name, source) in sources {
+            let wanted = match name {
+                "signature-keys" => "keys",
+                "source-credentials" => "git-push",
+                "push-credentials" => "quay-push",
+                "git-credentials" => "github",
+                "ca-bundle" => "ca",
+                _ => continue,
+            };
+            assert_eq!(source, wanted, "{name}");
+        }
+        let settings: Settings = decoded(spec, "settings");
+        assert_eq!(settings, Settings::of(&config));
+        let asked: Asked = decoded(spec, "request");
+        assert_eq!(asked.description.as_deref(), Some(hostile));
+        assert_eq!(asked.from_image.is_some(), pipeline.name == "cnbi-import");
+        assert_eq!(asked.package_versions.is_some(), pipeline.name == "cnbi-package-list");
+        assert_eq!(asked.git_ref.is_some(), pipeline.name == "cnbi-git-repository");
         for (task, of_run) in pipeline.all_tasks().zip(spec["taskRunSpecs"].as_array().unwrap()) {
             let is_trusted = task.trust == cnbi_shared::contract::Trust::Trusted;
             assert_eq!(of_run["podTemplate"]["automountServiceAccountToken"], is_trusted);

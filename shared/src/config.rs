@@ -7,6 +7,7 @@ mod check;
 mod period;
 mod reference;
 mod runs;
+mod tasks;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -19,6 +20,10 @@ pub use reference::reference;
 pub use runs::{
     DeletionPolicy, History, ImageStream, MaxConcurrent, OWN, Pipelines, PullSecrets, Resources, Retry,
     ServiceAccounts, TaskResources, Timeouts, Workspace,
+};
+pub use tasks::{
+    BuildSettings, INTERNAL_REGISTRY, Isolation, Network, Python, Registry, SignaturePolicy, Signatures, Source,
+    StorageDriver,
 };
 
 use crate::render::capped;
@@ -58,6 +63,18 @@ pub struct Config {
     pub image_stream: ImageStream,
     /// Pull Secrets.
     pub pull_secrets: PullSecrets,
+    /// What is asked of images that others made.
+    pub signatures: Signatures,
+    /// Where Python packages come from.
+    pub python: Python,
+    /// How tasks reach what is outside.
+    pub network: Network,
+    /// Where source is kept.
+    pub source: Source,
+    /// Where built images are pushed.
+    pub registry: Registry,
+    /// How images are built.
+    pub build: BuildSettings,
 }
 
 /// `targetNamespace`

@@ -9,12 +9,14 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use cnbi_shared::api::annotations::OWNED_BY;
 use cnbi_shared::config::{Config, OWN, Resources};
-use cnbi_shared::contract::{self, CHUNK, Pipeline, Task, Trust, params, tasks, workspaces};
+use cnbi_shared::contract::{
+    self, Asked, CHUNK, Pipeline, Settings, Task, Trust, WorkspaceKind, params, tasks, workspaces,
+};
 use cnbi_shared::grammar::clone_url::clone_url;
 use cnbi_shared::grammar::dns::LABEL_MAX;
 use cnbi_shared::rules::git_credential;
 use ring::digest::{SHA256, digest};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::observed::Observed;
 use super::request::{Build, Request};
@@ -151,10 +153,24 @@ pub fn pipeline_run(
     let bound: Vec<Value> = pipeline
         .workspaces
         .iter()
-        .filter_map(|workspace| match workspace.name {
-            workspaces::DOCKER_CONFIG => secret.map(|secret| secret_workspace(workspace.name, secret)),
-            workspaces::GIT_CREDENTIALS => git.map(|secret| secret_workspace(workspace.name, secret)),
-            _ => Some(volume(workspace.name, config, &volume_labels)),
+        .filter_map(|workspace| {
+            let configured = |name| Some(name).filter(|name: &&str| !name.is_empty());
+            let bound = match workspace.name {
+                workspaces::DOCKER_CONFIG => secret,
+                workspaces::GIT_CREDENTIALS => git,
+                workspaces::SIGNATURE_KEYS => configured(&config.signatures.keys_secret),
+                workspaces::SOURCE_CREDENTIALS => configured(&config.source.secret),
+                workspaces::PUSH_CREDENTIALS => configured(&config.registry.secret),
+                workspaces::CA_BUNDLE => configured(&config.network.ca_config_map),
+                _ => None,
+            };
+            match workspace.kind {
+                WorkspaceKind::OptionalSecret => bound.map(|secret| secret_workspace(workspace.name, secret)),
+                WorkspaceKind::OptionalConfigMap => {
+                    bound.map(|map| json!({ "name": workspace.name, "configMap": { "name": map } }))
+                }
+                WorkspaceKind::Volume => Some(volume(workspace.name, config, &volume_labels)),
+            }
         })
         .collect();
     let specs: Vec<Value> = pipeline
@@ -178,7 +194,7 @@ pub fn pipeline_run(
                 "tasks": timeouts.tasks.to_string(),
                 "finally": timeouts.finally.to_string(),
             },
-            "params": parameters(observed, request, pipeline, target, base),
+            "params": parameters(observed, request, pipeline, config, target, base),
             "workspaces": bound,
         },
     })
@@ -238,6 +254,7 @@ fn parameters(
     observed: &Observed,
     request: &Request,
     pipeline: &Pipeline,
+    config: &Config,
     target: &str,
     base: Option<&str>,
 ) -> Vec<Value> {
@@ -248,7 +265,8 @@ fn parameters(
         params::GENERATION => json!(observed.generation.to_string()),
         params::TARGET => json!(target),
         params::TAG => json!(request.tag(observed.generation)),
-        _ => json!(encoded(&texts(request, base))),
+        params::SETTINGS => json!(encoded(&json!(Settings::of(config)))),
+        _ => json!(encoded(&json!(asked(request, base)))),
     };
     pipeline
         .params
@@ -257,35 +275,32 @@ fn parameters(
         .collect()
 }
 
-/// All that a user wrote, by the names that it has in the resource.
-fn texts(request: &Request, base: Option<&str>) -> Value {
-    let mut texts = Map::new();
-    let mut put = |key: &str, value: Option<Value>| {
-        if let Some(value) = value {
-            texts.insert(key.to_owned(), value);
-        }
-    };
+/// All that a user wrote.
+fn asked(request: &Request, base: Option<&str>) -> Asked {
     let display = &request.display;
-    put("displayName", display.name.clone().map(Value::from));
-    put("description", display.description.clone().map(Value::from));
-    put("creator", display.creator.clone().map(Value::from));
+    let mut asked = Asked {
+        display_name: display.name.clone(),
+        description: display.description.clone(),
+        creator: display.creator.clone(),
+        ..Asked::default()
+    };
     match &request.build {
-        Build::Import { from_image } => put("fromImage", Some(json!(from_image.as_str()))),
+        Build::Import { from_image } => asked.from_image = Some(from_image.as_str().to_owned()),
         Build::Packages { base: _, requirements } => {
-            put("builderImage", base.map(Value::from));
-            put("packageVersions", Some(json!(requirements)));
+            asked.builder_image = base.map(str::to_owned);
+            asked.package_versions = Some(requirements.clone());
         }
         Build::Git {
             url,
             git_ref,
             builder: _,
         } => {
-            put("repositoryUrl", Some(json!(url)));
-            put("gitRef", git_ref.clone().map(Value::from));
-            put("builderImage", base.map(Value::from));
+            asked.repository_url = Some(url.clone());
+            asked.git_ref.clone_from(git_ref);
+            asked.builder_image = base.map(str::to_owned);
         }
     }
-    Value::Object(texts)
+    asked
 }
 
 /// Base64 of the JSON, in items that each fit into an argument.

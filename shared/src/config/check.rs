@@ -3,6 +3,8 @@
 //!
 //! Everything that is wrong is told at once. Values are repeated only where they look like no secret.
 
+mod tasks;
+
 use super::{AllowedTarget, CatalogEntry, Config, GitCredential, MOST, Problem};
 use crate::api::limits;
 use crate::grammar::clone_url::is_host_name;
@@ -30,6 +32,13 @@ pub(super) fn check(config: &Config) -> Vec<Problem> {
         history: _,
         image_stream: _,
         pull_secrets: _,
+        build: _,
+        // Checked in `tasks`.
+        signatures: _,
+        python: _,
+        network: _,
+        source: _,
+        registry: _,
     } = config;
     if !target_namespace.default.is_empty() {
         problems.namespace("targetNamespace.default".to_owned(), &target_namespace.default);
@@ -56,6 +65,7 @@ pub(super) fn check(config: &Config) -> Vec<Problem> {
     problems.repeated("git.credentials", &git.credentials, |entry| {
         entry.host.trim_end_matches('.').to_ascii_lowercase()
     });
+    tasks::check(&mut problems, config);
     let mut problems = problems.0;
     pipelines.check(&mut problems);
     retry.check(&mut problems);

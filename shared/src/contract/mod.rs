@@ -7,12 +7,14 @@ mod condition;
 mod names;
 mod pipeline;
 mod reason;
+mod sent;
 mod tables;
 
 pub use condition::{APPLY_TO_ALL, ConditionType};
 pub use names::{params, results, tasks, workspaces};
 pub use pipeline::{CHUNK, Param, ParamKind, Pipeline, Task, Trust, Workspace, WorkspaceKind};
 pub use reason::{REASONS, Reason, Speaks};
+pub use sent::{Asked, Settings};
 pub use tables::{GIT_REPOSITORY, IMPORT, PACKAGE_LIST, PIPELINES, of};
 
 #[cfg(test)]

@@ -30,6 +30,8 @@ pub mod params {
     pub const TAG: &str = "tag";
     /// Everything that a user wrote, as [`super::super::ParamKind::Encoded`].
     pub const REQUEST: &str = "request";
+    /// What the admin decided that tasks need to know, as [`super::super::Settings`], encoded the same way.
+    pub const SETTINGS: &str = "settings";
 }
 
 /// Names of workspaces.
@@ -38,6 +40,14 @@ pub mod workspaces {
     pub const DOCKER_CONFIG: &str = "dockerconfig";
     /// The Secret with the admin's credentials for the Git host.
     pub const GIT_CREDENTIALS: &str = "git-credentials";
+    /// The Secret with the public keys that signatures are verified with.
+    pub const SIGNATURE_KEYS: &str = "signature-keys";
+    /// The Secret with the admin's credentials for the Git host that source is pushed to.
+    pub const SOURCE_CREDENTIALS: &str = "source-credentials";
+    /// A Secret of type `kubernetes.io/dockerconfigjson` with the credentials to push built images.
+    pub const PUSH_CREDENTIALS: &str = "push-credentials";
+    /// The ConfigMap with further certificate authorities.
+    pub const CA_BUNDLE: &str = "ca-bundle";
     /// The volume through which tasks hand on files.
     pub const WORK: &str = "work";
 }

@@ -4,7 +4,7 @@ use super::{ConditionType, Reason};
 use crate::api::BuildType;
 use crate::api::status::Step;
 
-/// Most characters of one item of the parameter `request`. The kernel takes arguments of 128 KiB.
+/// Most characters of one item of an encoded parameter. The kernel takes arguments of 128 KiB.
 pub const CHUNK: usize = 96 * 1024;
 
 /// Which sort of service account a task runs under.
@@ -58,6 +58,8 @@ pub struct Param {
 pub enum WorkspaceKind {
     /// A Secret; not bound where there is none, so the pipeline declares it optional.
     OptionalSecret,
+    /// A ConfigMap; not bound where there is none, so the pipeline declares it optional.
+    OptionalConfigMap,
     /// A volume that belongs to the run.
     Volume,
 }

@@ -113,21 +113,33 @@ const PARAMS: &[Param] = &[
         name: params::REQUEST,
         kind: ParamKind::Encoded,
     },
+    Param {
+        name: params::SETTINGS,
+        kind: ParamKind::Encoded,
+    },
 ];
 
-const DOCKER_CONFIG: Workspace = Workspace {
-    name: workspaces::DOCKER_CONFIG,
-    kind: WorkspaceKind::OptionalSecret,
+const fn secret(name: &'static str) -> Workspace {
+    Workspace {
+        name,
+        kind: WorkspaceKind::OptionalSecret,
+    }
+}
+
+const DOCKER_CONFIG: Workspace = secret(workspaces::DOCKER_CONFIG);
+const GIT_CREDENTIALS: Workspace = secret(workspaces::GIT_CREDENTIALS);
+const SIGNATURE_KEYS: Workspace = secret(workspaces::SIGNATURE_KEYS);
+const SOURCE_CREDENTIALS: Workspace = secret(workspaces::SOURCE_CREDENTIALS);
+const PUSH_CREDENTIALS: Workspace = secret(workspaces::PUSH_CREDENTIALS);
+
+const CA_BUNDLE: Workspace = Workspace {
+    name: workspaces::CA_BUNDLE,
+    kind: WorkspaceKind::OptionalConfigMap,
 };
 
 const WORK: Workspace = Workspace {
     name: workspaces::WORK,
     kind: WorkspaceKind::Volume,
-};
-
-const GIT_CREDENTIALS: Workspace = Workspace {
-    name: workspaces::GIT_CREDENTIALS,
-    kind: WorkspaceKind::OptionalSecret,
 };
 
 /// Imports an image.
@@ -137,7 +149,7 @@ pub const IMPORT: Pipeline = Pipeline {
     tasks: &[create_image_stream(Step::Importing), SETUP, validate(Step::Validating)],
     finally: &[update_image_stream(Step::Validating)],
     params: PARAMS,
-    workspaces: &[DOCKER_CONFIG],
+    workspaces: &[DOCKER_CONFIG, SIGNATURE_KEYS, CA_BUNDLE],
     results: &[results::DIGEST, results::REFERENCE],
 };
 
@@ -180,7 +192,14 @@ pub const PACKAGE_LIST: Pipeline = Pipeline {
     ],
     finally: &[update_image_stream(Step::Building)],
     params: PARAMS,
-    workspaces: &[DOCKER_CONFIG, WORK],
+    workspaces: &[
+        DOCKER_CONFIG,
+        SIGNATURE_KEYS,
+        SOURCE_CREDENTIALS,
+        PUSH_CREDENTIALS,
+        CA_BUNDLE,
+        WORK,
+    ],
     results: &[
         results::DIGEST,
         results::REFERENCE,
@@ -226,7 +245,14 @@ pub const GIT_REPOSITORY: Pipeline = Pipeline {
     ],
     finally: &[update_image_stream(Step::Building)],
     params: PARAMS,
-    workspaces: &[DOCKER_CONFIG, GIT_CREDENTIALS, WORK],
+    workspaces: &[
+        DOCKER_CONFIG,
+        GIT_CREDENTIALS,
+        SIGNATURE_KEYS,
+        PUSH_CREDENTIALS,
+        CA_BUNDLE,
+        WORK,
+    ],
     results: &[
         results::DIGEST,
         results::REFERENCE,

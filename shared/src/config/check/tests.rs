@@ -134,3 +134,41 @@ fn a_syntax_error_is_a_sentence_with_its_place() {
         assert!(!found[0].1.contains("line "), "{found:?}");
     }
 }
+
+#[test]
+fn what_tasks_could_not_work_by_is_refused() {
+    let found = problems(
+        "
+signatures: {policy: Required}
+python: {indexUrl: 'https://u:p@pypi.example/simple', extraIndexUrls: [pypi.org, 'https://a b']}
+network:
+  httpProxy: 'socks5://proxy:1080'
+  noProxy: [.example.com, 10.0.0.0/8, 'a b']
+  caConfigMap: CA
+  insecureRegistries: ['registry:5000', 'http://registry:5000']
+source: {baseUrl: 'git@example.com:a', secret: A}
+registry: {prefix: 'quay.io/a:v1', secret: B}
+",
+    );
+    let expected = [
+        ("signatures.keysSecret", "the policy needs public keys"),
+        ("python.indexUrl", "credentials"),
+        ("python.extraIndexUrls[0]", "is no URL"),
+        ("python.extraIndexUrls[1]", "is no URL"),
+        ("network.httpProxy", "begins with http://"),
+        ("network.noProxy[2]", "is no host"),
+        ("network.caConfigMap", "is no ConfigMap's name"),
+        ("network.insecureRegistries[1]", "is no registry"),
+        ("source.baseUrl", "credentials"),
+        ("source.secret", "is no Secret's name"),
+        ("registry.prefix", "has a tag"),
+        ("registry.secret", "is no Secret's name"),
+    ];
+    let places: Vec<_> = found.iter().map(|(place, _)| place.as_str()).collect();
+    assert_eq!(places, expected.map(|(place, _)| place), "{found:#?}");
+    for ((place, message), (_, wanted)) in found.iter().zip(expected) {
+        assert!(message.contains(wanted), "{place}: {message}");
+    }
+    assert!(problems("build: {storageDriver: overlay, isolation: oci}").is_empty());
+    assert_eq!(problems("build: {isolation: vm}").len(), 1);
+}

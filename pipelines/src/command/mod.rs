@@ -1,0 +1,107 @@
+//! The subcommands, one file or folder each, and what each of them owes to the contract.
+//!
+//! To add one: write a file here with a `DUTY`, its clap arguments and a `run`; give it a variant in [`Command`], an arm in both
+//! functions below and a line in [`DUTIES`]. The tests compare duties with the contract and with the command line.
+
+mod install;
+
+use clap::Subcommand;
+use cnbi_shared::contract::{Pipeline, Reason};
+
+use crate::failure::Failure;
+use crate::report::Report;
+
+/// What a subcommand may say, and in which tasks.
+#[derive(Clone, Copy, Debug)]
+pub struct Duty {
+    /// As it is called: `imagestream create`.
+    pub name: &'static str,
+    /// The tasks that it is a step of.
+    pub tasks: &'static [(&'static Pipeline, &'static str)],
+    /// The reasons that it fails with. Each of its tasks may give all of them.
+    pub reasons: &'static [Reason],
+    /// What it reports besides reason and message. All are written, whatever comes of it.
+    pub results: &'static [&'static str],
+}
+
+/// All subcommands.
+pub const DUTIES: &[&Duty] = &[&install::DUTY];
+
+/// What to do.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// Copy this program, so that it can run in a container of another image
+    Install(install::Args),
+}
+
+impl Command {
+    /// What it may say.
+    pub fn duty(&self) -> &'static Duty {
+        match self {
+            Self::Install(_) => &install::DUTY,
+        }
+    }
+
+    /// Does it.
+    #[allow(clippy::unused_async, reason = "those that speak to a server wait for it")]
+    pub async fn run(self) -> Result<Report, Failure> {
+        match self {
+            Self::Install(args) => install::run(&args),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use clap::CommandFactory as _;
+
+    use super::*;
+    use crate::args::Cli;
+
+    #[test]
+    fn every_subcommand_says_only_what_its_tasks_may() {
+        for duty in DUTIES {
+            assert!(!duty.tasks.is_empty(), "{}", duty.name);
+            for (pipeline, task) in duty.tasks {
+                let task = pipeline.task(task).expect(duty.name);
+                for reason in duty.reasons {
+                    assert!(
+                        task.reasons.contains(reason),
+                        "{} in {}: {reason}",
+                        duty.name,
+                        task.name
+                    );
+                }
+                for result in duty.results {
+                    assert!(
+                        task.results.contains(result),
+                        "{} in {}: {result}",
+                        duty.name,
+                        task.name
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_command_line_and_the_duties_are_the_same_list() {
+        fn leaves(command: &clap::Command, prefix: &str, found: &mut BTreeSet<String>) {
+            for sub in command.get_subcommands() {
+                let name = format!("{prefix}{}", sub.get_name());
+                if sub.has_subcommands() {
+                    leaves(sub, &format!("{name} "), found);
+                } else {
+                    found.insert(name);
+                }
+            }
+        }
+        let mut found = BTreeSet::new();
+        leaves(&Cli::command(), "", &mut found);
+        let duties: BTreeSet<_> = DUTIES.iter().map(|duty| duty.name.to_owned()).collect();
+        assert_eq!(found, duties);
+        assert_eq!(duties.len(), DUTIES.len());
+    }
+}

@@ -1,0 +1,12 @@
+//! cnbi-step: what the steps of our Tekton tasks do, wherever more than a standard program is needed.
+//!
+//! A step gets arguments and environment, and gives results and an exit code. Nothing that a user wrote passes through a
+//! shell or a template, and everything that comes from outside is hostile until parsed and bounded. What each task may say
+//! stands in [`cnbi_shared::contract`]; nothing here decides when a task runs.
+
+pub mod args;
+pub mod command;
+pub mod encoded;
+pub mod failure;
+pub mod report;
+pub mod run;

@@ -1,0 +1,52 @@
+//! The program as a task's step runs it: arguments in, files and an exit code out.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::{Command, Output};
+
+fn step(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_cnbi-step"))
+        .args(args)
+        .env_clear()
+        .output()
+        .unwrap()
+}
+
+fn text(path: &Path) -> String {
+    fs::read_to_string(path).unwrap()
+}
+
+#[test]
+fn it_installs_itself_and_reports_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let to = folder.path().join("copy");
+    let results = folder.path().to_str().unwrap();
+    let output = step(&["install", "--to", to.to_str().unwrap(), "--results", results]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert_eq!(fs::metadata(&to).unwrap().permissions().mode() & 0o777, 0o555);
+    assert_eq!(text(&folder.path().join("reason")), "");
+    let copied = Command::new(&to).arg("--version").env_clear().output().unwrap();
+    assert!(copied.stdout.starts_with(b"cnbi-step "), "{copied:?}");
+}
+
+#[test]
+fn a_failure_is_in_the_results_and_in_the_exit_code() {
+    let folder = tempfile::tempdir().unwrap();
+    let results = folder.path().to_str().unwrap();
+    let output = step(&["--results", results, "install", "--to", "/nowhere/at/all"]);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert_eq!(text(&folder.path().join("reason")), "");
+    assert!(text(&folder.path().join("message")).starts_with("copying cnbi-step to /nowhere/at/all: "));
+}
+
+#[test]
+fn results_that_cannot_be_written_and_wrong_calls_have_codes_of_their_own() {
+    let output = step(&["--results", "/nowhere", "install", "--to", "/nowhere/at/all"]);
+    assert_eq!(output.status.code(), Some(3), "{output:?}");
+    let log = String::from_utf8(output.stderr).unwrap();
+    assert!(log.contains("copying cnbi-step to /nowhere/at/all"), "{log}");
+    assert_eq!(step(&["install"]).status.code(), Some(2));
+    let help = String::from_utf8(step(&["--help"]).stdout).unwrap();
+    assert!(help.contains("Exit codes:"), "{help}");
+}

@@ -1,0 +1,72 @@
+//! What the two encoded parameters of a run hold: what a user asked for, and what the admin decided.
+//!
+//! The controller writes them and the tasks read them, both as these types. A key that the reader does not know is
+//! refused: a request that is understood in part is worse than one that is not.
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::{BuildSettings, Config, Network, Python, Registry, SignaturePolicy, Source};
+
+/// The parameter [`super::params::REQUEST`]: all that a user wrote, by the names that it has in the resource. Which keys
+/// are there follows from the build type.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Asked {
+    /// Display name in the notebook spawner.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub display_name: Option<String>,
+    /// Description in the notebook spawner.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// Who asked for the image.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub creator: Option<String>,
+    /// The image to import.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from_image: Option<String>,
+    /// The image to build on: the one that was asked for, or the one that the catalog has for the environment.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub builder_image: Option<String>,
+    /// PEP 508 requirements, as written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub package_versions: Option<Vec<String>>,
+    /// Clone URL.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub repository_url: Option<String>,
+    /// Branch, tag or commit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub git_ref: Option<String>,
+}
+
+/// The parameter [`super::params::SETTINGS`]: the sections of the configuration that tasks work by. It stands in the run for all to
+/// read, so it holds no credentials; the configuration takes none.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Settings {
+    /// `signatures.policy`
+    pub signature_policy: SignaturePolicy,
+    /// `python`
+    pub python: Python,
+    /// `network`
+    pub network: Network,
+    /// `source`
+    pub source: Source,
+    /// `registry`
+    pub registry: Registry,
+    /// `build`
+    pub build: BuildSettings,
+}
+
+impl Settings {
+    /// What tasks need to know of the configuration.
+    pub fn of(config: &Config) -> Self {
+        Self {
+            signature_policy: config.signatures.policy,
+            python: config.python.clone(),
+            network: config.network.clone(),
+            source: config.source.clone(),
+            registry: config.registry.clone(),
+            build: config.build,
+        }
+    }
+}

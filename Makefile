@@ -15,7 +15,7 @@ help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: tools
-tools: bins ## Build the control plane with Go, once for this user
+tools: bins ## Build the control plane and the registry with Go, once for this user
 	@$(TARGET)/debug/cnbi-local tools
 
 .PHONY: build

@@ -1,7 +1,8 @@
-//! Finds the control plane's programs, and builds them once where there are none.
+//! Finds the programs that tests run beside ours, the control plane's and the registry, and builds them once where there
+//! are none.
 //!
-//! Looked for in this order: the folder that `CNBI_KUBE_ASSETS` or `KUBEBUILDER_ASSETS` names, the user's cache, and
-//! then a build with Go from the versions pinned in `tests/controlplane/go.mod`. A test is never skipped because a
+//! The control plane's are looked for in this order: the folder that `CNBI_KUBE_ASSETS` or `KUBEBUILDER_ASSETS` names, the user's cache, and
+//! then a build with Go from the versions pinned in `tests/controlplane/go.mod`; the registry in the last two of these places. A test is never skipped because a
 //! program is missing: that is an error which says what to do. Nothing here runs a control plane.
 
 mod build;
@@ -10,22 +11,45 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail, ensure};
 
+use build::Recipe;
+
 const GO_MOD: &str = include_str!("../controlplane/go.mod");
-const GO_SUM: &str = include_str!("../controlplane/go.sum");
 
 /// The variables that name a folder with ready programs; the first that is set is taken.
 const VARIABLES: [&str; 2] = ["CNBI_KUBE_ASSETS", "KUBEBUILDER_ASSETS"];
 
-/// The programs a control plane consists of, and the Go packages they are built from.
-const PROGRAMS: [(&str, &str); 4] = [
-    ("etcd", "go.etcd.io/etcd/server/v3"),
-    ("kube-apiserver", "k8s.io/kubernetes/cmd/kube-apiserver"),
-    (
-        "kube-controller-manager",
-        "k8s.io/kubernetes/cmd/kube-controller-manager",
-    ),
-    ("kubectl", "k8s.io/kubernetes/cmd/kubectl"),
-];
+const CONTROL_PLANE: Recipe = Recipe {
+    name: "control plane",
+    folder: "controlplane",
+    go_mod: GO_MOD,
+    go_sum: include_str!("../controlplane/go.sum"),
+    programs: &[
+        ("etcd", "go.etcd.io/etcd/server/v3"),
+        ("kube-apiserver", "k8s.io/kubernetes/cmd/kube-apiserver"),
+        (
+            "kube-controller-manager",
+            "k8s.io/kubernetes/cmd/kube-controller-manager",
+        ),
+        ("kubectl", "k8s.io/kubernetes/cmd/kubectl"),
+    ],
+    or_instead: "or set CNBI_KUBE_ASSETS to a folder that holds these four programs",
+};
+
+const REGISTRY: Recipe = Recipe {
+    name: "registry",
+    folder: "registry",
+    go_mod: include_str!("../registry/go.mod"),
+    go_sum: include_str!("../registry/go.sum"),
+    programs: &[("registry", "github.com/distribution/distribution/v3/cmd/registry")],
+    or_instead: "there is no other way to get it",
+};
+
+/// The program of the OCI registry, built the first time, which takes a minute or two and is reported on stderr.
+///
+/// Blocks; call it outside an async task.
+pub fn registry() -> Result<PathBuf> {
+    Ok(build::cached(&cache()?, &REGISTRY)?.join("registry"))
+}
 
 /// A folder that holds every program of the control plane.
 #[derive(Clone, Debug)]
@@ -44,12 +68,12 @@ impl Assets {
                 return Self::given(PathBuf::from(folder)).with_context(|| format!("{variable} is set"));
             }
         }
-        let folder = build::cached(&cache()?)?;
+        let folder = build::cached(&cache()?, &CONTROL_PLANE)?;
         Ok(Self { folder, pinned: true })
     }
 
     fn given(folder: PathBuf) -> Result<Self> {
-        for (program, _) in PROGRAMS {
+        for (program, _) in CONTROL_PLANE.programs {
             let path = folder.join(program);
             ensure!(path.is_file(), "{} has no {program}", folder.display());
         }
@@ -99,7 +123,7 @@ pub fn cache() -> Result<PathBuf> {
         Some(path) if path.is_absolute() => path,
         _ => match std::env::home_dir() {
             Some(home) => home.join(".cache"),
-            None => bail!("neither HOME nor XDG_CACHE_HOME is set, so there is no place to keep the control plane"),
+            None => bail!("neither HOME nor XDG_CACHE_HOME is set, so there is no place to keep what is built"),
         },
     };
     Ok(base.join("cnbi"))

@@ -12,5 +12,6 @@ pub mod installation;
 pub mod kubectl;
 pub mod local;
 pub mod process;
+pub mod registry;
 pub mod supervisor;
 pub mod tekton;

@@ -25,7 +25,7 @@ enum Command {
     Down(Place),
     /// Shows what CNBi does, on a control plane of its own that ends with it
     Demo,
-    /// Builds the control plane's programs, or finds them, and says where they are
+    /// Builds the programs that tests run beside ours, or finds them, and says where they are
     Tools,
     /// Is the process in the background
     #[command(hide = true)]
@@ -77,6 +77,8 @@ async fn run(command: Command) -> Result<ExitCode> {
         Command::Tools => {
             let assets = tokio::task::spawn_blocking(Assets::locate).await??;
             println!("{}", assets.folder().display());
+            let registry = tokio::task::spawn_blocking(cnbi_tests::assets::registry).await??;
+            println!("{}", registry.display());
         }
         Command::Supervise(supervise) => return supervise.run().await,
         Command::Sweep(sweep) => sweep.run()?,

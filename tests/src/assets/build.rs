@@ -1,4 +1,4 @@
-//! The build of the control plane's programs, into a cache that is complete or absent.
+//! The build of programs from Go modules, into a cache that is complete or absent.
 
 use std::fmt::Write as _;
 use std::fs::{self, File, TryLockError};
@@ -9,15 +9,31 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use super::{GO_MOD, GO_SUM, PROGRAMS, kubernetes_version};
+use super::kubernetes_version;
+
+/// Programs that are built together from one Go module of ours, which pins the versions of theirs.
+#[derive(Debug)]
+pub(super) struct Recipe {
+    /// What they are, for people.
+    pub(super) name: &'static str,
+    /// The folder of the module in `tests/`, and of the builds in the cache.
+    pub(super) folder: &'static str,
+    pub(super) go_mod: &'static str,
+    pub(super) go_sum: &'static str,
+    /// Names of the programs, and the Go packages they are built from.
+    pub(super) programs: &'static [(&'static str, &'static str)],
+    /// What to do where there is no Go.
+    pub(super) or_instead: &'static str,
+}
 
 /// How often a build that goes on says so.
 const PROGRESS_EVERY: Duration = Duration::from_secs(15);
 
 /// The folder of the pinned programs under `cache`, built when it is not there yet.
-pub(super) fn cached(cache: &Path) -> Result<PathBuf> {
-    let parent = cache.join("controlplane");
-    let folder = parent.join(key()?);
+pub(super) fn cached(cache: &Path, recipe: &Recipe) -> Result<PathBuf> {
+    let name = recipe.name;
+    let parent = cache.join(recipe.folder);
+    let folder = parent.join(key(recipe)?);
     if folder.is_dir() {
         return Ok(folder);
     }
@@ -27,7 +43,7 @@ pub(super) fn cached(cache: &Path) -> Result<PathBuf> {
     match lock.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
-            eprintln!("control plane: another process is building it, waiting");
+            eprintln!("{name}: another process is building it, waiting");
             lock.lock().context("waiting for the lock of the build")?;
         }
         Err(TryLockError::Error(error)) => return Err(error).context("taking the lock of the build"),
@@ -35,20 +51,17 @@ pub(super) fn cached(cache: &Path) -> Result<PathBuf> {
     if folder.is_dir() {
         return Ok(folder);
     }
-    build(&folder).with_context(|| {
-        let version = kubernetes_version().unwrap_or("of unknown version");
-        format!("building the control plane of Kubernetes {version}")
-    })?;
+    build(&folder, recipe).with_context(|| format!("building the {name} of tests/{}/go.mod", recipe.folder))?;
     Ok(folder)
 }
 
 /// Names a build by all that goes into it.
-fn key() -> Result<String> {
+fn key(recipe: &Recipe) -> Result<String> {
     let mut context = ring::digest::Context::new(&ring::digest::SHA256);
-    for part in [GO_MOD, GO_SUM] {
+    for part in [recipe.go_mod, recipe.go_sum] {
         context.update(part.as_bytes());
     }
-    for (program, package) in PROGRAMS {
+    for (program, package) in recipe.programs {
         context.update(program.as_bytes());
         for argument in arguments(package)? {
             context.update(argument.as_bytes());
@@ -62,9 +75,10 @@ fn key() -> Result<String> {
     Ok(format!("{:016x}", u64::from_be_bytes(*head)))
 }
 
-fn build(folder: &Path) -> Result<()> {
+fn build(folder: &Path, recipe: &Recipe) -> Result<()> {
+    let Recipe { name, programs, .. } = recipe;
     match Command::new("go").arg("version").stdout(Stdio::null()).status() {
-        Err(error) if error.kind() == ErrorKind::NotFound => bail!(missing_go()),
+        Err(error) if error.kind() == ErrorKind::NotFound => bail!(missing_go(recipe)),
         outcome => ensure!(outcome.context("starting go")?.success(), "`go version` fails"),
     }
     // Whoever holds the lock owns this name, so what a killed build left behind is taken away here.
@@ -74,21 +88,21 @@ fn build(folder: &Path) -> Result<()> {
     }
     fs::create_dir(&unfinished).with_context(|| format!("creating {}", unfinished.display()))?;
     let begin = Instant::now();
-    for (index, (program, package)) in PROGRAMS.into_iter().enumerate() {
-        let step = format!("control plane: {program} ({} of {})", index + 1, PROGRAMS.len());
+    for (index, (program, package)) in programs.iter().enumerate() {
+        let step = format!("{name}: {program} ({} of {})", index + 1, programs.len());
         eprintln!("{step}, building; the first time this takes some minutes and downloads Go modules");
-        build_one(&unfinished.join(program), package, &step)?;
+        build_one(&unfinished.join(program), recipe.folder, package, &step)?;
     }
     fs::rename(&unfinished, folder).with_context(|| format!("moving the programs to {}", folder.display()))?;
     eprintln!(
-        "control plane: built in {} s, kept in {}",
+        "{name}: built in {} s, kept in {}",
         begin.elapsed().as_secs(),
         folder.display()
     );
     Ok(())
 }
 
-fn build_one(output: &Path, package: &str, step: &str) -> Result<()> {
+fn build_one(output: &Path, module: &str, package: &str, step: &str) -> Result<()> {
     let log_path = output.with_extension("log");
     let log = File::create(&log_path).with_context(|| format!("creating {}", log_path.display()))?;
     let mut go = Command::new("go")
@@ -96,7 +110,7 @@ fn build_one(output: &Path, package: &str, step: &str) -> Result<()> {
         .arg("-o")
         .arg(output)
         .args(arguments(package)?)
-        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/controlplane"))
+        .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(module))
         .env("CGO_ENABLED", "0")
         // A workspace or flags of the user's own would build something else than what is pinned here.
         .env("GOWORK", "off")
@@ -126,15 +140,17 @@ fn build_one(output: &Path, package: &str, step: &str) -> Result<()> {
     fs::remove_file(&log_path).with_context(|| format!("removing {}", log_path.display()))
 }
 
-fn missing_go() -> String {
-    let wanted = GO_MOD
+fn missing_go(recipe: &Recipe) -> String {
+    let wanted = recipe
+        .go_mod
         .lines()
         .find_map(|line| line.strip_prefix("go "))
         .unwrap_or("1.26");
+    let programs: Vec<_> = recipe.programs.iter().map(|(program, _)| *program).collect();
     format!(
-        "there is no `go` on the PATH, and it is needed once to build etcd, kube-apiserver, kube-controller-manager and \
-         kubectl. Install Go {wanted} or later (https://go.dev/dl/), or set {} to a folder that holds these four programs",
-        super::VARIABLES[0]
+        "there is no `go` on the PATH, and it is needed once to build {}. Install Go {wanted} or later (https://go.dev/dl/); {}",
+        programs.join(", "),
+        recipe.or_instead
     )
 }
 

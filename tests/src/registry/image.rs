@@ -1,0 +1,99 @@
+//! Images made on the spot: as small as the image specification lets one be, and right in every digest.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use serde_json::{Value, json};
+
+const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
+const LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
+
+/// The end of a tar archive, and so an empty one.
+const EMPTY_TAR: [u8; 1024] = [0; 1024];
+
+/// An image of one layer.
+#[derive(Clone, Debug)]
+pub struct Image {
+    architecture: String,
+    labels: BTreeMap<String, String>,
+    layer: Vec<u8>,
+}
+
+impl Default for Image {
+    fn default() -> Self {
+        Self {
+            architecture: "amd64".to_owned(),
+            labels: BTreeMap::new(),
+            layer: EMPTY_TAR.to_vec(),
+        }
+    }
+}
+
+impl Image {
+    /// For linux/amd64, with nothing in it.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// With a label. Images of different labels have different digests.
+    #[must_use]
+    pub fn label(mut self, key: &str, value: &str) -> Self {
+        self.labels.insert(key.to_owned(), value.to_owned());
+        self
+    }
+
+    /// For another processor, as Go names it.
+    #[must_use]
+    pub fn architecture(mut self, architecture: &str) -> Self {
+        architecture.clone_into(&mut self.architecture);
+        self
+    }
+
+    /// With that tar archive as its layer.
+    #[must_use]
+    pub fn layer(mut self, tar: Vec<u8>) -> Self {
+        self.layer = tar;
+        self
+    }
+
+    /// Everything that the manifest refers to.
+    pub fn blobs(&self) -> [Vec<u8>; 2] {
+        [self.config(), self.layer.clone()]
+    }
+
+    /// The manifest, and its media type.
+    pub fn manifest(&self) -> (Vec<u8>, &'static str) {
+        let manifest = json!({
+            "schemaVersion": 2,
+            "mediaType": MANIFEST,
+            "config": descriptor(CONFIG, &self.config()),
+            "layers": [descriptor(LAYER, &self.layer)],
+        });
+        (manifest.to_string().into_bytes(), MANIFEST)
+    }
+
+    fn config(&self) -> Vec<u8> {
+        let config = json!({
+            "architecture": self.architecture,
+            "os": "linux",
+            "config": { "Labels": self.labels },
+            "rootfs": { "type": "layers", "diff_ids": [digest(&self.layer)] },
+        });
+        config.to_string().into_bytes()
+    }
+}
+
+/// What a manifest says of a blob.
+pub(super) fn descriptor(media_type: &str, blob: &[u8]) -> Value {
+    json!({ "mediaType": media_type, "digest": digest(blob), "size": blob.len() })
+}
+
+/// `sha256:` and hexadecimal digits.
+pub(super) fn digest(blob: &[u8]) -> String {
+    let mut text = "sha256:".to_owned();
+    for byte in ring::digest::digest(&ring::digest::SHA256, blob).as_ref() {
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
+}

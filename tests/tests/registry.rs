@@ -1,0 +1,39 @@
+//! The registry that other tests rely on is a real one: it keeps what is pushed, and keeps out who may not come in.
+
+use cnbi_tests::registry::{Image, Registry, Setup};
+use oci_client::errors::OciDistributionError;
+use oci_client::secrets::RegistryAuth;
+
+#[tokio::test]
+async fn what_is_pushed_is_there_by_its_digest() {
+    let registry = Registry::start(Setup::default()).await.unwrap();
+    let one = registry.push("team/base:v1", &Image::new()).await.unwrap();
+    assert_eq!(registry.digest("team/base:v1").await.unwrap(), one);
+    let other = Image::new().label("version", "2");
+    let two = registry.push("team/base:v1", &other).await.unwrap();
+    assert_ne!(one, two);
+    assert_eq!(registry.digest("team/base:v1").await.unwrap(), two);
+    assert_eq!(registry.digest(&format!("team/base@{one}")).await.unwrap(), one);
+}
+
+#[tokio::test]
+async fn a_password_and_a_certificate_are_asked_for() {
+    let setup = Setup {
+        has_password: true,
+        has_tls: true,
+    };
+    let registry = Registry::start(setup).await.unwrap();
+    let digest = registry.push("team/base:v1", &Image::new()).await.unwrap();
+    assert_eq!(registry.digest("team/base:v1").await.unwrap(), digest);
+
+    let reference = registry.reference("team/base:v1").unwrap();
+    let stranger = oci_client::Client::try_from(oci_client::client::ClientConfig::default()).unwrap();
+    let refused = stranger
+        .fetch_manifest_digest(&reference, &RegistryAuth::Anonymous)
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(&refused, OciDistributionError::RequestError(error) if error.is_connect()),
+        "{refused:?}"
+    );
+}

@@ -5,9 +5,11 @@
 
 mod check;
 mod period;
+mod pods;
 mod reference;
 mod runs;
 mod tasks;
+mod tracking;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -16,6 +18,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use period::{Period, PeriodError};
+pub use pods::{As, PodTemplate};
 pub use reference::reference;
 pub use runs::{
     DeletionPolicy, History, ImageStream, MaxConcurrent, OWN, Pipelines, PullSecrets, Resources, Retry,
@@ -25,6 +28,7 @@ pub use tasks::{
     BuildSettings, INTERNAL_REGISTRY, Isolation, Network, Python, Registry, SignaturePolicy, Signatures, Source,
     StorageDriver,
 };
+pub use tracking::Tracking;
 
 use crate::render::capped;
 use crate::rules::Rule;
@@ -75,6 +79,8 @@ pub struct Config {
     pub registry: Registry,
     /// How images are built.
     pub build: BuildSettings,
+    /// Tags that come to name other images.
+    pub tracking: Tracking,
 }
 
 /// `targetNamespace`

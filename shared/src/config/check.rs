@@ -32,6 +32,7 @@ pub(super) fn check(config: &Config) -> Vec<Problem> {
         history: _,
         image_stream: _,
         pull_secrets: _,
+        tracking: _,
         build: _,
         // Checked in `tasks`.
         signatures: _,

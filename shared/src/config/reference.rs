@@ -19,8 +19,8 @@ A key that is left out has its default, and a key that is not listed here is ref
 anything, such as an image prefix with a scheme: the webhook refuses the ConfigMap and names every such value. Should one
 get in all the same, the last good configuration stays in force, and each answer to a user says so.
 
-`build`, `history`, `imageStream`, `network`, `pipelines`, `pullSecrets`, `python`, `registry`, `retry`, `signatures` and `source`
-are about builds, which the controller does not make yet: they are read and checked, and change nothing today.
+`build`, `history`, `imageStream`, `network`, `pipelines`, `pullSecrets`, `python`, `registry`, `retry`, `signatures`, `source` and
+`tracking` are about builds, which the controller does not make yet: they are read and checked, and change nothing today.
 
 | key | type | default | |
 |---|---|---|---|
@@ -54,7 +54,11 @@ fn rows(page: &mut String, root: &Value, object: &Value, prefix: &str, defaults:
         if resolved["properties"].is_object() {
             rows(page, root, resolved, &format!("{path}."), default);
         } else {
-            let default = default.map_or("*required*".to_owned(), |value| format!("`{value}`"));
+            let default = match default {
+                None => "*required*".to_owned(),
+                Some(Value::Null) => "*none*".to_owned(),
+                Some(value) => format!("`{value}`"),
+            };
             let _ = writeln!(
                 page,
                 "| `{path}` | {} | {default} | {description} |",

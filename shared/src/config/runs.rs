@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Period, Problem};
+use super::{Period, PodTemplate, Problem};
 use crate::grammar::dns;
 use crate::verdict::printable;
 
@@ -28,6 +28,8 @@ pub struct Pipelines {
     pub resources: TaskResources,
     /// The volume of a run.
     pub workspace: Workspace,
+    /// Where and how the pods of all tasks run.
+    pub pod_template: PodTemplate,
 }
 
 impl Default for Pipelines {
@@ -39,6 +41,7 @@ impl Default for Pipelines {
             timeouts: Timeouts::default(),
             resources: TaskResources::default(),
             workspace: Workspace::default(),
+            pod_template: PodTemplate::default(),
         }
     }
 }
@@ -226,6 +229,7 @@ impl Pipelines {
             timeouts,
             resources,
             workspace,
+            pod_template,
         } = self;
         if run_namespace != OWN {
             named(problems, dns::label(run_namespace), "pipelines.runNamespace");
@@ -276,6 +280,7 @@ impl Pipelines {
                 "pipelines.workspace.storageClass",
             );
         }
+        pod_template.check(problems);
     }
 }
 
@@ -289,14 +294,14 @@ impl Retry {
     }
 }
 
-fn wrong(problems: &mut Vec<Problem>, place: &str, message: impl Into<String>) {
+pub(super) fn wrong(problems: &mut Vec<Problem>, place: &str, message: impl Into<String>) {
     problems.push(Problem {
         place: place.to_owned(),
         message: message.into(),
     });
 }
 
-fn named(problems: &mut Vec<Problem>, name: Result<(), dns::NameError>, place: &str) {
+pub(super) fn named(problems: &mut Vec<Problem>, name: Result<(), dns::NameError>, place: &str) {
     if let Err(error) = name {
         wrong(problems, place, format!("the name {error}"));
     }

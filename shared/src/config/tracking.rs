@@ -1,0 +1,47 @@
+//! The section about tags that were imported: whether, and how often, their registries are asked what they name now.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::Period;
+
+/// `tracking`: whether a tag that was imported is followed when it comes to name another image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Tracking {
+    /// How often the registry of an imported image is asked which image its tag names now, as in `15m`. A new one is checked
+    /// like the first one, and the ImageStream's tag moves only after that. `0s`: never.
+    pub interval: Period,
+}
+
+impl Default for Tracking {
+    fn default() -> Self {
+        Self {
+            interval: Period::seconds(0),
+        }
+    }
+}
+
+impl Tracking {
+    /// How often to ask; `None`: never.
+    pub fn every(self) -> Option<Period> {
+        Some(self.interval).filter(|interval| interval.as_seconds() > 0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::Config;
+
+    #[test]
+    fn nothing_is_tracked_unless_an_interval_is_set() {
+        for (yaml, seconds) in [
+            ("{}", None),
+            ("tracking: {interval: 0s}", None),
+            ("tracking: {interval: 15m}", Some(900)),
+        ] {
+            let every = Config::from_yaml(yaml).unwrap().tracking.every();
+            assert_eq!(every.map(super::Period::as_seconds), seconds, "{yaml}");
+        }
+    }
+}

@@ -7,6 +7,8 @@ use std::time::Duration;
 use cnbi_shared::api::Status;
 use serde_json::Value;
 
+use super::manifest::UPSTREAM;
+
 /// What is to be done about one resource: the actions in their order, each only after the one before it succeeded, and
 /// the status last.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -114,7 +116,9 @@ impl fmt::Display for Action {
             Self::DeleteSecret(place) => write!(formatter, "delete Secret {place}"),
             Self::CreateRun { place, manifest } => {
                 let pipeline = manifest["spec"]["pipelineRef"]["name"].as_str().unwrap_or_default();
-                write!(formatter, "create run {place} of {pipeline}")
+                let upstream = manifest["metadata"]["annotations"][UPSTREAM].as_str();
+                let upstream = upstream.map(|digest| format!(" for {digest}")).unwrap_or_default();
+                write!(formatter, "create run {place} of {pipeline}{upstream}")
             }
             Self::CancelRun(place) => write!(formatter, "cancel run {place}"),
             Self::DeleteRun(place) => write!(formatter, "delete run {place}"),

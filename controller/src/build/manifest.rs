@@ -33,6 +33,8 @@ pub const ATTEMPT: &str = "meteor.zone/attempt";
 pub const TRIES: &str = "meteor.zone/tries";
 /// Annotation of a resource, and of the run that heeds it: another try is asked for whenever its value is a new one.
 pub const RETRY: &str = "meteor.zone/retry";
+/// Annotation of a run that was made because a followed tag has come to name another image: the digest of that image.
+pub const UPSTREAM: &str = "meteor.zone/upstream-digest";
 /// Label of a run's volume: the name of the run.
 pub const RUN: &str = "meteor.zone/run";
 
@@ -41,11 +43,13 @@ const HASH: usize = 12;
 
 /// What is different from one run of a resource to another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Attempt {
+pub struct Attempt<'a> {
     /// Which run of the generation it is, from 1.
     pub number: u32,
     /// Which run it is since somebody last asked for one, from 1.
     pub tries: u32,
+    /// The digest behind a followed tag that it is made for; empty: it is made for the spec.
+    pub upstream: &'a str,
 }
 
 /// The name of a run: the same for the same arguments, and different where one of them is. `upstream` is the digest of a
@@ -106,7 +110,7 @@ pub fn pipeline_run(
     observed: &Observed,
     request: &Request,
     config: &Config,
-    attempt: Attempt,
+    attempt: Attempt<'_>,
     target: &str,
     base: Option<&str>,
     secret: Option<&str>,
@@ -114,7 +118,13 @@ pub fn pipeline_run(
     let pipeline = contract::of(request.build_type());
     let settings = &config.pipelines;
     let namespace = settings.namespace_of_runs(&observed.namespace);
-    let name = run_name(&observed.name, &observed.uid, observed.generation, "", attempt.number);
+    let name = run_name(
+        &observed.name,
+        &observed.uid,
+        observed.generation,
+        attempt.upstream,
+        attempt.number,
+    );
     let labels = labels(observed);
     let mut run_labels = labels.clone();
     run_labels.insert(GENERATION.to_owned(), observed.generation.to_string());
@@ -123,6 +133,9 @@ pub fn pipeline_run(
         (OWNED_BY, format!("{}/{}", observed.namespace, observed.name)),
         (TRIES, attempt.tries.to_string()),
     ]);
+    if !attempt.upstream.is_empty() {
+        annotations.insert(UPSTREAM, attempt.upstream.to_owned());
+    }
     annotations.extend(observed.retry.clone().map(|retry| (RETRY, retry)));
     annotations.extend(
         request
@@ -186,7 +199,7 @@ pub fn pipeline_run(
             // A task that the list below forgot would run with nothing rather than with too much.
             "taskRunTemplate": {
                 "serviceAccountName": settings.service_accounts.untrusted,
-                "podTemplate": { "automountServiceAccountToken": false, "enableServiceLinks": false },
+                "podTemplate": pod_template(config, false, None),
             },
             "taskRunSpecs": specs,
             "timeouts": {
@@ -194,7 +207,7 @@ pub fn pipeline_run(
                 "tasks": timeouts.tasks.to_string(),
                 "finally": timeouts.finally.to_string(),
             },
-            "params": parameters(observed, request, pipeline, config, target, base),
+            "params": parameters(observed, pipeline, config, &request.tag(observed.generation), target, &asked(request, base, attempt.upstream)),
             "workspaces": bound,
         },
     })
@@ -238,11 +251,9 @@ fn task_run_spec(task: &Task, config: &Config, secret: Option<&str>) -> Value {
     } else {
         (&settings.service_accounts.untrusted, &settings.resources.untrusted)
     };
-    let mut pod = json!({ "automountServiceAccountToken": is_trusted, "enableServiceLinks": false });
-    if let (tasks::VALIDATE, Some(secret)) = (task.name, secret) {
-        // The kubelet pulls the image with it; the pod never sees it.
-        pod["imagePullSecrets"] = json!([{ "name": secret }]);
-    }
+    // The kubelet pulls the user's image with it; the pod never sees it.
+    let pulls_with = secret.filter(|_| task.name == tasks::VALIDATE);
+    let pod = pod_template(config, is_trusted, pulls_with);
     let mut spec = json!({ "pipelineTaskName": task.name, "serviceAccountName": account, "podTemplate": pod });
     if *resources != Resources::default() {
         spec["computeResources"] = json!(resources);
@@ -250,13 +261,28 @@ fn task_run_spec(task: &Task, config: &Config, secret: Option<&str>) -> Value {
     spec
 }
 
+/// The configured template, with what is not for the configuration to say set last.
+fn pod_template(config: &Config, has_token: bool, pulls_with: Option<&str>) -> Value {
+    let mut pod = json!(config.pipelines.pod_template);
+    pod["automountServiceAccountToken"] = json!(has_token);
+    pod["enableServiceLinks"] = json!(false);
+    if let Some(secret) = pulls_with {
+        let named = json!({ "name": secret });
+        match pod["imagePullSecrets"].as_array_mut() {
+            Some(secrets) => secrets.insert(0, named),
+            None => pod["imagePullSecrets"] = json!([named]),
+        }
+    }
+    pod
+}
+
 fn parameters(
     observed: &Observed,
-    request: &Request,
     pipeline: &Pipeline,
     config: &Config,
+    tag: &str,
     target: &str,
-    base: Option<&str>,
+    asked: &Asked,
 ) -> Vec<Value> {
     let value = |name: &str| match name {
         params::NAMESPACE => json!(observed.namespace),
@@ -264,9 +290,9 @@ fn parameters(
         params::UID => json!(observed.uid),
         params::GENERATION => json!(observed.generation.to_string()),
         params::TARGET => json!(target),
-        params::TAG => json!(request.tag(observed.generation)),
+        params::TAG => json!(tag),
         params::SETTINGS => json!(encoded(&json!(Settings::of(config)))),
-        _ => json!(encoded(&json!(asked(request, base)))),
+        _ => json!(encoded(&json!(asked))),
     };
     pipeline
         .params
@@ -275,8 +301,9 @@ fn parameters(
         .collect()
 }
 
-/// All that a user wrote.
-fn asked(request: &Request, base: Option<&str>) -> Asked {
+/// All that a user wrote. With a digest to be looked at, the image to import carries it behind its tag: the tag may have
+/// moved on by the time that the run comes to it.
+fn asked(request: &Request, base: Option<&str>, upstream: &str) -> Asked {
     let display = &request.display;
     let mut asked = Asked {
         display_name: display.name.clone(),
@@ -285,7 +312,8 @@ fn asked(request: &Request, base: Option<&str>) -> Asked {
         ..Asked::default()
     };
     match &request.build {
-        Build::Import { from_image } => asked.from_image = Some(from_image.as_str().to_owned()),
+        Build::Import { from_image } if upstream.is_empty() => asked.from_image = Some(from_image.as_str().to_owned()),
+        Build::Import { from_image } => asked.from_image = Some(format!("{}@{upstream}", from_image.as_str())),
         Build::Packages { base: _, requirements } => {
             asked.builder_image = base.map(str::to_owned);
             asked.package_versions = Some(requirements.clone());

@@ -3,6 +3,7 @@
 //! * [`request`] is what a resource asks for, read once from what was accepted;
 //! * [`observed`] is everything else that a decision depends on;
 //! * [`plan`] decides, and [`action`] is what it can ask for;
+//! * [`track`] says which tags are followed and when registries are asked;
 //! * [`manifest`] is the PipelineRun, [`failure`] what it means that one failed.
 //!
 //! Nothing here reads or writes a cluster.
@@ -17,3 +18,4 @@ pub mod plan;
 pub mod request;
 mod start;
 mod tidy;
+pub mod track;

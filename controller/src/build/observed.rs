@@ -50,6 +50,8 @@ pub struct Observed {
     pub installed: Installed,
     /// Runs of others.
     pub queue: Queue,
+    /// What the tag of an imported image names now, if anybody has asked.
+    pub upstream: Option<Upstream>,
     /// What the API server said when this resource's next run was to be made, if it refused.
     pub refusal: Option<Refusal>,
 }
@@ -67,6 +69,11 @@ pub struct Run {
     pub attempt: u32,
     /// Which run it is since somebody last asked for one, by the spec or the annotation; from 1.
     pub tries: u32,
+    /// The digest behind a followed tag that it was made for, from the annotation [`UPSTREAM`]; empty where it was made for
+    /// the spec.
+    ///
+    /// [`UPSTREAM`]: super::manifest::UPSTREAM
+    pub upstream: String,
     /// Value of the annotation for retries when it was made.
     pub retry: Option<String>,
     /// Condition `Succeeded`.
@@ -189,6 +196,15 @@ pub struct Queue {
     pub ahead: u32,
     /// Of these, in the same namespace.
     pub ahead_in_namespace: u32,
+}
+
+/// What a registry answered about a tag.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Upstream {
+    /// Digest of the image that the tag names.
+    pub digest: String,
+    /// When it was asked.
+    pub at: Timestamp,
 }
 
 /// An answer of the API server to the creation of a run.

@@ -8,6 +8,7 @@ mod belongings;
 mod failing;
 mod standing;
 mod starting;
+mod tracking;
 
 use std::time::Duration;
 
@@ -185,6 +186,7 @@ impl Next<'_> {
         self.actions.extend(tidy(observed, current, self.config));
         self.status.history = history(observed, self.pipeline);
         match current {
+            Some(run) if self.is_beside(run) => self.beside(run),
             Some(run) => {
                 self.tell_run(run);
                 match run.outcome {
@@ -195,6 +197,7 @@ impl Next<'_> {
             }
             None => self.without_run(),
         }
+        self.follow_tag(current);
         self.copies();
         self.annotate(current);
     }
@@ -236,12 +239,15 @@ fn is_news(before: Option<&Status>, status: &Status) -> bool {
     before != *status
 }
 
-/// An Event where `Ready` has come to say something else that is decided.
+/// An Event where `Ready` has come to say something else that is decided; else where there is news of a followed tag.
 fn event(before: Option<&Status>, status: &Status) -> Option<Action> {
     let said = said_before(Some(status), ConditionType::Ready)?;
     let earlier = said_before(before, ConditionType::Ready);
     let is_same = earlier.is_some_and(|earlier| earlier.status == said.status && earlier.reason == said.reason);
-    (!is_same && said.status != "Unknown").then(|| Action::Event {
+    if is_same {
+        return tracking::event(before, status);
+    }
+    (said.status != "Unknown").then(|| Action::Event {
         is_warning: said.status == "False" && said.reason != Reason::Queued.as_str(),
         reason: said.reason.clone(),
         message: said.message.clone(),

@@ -7,6 +7,7 @@ use cnbi_shared::contract::{Pipeline, results};
 use super::action::{Action, Place};
 use super::failure::classify;
 use super::observed::{Observed, Outcome, Run};
+use super::track::is_digest;
 
 /// Most items of `status.history`.
 const HISTORY: usize = 5;
@@ -49,6 +50,12 @@ pub(super) fn history(observed: &Observed, pipeline: &Pipeline) -> Vec<PastRun> 
     all.extend(said.iter().filter(is_gone).cloned());
     // Stable: within a generation, those that are gone are older than those that are there.
     all.sort_by_key(|past| std::cmp::Reverse(past.generation));
+    // The last success is remembered for as long as the resource stands by it.
+    if let Some(success) = all.iter().position(|past| past.outcome.as_deref() == Some(SUCCESS))
+        && success >= HISTORY
+    {
+        all.swap(HISTORY - 1, success);
+    }
     all.truncate(HISTORY);
     all
 }
@@ -64,13 +71,12 @@ fn past(run: &Run, pipeline: &Pipeline) -> PastRun {
         generation: Some(run.generation),
         outcome: Some(outcome),
         digest: digest(run).map(str::to_owned),
+        upstream_digest: Some(run.upstream.clone()).filter(|upstream| is_digest(upstream)),
     }
 }
 
 /// The digest that a run reports, if it is one: of SHA-256, as registries have it.
 pub(super) fn digest(run: &Run) -> Option<&str> {
     let digest = run.results.get(results::DIGEST)?.trim();
-    let hex = digest.strip_prefix("sha256:")?;
-    let is_hex = hex.len() == 64 && hex.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-    is_hex.then_some(digest)
+    is_digest(digest).then_some(digest)
 }

@@ -138,6 +138,7 @@ pub struct PipelineRun {
 
 /// One item of `status.history`
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
 pub struct PastRun {
     /// Name of the run.
     pub name: String,
@@ -150,4 +151,7 @@ pub struct PastRun {
     /// Digest of the image that came of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digest: Option<String>,
+    /// The digest behind a followed tag that it was made for; absent where it was made for the spec.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upstream_digest: Option<String>,
 }

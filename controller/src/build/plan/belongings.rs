@@ -69,7 +69,11 @@ impl Next<'_> {
         let Stream::Ours { uid, display, .. } = &self.observed.stream else {
             return;
         };
-        if current.is_none_or(|run| !run.has_ended()) && self.status.phase != Some(Phase::Ready) {
+        let is_free = match current {
+            Some(run) => run.has_ended(),
+            None => self.status.phase == Some(Phase::Ready),
+        };
+        if !is_free {
             return;
         }
         let there = display.pairs();

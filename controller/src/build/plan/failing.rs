@@ -13,14 +13,18 @@ impl Next<'_> {
     pub(super) fn failed(&mut self, run: &Run, failure: Failure) {
         let is_asked_again = self.observed.retry.is_some() && self.observed.retry != run.retry;
         if is_asked_again {
-            return self.start(run.attempt.saturating_add(1), 1);
+            return self.start(run.attempt.saturating_add(1), 1, "");
         }
         let limit = self.config.retry.limit;
         if failure.reason.is_temporary() && run.tries < limit {
             let began = run.completion.or(run.start).unwrap_or(self.now);
             let wait = wait(self.config, run.tries, &run.name);
             return match left(began, wait, self.now) {
-                None => self.start(run.attempt.saturating_add(1), run.tries.saturating_add(1)),
+                None => self.start(
+                    run.attempt.saturating_add(1),
+                    run.tries.saturating_add(1),
+                    &run.upstream,
+                ),
                 Some(left) => {
                     self.failed_at(&failure);
                     self.requeue = Some(left);

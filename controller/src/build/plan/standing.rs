@@ -7,6 +7,7 @@ use cnbi_shared::contract::{ConditionType, Reason, results};
 use cnbi_shared::grammar::image::ImageReference;
 use cnbi_shared::verdict::printable;
 
+use super::tracking::{NEW_UPSTREAM_TAG, TAG_UPDATED, UPSTREAM_REFUSED};
 use super::{Next, SETTLE};
 use crate::build::action::Place;
 use crate::build::board::{Word, said_before, whole_seconds};
@@ -84,6 +85,12 @@ impl<'a> Next<'a> {
             );
             return self.failed(run, failure);
         };
+        self.tell_image(run, digest);
+        self.status.source = self.source(run);
+        self.judge_stream(Some(run));
+    }
+
+    pub(super) fn tell_image(&mut self, run: &Run, digest: &str) {
         let reference = run.results.get(results::REFERENCE).map(|text| text.trim());
         let reference = reference.filter(|text| text.len() <= 1024 && ImageReference::parse(text).is_ok());
         self.status.image = Some(Image {
@@ -91,8 +98,6 @@ impl<'a> Next<'a> {
             digest: Some(digest.to_owned()),
             tag: Some(self.request.tag(self.observed.generation)),
         });
-        self.status.source = self.source(run);
-        self.judge_stream(Some(run));
     }
 
     pub(super) fn source(&self, run: &Run) -> Option<Source> {
@@ -128,10 +133,7 @@ impl<'a> Next<'a> {
         };
         let found = match &self.observed.stream {
             Stream::Unknown => {
-                let was_ready = said_before(self.observed.status.as_ref(), ConditionType::Ready).is_some_and(|said| {
-                    said.status == "True" && said.observed_generation == Some(self.observed.generation)
-                });
-                if was_ready {
+                if self.was_ready() {
                     return self.ready(&place, tag);
                 }
                 self.requeue = Some(Duration::from_secs(10));
@@ -171,13 +173,13 @@ impl<'a> Next<'a> {
                     .is_some_and(|said| {
                         said.status == "True"
                             && said.observed_generation == Some(self.observed.generation)
-                            && said.reason == "TagUpdated"
+                            && [TAG_UPDATED, NEW_UPSTREAM_TAG, UPSTREAM_REFUSED].contains(&said.reason.as_str())
                     });
                 let settling = run.and_then(|run| left(run.completion.or(run.start)?, SETTLE, self.now));
                 match (was_there, settling, run) {
                     // Somebody has deleted it, and only a run can make it again.
-                    (true, _, Some(run)) => self.start(run.attempt.saturating_add(1), 1),
-                    (_, _, None) => self.start(self.attempt_said().saturating_add(1), 1),
+                    (true, _, Some(run)) => self.start(run.attempt.saturating_add(1), 1, ""),
+                    (_, _, None) => self.start(self.attempt_said().saturating_add(1), 1, ""),
                     (false, Some(left), Some(_)) => {
                         self.requeue = Some(left);
                         self.importing("The tag is not seen in the ImageStream yet");
@@ -193,10 +195,8 @@ impl<'a> Next<'a> {
 
     pub(super) fn ready(&mut self, place: &Place, tag: String) {
         let what = format!("{place}:{tag} is there for spawning");
-        self.board.say(
-            ConditionType::ImageStreamUpdated,
-            Word::yes("TagUpdated", format!("{place}:{tag} points at the image")),
-        );
+        let word = self.tag_word(place, &tag);
+        self.board.say(ConditionType::ImageStreamUpdated, word);
         self.board.say(ConditionType::Ready, Word::yes("ImageReady", what));
         self.board
             .say(ConditionType::Reconciling, Word::no("Done", "Nothing is under way"));

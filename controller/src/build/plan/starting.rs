@@ -26,9 +26,13 @@ impl Next<'_> {
             Some(name) => past.name == name,
             None => past.generation == Some(self.observed.generation),
         });
-        let outcome = past.and_then(|past| past.outcome.clone());
+        let past = past.cloned();
+        if self.stands_without(past.as_ref()) {
+            return;
+        }
+        let outcome = past.and_then(|past| past.outcome);
         match outcome.as_deref() {
-            None => self.start(said.saturating_add(1), 1),
+            None => self.start(said.saturating_add(1), 1, ""),
             Some(SUCCESS) => {
                 for condition in [
                     ConditionType::PipelineRunCreated,
@@ -53,16 +57,15 @@ impl Next<'_> {
                     self.status.step = Some(Step::Failed);
                     self.give_up(&failure);
                 }
-                _ => self.start(said.saturating_add(1), 1),
+                _ => self.start(said.saturating_add(1), 1, ""),
             },
         }
     }
 
-    /// Makes a run, or says why not.
-    pub(super) fn start(&mut self, number: u32, tries: u32) {
+    /// Makes a run, or says why not. `upstream` as in [`Attempt`].
+    pub(super) fn start(&mut self, number: u32, tries: u32, upstream: &str) {
         let observed = self.observed;
-        let name = run_name(&observed.name, &observed.uid, observed.generation, "", number);
-        let namespace = self.config.pipelines.namespace_of_runs(&observed.namespace).to_owned();
+        let name = run_name(&observed.name, &observed.uid, observed.generation, upstream, number);
         if let Some(obstacle) = obstacle_to(observed, self.request, self.config, &self.target, &name, self.now) {
             self.requeue = obstacle.again;
             self.status.phase = Some(if number > 1 { Phase::Building } else { Phase::Pending });
@@ -83,6 +86,22 @@ impl Next<'_> {
             }
             return;
         }
+        let run = self.create(
+            name,
+            Attempt {
+                number,
+                tries,
+                upstream,
+            },
+        );
+        self.tell_run(&run);
+        self.building(&run);
+    }
+
+    /// Asks for a run, which nothing stands in the way of.
+    pub(super) fn create(&mut self, name: String, attempt: Attempt<'_>) -> Run {
+        let observed = self.observed;
+        let namespace = self.config.pipelines.namespace_of_runs(&observed.namespace).to_owned();
         let secret = self.request.pull_secret.as_ref().map(|own| {
             if namespace == observed.namespace {
                 own.clone()
@@ -94,7 +113,6 @@ impl Next<'_> {
             self.copy_for = Some(name.clone());
         }
         let base = pulled_image(self.request, self.config).ok().flatten();
-        let attempt = Attempt { number, tries };
         let manifest = pipeline_run(
             observed,
             self.request,
@@ -110,14 +128,14 @@ impl Next<'_> {
             namespace,
             name,
             generation: observed.generation,
-            attempt: number,
-            tries,
+            attempt: attempt.number,
+            tries: attempt.tries,
+            upstream: attempt.upstream.to_owned(),
             retry: observed.retry.clone(),
             ..Run::default()
         };
         self.copies();
         self.actions.push(Action::CreateRun { place, manifest });
-        self.tell_run(&run);
-        self.building(&run);
+        run
     }
 }

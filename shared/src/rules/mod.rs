@@ -137,6 +137,7 @@ table! {
     pull_secret_registry,
     pull_secret_name,
     pull_secret_unused,
+    pull_secret_in_target,
     package_versions_required,
     package_requirement,
     package_option,

@@ -310,8 +310,9 @@ async fn what_cannot_be_read_is_undecided_and_named() {
     let open = response["auditAnnotations"]["undecided"].as_str().unwrap();
     assert!(open.split(',').any(|rule| rule == "CNB110"), "{open}");
     let metrics = webhook.metrics.render();
+    // One beside the resource, and one of that name where its image is imported.
     assert!(
-        metrics.contains(r#"cnbi_facts_total{kind="secret",outcome="refused"} 1"#),
+        metrics.contains(r#"cnbi_facts_total{kind="secret",outcome="refused"} 2"#),
         "{metrics}"
     );
     let counted = r#"cnbi_reviews_total{webhook="validate",operation="CREATE",outcome="undecided"} 1"#;

@@ -1,14 +1,13 @@
-//! Looks at every stored `CustomNBImage` and says in its status whether it passes the rules in force.
+//! Turns every well-formed `CustomNBImage` into Tekton runs, one at a time, and says in its status how it stands.
 //!
-//! The room is split between what decides and what acts, and each pass over a resource goes through it in this order:
+//! What decides and what acts are kept apart. Each pass over a resource goes through the rooms in this order:
 //!
-//! * [`stored`] is what is read of a resource; it never fails on what somebody stored;
-//! * [`observe`] makes of it all that a decision needs;
-//! * [`plan`] decides, purely: the same observation, time and configuration give the same plan;
+//! * [`stored`] is what is read of a resource, [`kinds`] of what runs leave behind; they never fail on what somebody stored;
+//! * [`observe`] makes of it, of [`cache`]s and of [`site`] all that a decision needs;
+//! * [`build`] decides, purely: the same observation, time and configuration give the same plan;
 //! * [`apply`] does what the plan says and makes no choices;
-//! * [`run`] says when: on a change of a resource, on a change of the configuration, and again after a failure.
-//!
-//! [`build`] decides in the same way about runs; it is not acted upon yet.
+//! * [`visit`] is one such pass, and [`run`] says when: on a change of the resource, of anything that it owns or of the
+//!   configuration, when a wait is over, and again after a failure.
 //!
 //! Nothing here knows the webhook; what they share stands in `cnbi-shared`.
 
@@ -17,11 +16,20 @@
 pub mod apply;
 pub mod args;
 pub mod build;
+pub mod cache;
 pub mod configuration;
 pub mod failure;
+pub mod follow;
+pub mod kinds;
+pub mod memory;
 pub mod metrics;
 pub mod observe;
-pub mod plan;
 pub mod probes;
 pub mod run;
+pub mod secrets;
+pub mod site;
 pub mod stored;
+pub mod turns;
+pub mod unconfigured;
+pub mod visit;
+pub mod world;

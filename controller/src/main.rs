@@ -50,7 +50,12 @@ async fn start(args: Args) -> Result<(), Error> {
     let shutdown = asked_to_end(signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?)
         .boxed()
         .shared();
-    let client = kube::Client::try_default().await.map_err(Box::new)?;
+    let mut config = kube::Config::infer()
+        .await
+        .map_err(|error| Box::new(kube::Error::InferConfig(error)))?;
+    // Visits have deadlines and waits of their own; the client's repeats would hide from them for minutes what fails.
+    config.default_retry = false;
+    let client = kube::Client::try_from(config).map_err(Box::new)?;
     let metrics = Arc::new(Metrics::default());
     let (in_force, known) = watch::channel(InForce::default());
     let listed = Arc::default();

@@ -1,4 +1,4 @@
-//! When resources are looked at, and how many at once. What is done about one stands in [`crate::plan`].
+//! When resources are looked at, and how many at once. What is done about one stands in [`crate::visit`].
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -9,29 +9,31 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use cnbi_shared::in_force::InForce;
+use futures::channel::mpsc;
 use futures::{Stream, StreamExt};
-use jiff::Timestamp;
 use kube::runtime::controller::{Action, Config, Error};
 use kube::runtime::{Controller, watcher};
 use kube::{Api, Client};
 use tokio::sync::watch;
 
-use crate::apply::apply;
-use crate::failure::{Class, Failure, wait};
+use crate::failure::{Failure, wait};
 use crate::metrics::{Metrics, Outcome};
-use crate::observe::Observed;
-use crate::plan::plan;
 use crate::stored::Stored;
+use crate::visit::{Visited, visit};
+use crate::world::World;
 
-/// How long one write may take.
-const DEADLINE: Duration = Duration::from_secs(10);
+/// How long one visit may take.
+const DEADLINE: Duration = Duration::from_secs(30);
+
+/// How long a resource has to be left alone before it is looked at: events come in bursts.
+const DEBOUNCE: Duration = Duration::from_millis(50);
 
 /// How long writes that have begun may go on when the program is asked to end.
 const GRACE: Duration = Duration::from_secs(5);
 
 /// What every visit needs.
-#[derive(Debug)]
 struct Context {
+    world: World,
     metrics: Arc<Metrics>,
     in_force: watch::Receiver<InForce>,
     /// Failures in a row, by namespace and name; whoever succeeds is taken out.
@@ -54,16 +56,20 @@ pub async fn run(
         () = shutdown.clone() => return,
     }
     let context = Arc::new(Context {
+        world: World::new(client.clone()),
         metrics: Arc::clone(&metrics),
         in_force: in_force.clone(),
         failures: Mutex::default(),
     });
-    let controller = Controller::new(Api::<Stored>::all(client.clone()), watcher::Config::default())
-        .with_config(Config::default().concurrency(concurrency.get()))
+    let (touched, to_look_at) = mpsc::unbounded();
+    let controller = Controller::new(Api::<Stored>::all(client), watcher::Config::default())
+        .with_config(Config::default().concurrency(concurrency.get()).debounce(DEBOUNCE))
         .reconcile_all_on(changes(in_force))
+        .reconcile_on(to_look_at)
         .graceful_shutdown_on(shutdown.clone());
     let store = controller.store();
-    let ready = async move {
+    let ready = async {
+        context.world.until_known().await;
         if store.wait_until_ready().await.is_ok() {
             tracing::info!(resources = store.len(), "all resources are listed");
             listed.store(true, Ordering::Relaxed);
@@ -71,7 +77,7 @@ pub async fn run(
     };
     let visits = controller
         .run(
-            move |resource, context| visit(client.clone(), resource, context),
+            look,
             |resource, failure, context| on_failure(&resource, failure, &context),
             Arc::clone(&context),
         )
@@ -80,7 +86,9 @@ pub async fn run(
                 // Failures of visits are told where they happen, and a resource that is gone is no failure.
                 Ok(_) | Err(Error::ReconcilerFailed(..)) => {}
                 Err(Error::ObjectNotFound(object)) => {
-                    context.forget(object.namespace.as_deref().unwrap_or_default(), &object.name);
+                    let namespace = object.namespace.as_deref().unwrap_or_default();
+                    context.succeeded(namespace, &object.name);
+                    context.world.memory.forget(namespace, &object.name);
                 }
                 Err(error) => {
                     metrics.watch_failed();
@@ -95,6 +103,7 @@ pub async fn run(
     };
     tokio::select! {
         ((), ()) = async { tokio::join!(visits, ready) } => {}
+        () = Box::pin(context.world.follow(&metrics, &touched)) => {}
         () = patience => tracing::warn!("ended with writes under way"),
     }
 }
@@ -107,33 +116,28 @@ fn changes(in_force: watch::Receiver<InForce>) -> impl Stream<Item = ()> + Send 
     })
 }
 
-async fn visit(client: Client, resource: Arc<Stored>, context: Arc<Context>) -> Result<Action, Failure> {
-    let config = context.in_force.borrow().config().cloned();
-    let plan = plan(&Observed::from(&*resource), Timestamp::now(), config.as_deref());
-    let applied = tokio::time::timeout(DEADLINE, apply(&client, &resource, plan)).await;
-    let written = match applied.unwrap_or(Err(Failure::Deadline(DEADLINE))) {
-        Ok(written) => written,
-        // The watch will tell what became of it.
-        Err(failure) if failure.class() == Class::Gone => false,
-        Err(failure) => return Err(failure),
-    };
-    let (namespace, name) = names(&resource);
-    context.forget(namespace, name);
-    context
-        .metrics
-        .visited(if written { Outcome::Written } else { Outcome::Unchanged });
-    if written {
-        tracing::info!(namespace, name, "status written");
-    }
-    Ok(Action::await_change())
+async fn look(resource: Arc<Stored>, context: Arc<Context>) -> Result<Action, Failure> {
+    let world = &context.world;
+    world.until_known().await;
+    let in_force = context.in_force.borrow().clone();
+    let visited = tokio::time::timeout(DEADLINE, visit(world, Arc::clone(&resource), &in_force)).await;
+    let Visited { has_written, again } = visited.unwrap_or(Err(Failure::Deadline(DEADLINE)))?;
+    let (namespace, name) = resource.names();
+    context.succeeded(namespace, name);
+    context.metrics.visited(if has_written {
+        Outcome::Written
+    } else {
+        Outcome::Unchanged
+    });
+    Ok(again.map_or_else(Action::await_change, Action::requeue))
 }
 
 fn on_failure(resource: &Stored, failure: &Failure, context: &Context) -> Action {
-    let (namespace, name) = names(resource);
+    let (namespace, name) = resource.names();
     let again = wait(context.count(namespace, name), seed(resource));
     context.metrics.visited(Outcome::Failed);
     context.metrics.failed(failure.class());
-    tracing::warn!(namespace, name, error = %failure, again_in = ?again, "the status could not be written");
+    tracing::warn!(namespace, name, error = %failure, again_in = ?again, "the visit failed");
     Action::requeue(again)
 }
 
@@ -146,20 +150,12 @@ impl Context {
         *count
     }
 
-    fn forget(&self, namespace: &str, name: &str) {
+    fn succeeded(&self, namespace: &str, name: &str) {
         let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
         if !failures.is_empty() {
             failures.remove(&(namespace.to_owned(), name.to_owned()));
         }
     }
-}
-
-fn names(resource: &Stored) -> (&str, &str) {
-    let metadata = &resource.metadata;
-    (
-        metadata.namespace.as_deref().unwrap_or_default(),
-        metadata.name.as_deref().unwrap_or_default(),
-    )
 }
 
 /// Differs between resources, so that those which failed together are not tried again together.

@@ -13,6 +13,11 @@ use kube::Resource;
 use kube::api::ObjectMeta;
 use serde::{Deserialize, Deserializer};
 
+use crate::build::manifest::RETRY;
+
+/// Our finalizer: what a resource has in other namespaces goes before it does.
+pub const FINALIZER: &str = "meteor.zone/cleanup";
+
 /// A resource as it was read from the API server.
 #[derive(Clone, Debug, Default, Deserialize)]
 pub struct Stored {
@@ -30,8 +35,10 @@ pub struct Stored {
 fn slim<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ObjectMeta, D::Error> {
     let mut metadata = ObjectMeta::deserialize(deserializer)?;
     metadata.managed_fields = None;
+    metadata.labels = None;
+    metadata.owner_references = None;
     if let Some(annotations) = &mut metadata.annotations {
-        annotations.retain(|key, _| [DISPLAY_NAME, DESCRIPTION, CREATOR].contains(&key.as_str()));
+        annotations.retain(|key, _| [DISPLAY_NAME, DESCRIPTION, CREATOR, RETRY].contains(&key.as_str()));
     }
     Ok(metadata)
 }
@@ -39,6 +46,33 @@ fn slim<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ObjectMeta, D::Err
 fn readable<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Status>, D::Error> {
     let status = Option::<serde_json::Value>::deserialize(deserializer)?;
     Ok(status.and_then(|status| serde_json::from_value(status).ok()))
+}
+
+impl Stored {
+    /// Its namespace and name.
+    pub fn names(&self) -> (&str, &str) {
+        let metadata = &self.metadata;
+        (
+            metadata.namespace.as_deref().unwrap_or_default(),
+            metadata.name.as_deref().unwrap_or_default(),
+        )
+    }
+
+    /// Its uid.
+    pub fn uid(&self) -> &str {
+        self.metadata.uid.as_deref().unwrap_or_default()
+    }
+
+    /// The value of an annotation that is kept.
+    pub fn annotation(&self, key: &str) -> Option<&str> {
+        self.metadata.annotations.as_ref()?.get(key).map(String::as_str)
+    }
+
+    /// Whether it carries our finalizer.
+    pub fn has_finalizer(&self) -> bool {
+        let finalizers = self.metadata.finalizers.iter().flatten();
+        finalizers.into_iter().any(|finalizer| finalizer == FINALIZER)
+    }
 }
 
 impl Resource for Stored {
@@ -92,12 +126,14 @@ mod tests {
     #[test]
     fn only_what_is_looked_at_is_kept() {
         let resource = stored(
-            r#"{"metadata":{"annotations":{"a":"b","opendatahub.io/notebook-image-desc":"d"},"managedFields":[{"manager":"m"}]}}"#,
+            r#"{"metadata":{"annotations":{"a":"b","opendatahub.io/notebook-image-desc":"d","meteor.zone/retry":"1"},
+                "labels":{"a":"b"},"managedFields":[{"manager":"m"}],"finalizers":["x/y","meteor.zone/cleanup"]}}"#,
         );
         assert_eq!(resource.metadata.managed_fields, None);
+        assert!(resource.has_finalizer());
         assert_eq!(
             resource.metadata.annotations.unwrap().into_keys().collect::<Vec<_>>(),
-            [DESCRIPTION]
+            [RETRY, DESCRIPTION]
         );
     }
 }

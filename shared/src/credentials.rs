@@ -14,6 +14,21 @@ pub fn answer_for(entries: &[String], image: &ImageReference) -> bool {
     entries.iter().any(|entry| answers_for(entry, image))
 }
 
+/// The one entry that answers best for the image: that with the longest path, and of these one without wildcards.
+pub fn entry_for<'a>(entries: &'a [String], image: &ImageReference) -> Option<&'a str> {
+    let path = |entry: &str| {
+        let entry = entry.split_once("://").map_or(entry, |(_, rest)| rest);
+        entry
+            .split_once('/')
+            .map_or(0, |(_, path)| path.trim_end_matches('/').len())
+    };
+    entries
+        .iter()
+        .map(String::as_str)
+        .filter(|entry| answers_for(entry, image))
+        .max_by_key(|entry| (path(entry), !entry.contains(['*', '?'])))
+}
+
 /// The registry's host as a person would name it; an image without one comes from Docker Hub.
 pub fn registry(image: &ImageReference) -> &str {
     match image.registry() {
@@ -124,6 +139,20 @@ mod tests {
         for (entry, image, expected) in cases {
             let image = ImageReference::parse(image).unwrap();
             assert_eq!(answers_for(entry, &image), expected, "{entry:?} for {}", image.as_str());
+        }
+    }
+
+    #[test]
+    fn the_entry_that_says_most_is_chosen() {
+        let image = ImageReference::parse("quay.io/thoth-station/s2i:v1").unwrap();
+        for (entries, chosen) in [
+            (vec!["quay.io", "quay.io/thoth-station"], Some("quay.io/thoth-station")),
+            (vec!["quay.io", "*.io"], Some("quay.io")),
+            (vec!["*.io", "ghcr.io"], Some("*.io")),
+            (vec!["ghcr.io"], None),
+        ] {
+            let entries: Vec<String> = entries.into_iter().map(str::to_owned).collect();
+            assert_eq!(entry_for(&entries, &image), chosen, "{entries:?}");
         }
     }
 

@@ -35,6 +35,8 @@ pub const TRIES: &str = "meteor.zone/tries";
 pub const RETRY: &str = "meteor.zone/retry";
 /// Annotation of a run that was made because a followed tag has come to name another image: the digest of that image.
 pub const UPSTREAM: &str = "meteor.zone/upstream-digest";
+/// Annotation of a run that has ended: its volume was deleted.
+pub const VOLUME_DELETED: &str = "meteor.zone/volume-deleted";
 /// Label of a run's volume: the name of the run.
 pub const RUN: &str = "meteor.zone/run";
 

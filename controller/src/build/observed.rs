@@ -218,6 +218,8 @@ pub struct Refusal {
     pub at: Timestamp,
     /// How often in a row, from 1.
     pub times: u32,
+    /// Value of the annotation for retries when it was asked: who sets it anew is not refused yet.
+    pub retry: Option<String>,
     /// In the API server's words.
     pub message: String,
 }

@@ -59,7 +59,7 @@ pub fn plan(observed: &Observed, now: Timestamp, config: &Config) -> Plan {
 }
 
 /// The namespace of the ImageStream: as asked for; else where it was put before; else the configured one.
-fn target(observed: &Observed, config: &Config) -> String {
+pub fn target(observed: &Observed, config: &Config) -> String {
     let asked = observed.request.as_ref().and_then(|request| request.target.as_deref());
     let before = || observed.status.as_ref()?.image_stream.as_ref()?.namespace.as_deref();
     let configured = || config.default_target(Some(&observed.namespace));

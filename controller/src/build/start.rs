@@ -226,7 +226,8 @@ fn turn(observed: &Observed, config: &Config) -> Option<Obstacle> {
 }
 
 fn refused(observed: &Observed, config: &Config, run: &str, now: Timestamp) -> Option<Obstacle> {
-    let refusal = observed.refusal.as_ref().filter(|refusal| refusal.run == run)?;
+    let refusal = observed.refusal.as_ref();
+    let refusal = refusal.filter(|refusal| refusal.run == run && refusal.retry == observed.retry)?;
     let what = format!(
         "The API server did not take the run: {}",
         printable(&refusal.message, 500)

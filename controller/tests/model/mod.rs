@@ -103,6 +103,7 @@ pub fn observed(case: &Value, config: &Config) -> Observed {
             },
             at: time(refusal.get("at")).unwrap(),
             times: 1,
+            retry: text(refusal.get("retry")),
             message: "no".into(),
         }),
     }

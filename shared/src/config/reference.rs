@@ -19,9 +19,6 @@ A key that is left out has its default, and a key that is not listed here is ref
 anything, such as an image prefix with a scheme: the webhook refuses the ConfigMap and names every such value. Should one
 get in all the same, the last good configuration stays in force, and each answer to a user says so.
 
-`build`, `history`, `imageStream`, `network`, `pipelines`, `pullSecrets`, `python`, `registry`, `retry`, `signatures`, `source` and
-`tracking` are about builds, which the controller does not make yet: they are read and checked, and change nothing today.
-
 | key | type | default | |
 |---|---|---|---|
 ";

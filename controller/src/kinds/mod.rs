@@ -1,0 +1,187 @@
+//! What is kept in memory of the objects that runs leave on a cluster, read with patience.
+//!
+//! These kinds are Tekton's and OpenShift's, and what stands in them was written by many. An object that cannot be read
+//! whole is read as far as it goes: a watch must not end over it.
+
+mod run;
+mod stream;
+mod task_run;
+
+use std::borrow::Cow;
+use std::fmt::Debug;
+
+use cnbi_shared::api::annotations::OWNED_BY;
+use k8s_openapi::NamespaceResourceScope;
+use kube::Resource;
+use kube::api::ObjectMeta;
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
+
+use crate::build::action::Place;
+
+pub use run::Run;
+pub use stream::Stream;
+pub use task_run::TaskRun;
+
+/// One kind of object, and what is kept of it.
+pub trait Kind: Clone + Debug + Send + Sync + 'static {
+    /// API group; the version is `v1` for all.
+    const GROUP: &'static str;
+    /// Kind.
+    const KIND: &'static str;
+    /// Plural, as in paths.
+    const PLURAL: &'static str;
+    /// Which objects are ours to look at.
+    const SELECTOR: &'static str;
+
+    /// What is kept. `object` is whatever somebody has stored.
+    fn read(object: &Value) -> Self;
+
+    /// What objects are looked up by. `None`: of no use to anybody.
+    fn group(&self, place: &Place) -> Option<String>;
+}
+
+/// An object as it is kept.
+#[derive(Clone, Debug)]
+pub struct Kept<K> {
+    /// Names, uid and version only.
+    pub metadata: ObjectMeta,
+    /// The resource that it belongs to, as it says itself.
+    pub owner: Option<Place>,
+    /// The rest.
+    pub kept: K,
+}
+
+impl<K: Kind> Kept<K> {
+    /// Namespace and name.
+    pub fn place(&self) -> Place {
+        let text = |text: &Option<String>| text.clone().unwrap_or_default();
+        Place {
+            namespace: text(&self.metadata.namespace),
+            name: text(&self.metadata.name),
+        }
+    }
+}
+
+impl<'de, K: Kind> Deserialize<'de> for Kept<K> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let object = Value::deserialize(deserializer)?;
+        let metadata = &object["metadata"];
+        let said = |key: &str| metadata[key].as_str().map(str::to_owned);
+        let owner = metadata["annotations"][OWNED_BY].as_str().and_then(|owner| {
+            let (namespace, name) = owner.split_once('/')?;
+            Some(Place::new(namespace, name))
+        });
+        Ok(Self {
+            metadata: ObjectMeta {
+                name: said("name"),
+                namespace: said("namespace"),
+                uid: said("uid"),
+                resource_version: said("resourceVersion"),
+                ..ObjectMeta::default()
+            },
+            owner,
+            kept: K::read(&object),
+        })
+    }
+}
+
+impl<K: Kind> Resource for Kept<K> {
+    type DynamicType = ();
+    type Scope = NamespaceResourceScope;
+
+    fn kind((): &()) -> Cow<'_, str> {
+        K::KIND.into()
+    }
+
+    fn group((): &()) -> Cow<'_, str> {
+        K::GROUP.into()
+    }
+
+    fn version((): &()) -> Cow<'_, str> {
+        "v1".into()
+    }
+
+    fn plural((): &()) -> Cow<'_, str> {
+        K::PLURAL.into()
+    }
+
+    fn meta(&self) -> &ObjectMeta {
+        &self.metadata
+    }
+
+    fn meta_mut(&mut self) -> &mut ObjectMeta {
+        &mut self.metadata
+    }
+}
+
+fn text(value: &Value) -> Option<String> {
+    value.as_str().map(str::to_owned)
+}
+
+/// The longest text that is kept of what a task or Tekton says, in bytes.
+const LONGEST: usize = 4096;
+
+fn bounded(value: &Value) -> Option<String> {
+    let text = value.as_str()?;
+    let mut end = text.len().min(LONGEST);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    Some(text[..end].to_owned())
+}
+
+/// Status, reason and message of condition `Succeeded`.
+fn succeeded(status: &Value) -> (crate::build::observed::Outcome, String, String) {
+    use crate::build::observed::Outcome;
+    let mut conditions = status["conditions"].as_array().into_iter().flatten();
+    let condition = conditions
+        .find(|condition| condition["type"] == "Succeeded")
+        .unwrap_or(&Value::Null);
+    let outcome = match condition["status"].as_str() {
+        Some("True") => Outcome::True,
+        Some("False") => Outcome::False,
+        _ => Outcome::Unknown,
+    };
+    let said = |key: &str| bounded(&condition[key]).unwrap_or_default();
+    (outcome, said("reason"), said("message"))
+}
+
+/// Names and values of the results that are texts and named in `wanted`.
+fn results(list: &Value, wanted: &[&str]) -> std::collections::BTreeMap<String, String> {
+    let items = list.as_array().into_iter().flatten();
+    items
+        .filter_map(|item| {
+            let name = item["name"].as_str().filter(|name| wanted.contains(name))?;
+            Some((name.to_owned(), bounded(&item["value"])?))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_that_can_be_stored_stops_a_watch() {
+        for object in [
+            "{}",
+            "[]",
+            r#"{"metadata":7}"#,
+            r#"{"metadata":{"labels":[],"annotations":{"meteor.zone/owned-by":7}},"status":[]}"#,
+            r#"{"spec":{"workspaces":7,"tags":{}},"status":{"conditions":{},"results":[1],"tags":[7]}}"#,
+        ] {
+            serde_json::from_str::<Kept<Run>>(object).unwrap();
+            serde_json::from_str::<Kept<TaskRun>>(object).unwrap();
+            serde_json::from_str::<Kept<Stream>>(object).unwrap();
+        }
+    }
+
+    #[test]
+    fn long_texts_are_cut_between_characters() {
+        let cut = bounded(&Value::from("ä".repeat(LONGEST))).unwrap();
+        assert_eq!(cut.len(), LONGEST);
+        let cut = bounded(&Value::from(format!("a{}", "ä".repeat(LONGEST)))).unwrap();
+        assert_eq!(cut.len(), LONGEST - 1);
+    }
+}

@@ -1,0 +1,115 @@
+//! Whether what runs need is there: namespaces, Pipelines, service accounts. Looked up when somebody needs to know, and
+//! believed for some seconds, so that many resources cost no more than one.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use cnbi_shared::config::Config;
+use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
+use kube::api::{ApiResource, DynamicObject, GroupVersionKind};
+use kube::{Api, Client};
+
+use crate::build::observed::Installed;
+use crate::failure::Failure;
+
+/// How long an answer is believed.
+const BELIEVED: Duration = Duration::from_secs(5);
+
+/// What was looked up lately.
+pub struct Sites {
+    client: Client,
+    namespaces: Lately<String, bool>,
+    builds: Lately<(String, String), (bool, bool)>,
+}
+
+/// Answers with the time of their asking.
+#[derive(Debug)]
+struct Lately<K, V>(Mutex<HashMap<K, (Instant, V)>>);
+
+impl<K: Eq + Hash, V: Copy> Lately<K, V> {
+    fn get(&self, key: &K) -> Option<V> {
+        let mut answers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        answers.retain(|_, (asked, _)| asked.elapsed() < BELIEVED);
+        answers.get(key).map(|(_, answer)| *answer)
+    }
+
+    fn set(&self, key: K, answer: V) {
+        let mut answers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        answers.insert(key, (Instant::now(), answer));
+    }
+}
+
+impl Sites {
+    /// Nothing is known yet.
+    pub fn new(client: Client) -> Self {
+        Self {
+            client,
+            namespaces: Lately(Mutex::default()),
+            builds: Lately(Mutex::default()),
+        }
+    }
+
+    /// Whether that namespace is there, and is not on its way out.
+    pub async fn has_namespace(&self, name: &str) -> Result<bool, Failure> {
+        let key = name.to_owned();
+        if let Some(answer) = self.namespaces.get(&key) {
+            return Ok(answer);
+        }
+        let namespaces: Api<Namespace> = Api::all(self.client.clone());
+        let found = namespaces.get_metadata_opt(name).await?;
+        let is_there = found.is_some_and(|found| found.metadata.deletion_timestamp.is_none());
+        self.namespaces.set(key, is_there);
+        Ok(is_there)
+    }
+
+    /// What is there of what a run of that pipeline needs; `api` says whether Tekton's API is.
+    pub async fn installed(
+        &self,
+        api: bool,
+        namespace: &str,
+        pipeline: &str,
+        config: &Config,
+    ) -> Result<Installed, Failure> {
+        let mut installed = Installed {
+            api,
+            namespace: false,
+            pipeline: false,
+            accounts: false,
+        };
+        installed.namespace = self.has_namespace(namespace).await?;
+        if !api || !installed.namespace {
+            return Ok(installed);
+        }
+        let key = (namespace.to_owned(), pipeline.to_owned());
+        if let Some((pipeline, accounts)) = self.builds.get(&key) {
+            return Ok(Installed {
+                pipeline,
+                accounts,
+                ..installed
+            });
+        }
+        let kind = ApiResource::from_gvk(&GroupVersionKind::gvk("tekton.dev", "v1", "Pipeline"));
+        let pipelines: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), namespace, &kind);
+        installed.pipeline = is_there(pipelines.get_metadata_opt(pipeline).await, namespace)?;
+        let accounts: Api<ServiceAccount> = Api::namespaced(self.client.clone(), namespace);
+        let names = &config.pipelines.service_accounts;
+        installed.accounts = is_there(accounts.get_metadata_opt(&names.trusted).await, namespace)?
+            && is_there(accounts.get_metadata_opt(&names.untrusted).await, namespace)?;
+        self.builds.set(key, (installed.pipeline, installed.accounts));
+        Ok(installed)
+    }
+}
+
+/// The rights to look are installed with what is looked for, so who may not look finds nothing.
+fn is_there<T>(found: kube::Result<Option<T>>, namespace: &str) -> Result<bool, Failure> {
+    match found {
+        Ok(found) => Ok(found.is_some()),
+        Err(kube::Error::Api(status)) if status.code == 403 => {
+            tracing::warn!(namespace, error = %status.message, "what runs need cannot be looked up there");
+            Ok(false)
+        }
+        Err(error) => Err(error.into()),
+    }
+}

@@ -1,0 +1,178 @@
+//! One visit of one resource: observe, plan, look closer where it matters, apply.
+
+use std::sync::{Arc, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use cnbi_shared::config::Config;
+use cnbi_shared::contract::{ConditionType, Reason};
+use cnbi_shared::in_force::InForce;
+use jiff::Timestamp;
+
+use crate::apply::{Applying, Stopped, write_status};
+use crate::build::action::{Action, Plan};
+use crate::build::observed::Refusal;
+use crate::build::plan::plan;
+use crate::failure::{Class, Failure};
+use crate::observe::Sight;
+use crate::stored::Stored;
+use crate::turns::Turns;
+use crate::unconfigured::unconfigured;
+use crate::world::{World, active};
+
+/// How often the copy of a pull Secret is compared with the Secret, of which nobody tells us.
+const COPIES: Duration = Duration::from_secs(300);
+
+/// What came of a visit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Visited {
+    /// Whether anything was written.
+    pub has_written: bool,
+    /// When to come again though nothing has changed.
+    pub again: Option<Duration>,
+}
+
+/// Visits a resource.
+pub async fn visit(world: &World, seen: Arc<Stored>, in_force: &InForce) -> Result<Visited, Failure> {
+    let resource = world.memory.newest(seen);
+    let Some(config) = in_force.config() else {
+        return say_unconfigured(world, &resource).await;
+    };
+    // Once more where the API server refuses the run: then the status has to say so.
+    let mut again = true;
+    loop {
+        let mut sight = Sight::take(world, &resource, config, in_force.generation()).await?;
+        let plan = decide(world, &mut sight, &resource, config).await?;
+        let requeue = plan.requeue;
+        let created = created(&plan);
+        let applying = Applying {
+            world,
+            resource: &resource,
+            sight: &sight,
+        };
+        let applied = applying.apply(plan).await;
+        if let (Err(_), Some((namespace, name))) = (&applied, &created) {
+            turns(world).settle((namespace, name));
+        }
+        match applied {
+            Ok(has_written) => {
+                let copies = config.pull_secrets.copy_to_target && !sight.observed.copies.is_empty();
+                let again = if copies {
+                    Some(requeue.map_or(COPIES, |requeue| requeue.min(COPIES)))
+                } else {
+                    requeue
+                };
+                return Ok(Visited { has_written, again });
+            }
+            Err(Stopped::Refused { run, kind, message }) if again => {
+                tracing::warn!(run, ?kind, message, "the API server did not take the run");
+                let refusal = Refusal {
+                    run,
+                    kind,
+                    at: Timestamp::now(),
+                    times: 0,
+                    retry: sight.observed.retry.clone(),
+                    message,
+                };
+                world.memory.refused(&resource, refusal, in_force.generation());
+                again = false;
+            }
+            Err(Stopped::Refused { .. }) => {
+                return Ok(Visited {
+                    has_written: false,
+                    again: Some(Duration::from_secs(1)),
+                });
+            }
+            // The watch tells what became of it, if it does not come again first.
+            Err(Stopped::Failed(failure)) if failure.class() == Class::Gone => {
+                return Ok(Visited {
+                    has_written: false,
+                    again: Some(Duration::from_secs(5)),
+                });
+            }
+            Err(Stopped::Failed(failure)) => return Err(failure),
+        }
+    }
+}
+
+/// Plans, looks closer, and plans again: what may be made is counted in the same moment as it is decided.
+async fn decide(world: &World, sight: &mut Sight, resource: &Stored, config: &Config) -> Result<Plan, Failure> {
+    let first = take_turn(world, sight, resource, config, false);
+    if !sight.look_closer(world, resource, config, &first).await? {
+        return Ok(take_turn(world, sight, resource, config, true));
+    }
+    let second = take_turn(world, sight, resource, config, true);
+    // What a closer look at the Secret made possible needs the other questions too.
+    if created(&second).is_some() && created(&first).is_none() {
+        sight.look_closer(world, resource, config, &second).await?;
+        return Ok(take_turn(world, sight, resource, config, true));
+    }
+    Ok(second)
+}
+
+/// Plans, with the queue as it is. `for_good`: what is planned is going to be done.
+fn take_turn(world: &World, sight: &mut Sight, resource: &Stored, config: &Config, for_good: bool) -> Plan {
+    let runs: Vec<_> = {
+        let cache = world.runs.cache();
+        cache.all().filter(|run| !run.kept.run.has_ended()).cloned().collect()
+    };
+    let (namespace, name) = resource.names();
+    let uid = resource.uid();
+    let since = resource
+        .metadata
+        .creation_timestamp
+        .as_ref()
+        .map(|at| at.0)
+        .unwrap_or_default();
+    let limits = config.pipelines.max_concurrent;
+    let now = Instant::now();
+    let mut turns = turns(world);
+    turns.expire(now);
+    sight.observed.queue = turns.queue(uid, namespace, since, active(&runs), limits);
+    let plan = plan(&sight.observed, Timestamp::now(), config);
+    if !for_good {
+        return plan;
+    }
+    if let Some((run_namespace, run)) = created(&plan) {
+        turns.request((&run_namespace, &run), uid, namespace, now);
+    } else if is_queued(&plan, sight) {
+        turns.wait(uid, namespace, name, since, now);
+    } else {
+        turns.leave(uid);
+    }
+    plan
+}
+
+fn created(plan: &Plan) -> Option<(String, String)> {
+    plan.actions.iter().find_map(|action| match action {
+        Action::CreateRun { place, .. } => Some((place.namespace.clone(), place.name.clone())),
+        _ => None,
+    })
+}
+
+fn is_queued(plan: &Plan, sight: &Sight) -> bool {
+    let status = plan.status.as_ref().or(sight.observed.status.as_ref());
+    sight.observed.deleted.is_none()
+        && status.is_some_and(|status| {
+            status.conditions.iter().any(|said| {
+                said.type_ == ConditionType::PipelineRunCreated.as_str()
+                    && said.status == "False"
+                    && said.reason == Reason::Queued.as_str()
+            })
+        })
+}
+
+async fn say_unconfigured(world: &World, resource: &Stored) -> Result<Visited, Failure> {
+    let status = unconfigured(resource, Timestamp::now());
+    let has_written = status.is_some();
+    if let Some(status) = status {
+        write_status(world, resource, &status).await?;
+    }
+    Ok(Visited {
+        has_written,
+        again: None,
+    })
+}
+
+fn turns(world: &World) -> MutexGuard<'_, Turns> {
+    world.turns.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,62 @@
+//! How often the controller writes: counted in the API server's audit log.
+
+use std::time::Duration;
+
+use cnbi_shared::contract::IMPORT;
+use cnbi_tests::installation::shipped;
+use serde_json::json;
+
+use crate::cluster::{Cluster, Result, WITHIN, import, metric, until_metric};
+
+/// From the resource's creation until it is ready, Events aside.
+const WRITES_OF_AN_IMPORT: usize = 8;
+
+const UNCHANGED: &str = "cnbi_controller_visits_total{outcome=\"unchanged\"}";
+
+#[tokio::test]
+async fn an_import_costs_few_writes_and_a_look_that_finds_nothing_to_do_none() -> Result {
+    let cluster = Cluster::whole().await?;
+    let installation = cluster.install().await?;
+    let stage = cluster.stage("team-a").await?;
+    let mut controller = installation.start(shipped::CONTROLLER).await?;
+    controller.ready(WITHIN).await?;
+    let mut before = Vec::new();
+    for name in ["one", "two"] {
+        let uid = stage.create(name, import()).await?;
+        stage.build(name, &uid, &IMPORT, "v0.2.2").await?;
+        before.push(stage.until_ready(name).await?);
+    }
+    // One that waits for what does not come is looked at again and again.
+    let mut spec = import();
+    spec["imagePullSecret"] = json!({"name": "missing"});
+    stage.create("three", spec).await?;
+    before.push(stage.until("three", "Ready", "False", "RequiredSecretMissing").await?);
+    let writes = cluster.writes()?;
+    let of_three = 2;
+    assert!(
+        writes.len() <= 2 * WRITES_OF_AN_IMPORT + of_three,
+        "{} writes: {writes:#?}",
+        writes.len()
+    );
+
+    // A configuration that changes no verdict, and a controller that has seen nothing yet: both look at everything.
+    let seen = metric(&controller, UNCHANGED).await?;
+    let configuration = "targetNamespace: {default: opendatahub}\nrepositories: {allowed: [example.com]}";
+    cluster.configure(configuration).await?;
+    until_metric(&controller, UNCHANGED, seen + 3).await?;
+    controller.into_process().terminate(Duration::from_secs(10)).await?;
+    let mut controller = installation.start(shipped::CONTROLLER).await?;
+    controller.ready(WITHIN).await?;
+    until_metric(&controller, UNCHANGED, 3).await?;
+
+    assert_eq!(
+        metric(&controller, "cnbi_controller_visits_total{outcome=\"written\"}").await?,
+        0
+    );
+    assert_eq!(cluster.writes()?, writes);
+    for resource in before {
+        let name = resource["metadata"]["name"].as_str().unwrap_or_default();
+        assert_eq!(stage.read(name).await?, resource);
+    }
+    cluster.assert_nothing_was_forbidden()
+}

@@ -10,3 +10,4 @@ pub mod encoded;
 pub mod failure;
 pub mod report;
 pub mod run;
+pub mod stream;

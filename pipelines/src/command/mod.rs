@@ -3,6 +3,7 @@
 //! To add one: write a file here with a `DUTY`, its clap arguments and a `run`; give it a variant in [`Command`], an arm in both
 //! functions below and a line in [`DUTIES`]. The tests compare duties with the contract and with the command line.
 
+mod imagestream;
 mod install;
 
 use clap::Subcommand;
@@ -25,11 +26,14 @@ pub struct Duty {
 }
 
 /// All subcommands.
-pub const DUTIES: &[&Duty] = &[&install::DUTY];
+pub const DUTIES: &[&Duty] = &[&imagestream::CREATE, &imagestream::UPDATE, &install::DUTY];
 
 /// What to do.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
+    /// Write the ImageStream that Open Data Hub shows
+    #[command(subcommand)]
+    Imagestream(imagestream::Command),
     /// Copy this program, so that it can run in a container of another image
     Install(install::Args),
 }
@@ -38,14 +42,15 @@ impl Command {
     /// What it may say.
     pub fn duty(&self) -> &'static Duty {
         match self {
+            Self::Imagestream(command) => command.duty(),
             Self::Install(_) => &install::DUTY,
         }
     }
 
     /// Does it.
-    #[allow(clippy::unused_async, reason = "those that speak to a server wait for it")]
     pub async fn run(self) -> Result<Report, Failure> {
         match self {
+            Self::Imagestream(command) => imagestream::run(&command).await,
             Self::Install(args) => install::run(&args),
         }
     }

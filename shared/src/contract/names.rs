@@ -58,6 +58,8 @@ pub mod results {
     pub const REASON: &str = "reason";
     /// Every task: the same for people, in a sentence.
     pub const MESSAGE: &str = "message";
+    /// Uid of the ImageStream that the run began with.
+    pub const STREAM_UID: &str = "stream-uid";
     /// Digest of the image's manifest.
     pub const DIGEST: &str = "digest";
     /// The whole reference of the image.

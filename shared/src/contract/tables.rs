@@ -13,13 +13,14 @@ const fn create_image_stream(step: Step) -> Task {
         condition: ConditionType::ImageStreamUpdated,
         default: Reason::ImageStreamCreateFailed,
         reasons: STREAM_REASONS,
-        results: &[],
+        results: &[results::STREAM_UID],
     }
 }
 
 const fn update_image_stream(step: Step) -> Task {
     Task {
         name: tasks::UPDATE_IMAGE_STREAM,
+        results: &[],
         ..create_image_stream(step)
     }
 }

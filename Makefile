@@ -12,7 +12,7 @@ CARGO_DENY := $(CACHE)/tools/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-19s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: tools
 tools: bins ## Build the control plane and the registry with Go, once for this user
@@ -39,6 +39,19 @@ lint: $(CARGO_DENY) ## Check format, lints and dependencies
 $(CARGO_DENY):
 	@echo "cargo-deny $(CARGO_DENY_VERSION) is built once, into $(CACHE)/tools; this takes some minutes"
 	cargo install --quiet --locked --version $(CARGO_DENY_VERSION) --root $(CACHE)/tools/cargo-deny-$(CARGO_DENY_VERSION) cargo-deny
+
+# NAMESPACE: where runs are made. TARGETS: the namespaces of ImageStreams. KUBECTL: the program.
+install-pipelines uninstall-pipelines: export NAMESPACE := $(NAMESPACE)
+install-pipelines uninstall-pipelines: export TARGETS := $(TARGETS)
+install-pipelines uninstall-pipelines: export KUBECTL := $(KUBECTL)
+
+.PHONY: install-pipelines
+install-pipelines: ## Install Pipelines and Tasks on the cluster that kubectl speaks to
+	@pipelines/install install
+
+.PHONY: uninstall-pipelines
+uninstall-pipelines: ## Take them away; the runs stay
+	@pipelines/install uninstall
 
 .PHONY: up
 up: bins ## Leave a cluster with CNBi running, and print its KUBECONFIG

@@ -1,6 +1,7 @@
 //! That the Pipelines an admin installs are those that the controller runs, are taken by a real API server, keep what users
-//! wrote away from credentials. No run is made here.
+//! wrote away from credentials, and call cnbi-step as it is. No run is made here.
 
+mod calls;
 mod contract;
 mod install;
 mod safety;

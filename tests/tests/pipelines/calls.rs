@@ -1,0 +1,113 @@
+//! That the steps call cnbi-step as it is called, judged by its own command line, and leave out none of its subcommands.
+
+use std::collections::BTreeSet;
+
+use clap::Parser as _;
+use cnbi_pipelines::args::Cli;
+use cnbi_pipelines::command::DUTIES;
+use cnbi_shared::contract::{PIPELINES, results};
+use serde_json::Value;
+
+use super::{Manifests, Outcome, list, names, steps, tasks, text};
+
+/// Steps of subcommands that are still to be written.
+const TO_COME: &[&str] = &[
+    "build",
+    "fetch git",
+    "fetch image",
+    "inspect",
+    "prepare git-repository",
+    "prepare package-list",
+    "push",
+    "record-source",
+    "validate",
+];
+
+/// An argument as a step gets it. `is_bound`: whether optional workspaces are.
+fn filled(argument: &str, is_bound: bool) -> Vec<String> {
+    let Some((before, variable)) = argument.split_once("$(") else {
+        return vec![argument.to_owned()];
+    };
+    let variable = variable.trim_end_matches(')');
+    if variable.ends_with("[*]") {
+        return vec!["eyJ9".to_owned(), "fQ==".to_owned()];
+    }
+    let value = match variable {
+        "workspaces.work.path" => "/workspace/work",
+        "params.resource-generation" => "3",
+        _ if variable.starts_with("workspaces.") && is_bound => "/workspace/x",
+        _ if variable.starts_with("workspaces.") => "",
+        _ => "a-name",
+    };
+    vec![format!("{before}{value}")]
+}
+
+/// The subcommand that a step calls: its first words.
+fn subcommand(step: &Value) -> String {
+    let words = list(&step["args"])
+        .iter()
+        .map(text)
+        .take_while(|word| !word.starts_with('-'));
+    words.collect::<Vec<_>>().join(" ")
+}
+
+#[tokio::test]
+async fn every_step_is_a_call_that_the_program_takes() -> Outcome {
+    let manifests = Manifests::rendered().await?;
+    for task in manifests.all("Task") {
+        for step in steps(task) {
+            let name = subcommand(&step);
+            if TO_COME.contains(&&*name) {
+                continue;
+            }
+            for is_bound in [true, false] {
+                let arguments = list(&step["args"])
+                    .iter()
+                    .flat_map(|argument| filled(text(argument), is_bound));
+                let cli = Cli::try_parse_from(std::iter::once("cnbi-step".to_owned()).chain(arguments))
+                    .map_err(|error| format!("{}: {error}", text(&task["metadata"]["name"])))?;
+                assert_eq!(cli.command.duty().name, name);
+                assert_eq!(cli.results.as_os_str(), "/tekton/results");
+            }
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn every_subcommand_is_a_step_of_its_tasks_and_they_report_what_tasks_do() -> Outcome {
+    let manifests = Manifests::rendered().await?;
+    for pipeline in PIPELINES {
+        let installed = manifests.one("Pipeline", pipeline.name);
+        for (task, of_pipeline) in pipeline.all_tasks().zip(tasks(installed)) {
+            let name = format!("{} {}", pipeline.name, task.name);
+            let duties = DUTIES.iter().filter(|duty| {
+                duty.tasks
+                    .iter()
+                    .any(|(of, its)| of.name == pipeline.name && *its == task.name)
+            });
+            let duties: BTreeSet<String> = duties.map(|duty| duty.name.to_owned()).collect();
+            let steps = steps(manifests.task_of(of_pipeline));
+            let (to_come, called): (BTreeSet<_>, BTreeSet<_>) = steps
+                .iter()
+                .map(subcommand)
+                .partition(|name| TO_COME.contains(&&**name));
+            assert_eq!(called, duties, "{name}");
+            let told = DUTIES
+                .iter()
+                .filter(|duty| duties.contains(duty.name))
+                .flat_map(|duty| duty.results)
+                .chain(&[results::REASON, results::MESSAGE]);
+            let declared: BTreeSet<_> = names(&manifests.task_of(of_pipeline)["spec"]["results"])
+                .into_iter()
+                .collect();
+            if to_come.is_empty() {
+                assert_eq!(told.copied().collect::<BTreeSet<_>>(), declared, "{name}");
+            }
+        }
+    }
+    for name in TO_COME {
+        assert!(DUTIES.iter().all(|duty| duty.name != *name), "{name} is there by now");
+    }
+    Ok(())
+}

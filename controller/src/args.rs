@@ -3,7 +3,10 @@
 use std::net::SocketAddr;
 use std::num::NonZeroU16;
 
-use clap::{Parser, ValueEnum};
+use clap::{ArgAction, Args as Group, Parser, ValueEnum};
+use cnbi_shared::config::Period;
+
+use crate::leader::Times;
 
 /// Judges stored CustomNBImage resources and writes their status.
 #[derive(Clone, Debug, Parser)]
@@ -27,12 +30,69 @@ pub struct Args {
     /// How many resources are looked at side by side
     #[arg(long, env = "CNBI_CONCURRENCY", default_value = "8", value_name = "COUNT")]
     pub concurrency: NonZeroU16,
+    /// Which of several replicas works
+    #[command(flatten)]
+    pub election: Election,
     /// What is logged: a level, or targets with levels such as `info,cnbi_controller=debug`
     #[arg(long, env = "CNBI_LOG", default_value = "info", value_name = "FILTER")]
     pub log: String,
     /// How it is logged
     #[arg(long, env = "CNBI_LOG_FORMAT", value_enum, default_value_t, value_name = "FORMAT")]
     pub log_format: LogFormat,
+}
+
+/// Which of several replicas works.
+#[derive(Clone, Debug, Group)]
+#[command(next_help_heading = "Election")]
+pub struct Election {
+    /// Whether a Lease is held while working, so that of several replicas one works and the others stand by
+    #[arg(
+        long,
+        env = "CNBI_LEADER_ELECT",
+        default_value_t = true,
+        action = ArgAction::Set,
+        num_args = 0..=1,
+        default_missing_value = "true",
+        value_name = "BOOL"
+    )]
+    pub leader_elect: bool,
+    /// The Lease, in the namespace of the ConfigMap
+    #[arg(
+        long,
+        env = "CNBI_LEASE_NAME",
+        default_value = "cnbi-controller",
+        value_name = "NAME"
+    )]
+    pub lease_name: String,
+    /// How long the others wait for a leader that has fallen silent
+    #[arg(long, env = "CNBI_LEASE_DURATION", default_value = "15s", value_name = "PERIOD")]
+    pub lease_duration: Period,
+    /// How long a leader works on without renewing the Lease; less than its duration
+    #[arg(
+        long,
+        env = "CNBI_LEASE_RENEWAL_DEADLINE",
+        default_value = "10s",
+        value_name = "PERIOD"
+    )]
+    pub lease_renewal_deadline: Period,
+    /// How often a leader renews and the others look; at most half of the renewal deadline
+    #[arg(long, env = "CNBI_LEASE_RETRY", default_value = "2s", value_name = "PERIOD")]
+    pub lease_retry: Period,
+    /// What the holder of the Lease is called, before a random ending
+    #[arg(long, env = "POD_NAME", default_value = "cnbi-controller", value_name = "NAME")]
+    pub lease_identity: String,
+}
+
+impl Election {
+    /// How long things take. `None`: they do not fit each other.
+    pub fn times(&self) -> Option<Times> {
+        let times = Times {
+            duration: self.lease_duration.as_duration(),
+            renewal_deadline: self.lease_renewal_deadline.as_duration(),
+            retry: self.lease_retry.as_duration(),
+        };
+        times.are_sound().then_some(times)
+    }
 }
 
 /// How log lines look.
@@ -57,5 +117,9 @@ mod tests {
         assert_eq!(args.status_listen.port(), 2);
         let alone = Args::parse_from(["x"]);
         assert!(alone.status_listen.ip().is_loopback());
+        assert!(alone.election.leader_elect && alone.election.times().is_some());
+        assert!(!Args::parse_from(["x", "--leader-elect=false"]).election.leader_elect);
+        let tight = Args::parse_from(["x", "--lease-duration=10s"]);
+        assert_eq!(tight.election.times(), None);
     }
 }

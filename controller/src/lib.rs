@@ -9,6 +9,8 @@
 //! * [`visit`] is one such pass, and [`run`] says when: on a change of the resource, of anything that it owns or of the
 //!   configuration, when a wait is over, and again after a failure.
 //!
+//! [`leader`] says which of several replicas does all this.
+//!
 //! Nothing here knows the webhook; what they share stands in `cnbi-shared`.
 
 #![warn(missing_docs)]
@@ -21,6 +23,7 @@ pub mod configuration;
 pub mod failure;
 pub mod follow;
 pub mod kinds;
+pub mod leader;
 pub mod memory;
 pub mod metrics;
 pub mod observe;

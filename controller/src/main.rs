@@ -6,11 +6,13 @@ use std::sync::Arc;
 
 use clap::Parser;
 use cnbi_controller::args::{Args, LogFormat};
+use cnbi_controller::leader::{Election, Lost, Role};
 use cnbi_controller::metrics::Metrics;
 use cnbi_controller::probes::{self, Probes};
 use cnbi_controller::{configuration, run};
 use cnbi_shared::in_force::InForce;
 use futures::FutureExt;
+use ring::rand::{SecureRandom, SystemRandom};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tracing_subscriber::EnvFilter;
@@ -25,11 +27,20 @@ enum Error {
     Client(#[from] Box<kube::Error>),
     #[error("{0}")]
     Io(#[from] io::Error),
+    #[error(
+        "--lease-duration has to be longer than --lease-renewal-deadline, and that at least twice as long as --lease-retry"
+    )]
+    Times,
+    #[error("the machine gives no random numbers")]
+    Random,
+    // Whatever was under way ends with the program, before the Lease can be somebody else's.
+    #[error("leads no longer: {0}")]
+    Lost(Lost),
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match start(Args::parse()).await {
+    match Box::pin(start(Args::parse())).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("cnbi-controller: {error}");
@@ -59,6 +70,8 @@ async fn start(args: Args) -> Result<(), Error> {
     let metrics = Arc::new(Metrics::default());
     let (in_force, known) = watch::channel(InForce::default());
     let listed = Arc::default();
+    let (told, role) = watch::channel(Role::default());
+    let election = election(&args, client.clone())?;
 
     let listener = probes::listen(args.status_listen).await.map_err(Error::Listen)?;
     tracing::info!(address = %listener.local_addr()?, "serving /livez, /readyz and /metrics");
@@ -66,14 +79,65 @@ async fn start(args: Args) -> Result<(), Error> {
         metrics: Arc::clone(&metrics),
         in_force: known.clone(),
         listed: Arc::clone(&listed),
+        role,
+    };
+    let work = async {
+        metrics.began_to_lead();
+        run::run(
+            client.clone(),
+            args.concurrency,
+            Arc::clone(&metrics),
+            known,
+            listed,
+            shutdown.clone(),
+        )
+        .await;
     };
 
     tokio::select! {
         served = probes::serve(listener, probes) => served?,
         () = configuration::follow(client.clone(), &args.namespace, &args.config_map, &metrics, &in_force) => {}
-        () = run::run(client.clone(), args.concurrency, Arc::clone(&metrics), known, listed, shutdown) => {}
+        ended = lead(election, &told, work, shutdown.clone()) => ended?,
     }
     tracing::info!("ended");
+    Ok(())
+}
+
+/// What this program is a candidate with; `None`: it is the only one.
+fn election(args: &Args, client: kube::Client) -> Result<Option<Election>, Error> {
+    if !args.election.leader_elect {
+        return Ok(None);
+    }
+    let times = args.election.times().ok_or(Error::Times)?;
+    // A container that is started again in the same pod is another candidate.
+    let mut random = [0; 8];
+    SystemRandom::new().fill(&mut random).map_err(|_| Error::Random)?;
+    let identity = format!("{}_{:016x}", args.election.lease_identity, u64::from_be_bytes(random));
+    let name = &args.election.lease_name;
+    Ok(Some(Election::new(client, &args.namespace, name, identity, times)))
+}
+
+/// Does the work once it is this program's turn, and for as long as it is.
+async fn lead(
+    election: Option<Election>,
+    role: &watch::Sender<Role>,
+    work: impl Future<Output = ()>,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), Error> {
+    let Some(election) = election else {
+        role.send_replace(Role::Leads);
+        work.await;
+        return Ok(());
+    };
+    let mut term = tokio::select! {
+        term = election.win(role) => term,
+        () = shutdown => return Ok(()),
+    };
+    tokio::select! {
+        () = work => {}
+        lost = term.keep() => return Err(Error::Lost(lost)),
+    }
+    term.give_up().await;
     Ok(())
 }
 

@@ -19,6 +19,7 @@ pub struct Metrics {
     watch_failures: Counter,
     configuration_valid: Gauge,
     configuration_loads: Family<Load, Counter>,
+    leads: Gauge,
 }
 
 /// How a visit of a resource ended.
@@ -56,6 +57,7 @@ impl Default for Metrics {
             watch_failures: Counter::default(),
             configuration_valid: Gauge::default(),
             configuration_loads: Family::default(),
+            leads: Gauge::default(),
         };
         let registry = &mut metrics.registry;
         registry.register(
@@ -82,6 +84,11 @@ impl Default for Metrics {
             "configuration_loads",
             "Contents of the ConfigMap that were read, by whether they could be taken",
             metrics.configuration_loads.clone(),
+        );
+        registry.register(
+            "leads",
+            "1 while this replica does the work, 0 while it stands by",
+            metrics.leads.clone(),
         );
         metrics
     }
@@ -112,6 +119,11 @@ impl Metrics {
     pub fn configured(&self, valid: bool) {
         self.configuration_valid.set(i64::from(valid));
         self.configuration_loads.get_or_create(&Load { valid }).inc();
+    }
+
+    /// This replica has begun to do the work.
+    pub fn began_to_lead(&self) {
+        self.leads.set(1);
     }
 
     /// All of it, as text.

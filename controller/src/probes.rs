@@ -14,6 +14,7 @@ use cnbi_shared::in_force::InForce;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+use crate::leader::Role;
 use crate::metrics::Metrics;
 
 /// What the answers are made of.
@@ -25,6 +26,8 @@ pub struct Probes {
     pub in_force: watch::Receiver<InForce>,
     /// All resources have been listed once.
     pub listed: Arc<AtomicBool>,
+    /// What this replica is there for.
+    pub role: watch::Receiver<Role>,
 }
 
 impl Probes {
@@ -35,7 +38,12 @@ impl Probes {
             let reason = in_force.problem().unwrap_or_default();
             return Some(format!("no configuration is in force: {reason}"));
         }
-        (!self.listed.load(Ordering::Relaxed)).then(|| "the resources were not listed yet".to_owned())
+        let is_listed = self.listed.load(Ordering::Relaxed);
+        match *self.role.borrow() {
+            Role::Unknown => Some("it is not known yet who leads".to_owned()),
+            Role::Leads if !is_listed => Some("the resources were not listed yet".to_owned()),
+            Role::StandsBy | Role::Leads => None,
+        }
     }
 }
 

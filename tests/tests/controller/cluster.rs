@@ -162,6 +162,8 @@ impl Cluster {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         Ok(events
             .filter(|event| event["user"]["username"] == *user && event["stage"] == "ResponseComplete")
+            // A leader renews its Lease all the time.
+            .filter(|event| event["objectRef"]["resource"] != "leases")
             .map(|event| {
                 let of = &event["objectRef"];
                 let sub = of["subresource"]

@@ -1,11 +1,14 @@
 //! The tour: what a newcomer sees of CNBi, on a real API server, with real kubectl.
 //!
 //! Every claim that the tour prints is checked against what kubectl answered; one that does not hold is marked, and the tour
-//! then ends with a failure. Nothing is played here: what stands in for a cluster's nodes is said at the beginning.
+//! then ends with a failure. What stands in for a cluster's nodes is said at the beginning, and what is played, where it is
+//! played.
 
 mod admission;
+mod builds;
 mod narrator;
 mod operation;
+mod played;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -14,6 +17,7 @@ use anyhow::{Context as _, Result};
 
 use crate::control_plane::ControlPlane;
 use crate::installation::{Installation, Replica, shipped};
+use crate::tekton::install as install_kinds;
 
 use narrator::Narrator;
 
@@ -43,14 +47,17 @@ pub async fn run() -> Result<bool> {
     let control_plane = ControlPlane::start().await?;
     progress.step("installing deploy/overlays/default with kubectl");
     let installation = Installation::install(&control_plane, shipped::default(None)).await?;
+    progress
+        .step("installing Tekton's and OpenShift's kinds, deploy/builds and the Pipelines (make install-pipelines)");
+    installation.create_namespace(TARGET).await?;
+    install_kinds(&control_plane).await?;
+    shipped::install_builds(&control_plane, &[TARGET]).await?;
     progress.step("starting cnbi-webhook and cnbi-controller with their own service accounts' tokens");
     let mut webhook = installation.start(shipped::WEBHOOK).await?;
     let mut controller = installation.start(shipped::CONTROLLER).await?;
     webhook.ready(WITHIN).await?;
     controller.ready(WITHIN).await?;
-    for namespace in [NAMESPACE, TARGET] {
-        installation.create_namespace(namespace).await?;
-    }
+    installation.create_namespace(NAMESPACE).await?;
     progress.end();
 
     let mut tour = Tour {
@@ -59,7 +66,8 @@ pub async fn run() -> Result<bool> {
         webhook: Some(webhook),
     };
     admission::chapters(&mut tour).await?;
-    operation::chapters(&mut tour).await?;
+    builds::chapters(&mut tour, &control_plane).await?;
+    operation::chapters(&mut tour, &control_plane).await?;
     Ok(tour.narrator.end())
 }
 

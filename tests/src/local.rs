@@ -154,8 +154,10 @@ impl Local {
         let run = async {
             let control_plane = ControlPlane::start_in(&self.folder).await?;
             let installation = Installation::install(&control_plane, shipped::default(None)).await?;
-            let replicas = installation.start_all(UP_WITHIN).await?;
             installation.create_namespace(TARGET).await?;
+            crate::tekton::install(&control_plane).await?;
+            shipped::install_builds(&control_plane, &[TARGET]).await?;
+            let replicas = installation.start_all(UP_WITHIN).await?;
             let mut pids = control_plane.pids().await;
             pids.extend(replicas.iter().map(|replica| replica.pid()));
             let pids: Vec<String> = pids.iter().map(ToString::to_string).collect();

@@ -62,7 +62,10 @@ async fn run(command: Command) -> Result<ExitCode> {
         Command::Up(place) => {
             let local = Local::new(place.folder);
             local.up().await?;
-            eprintln!("CNBi is up; for kubectl to find it:");
+            eprintln!(
+                "CNBi is up. Requests get PipelineRuns in cnbi-builds, which stay as they are: Tekton is not here."
+            );
+            eprintln!("For kubectl to find it:");
             println!("export KUBECONFIG={}", local.kubeconfig().display());
         }
         Command::Down(place) => {

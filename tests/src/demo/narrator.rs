@@ -53,6 +53,7 @@ impl<'a> Narrator<'a> {
         println!(
             "Deployments run as processes on this machine, with the arguments and the service accounts that deploy/ gives them."
         );
+        println!("Tekton and OpenShift are not here either: where their part is played, the tour says so.");
         Self {
             control_plane,
             chapter: 0,
@@ -103,6 +104,14 @@ impl<'a> Narrator<'a> {
             kubectl = kubectl.stdin(input);
         }
         kubectl.run().await
+    }
+
+    /// The uid of a resource.
+    pub(super) async fn uid(&self, name: &str) -> Result<String> {
+        let answer = self
+            .quietly(&["get", "cnbi", name, "-o", "jsonpath={.metadata.uid}"], None)
+            .await?;
+        Ok(answer.stdout)
     }
 
     /// Asks again and again, without showing, until the answer is as wanted.

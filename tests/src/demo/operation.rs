@@ -3,10 +3,12 @@
 use anyhow::{Context as _, Result};
 use serde_json::json;
 
+use crate::control_plane::ControlPlane;
 use crate::installation::shipped;
+use crate::tekton::player::Outcome;
 
 use super::narrator::Narrator;
-use super::{NAMESPACE, Tour, WITHIN, manifest, text};
+use super::{NAMESPACE, Tour, WITHIN, manifest, played, text};
 
 /// A policy that refuses what it only warned of before.
 const TIGHTENED: &str = "targetNamespace: {default: opendatahub}\nrules: {CNB104: Deny}\n";
@@ -14,9 +16,9 @@ const TIGHTENED: &str = "targetNamespace: {default: opendatahub}\nrules: {CNB104
 /// A policy with a slip in it.
 const SLIP: &str = "targetNamespace: {defualt: opendatahub}\n";
 
-pub(super) async fn chapters(tour: &mut Tour<'_>) -> Result<()> {
+pub(super) async fn chapters(tour: &mut Tour<'_>, control_plane: &ControlPlane) -> Result<()> {
     policy(tour).await?;
-    outage(tour).await
+    outage(tour, control_plane).await
 }
 
 async fn policy(tour: &mut Tour<'_>) -> Result<()> {
@@ -78,18 +80,12 @@ async fn policy(tour: &mut Tour<'_>) -> Result<()> {
     Ok(())
 }
 
-async fn outage(tour: &mut Tour<'_>) -> Result<()> {
+async fn outage(tour: &mut Tour<'_>, control_plane: &ControlPlane) -> Result<()> {
     let narrator = &mut tour.narrator;
     narrator.chapter(
         "The webhook goes away",
         "Nothing gets in unjudged, and nothing is stuck.",
     );
-    let finalizer = r#"{"metadata": {"finalizers": ["example.com/clean-up"]}}"#;
-    let answer = narrator
-        .kubectl(&["patch", "cnbi", "bare", "--type=merge", "-p", finalizer])
-        .await?;
-    narrator.claim("a resource waits for a finalizer", answer.success);
-
     let webhook = tour.webhook.take().context("the webhook runs")?;
     let status = webhook.into_process().terminate(WITHIN).await?;
     Narrator::say(&format!(
@@ -106,15 +102,16 @@ async fn outage(tour: &mut Tour<'_>) -> Result<()> {
         answer.stderr.contains("failed calling webhook"),
     );
 
-    let answer = narrator.kubectl(&["delete", "cnbi", "bare", "--wait=false"]).await?;
-    narrator.claim("a resource can still be deleted", answer.success);
-    let done = r#"{"metadata": {"finalizers": null}}"#;
-    let answer = narrator
-        .kubectl(&["patch", "cnbi", "bare", "--type=merge", "-p", done])
-        .await?;
-    narrator.claim("and its finalizer comes off", answer.success);
-    let answer = narrator.quietly(&["get", "cnbi", "bare"], None).await?;
-    narrator.claim("so it is gone", answer.stderr.contains("NotFound"));
+    let uid = narrator.uid("bare").await?;
+    let run = played::next_run(control_plane, &uid).await?;
+    let held = played::hold(control_plane, &run).await?;
+    let answer = narrator.kubectl(&["delete", "cnbi", "bare", "--timeout=60s"]).await?;
+    narrator.claim(
+        "a resource can still be deleted, its finalizer included",
+        answer.success,
+    );
+    let outcome = held.await.context("playing")??;
+    narrator.claim("and its run was ended first", outcome == Outcome::Cancelled);
 
     let mut webhook = tour.installation.start(shipped::WEBHOOK).await?;
     webhook.ready(WITHIN).await?;

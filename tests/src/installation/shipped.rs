@@ -3,7 +3,11 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use anyhow::{Context as _, Result, ensure};
+use tokio::process::Command;
+
 use super::Options;
+use crate::control_plane::ControlPlane;
 
 /// The container of the webhook.
 pub const WEBHOOK: &str = "cnbi-webhook";
@@ -31,4 +35,28 @@ pub fn default(name: Option<&str>) -> Options {
 pub fn deploy() -> PathBuf {
     let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
     tests.parent().unwrap_or(tests).join("deploy")
+}
+
+/// What stands beside an overlay: the namespace of runs with the controller's rights there, and, by `make
+/// install-pipelines`, the Pipelines with the rights to publish to `targets`, which have to be there, as have Tekton's kinds.
+pub async fn install_builds(control_plane: &ControlPlane, targets: &[&str]) -> Result<()> {
+    let builds = control_plane
+        .kubectl()
+        .args(["apply", "-k"])
+        .arg(deploy().join("builds"));
+    builds.ok().await?;
+    let kubectl = control_plane.kubectl().into_command();
+    let mut make = Command::new("make");
+    make.args(["--no-print-directory", "install-pipelines"])
+        .current_dir(deploy().join(".."))
+        .env("TARGETS", targets.join(" "))
+        .env("KUBECTL", kubectl.as_std().get_program())
+        .env("KUBECONFIG", control_plane.kubeconfig());
+    let ended = make.output().await.context("starting make")?;
+    ensure!(
+        ended.status.success(),
+        "make install-pipelines: {}",
+        String::from_utf8_lossy(&ended.stderr).trim()
+    );
+    Ok(())
 }

@@ -9,14 +9,31 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/cnbi
 CARGO_DENY_VERSION := 0.20.2
 CARGO_DENY := $(CACHE)/tools/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny
+UV_VERSION := $(shell sed -n 's/^uv==//p' pipelines/tools.txt)
+UV := $(CACHE)/tools/uv-$(UV_VERSION)/bin/uv
+# Parts of the tests to do without, by name: buildah is the only one.
+comma := ,
+WITHOUT := $(subst $(comma), ,$(CNBI_WITHOUT))
 
 .PHONY: help
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-19s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: tools
-tools: bins ## Build the control plane and the registry with Go, once for this user
+tools: bins $(UV) $(if $(filter buildah,$(WITHOUT)),,buildah) ## Get what the tests need, once for this user
 	@$(TARGET)/debug/cnbi-local tools
+
+$(UV):
+	@echo "uv $(UV_VERSION) is fetched once, into $(CACHE)/tools"
+	@rm -rf $(CACHE)/tools/uv-$(UV_VERSION).part
+	@PIP_ROOT_USER_ACTION=ignore python3 -m pip install --quiet --disable-pip-version-check --no-input \
+	  --target $(CACHE)/tools/uv-$(UV_VERSION).part --requirement pipelines/tools.txt
+	@rm -rf $(CACHE)/tools/uv-$(UV_VERSION)
+	@mv $(CACHE)/tools/uv-$(UV_VERSION).part $(CACHE)/tools/uv-$(UV_VERSION)
+
+.PHONY: buildah
+buildah:
+	@command -v buildah >/dev/null || tests/get-buildah
 
 .PHONY: build
 build: bins ## Build the programs

@@ -5,9 +5,20 @@
 //! stands in [`cnbi_shared::contract`]; nothing here decides when a task runs.
 
 pub mod args;
+pub mod base;
+pub mod canonical;
+pub mod child;
 pub mod command;
+pub mod containerfile;
 pub mod encoded;
 pub mod failure;
+pub mod git;
+pub mod lock;
+pub mod outside;
+pub mod pipfile;
 pub mod report;
+pub mod repository;
 pub mod run;
 pub mod stream;
+pub mod tree;
+pub mod work;

@@ -3,8 +3,13 @@
 //! To add one: write a file here with a `DUTY`, its clap arguments and a `run`; give it a variant in [`Command`], an arm in both
 //! functions below and a line in [`DUTIES`]. The tests compare duties with the contract and with the command line.
 
+mod build;
+mod fetch;
 mod imagestream;
 mod install;
+mod prepare;
+mod record_source;
+mod validate;
 
 use clap::Subcommand;
 use cnbi_shared::contract::{Pipeline, Reason};
@@ -26,7 +31,17 @@ pub struct Duty {
 }
 
 /// All subcommands.
-pub const DUTIES: &[&Duty] = &[&imagestream::CREATE, &imagestream::UPDATE, &install::DUTY];
+pub const DUTIES: &[&Duty] = &[
+    &build::DUTY,
+    &fetch::git::DUTY,
+    &imagestream::CREATE,
+    &imagestream::UPDATE,
+    &install::DUTY,
+    &prepare::git_repository::DUTY,
+    &prepare::package_list::DUTY,
+    &record_source::DUTY,
+    &validate::DUTY,
+];
 
 /// What to do.
 #[derive(Clone, Debug, Subcommand)]
@@ -34,8 +49,20 @@ pub enum Command {
     /// Write the ImageStream that Open Data Hub shows
     #[command(subcommand)]
     Imagestream(imagestream::Command),
+    /// Build the image that was prepared
+    Build(build::Args),
+    /// Bring what is needed from outside
+    #[command(subcommand)]
+    Fetch(fetch::Fetch),
     /// Copy this program, so that it can run in a container of another image
     Install(install::Args),
+    /// Find out what is to be built, and lock it
+    #[command(subcommand)]
+    Prepare(prepare::Prepare),
+    /// Push the source of a package list to where the admin keeps it
+    RecordSource(record_source::Args),
+    /// Look from inside an image whether it can serve as a notebook
+    Validate(validate::Args),
 }
 
 impl Command {
@@ -43,7 +70,13 @@ impl Command {
     pub fn duty(&self) -> &'static Duty {
         match self {
             Self::Imagestream(command) => command.duty(),
+            Self::Build(_) => &build::DUTY,
+            Self::Fetch(fetch::Fetch::Git(_)) => &fetch::git::DUTY,
             Self::Install(_) => &install::DUTY,
+            Self::Prepare(prepare::Prepare::GitRepository(_)) => &prepare::git_repository::DUTY,
+            Self::Prepare(prepare::Prepare::PackageList(_)) => &prepare::package_list::DUTY,
+            Self::RecordSource(_) => &record_source::DUTY,
+            Self::Validate(_) => &validate::DUTY,
         }
     }
 
@@ -51,7 +84,13 @@ impl Command {
     pub async fn run(self) -> Result<Report, Failure> {
         match self {
             Self::Imagestream(command) => imagestream::run(&command).await,
+            Self::Build(args) => build::run(&args),
+            Self::Fetch(fetch::Fetch::Git(args)) => fetch::git::run(&args),
             Self::Install(args) => install::run(&args),
+            Self::Prepare(prepare::Prepare::GitRepository(args)) => prepare::git_repository::run(&args),
+            Self::Prepare(prepare::Prepare::PackageList(args)) => prepare::package_list::run(&args),
+            Self::RecordSource(args) => record_source::run(&args),
+            Self::Validate(args) => validate::run(&args),
         }
     }
 }

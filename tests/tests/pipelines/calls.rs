@@ -11,17 +11,7 @@ use serde_json::Value;
 use super::{Manifests, Outcome, list, names, steps, tasks, text};
 
 /// Steps of subcommands that are still to be written.
-const TO_COME: &[&str] = &[
-    "build",
-    "fetch git",
-    "fetch image",
-    "inspect",
-    "prepare git-repository",
-    "prepare package-list",
-    "push",
-    "record-source",
-    "validate",
-];
+const TO_COME: &[&str] = &["fetch image", "inspect", "push"];
 
 /// An argument as a step gets it. `is_bound`: whether optional workspaces are.
 fn filled(argument: &str, is_bound: bool) -> Vec<String> {

@@ -1,0 +1,243 @@
+//! The image to build on, as an earlier task has left it on the volume: what it is called, and for which Python to lock.
+//!
+//! The Python is read from the image itself and nothing in it is run: the layers say which program `python3` is. Only where
+//! they do not is the image's own word taken, its environment and then its labels and its name.
+
+mod layers;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use cnbi_shared::grammar::image::ImageReference;
+use serde::Deserialize;
+
+use crate::work;
+
+/// Most bytes of an index, a manifest or a configuration.
+const DOCUMENT: u64 = 4 << 20;
+
+/// What to lock for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// Version of Python, as in `3.11`.
+    pub python: String,
+    /// Architecture in the words of the OCI, as in `amd64`.
+    pub architecture: String,
+}
+
+impl Target {
+    /// In uv's words. glibc 2.28 is what the oldest supported distributions have.
+    pub fn platform(&self) -> &'static str {
+        match self.architecture.as_str() {
+            "arm64" => "aarch64-manylinux_2_28",
+            _ => "x86_64-manylinux_2_28",
+        }
+    }
+}
+
+/// The image to build on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Base {
+    /// The reference with the digest that it had when it was fetched.
+    pub reference: String,
+    /// Digest of its manifest.
+    pub digest: String,
+    /// Its Python; `None` where it has none that could be found.
+    pub target: Option<Target>,
+}
+
+/// Why the image on the volume cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error("the image to build on cannot be read: {0}")]
+pub struct BaseError(String);
+
+#[derive(Deserialize)]
+struct Index {
+    manifests: Vec<Descriptor>,
+}
+
+#[derive(Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Descriptor {
+    #[serde(default)]
+    media_type: String,
+    digest: String,
+    #[serde(default)]
+    platform: Option<Platform>,
+}
+
+#[derive(Clone, Deserialize)]
+struct Platform {
+    architecture: String,
+    os: String,
+}
+
+#[derive(Deserialize)]
+struct Manifest {
+    config: Descriptor,
+    layers: Vec<Descriptor>,
+}
+
+#[derive(Default, Deserialize)]
+struct Image {
+    #[serde(default)]
+    architecture: String,
+    #[serde(default)]
+    config: Config,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Config {
+    #[serde(default)]
+    env: Option<Vec<String>>,
+    #[serde(default)]
+    labels: Option<BTreeMap<String, String>>,
+}
+
+/// Reads the OCI layout in a folder. `reference` is what was asked for.
+pub fn read(layout: &Path, reference: &ImageReference) -> Result<Base, BaseError> {
+    let index: Index = document(layout, "index.json")?;
+    let mut descriptor = choose(index)?;
+    if descriptor.media_type.contains("index") || descriptor.media_type.contains("manifest.list") {
+        descriptor = choose(blob(layout, &descriptor.digest)?)?;
+    }
+    let manifest: Manifest = blob(layout, &descriptor.digest)?;
+    let image: Image = blob(layout, &manifest.config.digest)?;
+    let architecture = if image.architecture.is_empty() {
+        "amd64".to_owned()
+    } else {
+        image.architecture
+    };
+    let env = image.config.env.unwrap_or_default();
+    let variable = |name: &str| env.iter().find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
+    let paths: Vec<_> = manifest
+        .layers
+        .iter()
+        .map(|layer| blob_path(layout, &layer.digest))
+        .collect::<Result<_, _>>()?;
+    let labels = image.config.labels.unwrap_or_default();
+    let python = layers::python(&paths, variable("PATH").unwrap_or(layers::PATH))
+        .or_else(|| variable("PYTHON_VERSION").and_then(version))
+        .or_else(|| labels.get("name").and_then(|name| named(name)))
+        .or_else(|| named(reference.as_str()));
+    Ok(Base {
+        reference: pinned(reference, &descriptor.digest),
+        digest: descriptor.digest,
+        target: python.map(|python| Target { python, architecture }),
+    })
+}
+
+/// The reference with that digest and without its tag: with both, tools differ in which one counts.
+pub fn pinned(reference: &ImageReference, digest: &str) -> String {
+    let registry = reference.registry().map(|registry| format!("{registry}/"));
+    let name = format!("{}{}@{digest}", registry.unwrap_or_default(), reference.repository());
+    ImageReference::parse(&name).map_or(name, |pinned| pinned.qualified())
+}
+
+/// The only manifest, or that for this machine's architecture.
+fn choose(index: Index) -> Result<Descriptor, BaseError> {
+    let ours = match std::env::consts::ARCH {
+        "aarch64" => "arm64",
+        _ => "amd64",
+    };
+    let is_ours = |descriptor: &Descriptor| match &descriptor.platform {
+        Some(Platform { architecture, os }) => architecture == ours && os == "linux",
+        None => true,
+    };
+    let manifests = index.manifests;
+    let found = manifests.iter().find(|descriptor| is_ours(descriptor)).cloned();
+    found
+        .or_else(|| manifests.into_iter().next())
+        .ok_or_else(|| BaseError("its index names no manifest".to_owned()))
+}
+
+fn document<T: for<'de> Deserialize<'de>>(folder: &Path, name: &str) -> Result<T, BaseError> {
+    let bytes = work::read(folder, name, DOCUMENT)
+        .map_err(|error| BaseError(error.to_string()))?
+        .ok_or_else(|| BaseError("a part of it is missing".to_owned()))?;
+    serde_json::from_slice(&bytes).map_err(|error| BaseError(error.to_string()))
+}
+
+fn blob<T: for<'de> Deserialize<'de>>(layout: &Path, digest: &str) -> Result<T, BaseError> {
+    let path = blob_path(layout, digest)?;
+    let (Some(folder), Some(name)) = (path.parent(), path.file_name().and_then(|name| name.to_str())) else {
+        return Err(BaseError("a digest is not legal".to_owned()));
+    };
+    document(folder, name)
+}
+
+fn blob_path(layout: &Path, digest: &str) -> Result<std::path::PathBuf, BaseError> {
+    match digest.split_once(':') {
+        Some((algorithm @ ("sha256" | "sha384" | "sha512"), hex))
+            if !hex.is_empty() && hex.bytes().all(|byte| byte.is_ascii_hexdigit()) =>
+        {
+            Ok(layout.join("blobs").join(algorithm).join(hex))
+        }
+        _ => Err(BaseError("a digest is not legal".to_owned())),
+    }
+}
+
+/// `3.11` of `3.11.4`.
+fn version(text: &str) -> Option<String> {
+    let mut parts = text.trim().split('.');
+    let (major, minor) = (parts.next()?, parts.next()?);
+    let minor: u32 = minor.parse().ok()?;
+    (major == "3").then(|| format!("3.{minor}"))
+}
+
+/// The version in a name such as `ubi9/python-311`, `jupyter-minimal-ubi9-python-3.11-2024b` or `s2i-minimal-py38-notebook`.
+fn named(name: &str) -> Option<String> {
+    let name = name.to_ascii_lowercase();
+    ["python-", "python:", "python", "py-", "py"].iter().find_map(|prefix| {
+        let (_, after) = name.split_once(prefix)?;
+        let minor = after.strip_prefix("3.").or_else(|| after.strip_prefix('3'))?;
+        let digits: String = minor.chars().take_while(char::is_ascii_digit).collect();
+        (1..=2).contains(&digits.len()).then(|| format!("3.{digits}"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_tell_versions() {
+        for (name, found) in [
+            ("quay.io/thoth-station/s2i-minimal-py38-notebook:v0.2.2", Some("3.8")),
+            (
+                "quay.io/opendatahub/workbench-images:jupyter-minimal-ubi9-python-3.11-2024b",
+                Some("3.11"),
+            ),
+            ("ubi9/python-39", Some("3.9")),
+            ("docker.io/library/python:3.12-slim", Some("3.12")),
+            ("quay.io/a/pytorch:v1", None),
+            ("quay.io/a/b:v3", None),
+        ] {
+            assert_eq!(named(name).as_deref(), found, "{name}");
+        }
+        assert_eq!(version("3.11.4").as_deref(), Some("3.11"));
+        assert_eq!(version("2.7"), None);
+        assert_eq!(version("3.x"), None);
+    }
+
+    #[test]
+    fn references_are_pinned_without_their_tags() {
+        let digest = format!("sha256:{}", "0".repeat(64));
+        for (text, name) in [
+            ("quay.io/a/b:v1", "quay.io/a/b"),
+            ("localhost:5000/b:v1", "localhost:5000/b"),
+            ("python:3.11", "docker.io/library/python"),
+        ] {
+            let reference = ImageReference::parse(text).unwrap();
+            assert_eq!(pinned(&reference, &digest), format!("{name}@{digest}"));
+        }
+    }
+
+    #[test]
+    fn digests_name_no_other_files() {
+        for digest in ["sha256:../../etc/passwd", "sha256:", "x:00", "sha25600", "md5:00"] {
+            assert!(blob_path(Path::new("/l"), digest).is_err(), "{digest}");
+        }
+    }
+}

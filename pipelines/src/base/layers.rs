@@ -1,0 +1,312 @@
+//! Which program `python3` is in an image, from the names in its layers. Nothing is unpacked and nothing is run.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::{BufReader, Read, Seek as _, SeekFrom};
+use std::path::PathBuf;
+
+use flate2::read::MultiGzDecoder;
+use tar::{Archive, EntryType};
+
+/// The search path of an image that names none.
+pub const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Most bytes of all layers together, unpacked.
+const UNPACKED: u64 = 64 << 30;
+/// Most names that are looked at.
+const NAMES: usize = 5_000_000;
+/// Most links that are kept.
+const LINKS: usize = 1_000_000;
+/// How many links are followed, as in the kernel.
+const HOPS: usize = 40;
+
+/// What the layers show of a file system, as far as it bears on `python3`.
+#[derive(Default)]
+struct Names {
+    links: BTreeMap<String, String>,
+    files: BTreeSet<String>,
+    seen: usize,
+}
+
+/// The version of the first `python3` on the search path, such as `3.11`. `None` where there is none, or where a layer
+/// cannot be read.
+pub fn python(layers: &[PathBuf], search: &str) -> Option<String> {
+    let mut names = Names::default();
+    let mut room = UNPACKED;
+    for layer in layers {
+        room = names.add(layer, room)?;
+    }
+    search
+        .split(':')
+        .filter(|folder| folder.starts_with('/'))
+        .find_map(|folder| names.resolve(&format!("{folder}/python3")))
+        .and_then(|path| names.version(&path))
+}
+
+impl Names {
+    /// Adds a layer, of which at most `room` bytes are read, and says how many are left.
+    fn add(&mut self, layer: &PathBuf, room: u64) -> Option<u64> {
+        let mut file = File::open(layer).ok()?;
+        let mut magic = [0; 4];
+        let read = file.read(&mut magic).ok()?;
+        file.seek(SeekFrom::Start(0)).ok()?;
+        let file = BufReader::new(file);
+        let mut unpacked: Box<dyn Read> = match magic {
+            [0x1f, 0x8b, ..] => Box::new(MultiGzDecoder::new(file)),
+            // Zstandard: the image's own word has to do.
+            [0x28, 0xb5, 0x2f, 0xfd] => return None,
+            _ if read < 4 => return Some(room),
+            _ => Box::new(file),
+        };
+        let mut bounded = unpacked.by_ref().take(room);
+        let mut archive = Archive::new(&mut bounded);
+        for entry in archive.entries().ok()? {
+            let entry = entry.ok()?;
+            self.seen += 1;
+            if self.seen > NAMES || self.links.len() > LINKS {
+                return None;
+            }
+            let path = normal(&entry.path().ok()?.to_string_lossy());
+            let kind = entry.header().entry_type();
+            let target = entry.link_name().ok()?.map(|name| name.to_string_lossy().into_owned());
+            self.see(&path, kind, target);
+        }
+        let left = bounded.limit();
+        (left > 0).then_some(left)
+    }
+
+    fn see(&mut self, path: &str, kind: EntryType, target: Option<String>) {
+        let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
+        if let Some(hidden) = name.strip_prefix(".wh.") {
+            let gone = if hidden == ".wh..opq" {
+                folder.to_owned()
+            } else {
+                format!("{folder}/{hidden}")
+            };
+            self.forget(&gone, hidden == ".wh..opq");
+            return;
+        }
+        match (kind, target) {
+            (EntryType::Symlink, Some(target)) => {
+                self.files.remove(path);
+                self.links.insert(path.to_owned(), target);
+            }
+            (EntryType::Link, Some(target)) => {
+                self.files.remove(path);
+                self.links
+                    .insert(path.to_owned(), format!("/{}", target.trim_start_matches(['/', '.'])));
+            }
+            (EntryType::Directory, _) => {
+                self.links.remove(path);
+            }
+            _ => {
+                self.links.remove(path);
+                if is_telling(path) {
+                    self.files.insert(path.to_owned());
+                }
+            }
+        }
+    }
+
+    /// Takes away what a later layer hides: a name, unless only what lies below it is hidden, and all below it.
+    fn forget(&mut self, path: &str, only_below: bool) {
+        if !only_below {
+            self.links.remove(path);
+            self.files.remove(path);
+        }
+        let below = format!("{path}/");
+        let is_below = |name: &&String| name.starts_with(&below);
+        let links: Vec<_> = self
+            .links
+            .range(below.clone()..)
+            .map(|(name, _)| name)
+            .take_while(is_below)
+            .cloned()
+            .collect();
+        let files: Vec<_> = self
+            .files
+            .range(below.clone()..)
+            .take_while(is_below)
+            .cloned()
+            .collect();
+        for link in links {
+            self.links.remove(&link);
+        }
+        for file in files {
+            self.files.remove(&file);
+        }
+    }
+
+    /// Where a path leads, if there is a file at the end of it.
+    fn resolve(&self, path: &str) -> Option<String> {
+        let mut pending: Vec<String> = path.split('/').rev().map(str::to_owned).collect();
+        let mut at = String::new();
+        let mut hops = 0;
+        while let Some(part) = pending.pop() {
+            match part.as_str() {
+                "" | "." => continue,
+                ".." => {
+                    at.truncate(at.rfind('/').unwrap_or(0));
+                    continue;
+                }
+                _ => {}
+            }
+            let next = format!("{at}/{part}");
+            match self.links.get(&next) {
+                Some(target) => {
+                    hops += 1;
+                    if hops > HOPS {
+                        return None;
+                    }
+                    if target.starts_with('/') {
+                        at.clear();
+                    }
+                    pending.extend(target.split('/').rev().map(str::to_owned));
+                }
+                None => at = next,
+            }
+        }
+        self.files.contains(&at).then_some(at)
+    }
+
+    /// The version that a program's name tells, or else the library beside it.
+    fn version(&self, program: &str) -> Option<String> {
+        let (folder, name) = program.rsplit_once('/')?;
+        if let Some(version) = name.strip_prefix("python").and_then(super::version) {
+            return Some(version);
+        }
+        let prefix = folder.rsplit_once('/')?.0;
+        let library = format!("{prefix}/lib/python3.");
+        let mut found = self
+            .files
+            .range(library.clone()..)
+            .map_while(|path| path.strip_prefix(&library));
+        found.find_map(|rest| super::version(&format!("3.{}", rest.split('/').next()?)))
+    }
+}
+
+/// An absolute path without `.` in it.
+fn normal(path: &str) -> String {
+    let parts = path.split('/').filter(|part| !matches!(*part, "" | "."));
+    parts.fold(String::new(), |path, part| path + "/" + part)
+}
+
+/// A program that may be Python, or the file of the library that tells its version.
+fn is_telling(path: &str) -> bool {
+    let name = path.rsplit('/').next().unwrap_or_default();
+    name.starts_with("python") || (name == "os.py" && path.contains("/lib/python3."))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+    use std::path::Path;
+
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+    use tar::{Builder, Header};
+
+    use super::*;
+
+    /// A layer of `name` (a file), `name -> target` and `name = target` (a hard link).
+    fn layer(folder: &Path, name: &str, entries: &[&str], is_packed: bool) -> PathBuf {
+        let mut builder = Builder::new(Vec::new());
+        for entry in entries {
+            let mut header = Header::new_ustar();
+            header.set_mode(0o755);
+            if let Some((name, target)) = entry.split_once(" -> ") {
+                header.set_entry_type(EntryType::Symlink);
+                header.set_size(0);
+                builder.append_link(&mut header, name, target).unwrap();
+            } else if let Some((name, target)) = entry.split_once(" = ") {
+                header.set_entry_type(EntryType::Link);
+                header.set_size(0);
+                builder.append_link(&mut header, name, target).unwrap();
+            } else {
+                header.set_size(3);
+                builder.append_data(&mut header, entry, &b"abc"[..]).unwrap();
+            }
+        }
+        let bytes = builder.into_inner().unwrap();
+        let path = folder.join(name);
+        let mut file = File::create(&path).unwrap();
+        if is_packed {
+            let mut packer = GzEncoder::new(file, Compression::fast());
+            packer.write_all(&bytes).unwrap();
+            packer.finish().unwrap();
+        } else {
+            file.write_all(&bytes).unwrap();
+        }
+        path
+    }
+
+    fn found(layers: &[&[&str]], search: &str) -> Option<String> {
+        let folder = tempfile::tempdir().unwrap();
+        let paths: Vec<_> = layers
+            .iter()
+            .enumerate()
+            .map(|(n, entries)| layer(folder.path(), &n.to_string(), entries, n % 2 == 0))
+            .collect();
+        python(&paths, search)
+    }
+
+    #[test]
+    fn python_is_found_where_images_have_it() {
+        let usual: &[&[&str]] = &[&["usr/bin/python3.9", "usr/bin/python3 -> python3.9", "bin -> usr/bin"]];
+        assert_eq!(found(usual, PATH).as_deref(), Some("3.9"));
+        assert_eq!(found(usual, "/bin").as_deref(), Some("3.9"));
+        let environment: &[&[&str]] = &[
+            usual[0],
+            &[
+                "opt/app-root/bin/python3 -> python3.11",
+                "opt/app-root/bin/python3.11 -> /usr/local/bin/python3.11",
+            ],
+            &["./usr/local/bin/python3.11"],
+        ];
+        assert_eq!(
+            found(environment, "/opt/app-root/bin:/usr/bin").as_deref(),
+            Some("3.11")
+        );
+        let hard: &[&[&str]] = &[&[
+            "usr/bin/python3.6m",
+            "usr/bin/python3.12",
+            "usr/bin/python3 = usr/bin/python3.12",
+        ]];
+        assert_eq!(found(hard, PATH).as_deref(), Some("3.12"));
+        let plain: &[&[&str]] = &[&["opt/bin/python3", "opt/lib/python3.10/os.py"]];
+        assert_eq!(found(plain, "/opt/bin").as_deref(), Some("3.10"));
+    }
+
+    #[test]
+    fn later_layers_count() {
+        let hidden: &[&[&str]] = &[
+            &["usr/bin/python3.9", "usr/bin/python3 -> python3.9"],
+            &["usr/bin/.wh.python3"],
+        ];
+        assert_eq!(found(hidden, PATH), None);
+        let replaced: &[&[&str]] = &[
+            &["usr/bin/python3.9", "usr/bin/python3 -> python3.9"],
+            &["usr/bin/python3.12", "usr/bin/python3 -> python3.12"],
+        ];
+        assert_eq!(found(replaced, PATH).as_deref(), Some("3.12"));
+        let opaque: &[&[&str]] = &[
+            &["usr/bin/python3.9", "usr/bin/python3 -> python3.9"],
+            &["usr/bin/.wh..wh..opq"],
+        ];
+        assert_eq!(found(opaque, PATH), None);
+    }
+
+    #[test]
+    fn layers_of_strangers_do_no_harm() {
+        assert_eq!(found(&[&["a -> b", "b -> a", "usr/bin/python3 -> /a/x"]], PATH), None);
+        assert_eq!(
+            found(&[&["usr/bin/python3 -> ../../../../../etc/python3.99999999999"]], PATH),
+            None
+        );
+        let folder = tempfile::tempdir().unwrap();
+        let torn = folder.path().join("torn");
+        std::fs::write(&torn, b"\x1f\x8bnonsense").unwrap();
+        assert_eq!(python(&[torn], PATH), None);
+        assert_eq!(python(&[folder.path().join("none")], PATH), None);
+    }
+}

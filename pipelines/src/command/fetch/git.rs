@@ -1,0 +1,356 @@
+//! `fetch git`: brings one commit of a repository to the volume, as plain files.
+//!
+//! Only the admin's credential for that host is used. Submodules stay empty, hooks and filters do not run, and Git's own
+//! folder does not stay: nobody after this step runs Git on what a stranger wrote.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use cnbi_shared::contract::{self, Asked, Reason, results, tasks};
+use cnbi_shared::grammar::clone_url::{CloneUrl, Transport, clone_url};
+use cnbi_shared::grammar::git_ref::git_ref;
+use cnbi_shared::verdict::printable;
+
+use crate::args::{RequestArgs, SettingsArgs};
+use crate::child::ChildError;
+use crate::command::Duty;
+use crate::failure::Failure;
+use crate::git::credential::{Access, CredentialError};
+use crate::git::{Git, GitError, Refusal, refusal};
+use crate::outside::Outside;
+use crate::report::Report;
+use crate::tree;
+use crate::work::{self, WorkArgs};
+
+pub(in crate::command) const DUTY: Duty = Duty {
+    name: "fetch git",
+    tasks: &[(&contract::GIT_REPOSITORY, tasks::FETCH)],
+    reasons: &[
+        Reason::GitRefNotFound,
+        Reason::GitUnauthorized,
+        Reason::SourceRepositoryUnavailable,
+    ],
+    results: &[results::COMMIT],
+};
+
+/// Where the commit is kept in the repository that it is fetched to.
+const HERE: &str = "refs/cnbi/source";
+
+/// Arguments of `fetch git`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    request: RequestArgs,
+    #[command(flatten)]
+    settings: SettingsArgs,
+    #[command(flatten)]
+    work: WorkArgs,
+    /// Folder of the Secret with the credential for the Git host: `password` or `token`, perhaps `username`; or `ssh-privatekey` and
+    /// `known_hosts`. Left out, or empty, where there is none
+    #[arg(long, value_name = "FOLDER", value_parser = work::optional_folder)]
+    git_credentials: Option<PathBuf>,
+    /// Folder with further certificate authorities. Left out, or empty, where there is none
+    #[arg(long, value_name = "FOLDER", value_parser = work::optional_folder)]
+    ca_bundle: Option<PathBuf>,
+    /// Most MiB that the repository may take
+    #[arg(long, value_name = "MIB", default_value_t = 2048)]
+    most: u64,
+    /// Most seconds that it may take
+    #[arg(long, value_name = "SECONDS", default_value_t = 600)]
+    timeout: u64,
+}
+
+/// Runs it.
+pub(in crate::command) fn run(args: &Args) -> Result<Report, Failure> {
+    let asked = args.request.read()?;
+    let settings = args.settings.read()?;
+    let wanted = Wanted::of(&asked)?;
+    let home = work::scratch()?;
+    let outside = Outside::new(
+        &settings.network,
+        args.ca_bundle.as_deref().filter(|folder| folder.is_dir()),
+        &home.path().join("ca.pem"),
+    )
+    .map_err(|error| Failure::unforeseen(format!("reading the certificate authorities: {error}")))?;
+    let access = wanted.access(args.git_credentials.as_deref(), home.path())?;
+    let source = args.work.source();
+    work::renew(&source)?;
+    let git = Git::local(&source, home.path()).reaching(wanted.url.scheme(), &outside, access.as_ref());
+    let fetch = Fetch {
+        git: &git,
+        source: &source,
+        wanted: &wanted,
+        most: args.most << 20,
+        time: Duration::from_secs(args.timeout),
+    };
+    let commit = fetch.run()?;
+    fs::remove_dir_all(source.join(".git"))
+        .map_err(|error| Failure::unforeseen(format!("removing Git's own folder: {error}")))?;
+    Ok(Report::new().with(results::COMMIT, commit))
+}
+
+/// What is to be fetched, checked once more: the rules have refused everything else.
+#[derive(Debug)]
+struct Wanted {
+    text: String,
+    url: CloneUrl,
+    git_ref: Option<String>,
+}
+
+impl Wanted {
+    fn of(asked: &Asked) -> Result<Self, Failure> {
+        let text = asked
+            .repository_url
+            .clone()
+            .ok_or_else(|| Failure::usage("the request names no repository"))?;
+        let url = clone_url(&text).map_err(|error| Failure::usage(format!("repositoryUrl: {error}")))?;
+        if let Some(name) = &asked.git_ref {
+            git_ref(name).map_err(|error| Failure::usage(format!("gitRef: {error}")))?;
+        }
+        Ok(Self {
+            text,
+            url,
+            git_ref: asked.git_ref.clone(),
+        })
+    }
+
+    /// The host as Git names it to its credential helpers.
+    fn host(&self) -> String {
+        match self.url.port() {
+            Some(port) => format!("{}:{port}", self.url.host()),
+            None => self.url.host().to_owned(),
+        }
+    }
+
+    fn access(&self, secret: Option<&Path>, home: &Path) -> Result<Option<Access>, Failure> {
+        let Some(folder) = secret.filter(|folder| folder.is_dir()) else {
+            return match self.url.transport() {
+                Transport::Https => Ok(None),
+                Transport::Ssh => Err(Failure::new(
+                    Reason::GitUnauthorized,
+                    format!("the admin has given no key for {}, and ssh needs one", self.host()),
+                )),
+            };
+        };
+        match self.url.transport() {
+            Transport::Https => Access::https(folder, "https", &self.host()),
+            Transport::Ssh => Access::ssh(folder, home),
+        }
+        .map(Some)
+        .map_err(|error| match error {
+            CredentialError::Missing(_) => Failure::new(Reason::GitUnauthorized, error.to_string()),
+            CredentialError::Io(_) => Failure::unforeseen(error.to_string()),
+        })
+    }
+
+    /// The names under which the remote may have the ref, the first one first: as with `git clone --branch`, a branch goes
+    /// before a tag.
+    fn names(&self) -> Vec<String> {
+        match self.git_ref.as_deref() {
+            None | Some("HEAD") => vec!["HEAD".to_owned()],
+            Some(name) => {
+                let mut names = vec![format!("refs/heads/{name}"), format!("refs/tags/{name}")];
+                if name.starts_with("refs/") {
+                    names.insert(0, name.to_owned());
+                }
+                names
+            }
+        }
+    }
+
+    /// The ref as a whole object id, where it is one.
+    fn object(&self) -> Option<&str> {
+        self.git_ref.as_deref().filter(|name| is_object_id(name))
+    }
+
+    fn shown_ref(&self) -> String {
+        match &self.git_ref {
+            Some(name) => format!("\"{}\"", printable(name, 100)),
+            None => "HEAD".to_owned(),
+        }
+    }
+}
+
+/// A whole object id: SHA-1 or SHA-256 in hexadecimal.
+fn is_object_id(text: &str) -> bool {
+    matches!(text.len(), 40 | 64) && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+struct Fetch<'a> {
+    git: &'a Git,
+    source: &'a Path,
+    wanted: &'a Wanted,
+    most: u64,
+    time: Duration,
+}
+
+impl Fetch<'_> {
+    fn run(&self) -> Result<String, Failure> {
+        let refspec = self.find()?;
+        let object_format = match self.wanted.object() {
+            Some(id) if id.len() == 64 => "sha256",
+            _ => "sha1",
+        };
+        let format = format!("--object-format={object_format}");
+        self.local(&["init", "--quiet", "--template=", &format, "--initial-branch=cnbi"])?;
+        let refspec = format!("+{refspec}:{HERE}");
+        self.remote(
+            &[
+                "fetch",
+                "--quiet",
+                "--depth=1",
+                "--no-tags",
+                "--no-recurse-submodules",
+                "--no-write-fetch-head",
+                "--",
+                &self.wanted.text,
+                &refspec,
+            ],
+            true,
+        )?;
+        let commit = format!("{HERE}^{{commit}}");
+        let commit = self
+            .git
+            .run(&["rev-parse", "--verify", "--quiet", "--end-of-options", &commit])
+            .map_err(|_| self.no_ref("is no commit"))?;
+        if !is_object_id(&commit) {
+            return Err(Failure::unforeseen("git rev-parse gave no object id"));
+        }
+        self.local(&["checkout", "--quiet", "--detach", &commit])?;
+        Ok(commit)
+    }
+
+    /// What to ask the remote for: the name of a ref that it has, or an object id.
+    fn find(&self) -> Result<String, Failure> {
+        let names = self.wanted.names();
+        let mut args = vec!["ls-remote", "--quiet", "--", &self.wanted.text];
+        args.extend(names.iter().map(String::as_str));
+        let listed = self.remote(&args, false)?;
+        let has = |name: &str| {
+            listed
+                .lines()
+                .any(|line| line.split_once('\t').is_some_and(|(_, found)| found == name))
+        };
+        if let Some(name) = names.iter().find(|name| has(name)) {
+            return Ok(name.clone());
+        }
+        match self.wanted.object() {
+            Some(id) => Ok(id.to_ascii_lowercase()),
+            None => Err(self.no_ref("is neither a branch nor a tag of the repository, nor a whole commit id")),
+        }
+    }
+
+    fn no_ref(&self, what: &str) -> Failure {
+        let what = match self.wanted.git_ref {
+            Some(_) => what,
+            None => "is not there: the repository is empty, or has no default branch",
+        };
+        Failure::new(Reason::GitRefNotFound, format!("{} {what}", self.wanted.shown_ref()))
+    }
+
+    fn local(&self, args: &[&str]) -> Result<String, Failure> {
+        self.git
+            .run_long(args, b"", self.time, &mut || self.watch())
+            .map_err(|error| match error {
+                GitError::Child(ChildError::Stopped(why)) => Failure::unforeseen(why),
+                error => Failure::unforeseen(error.to_string()),
+            })
+    }
+
+    fn remote(&self, args: &[&str], is_fetch: bool) -> Result<String, Failure> {
+        let host = self.wanted.host();
+        let error = match self.git.run_long(args, b"", self.time, &mut || self.watch()) {
+            Ok(said) => return Ok(said),
+            Err(error) => error,
+        };
+        let (reason, message) = match &error {
+            GitError::Child(ChildError::Stopped(why)) => return Err(Failure::unforeseen(why)),
+            GitError::Child(ChildError::TimedOut { .. }) => (
+                Reason::SourceRepositoryUnavailable,
+                format!("{host} is too slow: {error}"),
+            ),
+            GitError::Child(_) => return Err(Failure::unforeseen(error.to_string())),
+            GitError::Failed { stderr, .. } => match refusal(stderr) {
+                Refusal::NoRef => return Err(self.no_ref("is not in the repository")),
+                // Git does not say so where the protocol's older version is spoken; the ref itself was found before.
+                Refusal::Unavailable if is_fetch && stderr.contains("no such remote ref") => {
+                    return Err(self.no_ref("is not in the repository"));
+                }
+                Refusal::Unauthorized => (
+                    Reason::GitUnauthorized,
+                    format!("{host} does not let us read the repository: {error}"),
+                ),
+                Refusal::NoRepository => (
+                    Reason::GitUnauthorized,
+                    format!("{host} has no such repository, or does not show it to us"),
+                ),
+                Refusal::Moved => (
+                    Reason::GitUnauthorized,
+                    "the repository has another URL now; write that one into spec.repositoryUrl".to_owned(),
+                ),
+                Refusal::Unavailable => (
+                    Reason::SourceRepositoryUnavailable,
+                    format!("{host} could not be reached: {error}"),
+                ),
+            },
+        };
+        Err(Failure::new(reason, message))
+    }
+
+    fn watch(&self) -> Result<(), String> {
+        tree::within(self.source, self.most).map_err(|_| {
+            format!(
+                "the repository has more than {} MiB, which is all that a build may take",
+                self.most >> 20
+            )
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked(url: &str, git_ref: Option<&str>) -> Asked {
+        Asked {
+            repository_url: Some(url.to_owned()),
+            git_ref: git_ref.map(str::to_owned),
+            ..Asked::default()
+        }
+    }
+
+    #[test]
+    fn what_git_would_take_for_something_else_never_gets_to_it() {
+        for (url, git_ref) in [
+            ("--upload-pack=touch /x", None),
+            ("ext::sh -c x", None),
+            ("file:///etc", None),
+            ("/etc", None),
+            ("https://u:p@x.io/a", None),
+            ("https://x.io/a", Some("--upload-pack=x")),
+            ("https://x.io/a", Some("a b")),
+            ("https://x.io/a", Some("+main:main")),
+        ] {
+            let error = Wanted::of(&asked(url, git_ref)).unwrap_err();
+            assert_eq!(error.exit, crate::failure::Exit::Usage, "{url} {git_ref:?}");
+            assert!(!error.message.contains("u:p"), "{}", error.message);
+        }
+    }
+
+    #[test]
+    fn refs_are_looked_for_as_git_does() {
+        let names = |git_ref| Wanted::of(&asked("https://x.io/a", git_ref)).unwrap().names();
+        assert_eq!(names(None), ["HEAD"]);
+        assert_eq!(names(Some("v1")), ["refs/heads/v1", "refs/tags/v1"]);
+        assert_eq!(names(Some("refs/pull/1/head"))[0], "refs/pull/1/head");
+    }
+
+    #[test]
+    fn ssh_without_a_key_is_refused_before_anything_is_asked() {
+        let wanted = Wanted::of(&asked("git@x.io:a/b", None)).unwrap();
+        let home = tempfile::tempdir().unwrap();
+        let error = wanted.access(None, home.path()).unwrap_err();
+        assert_eq!(error.reason, Some(Reason::GitUnauthorized));
+    }
+}

@@ -1,0 +1,92 @@
+//! Starts a notebook server that is not JupyterLab, and looks whether it serves `/api` on the port that notebooks have.
+
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use crate::child::{self, ChildError, Limits, Log};
+
+/// What images of this kind call their start command.
+const USUAL: [&str; 3] = ["start-notebook.sh", "start-notebook.py", "start-singleuser.sh"];
+/// Where it lies when it is not on the search path.
+const FOLDERS: [&str; 3] = ["/opt/app-root/bin", "/usr/local/bin", "/opt/app-root/src"];
+/// How the watch says that the server has answered.
+const ANSWERED: &str = "answered";
+
+/// Whether the start command, or else one of a usual name, serves `/api`. What is wrong otherwise is a clause about the image.
+pub fn serves(start: &[String], port: u16, home: &Path, time: Duration) -> Result<(), String> {
+    let Some((program, args)) = command(start) else {
+        return Err("it has neither JupyterLab nor a start command".to_owned());
+    };
+    let mut command = Command::new(&program);
+    command
+        .args(args)
+        .current_dir(home)
+        .env("NOTEBOOK_PORT", port.to_string());
+    let mut watch = || {
+        if answers(port) {
+            Err(ANSWERED.to_owned())
+        } else {
+            Ok(())
+        }
+    };
+    if watch().is_err() {
+        return Err(format!("something else serves port {port} already"));
+    }
+    let limits = Limits { time, kept: 4096 };
+    let what = match child::run(&mut command, limits, b"", Log::Nothing, &mut watch) {
+        Err(ChildError::Stopped(_)) => return Ok(()),
+        Err(ChildError::TimedOut { .. }) => {
+            format!("does not serve /api on port {port} within {} seconds", time.as_secs())
+        }
+        Err(error) => format!("cannot be run: {error}"),
+        Ok(_) => format!("ends, and does not serve /api on port {port}"),
+    };
+    Err(format!("it has no JupyterLab, and its start command {what}"))
+}
+
+fn command(start: &[String]) -> Option<(PathBuf, &[String])> {
+    if let Some((program, args)) = start.split_first() {
+        let program = if program.contains('/') {
+            Some(PathBuf::from(program))
+        } else {
+            find(program)
+        };
+        return Some((program.unwrap_or_else(|| PathBuf::from("/nowhere")), args));
+    }
+    USUAL.iter().find_map(|name| Some((find(name)?, &[][..])))
+}
+
+fn find(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .filter(|folder| folder.is_absolute())
+        .chain(FOLDERS.map(PathBuf::from))
+        .map(|folder| folder.join(name))
+        .find(|program| is_program(program))
+}
+
+/// Whether it is a file that somebody may run.
+pub fn is_program(path: &Path) -> bool {
+    path.metadata()
+        .is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
+}
+
+/// Whether `/api` is answered there, other than with an error of the server.
+fn answers(port: u16) -> bool {
+    let ask = || -> std::io::Result<bool> {
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let mut stream = TcpStream::connect_timeout(&address, Duration::from_millis(500))?;
+        stream.set_read_timeout(Some(Duration::from_secs(2)))?;
+        stream.set_write_timeout(Some(Duration::from_secs(2)))?;
+        stream.write_all(b"GET /api HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
+        let mut line = [0; 12];
+        stream.read_exact(&mut line)?;
+        let status = line.strip_prefix(b"HTTP/1.").and_then(|rest| rest.get(2..5));
+        Ok(matches!(status, Some([b'2' | b'3', _, _])) || status == Some(b"401") || status == Some(b"403"))
+    };
+    ask().unwrap_or(false)
+}

@@ -1,0 +1,252 @@
+//! Reads why uv found no solution: its words are for the one who sits before it, and longer than a status can be.
+
+/// Why there is no lock.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// The requirements contradict each other, or no version does. What does so.
+    Unsolvable(String),
+    /// Requested packages are not on the index. Their names.
+    Unknown(String),
+    /// The index did not answer, or not as it should. What it did.
+    Unreachable(String),
+    /// Something else. What uv said.
+    Other(String),
+}
+
+/// Most clauses of an explanation that are told.
+const CLAUSES: usize = 4;
+/// Most characters of one.
+const CLAUSE: usize = 110;
+
+/// What uv says when the network or the index is at fault.
+const NETWORK: [&str; 8] = [
+    "Request failed",
+    "Failed to fetch",
+    "error sending request",
+    "client error (Connect)",
+    "HTTP status server error",
+    "HTTP status client error",
+    "operation timed out",
+    "Failed to download",
+];
+
+/// Begins a clause that follows from others.
+const CONCLUDED: &str = "\nso: ";
+
+/// What connects the clauses of uv's sentences.
+const BETWEEN: [&str; 9] = [
+    " and because we know from",
+    " and because ",
+    " because ",
+    " we can conclude that ",
+    " and you require ",
+    ", and ",
+    " and ",
+    ", ",
+    ". ",
+];
+
+/// Reads what uv said on standard error. `requested` are the names in the requirements themselves.
+pub fn cause(stderr: &str, requested: &[String]) -> Cause {
+    let hint = |sign: &str| stderr.contains(sign);
+    if hint("401 Unauthorized") || hint("403 Forbidden") || hint("lack of valid authentication credentials") {
+        return Cause::Unreachable("it refuses us".to_owned());
+    }
+    if stderr.contains("No solution found") {
+        return solution(stderr, requested);
+    }
+    let last = last_cause(stderr);
+    if NETWORK.iter().any(|sign| stderr.contains(sign)) {
+        Cause::Unreachable(last)
+    } else {
+        Cause::Other(last)
+    }
+}
+
+fn solution(stderr: &str, requested: &[String]) -> Cause {
+    let text = explanation(stderr);
+    let clauses = clauses(&text);
+    let missing: Vec<&str> = clauses
+        .iter()
+        .filter_map(|clause| clause.strip_suffix(" was not found in the package registry"))
+        .filter(|name| requested.iter().any(|requested| requested == name))
+        .collect();
+    if !missing.is_empty() {
+        return Cause::Unknown(missing.join(", "));
+    }
+    let mut told: Vec<String> = Vec::new();
+    for clause in clauses.iter().filter(|clause| is_telling(clause)) {
+        let mut clause = clause
+            .replacen(" depends on ", " requires ", 1)
+            .replacen(" depend on ", " require ", 1);
+        if clause.chars().count() > CLAUSE {
+            clause = clause.chars().take(CLAUSE).collect::<String>() + "…";
+        }
+        if !told.contains(&clause) {
+            told.push(clause);
+        }
+    }
+    if told.is_empty() {
+        return Cause::Unsolvable(text);
+    }
+    // What users can change is what they wrote, so that is told first and never cut away.
+    told.sort_by_key(|clause| !clause.starts_with("you require "));
+    if told.len() > CLAUSES {
+        told.truncate(CLAUSES);
+    }
+    // Dependencies first reads better: `pandas==2 requires numpy>=1.23; you require numpy<1.20`.
+    told.sort_by_key(|clause| clause.starts_with("you require "));
+    Cause::Unsolvable(told.join("; "))
+}
+
+fn is_telling(clause: &str) -> bool {
+    [
+        " depends on ",
+        " depend on ",
+        "there is no version of ",
+        " was not found in the package registry",
+        "does not satisfy Python",
+        " was yanked",
+        " has no wheels",
+        " has no usable wheels",
+    ]
+    .iter()
+    .any(|sign| clause.contains(sign))
+        || clause.starts_with("you require ")
+}
+
+/// The sentences after the first line, without line breaks, hints and environment markers.
+fn explanation(stderr: &str) -> String {
+    let after = stderr
+        .split_once("No solution found when resolving dependencies")
+        .map_or(stderr, |(_, after)| after);
+    let after = after.split("\nhint:").next().unwrap_or_default();
+    let mut text = String::new();
+    let mut depth = 0_usize;
+    for c in after.chars() {
+        match c {
+            '{' => depth += 1,
+            '}' => depth = depth.saturating_sub(1),
+            _ if depth == 0 => text.push(c),
+            _ => {}
+        }
+    }
+    let words: Vec<&str> = text
+        .split(|c: char| c.is_whitespace() || c.is_control())
+        .filter(|word| !matches!(*word, "" | "cause:" | "×" | "╰─▶" | "│" | ":"))
+        .collect();
+    words.join(" ")
+}
+
+fn clauses(text: &str) -> Vec<String> {
+    let mut text = format!(" {text}")
+        .replace(" Because ", " because ")
+        .replace(" And because ", " and because ");
+    // Requirements come as `all of: a b`; what follows is one clause with them.
+    for between in BETWEEN {
+        let mark = match between {
+            " and you require " => "\n you require ",
+            " we can conclude that " => CONCLUDED,
+            _ => "\n",
+        };
+        text = text.replace(between, mark);
+    }
+    text.lines()
+        .map(|clause| clause.trim().trim_end_matches(['.', ',']).to_owned())
+        .filter(|clause| !clause.is_empty() && !clause.starts_with(CONCLUDED.trim_start()))
+        .collect()
+}
+
+/// The innermost cause that uv names, without URLs: an index's may be nobody's business.
+fn last_cause(stderr: &str) -> String {
+    let is_said =
+        |line: &&str| line.starts_with("cause:") || line.starts_with("error:") || line.starts_with("Caused by:");
+    let lines: Vec<&str> = stderr.lines().map(str::trim).filter(is_said).collect();
+    let shown = |line: &str| {
+        let text = line.split_once(": ").map_or(line, |(_, text)| text);
+        let words: Vec<&str> = text.split_whitespace().filter(|word| !word.contains("://")).collect();
+        words.join(" ")
+    };
+    match lines.as_slice() {
+        [] => "no reason given".to_owned(),
+        [only] => shown(only),
+        [.., before, last] if before.ends_with(':') || lines.len() == 2 => {
+            format!("{} {}", shown(before), shown(last))
+        }
+        [.., last] => shown(last),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(stderr: &str) -> Cause {
+        cause(stderr, &["pandas".to_owned(), "nosuch".to_owned()])
+    }
+
+    #[test]
+    fn contradictions_are_told_in_short() {
+        let said = "error: No solution found when resolving dependencies\n  cause: Because pandas==2.2.2 depends on numpy{python_full_version < '3.12'}>=1.23.2 and you require pandas==2.2.2, we can conclude that you require numpy>=1.23.2.\n         And because you require numpy<1.20, we can conclude that your requirements are unsatisfiable.\n";
+        let Cause::Unsolvable(why) = of(said) else {
+            panic!("{:?}", of(said))
+        };
+        assert_eq!(
+            why,
+            "pandas==2.2.2 requires numpy>=1.23.2; you require pandas==2.2.2; you require numpy<1.20"
+        );
+    }
+
+    #[test]
+    fn versions_that_are_not_there_are_named() {
+        let said = "error: No solution found when resolving dependencies\n  cause: Because there is no version of six==99.0 and you require six==99.0, we can conclude that your requirements are unsatisfiable.\n";
+        assert_eq!(
+            of(said),
+            Cause::Unsolvable("there is no version of six==99.0; you require six==99.0".to_owned())
+        );
+    }
+
+    #[test]
+    fn packages_that_are_not_there_are_named() {
+        let said = "error: No solution found when resolving dependencies\n  cause: Because nosuch was not found in the package registry and you require nosuch==1, we can conclude that your requirements are unsatisfiable.\n";
+        assert_eq!(of(said), Cause::Unknown("nosuch".to_owned()));
+        let needed = "error: No solution found when resolving dependencies\n  cause: Because inner was not found in the package registry and pandas==1 depends on inner, we can conclude that pandas==1 cannot be used.\n";
+        assert_eq!(
+            of(needed),
+            Cause::Unsolvable("inner was not found in the package registry; pandas==1 requires inner".to_owned())
+        );
+    }
+
+    #[test]
+    fn an_index_that_does_not_answer_is_no_contradiction() {
+        for (said, why) in [
+            (
+                "error: Request failed after 3 retries in 9.5s\n  cause: Failed to fetch: http://127.0.0.1:9/simple/pandas/\n  cause: error sending request for url (http://127.0.0.1:9/simple/pandas/)\n  cause: client error (Connect)\n  cause: tcp connect error\n  cause: Connection refused (os error 111)\n",
+                "Connection refused (os error 111)",
+            ),
+            (
+                "error: Request failed after 1 retry in 1.3s\n  cause: Failed to fetch: http://u:p@x/simple/pandas/\n  cause: HTTP status server error (503 Service Unavailable) for url (http://u:p@x/simple/pandas/)\n",
+                "HTTP status server error (503 Service Unavailable) for url",
+            ),
+            (
+                "error: No solution found when resolving dependencies\n  cause: Because pandas was not found in the package registry and you require pandas, we can conclude that your requirements are unsatisfiable.\n\nhint: An index URL (http://x/simple) could not be queried due to a lack of valid authentication credentials (401 Unauthorized)\n",
+                "it refuses us",
+            ),
+        ] {
+            assert_eq!(of(said), Cause::Unreachable(why.to_owned()), "{said}");
+        }
+    }
+
+    #[test]
+    fn whatever_is_said_is_bounded_and_never_panics() {
+        let long = format!(
+            "No solution found when resolving dependencies {}",
+            "a depends on b, ".repeat(9999)
+        );
+        let Cause::Unsolvable(why) = of(&long) else { panic!() };
+        assert_eq!(why, "a requires b");
+        for said in ["", "cause:", "error: \u{0}\u{202e}", "}{}{", "No solution found"] {
+            let _ = of(said);
+        }
+    }
+}

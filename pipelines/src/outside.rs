@@ -1,0 +1,158 @@
+//! How other programs reach what is outside: proxy and certificate authorities, as the admin decided.
+
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use cnbi_shared::config::Network;
+
+/// Where distributions keep the public authorities.
+const BUNDLES: [&str; 4] = [
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/cert.pem",
+];
+/// Most bytes of one entry of the ConfigMap, which as a whole can have 1 MiB.
+const ENTRY: u64 = 1 << 20;
+
+/// What a program has to be told to reach what is outside.
+#[derive(Clone, Debug, Default)]
+pub struct Outside {
+    network: Network,
+    authorities: Option<PathBuf>,
+}
+
+impl Outside {
+    /// As the settings say. `added` is the folder with further authorities, PEM in any of its files; they are put into one
+    /// file with the public ones, at `bundle`. Without them every program uses what it comes with.
+    pub fn new(network: &Network, added: Option<&Path>, bundle: &Path) -> io::Result<Self> {
+        let authorities = match added.map(certificates).transpose()? {
+            Some(added) if !added.is_empty() => {
+                let mut file = fs::File::create(bundle)?;
+                file.write_all(&public()?)?;
+                file.write_all(&added)?;
+                Some(bundle.to_owned())
+            }
+            _ => None,
+        };
+        Ok(Self {
+            network: network.clone(),
+            authorities,
+        })
+    }
+
+    /// The file with all authorities, where there are any besides the public ones.
+    pub fn authorities(&self) -> Option<&Path> {
+        self.authorities.as_deref()
+    }
+
+    /// Tells a program, by the variables that curl, Git, uv, pip and Go read.
+    pub fn tell(&self, command: &mut Command) {
+        for (name, value) in self.proxies() {
+            command.env(name, value);
+        }
+        // A machine of ours may keep its public authorities in an unusual place.
+        let authorities = self.authorities.clone().or_else(given);
+        if let Some(path) = authorities {
+            for name in ["SSL_CERT_FILE", "GIT_SSL_CAINFO", "PIP_CERT"] {
+                command.env(name, &path);
+            }
+        }
+    }
+
+    fn proxies(&self) -> Vec<(&'static str, String)> {
+        let no_proxy = self.network.no_proxy.join(",");
+        [
+            (["HTTP_PROXY", "http_proxy"], self.network.http_proxy.clone()),
+            (["HTTPS_PROXY", "https_proxy"], self.network.https_proxy.clone()),
+            (["NO_PROXY", "no_proxy"], no_proxy),
+        ]
+        .into_iter()
+        .filter(|(_, value)| !value.is_empty())
+        .flat_map(|(names, value)| names.map(|name| (name, value.clone())))
+        .collect()
+    }
+}
+
+fn given() -> Option<PathBuf> {
+    let path = PathBuf::from(std::env::var_os("SSL_CERT_FILE")?);
+    path.is_file().then_some(path)
+}
+
+fn public() -> io::Result<Vec<u8>> {
+    let mut bundle = match given().or_else(|| BUNDLES.iter().map(PathBuf::from).find(|path| path.is_file())) {
+        Some(path) => fs::read(path)?,
+        None => Vec::new(),
+    };
+    bundle.push(b'\n');
+    Ok(bundle)
+}
+
+/// The entries of a mounted ConfigMap. Names that begin with `..` are the kubelet's own.
+fn certificates(folder: &Path) -> io::Result<Vec<u8>> {
+    let mut paths: Vec<_> = fs::read_dir(folder)?
+        .map(|entry| entry.map(|entry| entry.path()))
+        .collect::<io::Result<_>>()?;
+    paths.sort();
+    let mut all = Vec::new();
+    for path in paths {
+        let is_entry = path
+            .file_name()
+            .is_some_and(|name| !name.to_string_lossy().starts_with(".."));
+        let metadata = fs::metadata(&path)?;
+        if is_entry && metadata.is_file() && metadata.len() <= ENTRY {
+            all.extend(fs::read(&path)?);
+            all.push(b'\n');
+        }
+    }
+    Ok(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn authorities_are_added_to_the_public_ones() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("..data")).unwrap();
+        fs::write(folder.path().join("..data/x.pem"), "hidden").unwrap();
+        fs::write(folder.path().join("a.pem"), "first").unwrap();
+        fs::write(folder.path().join("b.crt"), "second").unwrap();
+        let bundle = folder.path().join("..bundle");
+        let outside = Outside::new(&Network::default(), Some(folder.path()), &bundle).unwrap();
+        let text = String::from_utf8_lossy(&fs::read(outside.authorities().unwrap()).unwrap()).into_owned();
+        assert!(text.ends_with("first\nsecond\n") && !text.contains("hidden"), "{text}");
+        let none = Outside::new(&Network::default(), None, &bundle).unwrap();
+        assert_eq!(none.authorities(), None);
+    }
+
+    #[test]
+    fn proxies_are_told_in_both_spellings() {
+        let network = Network {
+            https_proxy: "http://proxy.example:3128".to_owned(),
+            no_proxy: vec![".example".to_owned(), "10.0.0.1".to_owned()],
+            ..Network::default()
+        };
+        let outside = Outside::new(&network, None, Path::new("/nowhere")).unwrap();
+        let mut command = Command::new("x");
+        command.env_clear();
+        outside.tell(&mut command);
+        let told: Vec<_> = command
+            .get_envs()
+            .filter_map(|(name, value)| Some(format!("{}={}", name.to_str()?, value?.to_str()?)))
+            .filter(|pair| pair.to_ascii_lowercase().contains("proxy"))
+            .collect();
+        assert_eq!(
+            told,
+            [
+                "HTTPS_PROXY=http://proxy.example:3128",
+                "NO_PROXY=.example,10.0.0.1",
+                "https_proxy=http://proxy.example:3128",
+                "no_proxy=.example,10.0.0.1",
+            ]
+        );
+    }
+}

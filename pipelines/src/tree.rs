@@ -1,0 +1,167 @@
+//! Walks a tree of files that strangers wrote: bounded, and without following anything.
+
+use std::fs;
+use std::io;
+use std::path::{Component, Path, PathBuf};
+
+use cnbi_shared::verdict::printable;
+
+/// Most files and folders of a repository.
+const ENTRIES: usize = 200_000;
+/// How deep folders may lie in each other.
+const DEPTH: usize = 100;
+
+/// Why a tree is not taken. Each message is a whole sentence without its full stop.
+#[derive(Debug, thiserror::Error)]
+pub enum TreeError {
+    /// Too much of it.
+    #[error("the repository has more than {0}")]
+    TooMuch(String),
+    /// A link to somewhere else.
+    #[error("the link {0} leads out of the repository")]
+    LeadsOut(String),
+    /// A name that no log or Containerfile could hold.
+    #[error("the name {0} has control characters in it, or is not UTF-8")]
+    Name(String),
+    /// Neither file, folder nor link.
+    #[error("{0} is neither a file, nor a folder, nor a link")]
+    Special(String),
+    /// It cannot be read.
+    #[error("reading {0}: {1}")]
+    Io(String, io::Error),
+}
+
+/// Whether everything in a folder takes at most so many bytes. What goes while it is looked at does not count.
+pub fn within(folder: &Path, most: u64) -> Result<(), TreeError> {
+    let mut total: u64 = 0;
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
+            let Ok(metadata) = entry.metadata() else { continue };
+            if metadata.is_dir() {
+                folders.push(entry.path());
+            } else {
+                total = total.saturating_add(metadata.len());
+            }
+        }
+        if total > most {
+            return Err(TreeError::TooMuch(format!("{} MiB", most >> 20)));
+        }
+    }
+    Ok(())
+}
+
+/// Looks at every name in a tree: links lead to somewhere in it, names can be printed, and it has bounds.
+pub fn check(root: &Path, most: u64) -> Result<(), TreeError> {
+    let mut total: u64 = 0;
+    let mut entries = 0;
+    let mut folders = vec![(PathBuf::new(), 0)];
+    while let Some((folder, depth)) = folders.pop() {
+        let io = |error| TreeError::Io(shown(&folder), error);
+        for entry in fs::read_dir(root.join(&folder)).map_err(io)? {
+            let entry = entry.map_err(io)?;
+            let path = folder.join(entry.file_name());
+            entries += 1;
+            if entries > ENTRIES {
+                return Err(TreeError::TooMuch(format!("{ENTRIES} files and folders")));
+            }
+            if path.to_str().is_none_or(|name| name.contains(char::is_control)) {
+                return Err(TreeError::Name(shown(&path)));
+            }
+            let metadata = entry.metadata().map_err(io)?;
+            let kind = metadata.file_type();
+            if kind.is_dir() {
+                if depth == DEPTH {
+                    return Err(TreeError::TooMuch(format!("{DEPTH} folders in each other")));
+                }
+                folders.push((path, depth + 1));
+            } else if kind.is_symlink() {
+                let target = fs::read_link(entry.path()).map_err(io)?;
+                if !stays(&folder, &target) {
+                    return Err(TreeError::LeadsOut(shown(&path)));
+                }
+            } else if kind.is_file() {
+                total = total.saturating_add(metadata.len());
+            } else {
+                return Err(TreeError::Special(shown(&path)));
+            }
+        }
+        if total > most {
+            return Err(TreeError::TooMuch(format!("{} MiB", most >> 20)));
+        }
+    }
+    Ok(())
+}
+
+/// Whether a link in that folder leads to somewhere in the tree, by its text alone: steps up come first and are no more
+/// than the folder is deep. After a name they would depend on where that name leads, so they are refused there.
+fn stays(folder: &Path, target: &Path) -> bool {
+    let mut depth = folder.components().count();
+    let mut is_named = false;
+    target.components().all(|component| match component {
+        Component::Normal(_) => {
+            is_named = true;
+            true
+        }
+        Component::CurDir => true,
+        Component::ParentDir if is_named || depth == 0 => false,
+        Component::ParentDir => {
+            depth -= 1;
+            true
+        }
+        Component::RootDir | Component::Prefix(_) => false,
+    })
+}
+
+fn shown(path: &Path) -> String {
+    format!("\"{}\"", printable(&path.to_string_lossy(), 120))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt as _;
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    fn said(write: impl FnOnce(&Path)) -> String {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("a")).unwrap();
+        fs::write(folder.path().join("a/file"), "12345").unwrap();
+        write(folder.path());
+        check(folder.path(), 1 << 20).map_or_else(|error| error.to_string(), |()| "taken".to_owned())
+    }
+
+    #[test]
+    fn what_stays_inside_is_taken() {
+        assert_eq!(said(|_| {}), "taken");
+        assert_eq!(said(|root| symlink("../a/file", root.join("a/link")).unwrap()), "taken");
+        assert_eq!(said(|root| symlink("a/none", root.join("dangling")).unwrap()), "taken");
+    }
+
+    #[test]
+    fn links_that_lead_out_are_refused() {
+        for target in ["/etc/passwd", "..", "../x", "a/../../x", "./../a", "here/here/../../x"] {
+            assert_eq!(
+                said(|root| symlink(target, root.join("link")).unwrap()),
+                "the link \"link\" leads out of the repository",
+                "{target}"
+            );
+        }
+    }
+
+    #[test]
+    fn names_and_sizes_have_bounds() {
+        let name = |name: &'static [u8]| said(|root| fs::write(root.join(OsStr::from_bytes(name)), "").unwrap());
+        assert!(name(b"a\nb").starts_with("the name \"a\\nb\" has control"));
+        assert!(name(b"\xff").contains("not UTF-8"));
+        assert_eq!(
+            said(|root| fs::File::create(root.join("big")).unwrap().set_len(2 << 20).unwrap()),
+            "the repository has more than 1 MiB"
+        );
+        assert!(
+            said(|root| fs::create_dir_all(root.join("d/".repeat(102))).unwrap()).contains("100 folders in each other")
+        );
+    }
+}

@@ -1,0 +1,181 @@
+//! `build`, with real buildah. `CNBI_WITHOUT=buildah` leaves this tier out.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use crate::place::{Place, Told, digest, write_layout};
+
+/// Stands for Python in an image that has nothing else: it writes down how it was called.
+const PROGRAM: &str = r#"
+#include <stdio.h>
+#include <string.h>
+int main(int count, char **args) {
+    FILE *file = fopen("/called", "w");
+    for (int n = 1; n < count; n++) { fprintf(file, "%s\n", args[n]); printf("%s ", args[n]); }
+    puts("");
+    for (int n = 1; n < count; n++) { if (!strcmp(args[n], "fail")) return 7; }
+    return 0;
+}
+"#;
+
+/// A static program, compiled once a test.
+fn program(folder: &Path) -> Vec<u8> {
+    let source = folder.join("program.c");
+    fs::write(&source, PROGRAM).unwrap();
+    let output = folder.join("program");
+    let status = Command::new("cc")
+        .arg("-static")
+        .arg("-o")
+        .arg(&output)
+        .arg(&source)
+        .status()
+        .unwrap();
+    assert!(status.success());
+    fs::read(output).unwrap()
+}
+
+fn place() -> Place {
+    let found = Command::new("buildah").arg("--version").output();
+    assert!(
+        found.is_ok_and(|output| output.status.success()),
+        "there is no buildah; `make tools` gets it, or CNBI_WITHOUT=buildah leaves these tests out"
+    );
+    Place::new("build: {storageDriver: vfs, isolation: chroot}")
+}
+
+/// A base image with that program as `/usr/bin/python3`.
+fn has_base(place: &Place) -> String {
+    let program = program(&place.path("image"));
+    let mut layer = tar::Builder::new(Vec::new());
+    let mut header = tar::Header::new_ustar();
+    header.set_mode(0o755);
+    header.set_size(program.len() as u64);
+    layer.append_data(&mut header, "usr/bin/python3", &program[..]).unwrap();
+    let mut header = tar::Header::new_ustar();
+    header.set_entry_type(tar::EntryType::Directory);
+    header.set_mode(0o1777);
+    header.set_size(0);
+    layer.append_data(&mut header, "tmp", std::io::empty()).unwrap();
+    let layer = layer.into_inner().unwrap();
+    let architecture = if cfg!(target_arch = "aarch64") {
+        "arm64"
+    } else {
+        "amd64"
+    };
+    let config = json!({"architecture": architecture, "os": "linux",
+        "config": {"Env": ["PATH=/usr/bin"]}, "rootfs": {"type": "layers", "diff_ids": [digest(&layer)]}});
+    write_layout(&place.path("work/base"), &config, &layer)
+}
+
+fn build(place: &Place) -> Told {
+    let storage = place.path("storage");
+    let request = json!({"builderImage": "registry.invalid/a/b:v1", "displayName": "A \"name\"\n$(x)",
+        "repositoryUrl": "https://x.io/a"});
+    let commit = "1".repeat(40);
+    place.ask(
+        &["build", "--storage", storage.to_str().unwrap(), "--commit", &commit],
+        &request,
+    )
+}
+
+fn source(place: &Place, files: &[(&str, &str)]) {
+    let source = place.path("work/source");
+    fs::create_dir_all(&source).unwrap();
+    for (name, text) in files {
+        fs::write(source.join(name), text).unwrap();
+    }
+}
+
+/// The built image's manifest and configuration.
+fn built(place: &Place) -> (Value, Value) {
+    let layout = place.path("work/image");
+    let read = |path: &Path| -> Value { serde_json::from_slice(&fs::read(path).unwrap()).unwrap() };
+    let blob = |digest: &Value| read(&layout.join("blobs").join(digest.as_str().unwrap().replace(':', "/")));
+    let index = read(&layout.join("index.json"));
+    assert_eq!(index["manifests"].as_array().unwrap().len(), 1, "{index}");
+    let manifest = blob(&index["manifests"][0]["digest"]);
+    let config = blob(&manifest["config"]["digest"]);
+    (manifest, config)
+}
+
+#[test]
+fn a_lock_is_installed_on_the_base_that_was_fetched() {
+    let place = place();
+    let digest = has_base(&place);
+    let pinned = format!("registry.invalid/a/b@{digest}");
+    let containerfile = cnbi_pipelines::containerfile::packages(&pinned, "3.11", "requirements.txt");
+    source(
+        &place,
+        &[("Containerfile", &containerfile), ("requirements.txt", "x\n")],
+    );
+    let told = build(&place).done();
+    assert!(told.log.contains("--require-hashes"), "{}", told.log);
+    let (manifest, config) = built(&place);
+    assert_eq!(manifest["mediaType"], "application/vnd.oci.image.manifest.v1+json");
+    let labels = &config["config"]["Labels"];
+    assert_eq!(labels["org.opencontainers.image.base.digest"], digest.as_str());
+    assert_eq!(labels["org.opencontainers.image.base.name"], "registry.invalid/a/b:v1");
+    assert_eq!(labels["org.opencontainers.image.revision"], "1".repeat(40));
+    assert_eq!(labels["org.opencontainers.image.title"], "A \"name\" $(x)");
+    assert_eq!(labels["org.opencontainers.image.source"], "https://x.io/a");
+    // Once more, as after a retry.
+    build(&place).done();
+    built(&place);
+}
+
+#[test]
+fn a_recipe_goes_before_the_source() {
+    let place = place();
+    let digest = has_base(&place);
+    source(&place, &[("requirements.txt", "x\n")]);
+    fs::create_dir(place.path("work/recipe")).unwrap();
+    fs::write(
+        place.path("work/recipe/Containerfile"),
+        format!("FROM registry.invalid/a/b@{digest}\nRUN [\"python3\", \"recipe\"]\n"),
+    )
+    .unwrap();
+    let told = build(&place).done();
+    assert!(told.log.contains("RUN [\"python3\", \"recipe\"]"), "{}", told.log);
+}
+
+#[test]
+fn a_build_that_fails_tells_where_and_what() {
+    let place = place();
+    has_base(&place);
+    let with = |text: &str| {
+        source(&place, &[("Containerfile", text)]);
+        build(&place)
+    };
+    with("FROM registry.invalid/a/b:v1\nRUN [\"python3\", \"say\", \"fail\"]\n").failed(
+        "BuildFailed",
+        "RUN python3 say fail failed: exit status 7; before that: say fail",
+    );
+    with("FROM scratch\nCOPY nothing /\n").failed("BuildFailed", "COPY nothing / failed: ");
+    with("FROM registry.invalid/other:v1\nCOPY Containerfile /\n").failed("BuildFailed", "registry.invalid");
+    with("nonsense\n").failed("BuildFailed", "");
+    assert!(!place.path("work/image/index.json").exists());
+}
+
+#[test]
+fn nothing_to_build_is_told_without_buildah() {
+    let place = Place::new("");
+    source(&place, &[("README", "")]);
+    build(&place).failed("", "there is no Containerfile to build");
+}
+
+#[test]
+fn a_build_finds_no_credentials() {
+    let place = place().with("REGISTRY_AUTH_FILE", "/nowhere").with("SECRET", "hunter2");
+    let digest = has_base(&place);
+    let text = format!("FROM registry.invalid/a/b@{digest}\nARG SECRET\nRUN [\"python3\", \"x\"]\n");
+    source(&place, &[("Containerfile", &text)]);
+    let told = build(&place).done();
+    let (_, config) = built(&place);
+    assert!(
+        !config.to_string().contains("hunter2") && !told.log.contains("hunter2"),
+        "{config}"
+    );
+}

@@ -1,0 +1,206 @@
+//! A run's volume, Secrets and results, and the program run as a step of it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use cnbi_shared::config::Config;
+use cnbi_shared::contract::Settings;
+use serde_json::{Value, json};
+
+/// The folders of a run.
+pub struct Place {
+    folder: tempfile::TempDir,
+    settings: Settings,
+    variables: Vec<(&'static str, String)>,
+}
+
+/// What a step has told.
+#[derive(Debug)]
+pub struct Told {
+    pub code: Option<i32>,
+    pub reason: String,
+    pub message: String,
+    pub log: String,
+    results: PathBuf,
+}
+
+impl Told {
+    /// A result other than reason and message.
+    pub fn result(&self, name: &str) -> String {
+        fs::read_to_string(self.results.join(name)).unwrap_or_else(|error| panic!("{name}: {error}; {self:?}"))
+    }
+
+    /// Asserts that it is done.
+    pub fn done(self) -> Self {
+        assert_eq!((self.code, self.message.as_str()), (Some(0), ""), "{self:?}");
+        self
+    }
+
+    /// Asserts that it failed with that reason (empty: the task's own), and a message that has a text in it.
+    pub fn failed(self, reason: &str, message: &str) -> Self {
+        assert_eq!((self.code, self.reason.as_str()), (Some(1), reason), "{self:?}");
+        assert!(self.message.contains(message), "{self:?}");
+        self
+    }
+}
+
+impl Place {
+    /// With that configuration.
+    pub fn new(config: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["work", "ca", "secret", "image"] {
+            fs::create_dir(folder.path().join(name)).unwrap();
+        }
+        Self {
+            folder,
+            settings: Settings::of(&Config::from_yaml(config).unwrap()),
+            variables: Vec::new(),
+        }
+    }
+
+    /// With an authority to trust besides the public ones.
+    pub fn trusting(self, pem: &str) -> Self {
+        fs::write(self.path("ca/ca.pem"), pem).unwrap();
+        self
+    }
+
+    /// With a credential in the mounted Secret.
+    pub fn knowing(self, entries: &[(&str, &str)]) -> Self {
+        for (name, text) in entries {
+            fs::write(self.path("secret").join(name), text).unwrap();
+        }
+        self
+    }
+
+    /// With a variable in the environment of the step.
+    pub fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.variables.push((name, value.into()));
+        self
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Runs a subcommand that takes no parameters.
+    pub fn bare(&self, args: &[&str]) -> Told {
+        let results = tempfile::tempdir_in(self.folder.path()).unwrap().keep();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_cnbi-step"));
+        command
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        for name in ["SSL_CERT_FILE", "HOME"] {
+            if let Some(value) = std::env::var_os(name) {
+                command.env(name, value);
+            }
+        }
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
+        let output = command.arg("--results").arg(&results).args(args).output().unwrap();
+        let log = String::from_utf8_lossy(&output.stderr).into_owned();
+        let text = |name: &str| fs::read_to_string(results.join(name)).unwrap_or_else(|_| panic!("{name}: {log}"));
+        Told {
+            code: output.status.code(),
+            reason: text("reason"),
+            message: text("message"),
+            log,
+            results,
+        }
+    }
+
+    /// Runs a subcommand with the settings and the folders that it may have.
+    pub fn step(&self, args: &[&str]) -> Told {
+        let mut all = args.to_vec();
+        let (work, ca) = (self.path("work"), self.path("ca"));
+        // As Tekton has it: nothing where no workspace is bound.
+        let has_ca = ca.join("ca.pem").is_file();
+        let ca = format!("--ca-bundle={}", if has_ca { ca.to_str().unwrap() } else { "" });
+        let settings = encoded(&json!(self.settings));
+        all.extend(["--settings", &settings, "--work", work.to_str().unwrap()]);
+        all.push(&ca);
+        self.bare(&all)
+    }
+
+    /// The same with a request.
+    pub fn ask(&self, args: &[&str], request: &Value) -> Told {
+        let request = encoded(request);
+        let mut all = args.to_vec();
+        all.extend(["--request", &request]);
+        self.step(&all)
+    }
+
+    /// Puts an OCI layout of an image on the volume, with Python of that version in its one layer.
+    pub fn has_base(&self, python: &str) {
+        let layout = self.path("work/base");
+        let mut layer = tar::Builder::new(Vec::new());
+        let mut header = tar::Header::new_ustar();
+        header.set_mode(0o755);
+        header.set_size(0);
+        let program = format!("usr/bin/python{python}");
+        layer
+            .append_data(&mut header.clone(), &program, std::io::empty())
+            .unwrap();
+        header.set_entry_type(tar::EntryType::Symlink);
+        layer
+            .append_link(&mut header, "usr/bin/python3", format!("python{python}"))
+            .unwrap();
+        let layer = layer.into_inner().unwrap();
+        let config = json!({"architecture": "amd64", "os": "linux", "config": {},
+            "rootfs": {"type": "layers", "diff_ids": [digest(&layer)]}});
+        write_layout(&layout, &config, &layer);
+    }
+}
+
+/// Writes an OCI layout of an image with one layer, and gives its digest.
+pub fn write_layout(layout: &Path, config: &Value, layer: &[u8]) -> String {
+    fs::create_dir_all(layout.join("blobs/sha256")).unwrap();
+    let blob = |bytes: &[u8], kind: &str| {
+        let digest = digest(bytes);
+        fs::write(layout.join("blobs").join(digest.replace(':', "/")), bytes).unwrap();
+        json!({"mediaType": format!("application/vnd.oci.image.{kind}"), "digest": digest, "size": bytes.len()})
+    };
+    let manifest = json!({
+        "schemaVersion": 2,
+        "mediaType": "application/vnd.oci.image.manifest.v1+json",
+        "config": blob(config.to_string().as_bytes(), "config.v1+json"),
+        "layers": [blob(layer, "layer.v1.tar")],
+    });
+    let manifest = blob(manifest.to_string().as_bytes(), "manifest.v1+json");
+    let index = json!({"schemaVersion": 2, "manifests": [manifest]});
+    fs::write(layout.join("index.json"), index.to_string()).unwrap();
+    fs::write(layout.join("oci-layout"), r#"{"imageLayoutVersion": "1.0.0"}"#).unwrap();
+    manifest["digest"].as_str().unwrap().to_owned()
+}
+
+pub fn digest(bytes: &[u8]) -> String {
+    let digest = ring::digest::digest(&ring::digest::SHA256, bytes);
+    digest
+        .as_ref()
+        .iter()
+        .fold("sha256:".to_owned(), |text, byte| format!("{text}{byte:02x}"))
+}
+
+fn encoded(value: &Value) -> String {
+    STANDARD.encode(value.to_string())
+}
+
+/// uv, as `make tools` has put it into the user's cache.
+pub fn uv() -> PathBuf {
+    if let Some(given) = std::env::var_os("CNBI_UV").filter(|given| !given.is_empty()) {
+        return given.into();
+    }
+    let version = include_str!("../../tools.txt")
+        .lines()
+        .find_map(|line| line.strip_prefix("uv=="))
+        .unwrap();
+    let cache = std::env::var_os("XDG_CACHE_HOME").filter(|cache| !cache.is_empty());
+    let cache = cache.map_or_else(
+        || PathBuf::from(std::env::var_os("HOME").unwrap()).join(".cache"),
+        PathBuf::from,
+    );
+    let uv = cache.join(format!("cnbi/tools/uv-{version}/bin/uv"));
+    assert!(uv.is_file(), "there is no {}; `make tools` gets it", uv.display());
+    uv
+}

@@ -1,0 +1,151 @@
+//! `validate`, with this machine's Python in the part of an image's, and programs that do as an image's might.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::place::{Place, Told};
+
+fn program(folder: &Path, name: &str, text: &str) {
+    fs::create_dir_all(folder).unwrap();
+    fs::write(folder.join(name), text).unwrap();
+    fs::set_permissions(folder.join(name), fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+/// An image whose Python has those packages besides this machine's.
+fn image(packages: &[(&str, &str)]) -> Place {
+    let place = Place::new("");
+    let site = place.path("image/site");
+    for (name, version) in packages {
+        let folder = site.join(format!("{name}-{version}.dist-info"));
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(
+            folder.join("METADATA"),
+            format!("Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"),
+        )
+        .unwrap();
+    }
+    let (site, home) = (site.display().to_string(), place.path("image").display().to_string());
+    place.with("PYTHONPATH", site).with("HOME", home)
+}
+
+/// An image that has nothing but a program called python3.
+fn with_python(text: &str) -> Place {
+    let place = Place::new("");
+    let bin = place.path("image/bin");
+    program(&bin, "python3", text);
+    let (path, home) = (
+        format!("{}:/usr/bin:/bin", bin.display()),
+        place.path("image").display().to_string(),
+    );
+    place.with("PATH", path).with("HOME", home)
+}
+
+fn validate(place: &Place, more: &[&str]) -> Told {
+    let mut args = vec!["validate", "--timeout", "20"];
+    args.extend(more);
+    place.bare(&args)
+}
+
+#[test]
+fn a_notebook_image_is_told_by_what_it_has() {
+    let place = image(&[("jupyterlab", "4.2.0"), ("Zebra_X", "1.0"), ("pandas", "2.2.2")]);
+    let told = validate(&place, &[]).done();
+    let software: Value = serde_json::from_str(&told.result("software")).unwrap();
+    assert_eq!(software[0]["name"], "Python");
+    assert!(
+        software[0]["version"].as_str().unwrap().starts_with("v3."),
+        "{software}"
+    );
+    let packages: Vec<Value> = serde_json::from_str(&told.result("python-dependencies")).unwrap();
+    assert_eq!(packages[0], json!({"name": "JupyterLab", "version": "4.2.0"}));
+    assert!(
+        packages.contains(&json!({"name": "Pandas", "version": "2.2.2"})),
+        "{packages:?}"
+    );
+}
+
+#[test]
+fn everything_that_is_missing_is_told_at_once() {
+    let place =
+        with_python("#!/bin/sh\necho 'cnbi-validate {\"version\": [3, 6, 8], \"packages\": []}'\n[ \"$1\" = -c ]\n");
+    let told = validate(&place, &[]).failed("ImageInvalid", "its Python is 3.6.8, and a notebook needs 3.8 or later");
+    assert!(
+        told.message
+            .contains("; its Python has no pip; it has neither JupyterLab nor a start command"),
+        "{told:?}"
+    );
+    assert_eq!(told.result("software"), "");
+}
+
+#[test]
+fn a_home_that_cannot_be_written_is_told() {
+    let place = image(&[("jupyterlab", "4.2.0")]).with("HOME", "/proc");
+    validate(&place, &[]).failed("ImageInvalid", "its home /proc is not writable");
+}
+
+#[test]
+fn programs_that_do_not_answer_are_ended() {
+    let hanging = with_python("#!/bin/sh\nsleep 600 & sleep 600\n");
+    let started = Instant::now();
+    let told = hanging.bare(&["validate", "--timeout", "1"]);
+    told.failed("ImageInvalid", "its Python did not answer within 1 seconds");
+    assert!(started.elapsed() < Duration::from_secs(20));
+    for (text, what) in [
+        ("#!/bin/sh\nexit 3\n", "gave no answer, and exit code 3"),
+        ("#!/bin/sh\nkill -9 $$\n", "its Python gave no answer"),
+        ("#!/no/such/program\n", "its Python cannot be run"),
+        ("#!/bin/sh\nhead -c 100000000 /dev/zero\n", "gave no answer"),
+        (
+            "#!/bin/sh\necho 'cnbi-validate {\"version\": \"<script>\"}'\n",
+            "gave no answer",
+        ),
+    ] {
+        validate(&with_python(text), &[]).failed("ImageInvalid", what);
+    }
+}
+
+#[test]
+fn what_a_hostile_image_says_stays_within_bounds() {
+    let place = with_python(
+        "#!/bin/sh\nprintf 'cnbi-validate {\"version\": [3, 11, 4], \"packages\": [[\"jupyterlab\", \"4.2.0\"], [\"<script>\", \"1\"], [\"x\", \"\\\\\"}]\"]'\ni=0; while [ $i -lt 5000 ]; do printf ', [\"package-%s\", \"1.0\"]' $i; i=$((i+1)); done\necho ']}'\n",
+    );
+    let told = validate(&place, &[]).done();
+    let packages: Vec<Value> = serde_json::from_str(&told.result("python-dependencies")).unwrap();
+    assert!(packages.len() > 10 && told.result("python-dependencies").len() < 2000);
+    assert!(!told.result("python-dependencies").contains("script"));
+}
+
+#[test]
+fn an_image_without_jupyterlab_has_to_serve_the_api() {
+    let free = || {
+        std::net::TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .port()
+            .to_string()
+    };
+    let serving = "import http.server, os\nclass H(http.server.BaseHTTPRequestHandler):\n    def do_GET(self):\n        self.send_response(200 if self.path == '/api' else 404)\n        self.end_headers()\nhttp.server.HTTPServer(('127.0.0.1', int(os.environ['NOTEBOOK_PORT'])), H).serve_forever()\n";
+    // This machine's Python may have JupyterLab; -S and an empty search path keep it out.
+    let python = "#!/bin/sh\ncase \"$1\" in -m) exit 0;; esac\necho 'cnbi-validate {\"version\": [3, 11, 4], \"packages\": []}'\n";
+    let place = with_python(python);
+    fs::write(place.path("image/serve.py"), serving).unwrap();
+    let script = place.path("image/serve.py").display().to_string();
+    let real = std::env::split_paths(&std::env::var_os("PATH").unwrap())
+        .map(|folder| folder.join("python3"))
+        .find(|program| program.is_file())
+        .unwrap();
+    let real = real.to_str().unwrap();
+    validate(&place, &["--port", &free(), "--", real, &script]).done();
+    validate(&place, &["--port", &free(), "--", "/bin/true"])
+        .failed("ImageInvalid", "its start command ends, and does not serve /api");
+    validate(&place, &["--port", &free(), "--", "no-such-command"])
+        .failed("ImageInvalid", "its start command cannot be run");
+    let port = free();
+    let told = place.bare(&["validate", "--timeout", "1", "--port", &port, "--", "/bin/sleep", "600"]);
+    told.failed("ImageInvalid", "within 1 seconds");
+}

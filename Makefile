@@ -70,6 +70,11 @@ install-pipelines: ## Install Pipelines and Tasks on the cluster that kubectl sp
 uninstall-pipelines: ## Take them away; the runs stay
 	@pipelines/install uninstall
 
+# IMAGES: what the names begin with, such as registry.example/cnbi. More in pipelines/images.
+.PHONY: step-images
+step-images: ## Build the images that the steps of the tasks run
+	@pipelines/images
+
 .PHONY: up
 up: bins ## Leave a cluster with CNBi running, and print its KUBECONFIG
 	@$(TARGET)/debug/cnbi-local up

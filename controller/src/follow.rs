@@ -9,7 +9,7 @@ use futures::channel::mpsc::UnboundedSender;
 use kube::runtime::reflector::ObjectRef;
 use kube::runtime::watcher::{self, watcher};
 use kube::{Api, Client};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use crate::cache::Cache;
 use crate::kinds::{Kept, Kind};
@@ -42,6 +42,7 @@ pub enum Known {
 pub struct Followed<K> {
     cache: Mutex<Cache<K>>,
     known: watch::Sender<Known>,
+    changes: Notify,
 }
 
 impl<K> Default for Followed<K> {
@@ -49,6 +50,7 @@ impl<K> Default for Followed<K> {
         Self {
             cache: Mutex::default(),
             known: watch::Sender::default(),
+            changes: Notify::new(),
         }
     }
 }
@@ -69,6 +71,11 @@ impl<K: Kind> Followed<K> {
         let mut known = self.known.subscribe();
         // The sender lives as long as we do.
         let _ = known.wait_for(|known| *known != Known::Nothing).await;
+    }
+
+    /// Waits until something has changed since it was waited last.
+    pub async fn changed(&self) {
+        self.changes.notified().await;
     }
 
     /// Follows the objects for as long as it is polled, and says which resources they touch.
@@ -100,6 +107,7 @@ impl<K: Kind> Followed<K> {
                     if is_complete {
                         self.learn(Known::All);
                     }
+                    self.changes.notify_one();
                     tell(resources);
                 }
                 Err(error) if is_absent(&error) => {

@@ -32,6 +32,7 @@ pub mod run;
 pub mod secrets;
 pub mod site;
 pub mod stored;
+pub mod sweep;
 pub mod turns;
 pub mod unconfigured;
 pub mod visit;

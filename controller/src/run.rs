@@ -19,6 +19,7 @@ use tokio::sync::watch;
 use crate::failure::{Failure, wait};
 use crate::metrics::{Metrics, Outcome};
 use crate::stored::Stored;
+use crate::sweep::sweep;
 use crate::visit::{Visited, visit};
 use crate::world::World;
 
@@ -36,6 +37,8 @@ struct Context {
     world: World,
     metrics: Arc<Metrics>,
     in_force: watch::Receiver<InForce>,
+    /// It is known what there is.
+    may_begin: watch::Sender<bool>,
     /// Failures in a row, by namespace and name; whoever succeeds is taken out.
     failures: Mutex<HashMap<(String, String), u32>>,
 }
@@ -59,6 +62,7 @@ pub async fn run(
         world: World::new(client.clone()),
         metrics: Arc::clone(&metrics),
         in_force: in_force.clone(),
+        may_begin: watch::Sender::new(false),
         failures: Mutex::default(),
     });
     let (touched, to_look_at) = mpsc::unbounded();
@@ -68,12 +72,19 @@ pub async fn run(
         .reconcile_on(to_look_at)
         .graceful_shutdown_on(shutdown.clone());
     let store = controller.store();
+    let (gone, has_gone) = mpsc::unbounded();
     let ready = async {
         context.world.until_known().await;
         if store.wait_until_ready().await.is_ok() {
             tracing::info!(resources = store.len(), "all resources are listed");
+            context.world.remember_who_waits(&store.state());
+            context.may_begin.send_replace(true);
             listed.store(true, Ordering::Relaxed);
         }
+        tokio::join!(
+            context.world.wake(&context.in_force, &touched),
+            sweep(&context.world, &store, &context.in_force, has_gone),
+        );
     };
     let visits = controller
         .run(
@@ -88,7 +99,11 @@ pub async fn run(
                 Err(Error::ObjectNotFound(object)) => {
                     let namespace = object.namespace.as_deref().unwrap_or_default();
                     context.succeeded(namespace, &object.name);
-                    context.world.memory.forget(namespace, &object.name);
+                    context.world.turns().leave_by_name(namespace, &object.name);
+                    // Whatever we let go ourselves was forgotten then.
+                    if context.world.memory.forget(namespace, &object.name) {
+                        let _ = gone.unbounded_send((namespace.to_owned(), object.name.clone()));
+                    }
                 }
                 Err(error) => {
                     metrics.watch_failed();
@@ -102,7 +117,8 @@ pub async fn run(
         tokio::time::sleep(GRACE).await;
     };
     tokio::select! {
-        ((), ()) = async { tokio::join!(visits, ready) } => {}
+        () = visits => {}
+        () = Box::pin(ready) => {}
         () = Box::pin(context.world.follow(&metrics, &touched)) => {}
         () = patience => tracing::warn!("ended with writes under way"),
     }
@@ -118,7 +134,8 @@ fn changes(in_force: watch::Receiver<InForce>) -> impl Stream<Item = ()> + Send 
 
 async fn look(resource: Arc<Stored>, context: Arc<Context>) -> Result<Action, Failure> {
     let world = &context.world;
-    world.until_known().await;
+    // The sender is beside it.
+    let _ = context.may_begin.subscribe().wait_for(|may_begin| *may_begin).await;
     let in_force = context.in_force.borrow().clone();
     let visited = tokio::time::timeout(DEADLINE, visit(world, Arc::clone(&resource), &in_force)).await;
     let Visited { has_written, again } = visited.unwrap_or(Err(Failure::Deadline(DEADLINE)))?;

@@ -8,6 +8,7 @@ use std::borrow::Cow;
 
 use cnbi_shared::api::annotations::{CREATOR, DESCRIPTION, DISPLAY_NAME};
 use cnbi_shared::api::{CustomNBImage, Field, Spec, Status};
+use jiff::Timestamp;
 use k8s_openapi::NamespaceResourceScope;
 use kube::Resource;
 use kube::api::ObjectMeta;
@@ -61,6 +62,12 @@ impl Stored {
     /// Its uid.
     pub fn uid(&self) -> &str {
         self.metadata.uid.as_deref().unwrap_or_default()
+    }
+
+    /// When it was created.
+    pub fn created(&self) -> Timestamp {
+        let created = self.metadata.creation_timestamp.as_ref();
+        created.map(|created| created.0).unwrap_or_default()
     }
 
     /// The value of an annotation that is kept.

@@ -177,6 +177,12 @@ impl Turns {
         self.waiting.remove(uid);
     }
 
+    /// Whoever has that name is gone.
+    pub fn leave_by_name(&mut self, namespace: &str, name: &str) {
+        self.waiting
+            .retain(|_, waiting| waiting.namespace != namespace || waiting.name != name);
+    }
+
     /// A run is being asked for.
     pub fn request(&mut self, run: (&str, &str), uid: &str, namespace: &str, now: Instant) {
         self.leave(uid);
@@ -188,9 +194,16 @@ impl Turns {
         self.requested.insert((run.0.to_owned(), run.1.to_owned()), requested);
     }
 
-    /// The run did not come about, or it has been seen and counts by itself.
+    /// The run did not come about.
     pub fn settle(&mut self, run: (&str, &str)) {
         self.requested.remove(&(run.0.to_owned(), run.1.to_owned()));
+    }
+
+    /// Whatever `is_seen`, by the resource's uid and the run's namespace and name, counts by itself from now on: also once
+    /// it has ended.
+    pub fn settle_seen(&mut self, is_seen: impl Fn(&str, &str, &str) -> bool) {
+        self.requested
+            .retain(|(namespace, name), requested| !is_seen(&requested.of, namespace, name));
     }
 
     /// Forgets what nobody has asked after for long.
@@ -275,6 +288,13 @@ mod tests {
         assert_eq!(queue(&turns, &[active("x", "a")]).running, 3);
         turns.settle(("builds", "z"));
         assert_eq!(queue(&turns, &[]).running, 2);
+        turns.request(("builds", "w"), "w", "a", now);
+        turns.settle_seen(|of, namespace, name| (of, namespace, name) == ("w", "builds", "w"));
+        assert_eq!(
+            queue(&turns, &[]).running,
+            2,
+            "one that was seen and has ended counts no more"
+        );
         assert_eq!(
             turns.queue("x", "a", at(1), std::iter::empty(), LIMITS).running,
             1,

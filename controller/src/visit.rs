@@ -1,10 +1,9 @@
 //! One visit of one resource: observe, plan, look closer where it matters, apply.
 
-use std::sync::{Arc, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cnbi_shared::config::Config;
-use cnbi_shared::contract::{ConditionType, Reason};
 use cnbi_shared::in_force::InForce;
 use jiff::Timestamp;
 
@@ -15,9 +14,8 @@ use crate::build::plan::plan;
 use crate::failure::{Class, Failure};
 use crate::observe::Sight;
 use crate::stored::Stored;
-use crate::turns::Turns;
 use crate::unconfigured::unconfigured;
-use crate::world::{World, active};
+use crate::world::{World, active, is_queued};
 
 /// How often the copy of a pull Secret is compared with the Secret, of which nobody tells us.
 const COPIES: Duration = Duration::from_secs(300);
@@ -51,7 +49,7 @@ pub async fn visit(world: &World, seen: Arc<Stored>, in_force: &InForce) -> Resu
         };
         let applied = applying.apply(plan).await;
         if let (Err(_), Some((namespace, name))) = (&applied, &created) {
-            turns(world).settle((namespace, name));
+            world.turns().settle((namespace, name));
         }
         match applied {
             Ok(has_written) => {
@@ -111,21 +109,13 @@ async fn decide(world: &World, sight: &mut Sight, resource: &Stored, config: &Co
 
 /// Plans, with the queue as it is. `for_good`: what is planned is going to be done.
 fn take_turn(world: &World, sight: &mut Sight, resource: &Stored, config: &Config, for_good: bool) -> Plan {
-    let runs: Vec<_> = {
-        let cache = world.runs.cache();
-        cache.all().filter(|run| !run.kept.run.has_ended()).cloned().collect()
-    };
+    let runs = world.active_runs();
     let (namespace, name) = resource.names();
     let uid = resource.uid();
-    let since = resource
-        .metadata
-        .creation_timestamp
-        .as_ref()
-        .map(|at| at.0)
-        .unwrap_or_default();
+    let since = resource.created();
     let limits = config.pipelines.max_concurrent;
     let now = Instant::now();
-    let mut turns = turns(world);
+    let mut turns = world.turns();
     turns.expire(now);
     sight.observed.queue = turns.queue(uid, namespace, since, active(&runs), limits);
     let plan = plan(&sight.observed, Timestamp::now(), config);
@@ -134,7 +124,7 @@ fn take_turn(world: &World, sight: &mut Sight, resource: &Stored, config: &Confi
     }
     if let Some((run_namespace, run)) = created(&plan) {
         turns.request((&run_namespace, &run), uid, namespace, now);
-    } else if is_queued(&plan, sight) {
+    } else if waits(&plan, sight) {
         turns.wait(uid, namespace, name, since, now);
     } else {
         turns.leave(uid);
@@ -149,16 +139,9 @@ fn created(plan: &Plan) -> Option<(String, String)> {
     })
 }
 
-fn is_queued(plan: &Plan, sight: &Sight) -> bool {
-    let status = plan.status.as_ref().or(sight.observed.status.as_ref());
-    sight.observed.deleted.is_none()
-        && status.is_some_and(|status| {
-            status.conditions.iter().any(|said| {
-                said.type_ == ConditionType::PipelineRunCreated.as_str()
-                    && said.status == "False"
-                    && said.reason == Reason::Queued.as_str()
-            })
-        })
+fn waits(plan: &Plan, sight: &Sight) -> bool {
+    let observed = &sight.observed;
+    observed.deleted.is_none() && is_queued(plan.status.as_ref().or(observed.status.as_ref()))
 }
 
 async fn say_unconfigured(world: &World, resource: &Stored) -> Result<Visited, Failure> {
@@ -171,8 +154,4 @@ async fn say_unconfigured(world: &World, resource: &Stored) -> Result<Visited, F
         has_written,
         again: None,
     })
-}
-
-fn turns(world: &World) -> MutexGuard<'_, Turns> {
-    world.turns.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,13 +1,18 @@
 //! Everything that visits of resources share: caches, look-ups, memory.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
+use cnbi_shared::api::Status;
+use cnbi_shared::contract::{ConditionType, Reason};
+use cnbi_shared::in_force::InForce;
 use futures::channel::mpsc::UnboundedSender;
 use kube::Client;
 use kube::runtime::events::{Recorder, Reporter};
 use kube::runtime::reflector::ObjectRef;
-use std::sync::Mutex;
+use tokio::sync::watch;
 
+use crate::build::action::Place;
 use crate::follow::{Followed, Known};
 use crate::kinds::{Kept, Run, Stream, TaskRun};
 use crate::memory::Memory;
@@ -15,6 +20,9 @@ use crate::metrics::Metrics;
 use crate::site::Sites;
 use crate::stored::Stored;
 use crate::turns::{Active, Turns};
+
+/// How long changes of runs are gathered before somebody is woken.
+const BREATH: Duration = Duration::from_millis(200);
 
 /// Caches, look-ups and memory.
 pub struct World {
@@ -30,8 +38,7 @@ pub struct World {
     pub sites: Sites,
     /// What we have done ourselves.
     pub memory: Memory,
-    /// Whose turn it is.
-    pub turns: Mutex<Turns>,
+    turns: Mutex<Turns>,
     /// Writes Events.
     pub recorder: Recorder,
 }
@@ -74,13 +81,63 @@ impl World {
         );
     }
 
+    /// Whose turn it is. Not to be held across an await.
+    pub fn turns(&self) -> MutexGuard<'_, Turns> {
+        self.turns.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The runs that are under way. What was asked for and is seen by now counts as one of these.
+    pub fn active_runs(&self) -> Vec<Arc<Kept<Run>>> {
+        let mut turns = self.turns();
+        let cache = self.runs.cache();
+        turns.settle_seen(|of, namespace, name| cache.find(of, &Place::new(namespace, name)).is_some());
+        cache.all().filter(|run| !run.kept.run.has_ended()).cloned().collect()
+    }
+
+    /// Takes it from their status which resources waited for their turn before we began.
+    pub fn remember_who_waits(&self, resources: &[Arc<Stored>]) {
+        let now = std::time::Instant::now();
+        for resource in resources.iter().filter(|resource| is_queued(resource.status.as_ref())) {
+            let (namespace, name) = resource.names();
+            self.turns()
+                .wait(resource.uid(), namespace, name, resource.created(), now);
+        }
+    }
+
+    /// Whenever a run has ended, says who may have the next one: whoever waits looks seldom by itself.
+    pub async fn wake(&self, in_force: &watch::Receiver<InForce>, touched: &UnboundedSender<ObjectRef<Stored>>) {
+        loop {
+            self.runs.changed().await;
+            let config = in_force.borrow().config().cloned();
+            if let Some(config) = config {
+                let runs = self.active_runs();
+                let next = self.turns().next(active(&runs), config.pipelines.max_concurrent);
+                for (namespace, name) in next {
+                    let _ = touched.unbounded_send(ObjectRef::new(&name).within(&namespace));
+                }
+            }
+            tokio::time::sleep(BREATH).await;
+        }
+    }
+
     /// Whether the cluster has Tekton's API.
     pub fn has_tekton(&self) -> bool {
         self.runs.known() == Known::All && self.task_runs.known() == Known::All
     }
 }
 
-/// The runs that are under way.
+/// Whether a status says that the resource waits for nothing but its turn.
+pub fn is_queued(status: Option<&Status>) -> bool {
+    status.is_some_and(|status| {
+        status.conditions.iter().any(|said| {
+            said.type_ == ConditionType::PipelineRunCreated.as_str()
+                && said.status == "False"
+                && said.reason == Reason::Queued.as_str()
+        })
+    })
+}
+
+/// The same, as they are counted.
 pub fn active(runs: &[Arc<Kept<Run>>]) -> impl Iterator<Item = Active<'_>> {
     runs.iter().map(|kept| Active {
         run: (&kept.kept.run.namespace, &kept.kept.run.name),

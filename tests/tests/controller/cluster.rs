@@ -80,6 +80,15 @@ impl Cluster {
         Ok(Installation::install(&self.control_plane, shipped::default(Some(INSTALLED))).await?)
     }
 
+    /// The same with controllers that all work at once, and at once: nothing but what they do themselves keeps them from
+    /// making things twice.
+    pub async fn install_without_election(&self) -> Result<Installation<'_>> {
+        let mut options = shipped::default(Some(INSTALLED));
+        let flag = ("--leader-elect".to_owned(), "false".to_owned());
+        options.flags.insert(shipped::CONTROLLER.to_owned(), vec![flag]);
+        Ok(Installation::install(&self.control_plane, options).await?)
+    }
+
     /// What an admin installs where runs are made: the rights of the controller there, Pipelines and accounts.
     pub async fn install_builds(&self, builds: &str) -> Result {
         let folder = shipped::deploy().join("builds");

@@ -6,6 +6,13 @@
 
 mod cluster;
 mod cost;
+mod factory;
+mod failures;
+mod faults;
+mod hands;
 mod judged;
 mod life;
+mod orphans;
+mod scale;
 mod secret;
+mod sites;

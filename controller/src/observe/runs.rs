@@ -1,0 +1,119 @@
+//! The runs of a resource, with their tasks.
+
+use std::sync::Arc;
+
+use cnbi_shared::config::Config;
+use kube::Api;
+use kube::api::ListParams;
+
+use super::{RUN, Sight};
+use crate::build::action::Place;
+use crate::build::manifest::UID;
+use crate::build::observed::Outcome;
+use crate::failure::Failure;
+use crate::kinds::{self, Kept, Kind};
+use crate::world::World;
+
+impl Sight {
+    pub(super) async fn see_runs(&mut self, world: &World, config: &Config) -> Result<(), Failure> {
+        if !world.has_tekton() {
+            return Ok(());
+        }
+        let mut runs: Vec<_> = world.runs.cache().group(&self.observed.uid).cloned().collect();
+        runs.retain(|run| self.is_trusted(run, config));
+        for run in &runs {
+            self.add_run(run);
+        }
+        let named = self.observed.status.as_ref().and_then(|status| {
+            let run = status.pipeline_run.as_ref()?;
+            Some(Place::new(run.namespace.as_deref()?, run.name.as_deref()?))
+        });
+        if let Some(named) = named
+            && !self.observed.runs.iter().any(|run| run.name == named.name)
+            && let Some(run) = self.find_run(world, &named).await?
+        {
+            self.add_run(&run);
+            runs.push(Arc::new(run));
+        }
+        self.see_tasks(world, &runs).await
+    }
+
+    /// The tasks of all runs. Those of a run that failed tell why, so they have to be complete.
+    async fn see_tasks(&mut self, world: &World, kept: &[Arc<Kept<kinds::Run>>]) -> Result<(), Failure> {
+        let tasks: Vec<_> = world.task_runs.cache().group(&self.observed.uid).cloned().collect();
+        for run in &mut self.observed.runs {
+            let of_run = tasks.iter().filter(|task| {
+                task.kept.run.as_deref() == Some(&run.name)
+                    && task.metadata.namespace.as_deref() == Some(&run.namespace)
+            });
+            run.tasks = of_run.clone().map(|task| task.kept.task.clone()).collect();
+            if run.outcome != Outcome::False {
+                continue;
+            }
+            let children = kept
+                .iter()
+                .filter(|kept| kept.kept.run.name == run.name && kept.kept.run.namespace == run.namespace)
+                .flat_map(|kept| &kept.kept.children);
+            for child in children {
+                let seen = of_run.clone().find(|task| task.metadata.name.as_deref() == Some(child));
+                if seen.is_some_and(|seen| seen.kept.task.outcome != Outcome::Unknown) {
+                    continue;
+                }
+                let api: Api<Kept<kinds::TaskRun>> = Api::namespaced(world.client.clone(), &run.namespace);
+                if let Some(found) = api.get_opt(child).await? {
+                    run.tasks.retain(|task| task.task != found.kept.task.task);
+                    run.tasks.push(found.kept.task);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs count where we make them. Elsewhere, whoever may write runs may write labels.
+    pub(super) fn is_trusted(&self, run: &Kept<kinds::Run>, config: &Config) -> bool {
+        let namespace = run.metadata.namespace.as_deref().unwrap_or_default();
+        let named = self
+            .observed
+            .status
+            .as_ref()
+            .and_then(|status| status.pipeline_run.as_ref());
+        !run.kept.is_terminating
+            && (namespace == config.pipelines.namespace_of_runs(&self.observed.namespace)
+                || named.is_some_and(|named| named.namespace.as_deref() == Some(namespace)))
+    }
+
+    pub(super) fn add_run(&mut self, run: &Kept<kinds::Run>) {
+        let place = run.place();
+        self.observed.runs.push(run.kept.run.clone());
+        if let Some(uid) = &run.metadata.uid {
+            self.uids.insert((RUN, place.namespace, place.name), uid.clone());
+        }
+    }
+
+    /// A run of ours, asked of the API server.
+    pub(super) async fn find_run(&self, world: &World, place: &Place) -> Result<Option<Kept<kinds::Run>>, Failure> {
+        let api: Api<Kept<kinds::Run>> = Api::namespaced(world.client.clone(), &place.namespace);
+        let found = api.get_opt(&place.name).await?;
+        Ok(found.filter(|run| {
+            run.kept.of.as_deref() == Some(&self.observed.uid)
+                && !run.kept.is_terminating
+                && run.kept.group(place).is_some()
+        }))
+    }
+
+    pub(super) async fn list_runs(&mut self, world: &World, config: &Config) -> Result<(), Failure> {
+        let api: Api<Kept<kinds::Run>> = Api::all(world.client.clone());
+        let params = ListParams::default().labels(&format!("{UID}={}", self.observed.uid));
+        for run in api.list(&params).await?.items {
+            let is_new = !self
+                .observed
+                .runs
+                .iter()
+                .any(|known| known.name == run.kept.run.name && known.namespace == run.kept.run.namespace);
+            if is_new && self.is_trusted(&run, config) {
+                self.add_run(&run);
+            }
+        }
+        Ok(())
+    }
+}

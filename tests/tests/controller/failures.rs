@@ -1,0 +1,153 @@
+//! Failures that pass and failures that stay, on a cluster where waits are short.
+
+use cnbi_shared::contract::{IMPORT, PACKAGE_LIST, tasks as names};
+use cnbi_tests::installation::{Installation, Replica, shipped};
+use cnbi_tests::tekton::script::{Failure, Script};
+use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, ListParams};
+use serde_json::json;
+use tokio::sync::OnceCell;
+
+use crate::cluster::{BUILDS, Cluster, Result, WITHIN, import, said, tasks, until};
+
+const CONFIGURATION: &str = "targetNamespace: {default: opendatahub}\nretry: {base: 1s, max: 2s, limit: 2}";
+
+async fn shared() -> Result<&'static Cluster> {
+    static SHARED: OnceCell<Cluster> = OnceCell::const_new();
+    static RUNNING: OnceCell<(Installation<'static>, Replica)> = OnceCell::const_new();
+    let told = |error: Box<dyn std::error::Error>| anyhow::Error::msg(error.to_string());
+    let cluster = SHARED
+        .get_or_try_init(|| async { Cluster::whole().await.map_err(told) })
+        .await?;
+    RUNNING
+        .get_or_try_init(|| async {
+            let installation = cluster.install().await.map_err(told)?;
+            cluster.configure(CONFIGURATION).await.map_err(told)?;
+            let mut controller = installation.start(shipped::CONTROLLER).await?;
+            controller.ready(WITHIN).await?;
+            Ok::<_, anyhow::Error>((installation, controller))
+        })
+        .await?;
+    Ok(cluster)
+}
+
+fn unreachable() -> Result<Script> {
+    let failure = Failure::said("setup", "RegistryUnavailable", "quay.io does not answer");
+    Ok(Script::fails_at(&tasks(&IMPORT), names::SETUP, failure)?)
+}
+
+#[tokio::test]
+async fn a_failure_that_may_pass_is_tried_again_and_given_up_in_the_end() -> Result {
+    let stage = shared().await?.stage("failures-passing").await?;
+    let uid = stage.create("passing", import()).await?;
+    for _ in 0..2 {
+        let run = stage.run_of(&uid).await?;
+        stage.player().play(&run, unreachable()?).await?;
+    }
+    let given_up = stage.until("passing", "Stalled", "True", "RegistryUnavailable").await?;
+    assert_eq!(given_up["status"]["pipelineRun"]["attempt"], 2);
+    assert_eq!(given_up["status"]["pipelineRun"]["failedTask"], "setup");
+    let message = said(&given_up, "Ready")["message"].as_str().unwrap_or_default();
+    assert!(message.contains("quay.io does not answer"), "{message}");
+
+    let again = json!({"metadata": {"annotations": {"meteor.zone/retry": "1"}}});
+    stage.patch("passing", again).await?;
+    stage.build("passing", &uid, &IMPORT, "v0.2.2").await?;
+    let ready = stage.until_ready("passing").await?;
+    assert_eq!(ready["status"]["pipelineRun"]["attempt"], 3);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_failure_that_stays_says_why_and_waits_for_somebody() -> Result {
+    let stage = shared().await?.stage("failures-staying").await?;
+    let uid = stage.create("staying", import()).await?;
+    let run = stage.run_of(&uid).await?;
+    let failure = Failure::said("probe", "ImageInvalid", "there is no JupyterLab");
+    let script = Script::fails_at(&tasks(&IMPORT), names::VALIDATE, failure)?;
+    stage.player().play(&run, script).await?;
+    let failed = stage
+        .until("staying", "ImageValidated", "False", "ImageInvalid")
+        .await?;
+    assert_eq!(failed["status"]["phase"], "Failed");
+    assert_eq!(said(&failed, "Stalled")["reason"], "ImageInvalid");
+    let message = said(&failed, "ImageValidated")["message"].as_str().unwrap_or_default();
+    assert!(message.contains("there is no JupyterLab"), "{message}");
+
+    let events = stage.client.clone();
+    let kind = ApiResource::from_gvk(&GroupVersionKind::gvk("events.k8s.io", "v1", "Event"));
+    let events: Api<DynamicObject> = Api::namespaced_with(events, &stage.namespace, &kind);
+    until("an Event says so too", async || {
+        let list = events.list(&ListParams::default()).await?;
+        Ok(list.items.iter().any(|event| {
+            event.data["reason"] == "ImageInvalid"
+                && event.data["regarding"]["name"] == "staying"
+                && event.data["type"] == "Warning"
+        }))
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_quota_that_is_used_up_is_told_and_waited_for() -> Result {
+    let cluster = shared().await?;
+    // Tests beside this one meet the quota too, and wait for its end as this one does.
+    let stage = cluster.stage("failures-quota").await?;
+    let quota = json!({
+        "apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "none", "namespace": BUILDS},
+        "spec": {"hard": {"count/pipelineruns.tekton.dev": "0"}},
+    });
+    cluster.apply(&quota).await?;
+    // What the quota controller would write, which does not run here.
+    let counted = json!({"status": {
+        "hard": {"count/pipelineruns.tekton.dev": "0"}, "used": {"count/pipelineruns.tekton.dev": "0"},
+    }});
+    let patch = [
+        "-n",
+        BUILDS,
+        "patch",
+        "resourcequota",
+        "none",
+        "--subresource=status",
+        "--type=merge",
+        "-p",
+    ];
+    cluster.kubectl(&[&patch[..], &[&counted.to_string()]].concat()).await?;
+    stage.create("quota", import()).await?;
+    let told = stage
+        .until("quota", "PipelineRunCreated", "False", "QuotaExceeded")
+        .await;
+    cluster
+        .kubectl(&["-n", BUILDS, "delete", "resourcequota", "none"])
+        .await?;
+    assert_eq!(said(&told?, "Reconciling")["status"], "True");
+    stage.until("quota", "PipelineRunCreated", "True", "RunCreated").await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_volume_of_a_run_that_has_ended_goes_and_its_record_stays() -> Result {
+    let stage = shared().await?.stage("failures-volume").await?;
+    let packages = json!({"buildType": "PackageList", "builderImage": "quay.io/a/b:v1", "packageVersions": ["pandas"]});
+    let uid = stage.create("volume", packages).await?;
+    let run = stage.run_of(&uid).await?;
+    let kind = ApiResource::from_gvk(&GroupVersionKind::gvk("", "v1", "PersistentVolumeClaim"));
+    let claims: Api<DynamicObject> = Api::namespaced_with(stage.client.clone(), BUILDS, &kind);
+    let of_run = ListParams::default().labels(&format!("meteor.zone/run={run}"));
+    let mut play = stage
+        .player()
+        .begin(&run, crate::cluster::success(&PACKAGE_LIST))
+        .await?;
+    play.until_running("prepare").await?;
+    assert_eq!(claims.list(&of_run).await?.items.len(), 1);
+    play.until_running("update-imagestream").await?;
+    stage.publish("volume", "v1").await?;
+    play.finish().await?;
+    stage.until_ready("volume").await?;
+    until("the volume is gone, or on its way out", async || {
+        let claims = claims.list(&of_run).await?.items;
+        Ok(claims.iter().all(|claim| claim.metadata.deletion_timestamp.is_some()))
+    })
+    .await?;
+    assert_eq!(stage.runs_of(&uid).await?.len(), 1);
+    Ok(())
+}

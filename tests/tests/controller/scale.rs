@@ -1,0 +1,147 @@
+//! Many at once: all come to their end, within the limits, and rules that are tightened afterwards freeze none of them.
+
+use std::time::{Duration, Instant};
+
+use cnbi_tests::installation::shipped;
+use cnbi_tests::tekton::pipeline_runs;
+use kube::api::ListParams;
+use serde_json::{Value, json};
+
+use crate::cluster::{BUILDS, Cluster, Result, Stage, WITHIN, held, import, said, until};
+use crate::factory::Factory;
+
+const TARGET: &str = "targetNamespace: {default: opendatahub}";
+
+/// So many resources, or as many as the environment says.
+fn many() -> usize {
+    let asked = std::env::var("CNBI_MANY").ok().and_then(|many| many.parse().ok());
+    asked.unwrap_or(100)
+}
+
+async fn all(stage: &Stage) -> Result<Vec<Value>> {
+    let list = stage.resources().list(&ListParams::default()).await?;
+    Ok(list
+        .items
+        .iter()
+        .map(serde_json::to_value)
+        .collect::<std::result::Result<_, _>>()?)
+}
+
+fn count(resources: &[Value], condition: &str, status: &str) -> usize {
+    resources
+        .iter()
+        .filter(|resource| said(resource, condition)["status"] == status)
+        .count()
+}
+
+#[tokio::test]
+async fn many_at_once_are_all_built_and_stay_ready_when_rules_are_tightened() -> Result {
+    let many = many();
+    let cluster = Cluster::whole().await?;
+    let installation = cluster.install().await?;
+    cluster
+        .configure(&format!(
+            "{TARGET}\npipelines: {{maxConcurrent: {{total: 30, perNamespace: 30}}}}"
+        ))
+        .await?;
+    let stage = cluster.stage("team-a").await?;
+    for index in 0..many {
+        stage.create(&format!("many-{index}"), import()).await?;
+    }
+    let _factory = Factory::start(&cluster, BUILDS).await?;
+    let mut controller = installation.start(shipped::CONTROLLER).await?;
+    controller.ready(WITHIN).await?;
+    let begin = Instant::now();
+    let within = Duration::from_secs(60) + Duration::from_secs(1) * u32::try_from(many)?;
+    loop {
+        let ready = count(&all(&stage).await?, "Ready", "True");
+        if ready == many {
+            break;
+        }
+        assert!(begin.elapsed() < within, "{ready} of {many} are ready after {within:?}");
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    eprintln!("{many} resources were ready after {:?}", begin.elapsed());
+    let runs = pipeline_runs(&stage.client, BUILDS)
+        .list(&ListParams::default())
+        .await?
+        .items
+        .len();
+    assert_eq!(runs, many);
+
+    cluster
+        .configure(&format!("{TARGET}\nimages: {{allowed: [registry.example]}}"))
+        .await?;
+    until("every resource says what today's rules find", async || {
+        Ok(count(&all(&stage).await?, "WellFormed", "False") == many)
+    })
+    .await?;
+    assert_eq!(count(&all(&stage).await?, "Ready", "True"), many);
+    let runs = pipeline_runs(&stage.client, BUILDS)
+        .list(&ListParams::default())
+        .await?
+        .items
+        .len();
+    assert_eq!(runs, many, "nothing is built over a rule");
+    Ok(())
+}
+
+#[tokio::test]
+async fn no_more_run_at_once_than_may_and_the_oldest_is_next() -> Result {
+    let cluster = Cluster::whole().await?;
+    let installation = cluster.install().await?;
+    let configuration = format!("{TARGET}\npipelines: {{maxConcurrent: {{total: 3, perNamespace: 2}}}}");
+    cluster.configure(&configuration).await?;
+    let (stage, other) = (cluster.stage("team-a").await?, cluster.stage("team-b").await?);
+    let mut controller = installation.start(shipped::CONTROLLER).await?;
+    controller.ready(WITHIN).await?;
+    let mut uids = Vec::new();
+    for name in ["first", "second"] {
+        uids.push(stage.create(name, import()).await?);
+        stage.until(name, "Ready", "Unknown", "Building").await?;
+    }
+    for name in ["third", "fourth"] {
+        uids.push(stage.create(name, import()).await?);
+        let queued = stage.until(name, "PipelineRunCreated", "False", "Queued").await?;
+        assert_eq!(queued["status"]["phase"], "Pending");
+        // Ages are told in whole seconds.
+        let second = queued["metadata"]["creationTimestamp"].clone();
+        until("a second has passed", async || {
+            let probe = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "clock"}});
+            cluster.apply(&probe).await?;
+            let now = cluster
+                .kubectl(&["get", "namespace", "clock", "-o=jsonpath={.metadata.creationTimestamp}"])
+                .await?;
+            cluster
+                .kubectl(&["delete", "namespace", "clock", "--wait=true"])
+                .await?;
+            Ok(second != now.as_str())
+        })
+        .await?;
+    }
+    // Those who wait for their own namespace hold up nobody else's.
+    other.create("elsewhere", import()).await?;
+    other.until("elsewhere", "Ready", "Unknown", "Building").await?;
+
+    let run = stage.run_of(&uids[0]).await?;
+    let play = tokio::spawn(
+        stage
+            .player()
+            .begin(&run, held(&cnbi_shared::contract::IMPORT)?)
+            .await?
+            .finish(),
+    );
+    stage.delete("first").await?;
+    stage.until_gone("first").await?;
+    play.await??;
+    let begin = Instant::now();
+    stage.until("third", "Ready", "Unknown", "Building").await?;
+    assert!(
+        begin.elapsed() < Duration::from_secs(5),
+        "woken after {:?}",
+        begin.elapsed()
+    );
+    stage.until("fourth", "PipelineRunCreated", "False", "Queued").await?;
+    assert_eq!(stage.runs_of(&uids[3]).await?.len(), 0);
+    Ok(())
+}

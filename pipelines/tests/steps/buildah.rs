@@ -1,6 +1,7 @@
 //! `build`, with real buildah. `CNBI_WITHOUT=buildah` leaves this tier out.
 
 use std::fs;
+use std::io::Read as _;
 use std::path::Path;
 use std::process::Command;
 
@@ -11,8 +12,12 @@ use crate::place::{Place, Told, digest, write_layout};
 /// Stands for Python in an image that has nothing else: it writes down how it was called.
 const PROGRAM: &str = r#"
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 int main(int count, char **args) {
+    char *name = getenv("PIP_CERT"), line[99];
+    FILE *authorities = name ? fopen(name, "r") : NULL;
+    if (authorities && fgets(line, sizeof line, authorities)) printf("authorities at %s\n", name);
     FILE *file = fopen("/called", "w");
     for (int n = 1; n < count; n++) { fprintf(file, "%s\n", args[n]); printf("%s ", args[n]); }
     puts("");
@@ -124,6 +129,37 @@ fn a_lock_is_installed_on_the_base_that_was_fetched() {
     // Once more, as after a retry.
     build(&place).done();
     built(&place);
+}
+
+#[test]
+fn authorities_are_at_hand_while_it_builds_and_not_in_the_image() {
+    let place = place().trusting("-----BEGIN CERTIFICATE-----\n");
+    let digest = has_base(&place);
+    let containerfile =
+        cnbi_pipelines::containerfile::packages(&format!("registry.invalid/a/b@{digest}"), "3.11", "requirements.txt");
+    source(
+        &place,
+        &[("Containerfile", &containerfile), ("requirements.txt", "x\n")],
+    );
+    let told = build(&place).done();
+    assert!(told.log.contains("authorities at /run/cnbi/ca.pem"), "{}", told.log);
+    let (manifest, config) = built(&place);
+    assert!(!config["config"].to_string().contains("PIP_CERT"), "{config}");
+    let layers = manifest["layers"].as_array().unwrap();
+    for layer in layers {
+        let path = layer["digest"].as_str().unwrap().replace(':', "/");
+        let file = fs::File::open(place.path("work/image/blobs").join(path)).unwrap();
+        let mut archive = tar::Archive::new(flate2::read::MultiGzDecoder::new(file));
+        for entry in archive.entries().unwrap() {
+            let mut entry = entry.unwrap();
+            let name = entry.path().unwrap().display().to_string();
+            let mut text = String::new();
+            if name.ends_with("ca.pem") {
+                entry.read_to_string(&mut text).unwrap();
+            }
+            assert_eq!(text, "", "{name}");
+        }
+    }
 }
 
 #[test]

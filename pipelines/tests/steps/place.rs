@@ -1,5 +1,6 @@
 //! A run's volume, Secrets and results, and the program run as a step of it.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -24,13 +25,14 @@ pub struct Told {
     pub reason: String,
     pub message: String,
     pub log: String,
-    results: PathBuf,
+    results: BTreeMap<String, String>,
 }
 
 impl Told {
     /// A result other than reason and message.
     pub fn result(&self, name: &str) -> String {
-        fs::read_to_string(self.results.join(name)).unwrap_or_else(|error| panic!("{name}: {error}; {self:?}"))
+        let found = self.results.get(name).cloned();
+        found.unwrap_or_else(|| panic!("no result {name}: {self:?}"))
     }
 
     /// Asserts that it is done.
@@ -100,7 +102,15 @@ impl Place {
         command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         let output = command.arg("--results").arg(&results).args(args).output().unwrap();
         let log = String::from_utf8_lossy(&output.stderr).into_owned();
-        let text = |name: &str| fs::read_to_string(results.join(name)).unwrap_or_else(|_| panic!("{name}: {log}"));
+        let results: BTreeMap<String, String> = fs::read_dir(&results)
+            .unwrap()
+            .map(|entry| entry.unwrap())
+            .map(|entry| {
+                let text = fs::read_to_string(entry.path()).unwrap();
+                (entry.file_name().into_string().unwrap(), text)
+            })
+            .collect();
+        let text = |name: &str| results.get(name).cloned().unwrap_or_else(|| panic!("{name}: {log}"));
         Told {
             code: output.status.code(),
             reason: text("reason"),

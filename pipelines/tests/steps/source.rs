@@ -56,6 +56,32 @@ fn branches_tags_and_commits_are_brought_as_plain_files() {
 }
 
 #[test]
+fn a_repository_of_sha256_ids_is_read_too() {
+    let served = Served::start();
+    let folder = served.path("long.git");
+    fs::create_dir(&folder).unwrap();
+    git(
+        &folder,
+        &[
+            "init",
+            "--quiet",
+            "--bare",
+            "--object-format=sha256",
+            "--initial-branch=main",
+            ".",
+        ],
+    );
+    let tree = git(&folder, &["hash-object", "-w", "-t", "tree", "/dev/null"]);
+    let commit = git(&folder, &["commit-tree", "-m", "first", &tree]);
+    git(&folder, &["update-ref", "refs/heads/main", &commit]);
+    assert_eq!(commit.len(), 64);
+    for git_ref in [None, Some("main"), Some(commit.as_str())] {
+        let told = fetch(&place(&served), &served.url("long.git"), git_ref).done();
+        assert_eq!(told.result("commit"), commit);
+    }
+}
+
+#[test]
 fn a_ref_that_is_not_there_is_told_as_such() {
     let served = Served::start();
     let commit = served.repository("a.git", |_| {});

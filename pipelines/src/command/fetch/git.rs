@@ -187,12 +187,9 @@ struct Fetch<'a> {
 
 impl Fetch<'_> {
     fn run(&self) -> Result<String, Failure> {
-        let refspec = self.find()?;
-        let object_format = match self.wanted.object() {
-            Some(id) if id.len() == 64 => "sha256",
-            _ => "sha1",
-        };
-        let format = format!("--object-format={object_format}");
+        let (refspec, is_sha256) = self.find()?;
+        let format = if is_sha256 { "sha256" } else { "sha1" };
+        let format = format!("--object-format={format}");
         self.local(&["init", "--quiet", "--template=", &format, "--initial-branch=cnbi"])?;
         let refspec = format!("+{refspec}:{HERE}");
         self.remote(
@@ -221,22 +218,24 @@ impl Fetch<'_> {
         Ok(commit)
     }
 
-    /// What to ask the remote for: the name of a ref that it has, or an object id.
-    fn find(&self) -> Result<String, Failure> {
+    /// What to ask the remote for: the name of a ref that it has, or an object id; and whether its ids are SHA-256.
+    fn find(&self) -> Result<(String, bool), Failure> {
         let names = self.wanted.names();
         let mut args = vec!["ls-remote", "--quiet", "--", &self.wanted.text];
         args.extend(names.iter().map(String::as_str));
         let listed = self.remote(&args, false)?;
-        let has = |name: &str| {
-            listed
-                .lines()
-                .any(|line| line.split_once('\t').is_some_and(|(_, found)| found == name))
+        let found = |name: &str| {
+            let lines = listed.lines().filter_map(|line| line.split_once('\t'));
+            lines
+                .into_iter()
+                .find(|(_, found)| *found == name)
+                .map(|(id, _)| id.len() == 64)
         };
-        if let Some(name) = names.iter().find(|name| has(name)) {
-            return Ok(name.clone());
+        if let Some(found) = names.iter().find_map(|name| Some((name.clone(), found(name)?))) {
+            return Ok(found);
         }
         match self.wanted.object() {
-            Some(id) => Ok(id.to_ascii_lowercase()),
+            Some(id) => Ok((id.to_ascii_lowercase(), id.len() == 64)),
             None => Err(self.no_ref("is neither a branch nor a tag of the repository, nor a whole commit id")),
         }
     }

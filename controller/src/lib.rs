@@ -9,6 +9,8 @@
 //! * [`visit`] is one such pass, and [`run`] says when: on a change of the resource, of anything that it owns or of the
 //!   configuration, when a wait is over, and again after a failure.
 //!
+//! [`upstream`] asks registries what the tags of imported images name by now.
+//!
 //! [`leader`] says which of several replicas does all this.
 //!
 //! Nothing here knows the webhook; what they share stands in `cnbi-shared`.
@@ -28,6 +30,7 @@ pub mod memory;
 pub mod metrics;
 pub mod observe;
 pub mod probes;
+pub mod registry;
 pub mod run;
 pub mod secrets;
 pub mod site;
@@ -35,5 +38,6 @@ pub mod stored;
 pub mod sweep;
 pub mod turns;
 pub mod unconfigured;
+pub mod upstream;
 pub mod visit;
 pub mod world;

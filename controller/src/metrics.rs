@@ -20,6 +20,7 @@ pub struct Metrics {
     configuration_valid: Gauge,
     configuration_loads: Family<Load, Counter>,
     leads: Gauge,
+    registry_questions: Family<Answered, Counter>,
 }
 
 /// How a visit of a resource ended.
@@ -44,6 +45,11 @@ struct Failed {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Answered {
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Load {
     valid: bool,
 }
@@ -58,6 +64,7 @@ impl Default for Metrics {
             configuration_valid: Gauge::default(),
             configuration_loads: Family::default(),
             leads: Gauge::default(),
+            registry_questions: Family::default(),
         };
         let registry = &mut metrics.registry;
         registry.register(
@@ -90,6 +97,11 @@ impl Default for Metrics {
             "1 while this replica does the work, 0 while it stands by",
             metrics.leads.clone(),
         );
+        registry.register(
+            "registry_questions",
+            "Questions to registries what a followed tag names, by what came of them",
+            metrics.registry_questions.clone(),
+        );
         metrics
     }
 }
@@ -119,6 +131,11 @@ impl Metrics {
     pub fn configured(&self, valid: bool) {
         self.configuration_valid.set(i64::from(valid));
         self.configuration_loads.get_or_create(&Load { valid }).inc();
+    }
+
+    /// A registry was asked what a tag names.
+    pub fn asked_registry(&self, outcome: &'static str) {
+        self.registry_questions.get_or_create(&Answered { outcome }).inc();
     }
 
     /// This replica has begun to do the work.

@@ -103,6 +103,7 @@ impl Sight {
             target,
             uids: BTreeMap::new(),
         };
+        sight.observed.upstream = world.upstreams.known(resource);
         sight.see_runs(world, config).await?;
         sight.observed.installed.api = world.has_tekton();
         sight.see_stream(world).await?;
@@ -190,12 +191,23 @@ impl Sight {
         !self.has_active_run() && !self.said(ConditionType::Ready)
     }
 
+    /// The tag names another image than the one that is there.
+    fn has_news(&self) -> bool {
+        let image = self.observed.status.as_ref().and_then(|status| status.image.as_ref());
+        let has = image.and_then(|image| image.digest.as_ref());
+        self.observed
+            .upstream
+            .as_ref()
+            .is_some_and(|upstream| Some(&upstream.digest) != has)
+    }
+
     fn needs_secret(&self, config: &Config) -> bool {
         let Some(request) = &self.observed.request else {
             return false;
         };
         request.pull_secret.is_some()
             && (self.is_idle()
+                || self.has_news()
                 || !self.said(ConditionType::PullSecretReady)
                 || (config.pull_secrets.copy_to_target && matches!(request.build, Build::Import { .. })))
     }

@@ -68,11 +68,12 @@ pub async fn run(
     let (touched, to_look_at) = mpsc::unbounded();
     let controller = Controller::new(Api::<Stored>::all(client), watcher::Config::default())
         .with_config(Config::default().concurrency(concurrency.get()).debounce(DEBOUNCE))
-        .reconcile_all_on(changes(in_force))
+        .reconcile_all_on(changes(in_force.clone()))
         .reconcile_on(to_look_at)
         .graceful_shutdown_on(shutdown.clone());
     let store = controller.store();
     let (gone, has_gone) = mpsc::unbounded();
+    let resources = store.clone();
     let ready = async {
         context.world.until_known().await;
         if store.wait_until_ready().await.is_ok() {
@@ -120,6 +121,7 @@ pub async fn run(
         () = visits => {}
         () = Box::pin(ready) => {}
         () = Box::pin(context.world.follow(&metrics, &touched)) => {}
+        () = context.world.upstreams.follow(&context.world.client, &resources, in_force, &metrics, &touched) => {}
         () = patience => tracing::warn!("ended with writes under way"),
     }
 }

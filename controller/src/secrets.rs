@@ -3,10 +3,13 @@
 
 use std::collections::BTreeMap;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use cnbi_shared::api::annotations::OWNED_BY;
 use cnbi_shared::credentials;
 use cnbi_shared::facts::{Fact, PullSecret};
 use cnbi_shared::grammar::image::ImageReference;
+use http::HeaderValue;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{DeleteParams, ObjectMeta, Patch, PatchParams, Preconditions};
@@ -38,6 +41,35 @@ pub async fn read(client: &Client, place: &Place) -> Result<(Fact<PullSecret>, O
 pub async fn read_copy(client: &Client, place: &Place) -> Result<Option<Copied>, Failure> {
     let found = api(client, &place.namespace).get_metadata_opt(&place.name).await?;
     Ok(found.map(|found| copied(found.metadata)))
+}
+
+/// A value for `Authorization` from the entry that answers for the image. `None`: there is no such Secret, or nothing in it
+/// that is a name and a password.
+pub async fn authorization(
+    client: &Client,
+    place: &Place,
+    image: &ImageReference,
+) -> Result<Option<HeaderValue>, Failure> {
+    let secret = api(client, &place.namespace).get_opt(&place.name).await?;
+    Ok(secret.and_then(|secret| basic(&only(&secret, image)?)))
+}
+
+/// `Basic`, from a `.dockerconfigjson` with one entry.
+fn basic(config: &[u8]) -> Option<HeaderValue> {
+    let config: Value = serde_json::from_slice(config).ok()?;
+    let entry = config["auths"].as_object()?.values().next()?;
+    let text = |key: &str| entry[key].as_str().filter(|text| !text.is_empty());
+    let encoded = match (text("auth"), text("username"), text("password")) {
+        (Some(auth), _, _) => auth.to_owned(),
+        (None, Some(user), Some(password)) => STANDARD.encode(format!("{user}:{password}")),
+        _ => return None,
+    };
+    let is_pair = STANDARD.decode(&encoded).is_ok_and(|pair| pair.contains(&b':'));
+    let mut value = HeaderValue::from_str(&format!("Basic {encoded}"))
+        .ok()
+        .filter(|_| is_pair)?;
+    value.set_sensitive(true);
+    Some(value)
 }
 
 /// Copies the entry for the image's registry, and no other. `None`: the Secret has none any more, so nothing was done.
@@ -136,6 +168,29 @@ mod tests {
                 ByteString(content.to_string().into_bytes()),
             )])),
             ..Secret::default()
+        }
+    }
+
+    #[test]
+    fn an_entry_with_name_and_password_can_be_sent() {
+        let basic_of = |entry: &Value| basic(json!({"auths": {"quay.io": entry}}).to_string().as_bytes());
+        for entry in [
+            json!({"auth": "YTpi"}),
+            json!({"username": "a", "password": "b"}),
+            json!({"auth": "YTpi", "username": "c", "password": "d"}),
+        ] {
+            let value = basic_of(&entry).unwrap();
+            assert_eq!(value, "Basic YTpi", "{entry}");
+            assert!(value.is_sensitive());
+        }
+        for entry in [
+            json!({}),
+            json!({"auth": "!"}),
+            json!({"auth": "YQ=="}),
+            json!({"username": "a"}),
+            json!(7),
+        ] {
+            assert_eq!(basic_of(&entry), None, "{entry}");
         }
     }
 

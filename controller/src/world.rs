@@ -20,6 +20,7 @@ use crate::metrics::Metrics;
 use crate::site::Sites;
 use crate::stored::Stored;
 use crate::turns::{Active, Turns};
+use crate::upstream::Upstreams;
 
 /// How long changes of runs are gathered before somebody is woken.
 const BREATH: Duration = Duration::from_millis(200);
@@ -39,6 +40,8 @@ pub struct World {
     /// What we have done ourselves.
     pub memory: Memory,
     turns: Mutex<Turns>,
+    /// What tags name that are followed.
+    pub upstreams: Upstreams,
     /// Writes Events.
     pub recorder: Recorder,
 }
@@ -57,6 +60,7 @@ impl World {
             sites: Sites::new(client.clone()),
             memory: Memory::default(),
             turns: Mutex::default(),
+            upstreams: Upstreams::default(),
             recorder: Recorder::new(client.clone(), reporter),
             client,
         }

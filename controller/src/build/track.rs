@@ -32,7 +32,12 @@ pub fn tracked<'a>(request: &'a Request, config: &Config) -> Option<(&'a ImageRe
         return None;
     };
     let every = config.tracking.every()?;
-    (from_image.tag().is_some() && from_image.digest().is_none()).then_some((from_image, every))
+    is_followed(from_image).then_some((from_image, every))
+}
+
+/// It is named by a tag, which may come to name another image, and not by a digest.
+pub fn is_followed(image: &ImageReference) -> bool {
+    image.tag().is_some() && image.digest().is_none()
 }
 
 /// How long until the registry is to be asked; `None`: now. `began` is when this program began to follow the resource:

@@ -16,3 +16,4 @@ mod orphans;
 mod scale;
 mod secret;
 mod sites;
+mod upstream;

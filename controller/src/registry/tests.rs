@@ -1,0 +1,252 @@
+//! Against a small server of our own that plays registries, good ones and hostile ones. `tests/tests/upstream.rs` has a real
+//! one.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::response::Response;
+
+use super::*;
+
+const DIGEST: &str = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+
+type Script = Arc<dyn Fn(&Request<Body>) -> Response<Body> + Send + Sync>;
+type Log = Arc<Mutex<Vec<String>>>;
+
+/// A stand-in for a registry: answers as the script says. What it is asked is in the log: method, path and authorization.
+async fn registry(script: impl Fn(&Request<Body>) -> Response<Body> + Send + Sync + 'static) -> (SocketAddr, Log) {
+    async fn answer(State((script, log)): State<(Script, Log)>, request: Request) -> Response {
+        let authorization = request
+            .headers()
+            .get(AUTHORIZATION)
+            .and_then(|value| value.to_str().ok());
+        let line = format!(
+            "{} {} {}",
+            request.method(),
+            request.uri(),
+            authorization.unwrap_or("-")
+        );
+        log.lock().unwrap().push(line);
+        script(&request)
+    }
+    let log = Log::default();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let router = Router::new()
+        .fallback(answer)
+        .with_state((Arc::new(script) as Script, log.clone()));
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    (address, log)
+}
+
+fn status(code: u16) -> http::response::Builder {
+    Response::builder().status(code)
+}
+
+fn found() -> Response<Body> {
+    status(200)
+        .header("Docker-Content-Digest", DIGEST)
+        .body(Body::empty())
+        .unwrap()
+}
+
+async fn ask(address: SocketAddr, credential: Option<&'static str>) -> Result<String, Unanswered> {
+    let image = ImageReference::parse(&format!("{address}/team/base:v1")).unwrap();
+    let registries = Registries::new().unwrap();
+    registries
+        .digest(&image, credential.map(HeaderValue::from_static), true)
+        .await
+}
+
+fn lines(log: &Log) -> Vec<String> {
+    log.lock().unwrap().clone()
+}
+
+#[tokio::test]
+async fn an_open_registry_is_asked_once() {
+    let (address, log) = registry(|_| found()).await;
+    assert_eq!(ask(address, Some("Basic x")).await, Ok(DIGEST.to_owned()));
+    assert_eq!(
+        lines(&log),
+        ["HEAD /v2/team/base/manifests/v1 -"],
+        "and sees no credential that it did not ask for"
+    );
+}
+
+#[tokio::test]
+async fn a_registry_that_wants_the_password_gets_it() {
+    let script = |request: &Request<Body>| match request.headers().get(AUTHORIZATION) {
+        Some(value) if value == "Basic x" => found(),
+        _ => status(401)
+            .header(WWW_AUTHENTICATE, "Basic realm=\"r\"")
+            .body(Body::empty())
+            .unwrap(),
+    };
+    let (address, _) = registry(script).await;
+    assert_eq!(ask(address, Some("Basic x")).await, Ok(DIGEST.to_owned()));
+    assert_eq!(ask(address, Some("Basic y")).await, Err(Unanswered::Unauthorized));
+    assert_eq!(ask(address, None).await, Err(Unanswered::Unauthorized));
+}
+
+#[tokio::test]
+async fn a_token_is_had_where_one_is_wanted() {
+    let script = |request: &Request<Body>| {
+        if request.uri().path() == "/token" {
+            return status(200).body(Body::from(r#"{"token":"t"}"#)).unwrap();
+        }
+        match request.headers().get(AUTHORIZATION) {
+            Some(value) if value == "Bearer t" => found(),
+            _ => {
+                let host = request.headers()["host"].to_str().unwrap();
+                let wanted = format!("Bearer realm=\"http://{host}/token\",service=\"s&x\"");
+                status(401)
+                    .header(WWW_AUTHENTICATE, wanted)
+                    .body(Body::empty())
+                    .unwrap()
+            }
+        }
+    };
+    let (address, log) = registry(script).await;
+    assert_eq!(ask(address, Some("Basic x")).await, Ok(DIGEST.to_owned()));
+    assert_eq!(
+        lines(&log),
+        [
+            "HEAD /v2/team/base/manifests/v1 -",
+            "GET /token?scope=repository%3Ateam%2Fbase%3Apull&service=s%26x Basic x",
+            "HEAD /v2/team/base/manifests/v1 Bearer t",
+        ]
+    );
+}
+
+#[tokio::test]
+async fn without_the_header_the_manifest_is_counted_on() {
+    let (address, log) = registry(|request| {
+        let body = if request.method() == Method::GET { "{}" } else { "" };
+        status(200).body(Body::from(body)).unwrap()
+    })
+    .await;
+    let digest = "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a";
+    assert_eq!(ask(address, None).await, Ok(digest.to_owned()));
+    assert_eq!(lines(&log).len(), 2);
+}
+
+#[tokio::test]
+async fn every_refusal_has_its_reason() {
+    let patience = Unanswered::Busy(Duration::from_secs(120));
+    for (code, wanted) in [
+        (404, Unanswered::NotFound),
+        (403, Unanswered::Unauthorized),
+        (429, patience),
+        (503, patience),
+        (418, Unanswered::Unintelligible),
+        (204, Unanswered::Unintelligible),
+    ] {
+        let (address, _) =
+            registry(move |_| status(code).header(RETRY_AFTER, "120").body(Body::empty()).unwrap()).await;
+        assert_eq!(ask(address, None).await, Err(wanted), "{code}");
+    }
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let gone = listener.local_addr().unwrap();
+    drop(listener);
+    assert_eq!(ask(gone, None).await, Err(Unanswered::Unreachable));
+}
+
+#[tokio::test]
+async fn redirects_are_followed_without_the_credential_and_not_for_ever() {
+    let (elsewhere, seen) = registry(|_| found()).await;
+    let to = format!("http://{elsewhere}/v2/team/base/manifests/v1");
+    let (address, _) = registry(move |_| status(307).header(LOCATION, &to).body(Body::empty()).unwrap()).await;
+    assert_eq!(
+        ask(address, Some("Basic x")).await,
+        Err(Unanswered::Unintelligible),
+        "plain HTTP elsewhere"
+    );
+    assert_eq!(lines(&seen), Vec::<String>::new());
+
+    let (address, log) = registry(|_| status(307).header(LOCATION, "/again").body(Body::empty()).unwrap()).await;
+    assert_eq!(ask(address, None).await, Err(Unanswered::Unintelligible));
+    assert_eq!(lines(&log).len(), 1 + REDIRECTS);
+}
+
+#[tokio::test]
+async fn hostile_answers_are_bounded() {
+    let endless = || {
+        let chunk = Bytes::from(vec![b'x'; 1 << 16]);
+        Body::from_stream(futures::stream::repeat_with(move || {
+            Ok::<_, std::io::Error>(chunk.clone())
+        }))
+    };
+    // A manifest, and a token, without end.
+    let (address, _) = registry(move |request| {
+        let body = if request.method() == Method::GET {
+            endless()
+        } else {
+            Body::empty()
+        };
+        status(200).body(body).unwrap()
+    })
+    .await;
+    assert_eq!(ask(address, None).await, Err(Unanswered::Unintelligible));
+    let (address, _) = registry(move |request| {
+        if request.uri().path() == "/token" {
+            return status(200).body(endless()).unwrap();
+        }
+        let host = request.headers()["host"].to_str().unwrap();
+        let wanted = format!("Bearer realm=\"http://{host}/token\"");
+        status(401)
+            .header(WWW_AUTHENTICATE, wanted)
+            .body(Body::empty())
+            .unwrap()
+    })
+    .await;
+    assert_eq!(ask(address, None).await, Err(Unanswered::Unintelligible));
+    // Digests and realms that are none.
+    for text in ["sha256:short", "sha512:00", "$(id)", "ÿ"] {
+        let value = HeaderValue::from_bytes(text.as_bytes()).unwrap();
+        let (address, _) = registry(move |_| {
+            status(200)
+                .header(CONTENT_DIGEST, value.clone())
+                .body(Body::empty())
+                .unwrap()
+        })
+        .await;
+        assert_eq!(ask(address, None).await, Err(Unanswered::Unintelligible), "{text}");
+    }
+    for realm in [
+        "file:///etc/passwd",
+        "http://user:password@127.0.0.1/",
+        "nonsense",
+        "ftp://127.0.0.1/",
+    ] {
+        let wanted = format!("Bearer realm=\"{realm}\"");
+        let (address, log) = registry(move |_| {
+            status(401)
+                .header(WWW_AUTHENTICATE, &wanted)
+                .body(Body::empty())
+                .unwrap()
+        })
+        .await;
+        assert_eq!(
+            ask(address, Some("Basic x")).await,
+            Err(Unanswered::Unintelligible),
+            "{realm}"
+        );
+        assert_eq!(lines(&log).len(), 1);
+    }
+}
+
+#[test]
+fn docker_hub_is_asked_where_it_answers() {
+    for (image, host, repository) in [
+        ("python:3.12", "registry-1.docker.io", "library/python"),
+        ("docker.io/jupyter/base:x", "registry-1.docker.io", "jupyter/base"),
+        ("quay.io/a/b:v1", "quay.io", "a/b"),
+        ("localhost:5000/a:v1", "localhost:5000", "a"),
+    ] {
+        let image = ImageReference::parse(image).unwrap();
+        assert_eq!(address(&image), (host.to_owned(), repository.to_owned()));
+    }
+}

@@ -1,0 +1,116 @@
+//! Tags that come to name other images, on a real registry that wants a password.
+
+use cnbi_shared::contract::IMPORT;
+use cnbi_tests::installation::shipped;
+use cnbi_tests::registry::{Image, PASSWORD, Registry, Setup};
+use cnbi_tests::tekton::script::{Failure, Script};
+use kube::api::PostParams;
+use serde_json::{Value, json};
+
+use crate::cluster::{Cluster, Result, Stage, TARGET, WITHIN, metric, said, tasks, until_metric};
+
+const ANSWERED: &str = r#"cnbi_controller_registry_questions_total{outcome="answered"}"#;
+
+/// The next run of the resource, which was made for that digest while the resource stayed Ready.
+async fn run_for(stage: &Stage, uid: &str, digest: &str) -> Result<String> {
+    let run = stage.run_of(uid).await?;
+    let made: Value = serde_json::to_value(stage.runs().get(&run).await?)?;
+    assert_eq!(made["metadata"]["annotations"]["meteor.zone/upstream-digest"], digest);
+    let resource = stage.until("followed", "Reconciling", "True", "NewUpstreamTag").await?;
+    assert_eq!(said(&resource, "Ready")["status"], "True");
+    assert_eq!(resource["status"]["phase"], "Ready");
+    assert_eq!(resource["status"]["pipelineRun"]["name"], run);
+    Ok(run)
+}
+
+fn found(digest: &str) -> Script {
+    Script::succeeds(&tasks(&IMPORT)).with_result("digest", digest)
+}
+
+#[tokio::test]
+async fn a_new_image_behind_a_tag_is_taken_once_it_has_passed() -> Result {
+    let registry = Registry::start(Setup {
+        has_password: true,
+        ..Setup::default()
+    })
+    .await?;
+    let first = registry
+        .push("team/base:v1", &Image::new().label("is", "first"))
+        .await?;
+    let cluster = Cluster::whole().await?;
+    let installation = cluster.install().await?;
+    let address = registry.address();
+    cluster
+        .configure(&format!(
+            "{{targetNamespace: {{default: {TARGET}}}, tracking: {{interval: 1s}}, network: {{insecureRegistries: ['{address}']}}}}"
+        ))
+        .await?;
+    let mut controller = installation.start(shipped::CONTROLLER).await?;
+    controller.ready(WITHIN).await?;
+    let stage = cluster.stage("upstream").await?;
+    let secret = json!({
+        "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "pull"}, "type": "kubernetes.io/dockerconfigjson",
+        "stringData": {".dockerconfigjson": registry.docker_config().to_string()},
+    });
+    let secrets = stage.secrets(&stage.namespace);
+    secrets
+        .create(&PostParams::default(), &serde_json::from_value(secret)?)
+        .await?;
+    let spec = json!({
+        "buildType": "ImageImport", "fromImage": format!("{address}/team/base:v1"), "imagePullSecret": {"name": "pull"},
+    });
+    let uid = stage.create("followed", spec).await?;
+    let run = stage.run_of(&uid).await?;
+    let play = stage.player().begin(&run, found(&first)).await?;
+    stage.publish("followed", "v1").await?;
+    play.finish().await?;
+    let ready = stage.until_ready("followed").await?;
+    assert_eq!(ready["status"]["image"]["digest"], first);
+    assert_eq!(said(&ready, "ImageStreamUpdated")["reason"], "TagUpdated");
+
+    // As long as the tag names what it named, nothing happens.
+    until_metric(&controller, ANSWERED, 2).await?;
+    assert_eq!(stage.runs_of(&uid).await?.len(), 1);
+
+    let second = registry
+        .push("team/base:v1", &Image::new().label("is", "second"))
+        .await?;
+    let run = run_for(&stage, &uid, &second).await?;
+    stage.player().begin(&run, found(&second)).await?.finish().await?;
+    let taken = stage
+        .until("followed", "ImageStreamUpdated", "True", "NewUpstreamTag")
+        .await?;
+    assert_eq!(taken["status"]["image"]["digest"], second);
+    assert_eq!(said(&taken, "Reconciling")["status"], "False");
+
+    let third = registry
+        .push("team/base:v1", &Image::new().label("is", "third"))
+        .await?;
+    let run = run_for(&stage, &uid, &third).await?;
+    let failure = Failure::said("probe", "ImageInvalid", "there is no Python");
+    let script = Script::fails_at(&tasks(&IMPORT), "validate", failure)?;
+    stage.player().begin(&run, script).await?.finish().await?;
+    let refused = stage
+        .until("followed", "ImageStreamUpdated", "True", "NewUpstreamTagRefused")
+        .await?;
+    assert_eq!(said(&refused, "Ready")["status"], "True");
+    assert_eq!(refused["status"]["image"]["digest"], second);
+    let message = said(&refused, "ImageStreamUpdated")["message"]
+        .as_str()
+        .unwrap_or_default();
+    assert!(
+        message.contains(&third) && message.contains("there is no Python"),
+        "{message}"
+    );
+
+    // It is asked on, and the same digest makes no further run.
+    let runs = stage.runs_of(&uid).await?.len();
+    let asked = metric(&controller, ANSWERED).await?;
+    until_metric(&controller, ANSWERED, asked + 3).await?;
+    assert_eq!(stage.runs_of(&uid).await?.len(), runs);
+
+    cluster.assert_nothing_was_forbidden()?;
+    let log = std::fs::read_to_string(controller.log())?;
+    assert!(!log.contains(PASSWORD));
+    Ok(())
+}

@@ -17,6 +17,7 @@
 
 #![warn(missing_docs)]
 
+pub mod api_calls;
 pub mod apply;
 pub mod args;
 pub mod build;

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Parser;
+use cnbi_controller::api_calls::Counting;
 use cnbi_controller::args::{Args, LogFormat};
 use cnbi_controller::leader::{Election, Lost, Role};
 use cnbi_controller::metrics::Metrics;
@@ -12,6 +13,7 @@ use cnbi_controller::probes::{self, Probes};
 use cnbi_controller::{configuration, run};
 use cnbi_shared::in_force::InForce;
 use futures::FutureExt;
+use kube::client::ClientBuilder;
 use ring::rand::{SecureRandom, SystemRandom};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
@@ -66,8 +68,9 @@ async fn start(args: Args) -> Result<(), Error> {
         .map_err(|error| Box::new(kube::Error::InferConfig(error)))?;
     // Visits have deadlines and waits of their own; the client's repeats would hide from them for minutes what fails.
     config.default_retry = false;
-    let client = kube::Client::try_from(config).map_err(Box::new)?;
     let metrics = Arc::new(Metrics::default());
+    let client = ClientBuilder::try_from(config).map_err(Box::new)?;
+    let client = client.with_layer(&Counting::new(Arc::clone(&metrics))).build();
     let (in_force, known) = watch::channel(InForce::default());
     let listed = Arc::default();
     let (told, role) = watch::channel(Role::default());

@@ -1,12 +1,14 @@
 //! What the controller counts, in Prometheus' text format. No name of a resource is a label: there may be many.
 
 use std::fmt;
+use std::time::Duration;
 
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::registry::Registry;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::{Registry, Unit};
 
 use crate::failure::Class;
 
@@ -21,6 +23,8 @@ pub struct Metrics {
     configuration_loads: Family<Load, Counter>,
     leads: Gauge,
     registry_questions: Family<Answered, Counter>,
+    api_calls: Family<Call, Counter>,
+    visit_duration: Histogram,
 }
 
 /// How a visit of a resource ended.
@@ -45,6 +49,13 @@ struct Failed {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Call {
+    verb: &'static str,
+    resource: String,
+    code: u16,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Answered {
     outcome: &'static str,
 }
@@ -65,6 +76,8 @@ impl Default for Metrics {
             configuration_loads: Family::default(),
             leads: Gauge::default(),
             registry_questions: Family::default(),
+            api_calls: Family::default(),
+            visit_duration: Histogram::new(exponential_buckets(0.001, 4.0, 9)),
         };
         let registry = &mut metrics.registry;
         registry.register(
@@ -102,6 +115,17 @@ impl Default for Metrics {
             "Questions to registries what a followed tag names, by what came of them",
             metrics.registry_questions.clone(),
         );
+        registry.register(
+            "api_calls",
+            "Requests to the API server, by verb, resource and status of the answer; 0 where there was none",
+            metrics.api_calls.clone(),
+        );
+        registry.register_with_unit(
+            "visit_duration",
+            "How long looks at a resource take, with all that is written",
+            Unit::Seconds,
+            metrics.visit_duration.clone(),
+        );
         metrics
     }
 }
@@ -131,6 +155,16 @@ impl Metrics {
     pub fn configured(&self, valid: bool) {
         self.configuration_valid.set(i64::from(valid));
         self.configuration_loads.get_or_create(&Load { valid }).inc();
+    }
+
+    /// The API server was asked; `code` is the status of its answer, 0 where there was none.
+    pub fn called(&self, verb: &'static str, resource: String, code: u16) {
+        self.api_calls.get_or_create(&Call { verb, resource, code }).inc();
+    }
+
+    /// A look at a resource took so long.
+    pub fn visit_took(&self, took: Duration) {
+        self.visit_duration.observe(took.as_secs_f64());
     }
 
     /// A registry was asked what a tag names.

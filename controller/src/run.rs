@@ -6,7 +6,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::num::NonZeroU16;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use cnbi_shared::in_force::InForce;
 use futures::channel::mpsc;
@@ -139,7 +139,9 @@ async fn look(resource: Arc<Stored>, context: Arc<Context>) -> Result<Action, Fa
     // The sender is beside it.
     let _ = context.may_begin.subscribe().wait_for(|may_begin| *may_begin).await;
     let in_force = context.in_force.borrow().clone();
+    let begin = Instant::now();
     let visited = tokio::time::timeout(DEADLINE, visit(world, Arc::clone(&resource), &in_force)).await;
+    context.metrics.visit_took(begin.elapsed());
     let Visited { has_written, again } = visited.unwrap_or(Err(Failure::Deadline(DEADLINE)))?;
     let (namespace, name) = resource.names();
     context.succeeded(namespace, name);

@@ -109,6 +109,8 @@ async fn a_new_image_behind_a_tag_is_taken_once_it_has_passed() -> Result {
     until_metric(&controller, ANSWERED, asked + 3).await?;
     assert_eq!(stage.runs_of(&uid).await?.len(), runs);
 
+    let calls = r#"cnbi_controller_api_calls_total{verb="create",resource="pipelineruns",code="201"}"#;
+    assert_eq!(metric(&controller, calls).await?, 3);
     cluster.assert_nothing_was_forbidden()?;
     let log = std::fs::read_to_string(controller.log())?;
     assert!(!log.contains(PASSWORD));

@@ -65,15 +65,25 @@ impl Applying<'_> {
     /// Carries out the plan. Whether anything was written.
     pub async fn apply(&self, plan: Plan) -> Result<bool, Stopped> {
         let mut has_written = false;
+        let mut failed = None;
         for action in &plan.actions {
-            self.act(action).await?;
+            let acted = self.act(action).await;
+            match acted.map_err(|stopped| explained(stopped, action, &plan)) {
+                Ok(()) => {}
+                // Where no run waits for the copy, nothing else has to wait for it either.
+                Err(Stopped::Failed(failure)) if matches!(action, Action::CopySecret { .. }) && !makes_run(&plan) => {
+                    failed = Some(failure);
+                    continue;
+                }
+                Err(stopped) => return Err(stopped),
+            }
             has_written |= !matches!(action, Action::Event { .. });
         }
         if let Some(status) = &plan.status {
             write_status(self.world, self.resource, status).await?;
             has_written = true;
         }
-        Ok(has_written)
+        failed.map_or(Ok(has_written), |failure| Err(Stopped::Failed(failure)))
     }
 
     async fn act(&self, action: &Action) -> Result<(), Stopped> {
@@ -95,7 +105,9 @@ impl Applying<'_> {
                 let (namespace, name) = self.resource.names();
                 let owner = Place::new(namespace, name);
                 let copied = secrets::copy(&self.world.client, from, to, image, labels, &owner).await?;
-                self.world.memory.copied(self.resource, to, copied);
+                // A run that names a Secret which is not there would wait for it until its time is over.
+                let copied = copied.ok_or_else(|| Failure::Vanished(format!("the entry of Secret {from}")))?;
+                self.world.memory.copied(self.resource, to, Some(copied));
                 Ok(())
             }
             Action::DeleteSecret(place) => {
@@ -259,6 +271,30 @@ impl Applying<'_> {
     fn uid(&self, kind: &'static str, place: &Place) -> Option<String> {
         let key = (kind, place.namespace.clone(), place.name.clone());
         self.sight.uids.get(&key).cloned()
+    }
+}
+
+fn makes_run(plan: &Plan) -> bool {
+    plan.actions
+        .iter()
+        .any(|action| matches!(action, Action::CreateRun { .. }))
+}
+
+/// A run waits for the copies of its Secret, so where one cannot be made the status has to say so as of a run.
+fn explained(stopped: Stopped, action: &Action, plan: &Plan) -> Stopped {
+    let run = plan.actions.iter().find_map(|action| match action {
+        Action::CreateRun { place, .. } => Some(&place.name),
+        _ => None,
+    });
+    match (stopped, action, run) {
+        (Stopped::Failed(Failure::Api { source, .. }), Action::CopySecret { to, .. }, Some(run)) if matches!(&*source, kube::Error::Api(status) if matches!(status.code, 403 | 409 | 422)) => {
+            Stopped::Refused {
+                run: run.clone(),
+                kind: RefusalKind::Other,
+                message: format!("the pull Secret cannot be copied to {to}: {source}"),
+            }
+        }
+        (stopped, ..) => stopped,
     }
 }
 

@@ -20,6 +20,9 @@ pub enum Failure {
         /// For the log.
         source: Box<kube::Error>,
     },
+    /// What was about to be used is not there any more; a closer look says what follows.
+    #[error("{0} has gone meanwhile")]
+    Vanished(String),
     /// No answer in time.
     #[error("no answer within {0:?}")]
     Deadline(Duration),
@@ -83,6 +86,7 @@ impl Failure {
     pub fn class(&self) -> Class {
         match self {
             Self::Api { class, .. } => *class,
+            Self::Vanished(_) => Class::Gone,
             Self::Deadline(_) => Class::Unavailable,
         }
     }

@@ -82,6 +82,7 @@ pub async fn visit(world: &World, seen: Arc<Stored>, in_force: &InForce) -> Resu
             }
             // The watch tells what became of it, if it does not come again first.
             Err(Stopped::Failed(failure)) if failure.class() == Class::Gone => {
+                tracing::debug!(%failure, "something has changed meanwhile");
                 return Ok(Visited {
                     has_written: false,
                     again: Some(Duration::from_secs(5)),

@@ -91,21 +91,27 @@ impl Cluster {
 
     /// What an admin installs where runs are made: the rights of the controller there, Pipelines and accounts.
     pub async fn install_builds(&self, builds: &str) -> Result {
-        let folder = shipped::deploy().join("builds");
+        self.install_as_shipped("builds", builds).await?;
+        self.install_pipelines(builds).await
+    }
+
+    /// One of the further folders of `deploy`, for a namespace.
+    pub async fn install_as_shipped(&self, folder: &str, namespace: &str) -> Result {
+        let folder = shipped::deploy().join(folder);
         let args = [std::path::Path::new("kustomize"), &folder];
         let text = self.control_plane.kubectl().args(args).ok().await?;
         for mut object in serde_saphyr::from_multiple::<Value>(&text)? {
             if object["kind"] == "Namespace" {
-                object["metadata"]["name"] = builds.into();
+                object["metadata"]["name"] = namespace.into();
             } else {
-                object["metadata"]["namespace"] = builds.into();
+                object["metadata"]["namespace"] = namespace.into();
             }
             if object["kind"] == "RoleBinding" {
                 object["subjects"][0]["namespace"] = INSTALLED.into();
             }
             self.apply(&object).await?;
         }
-        self.install_pipelines(builds).await
+        Ok(())
     }
 
     /// The Pipelines, as far as anybody looks at them here, and the accounts of their tasks.

@@ -5,8 +5,9 @@ use cnbi_tests::installation::shipped;
 use cnbi_tests::tekton::player::Player;
 use cnbi_tests::tekton::{install, pipeline_runs};
 use kube::api::ListParams;
+use serde_json::json;
 
-use crate::cluster::{BUILDS, Cluster, Result, WITHIN, import, success};
+use crate::cluster::{BUILDS, Cluster, Result, TARGET, WITHIN, import, said, success};
 
 #[tokio::test]
 async fn what_is_installed_later_is_noticed_and_built_with() -> Result {
@@ -54,5 +55,48 @@ async fn runs_can_be_made_beside_their_resources() -> Result {
     stage.delete("own").await?;
     stage.until_gone("own").await?;
     assert_eq!(runs.list(&ListParams::default()).await?.items.len(), 0);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_copy_in_the_target_namespace_needs_a_right_and_its_absence_is_told() -> Result {
+    let cluster = Cluster::whole().await?;
+    let installation = cluster.install().await?;
+    cluster
+        .configure(
+            "targetNamespace: {default: opendatahub}\npullSecrets: {copyToTarget: true}\nretry: {base: 1s, max: 2s}",
+        )
+        .await?;
+    let stage = cluster.stage("team-a").await?;
+    let mut controller = installation.start(shipped::CONTROLLER).await?;
+    controller.ready(WITHIN).await?;
+    let secret = json!({
+        "apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/dockerconfigjson",
+        "metadata": {"name": "pull", "namespace": "team-a"},
+        "stringData": {".dockerconfigjson": json!({"auths": {"quay.io": {"auth": "cXVheQ=="}}}).to_string()},
+    });
+    cluster.apply(&secret).await?;
+    let mut spec = import();
+    spec["imagePullSecret"] = json!({"name": "pull"});
+    let uid = stage.create("copied", spec).await?;
+    let told = stage
+        .until("copied", "PipelineRunCreated", "False", "PipelineRunCreateFailed")
+        .await?;
+    let message = said(&told, "PipelineRunCreated")["message"]
+        .as_str()
+        .unwrap_or_default();
+    assert!(message.contains("cannot be copied to opendatahub/"), "{message}");
+    assert_eq!(stage.runs_of(&uid).await?.len(), 0);
+
+    cluster.install_as_shipped("pull-secrets", TARGET).await?;
+    stage.build("copied", &uid, &IMPORT, "v0.2.2").await?;
+    stage.until_ready("copied").await?;
+    let of_resource = ListParams::default().labels(&format!("meteor.zone/uid={uid}"));
+    let copies = stage.secrets(TARGET);
+    assert_eq!(copies.list(&of_resource).await?.items.len(), 1);
+    stage.delete("copied").await?;
+    stage.until_gone("copied").await?;
+    assert_eq!(copies.list(&of_resource).await?.items.len(), 0);
+    assert_eq!(stage.secrets(BUILDS).list(&of_resource).await?.items.len(), 0);
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use cnbi_shared::contract::results;
+use cnbi_shared::contract::results as names;
 
 use crate::args::Cli;
 use crate::command::Duty;
@@ -13,13 +13,23 @@ use crate::report::{self, ROOM, Report};
 pub async fn run(cli: Cli) -> ExitCode {
     let Cli { results, command } = cli;
     let duty = command.duty();
+    // Should the program be killed, for its memory or by a panic, then this is what is told. If it cannot be written here, it is
+    // found out below.
+    let _ = report::write(
+        &results,
+        duty.results,
+        &Report::new().with(
+            names::MESSAGE,
+            format!("cnbi-step {} ended before it could say why", duty.name),
+        ),
+    );
     let (report, failure) = told(duty, command.run().await);
     if let Some(failure) = &failure {
         let reason = failure.reason.map_or("no reason of its own", |reason| reason.as_str());
         eprintln!(
             "cnbi-step {}: {reason}: {}",
             duty.name,
-            report.get(results::MESSAGE).unwrap_or_default()
+            report.get(names::MESSAGE).unwrap_or_default()
         );
     }
     if let Err(error) = report::write(&results, duty.results, &report) {
@@ -60,9 +70,9 @@ fn told(duty: &Duty, outcome: Result<Report, Failure>) -> (Report, Option<Failur
         Ok(report) => (report, None),
         Err(mut failure) => {
             failure.reason = failure.reason.filter(|reason| duty.reasons.contains(reason));
-            let mut report = Report::new().with(results::MESSAGE, report::message(&failure.message));
+            let mut report = Report::new().with(names::MESSAGE, report::message(&failure.message));
             if let Some(reason) = failure.reason {
-                report = report.with(results::REASON, reason.as_str());
+                report = report.with(names::REASON, reason.as_str());
             }
             (report, Some(failure))
         }
@@ -79,36 +89,36 @@ mod tests {
         name: "inspect",
         tasks: &[(&contract::IMPORT, tasks::SETUP)],
         reasons: &[Reason::ImageNotFound],
-        results: &[results::DIGEST],
+        results: &[names::DIGEST],
     };
 
     #[test]
     fn a_failure_is_told_by_its_reason_and_message() {
         let failure = Failure::new(Reason::ImageNotFound, "no\nsuch image");
         let (report, failure) = told(&DUTY, Err(failure));
-        assert_eq!(report.get(results::REASON), Some("ImageNotFound"));
-        assert_eq!(report.get(results::MESSAGE), Some("no such image"));
+        assert_eq!(report.get(names::REASON), Some("ImageNotFound"));
+        assert_eq!(report.get(names::MESSAGE), Some("no such image"));
         assert_eq!(failure.unwrap().exit, Exit::Failed);
     }
 
     #[test]
     fn a_reason_that_is_not_the_tasks_is_not_told() {
         let (report, failure) = told(&DUTY, Err(Failure::new(Reason::GitRefNotFound, "x")));
-        assert_eq!((report.get(results::REASON), failure.unwrap().reason), (None, None));
+        assert_eq!((report.get(names::REASON), failure.unwrap().reason), (None, None));
     }
 
     #[test]
     fn results_that_cannot_be_told_are_a_failure() {
         for (report, message) in [
-            (Report::new().with(results::COMMIT, "x"), "reports commit"),
-            (Report::new().with(results::DIGEST, "x".repeat(ROOM)), "room for"),
-            (Report::new().with(results::DIGEST, "a\nb"), "control characters"),
+            (Report::new().with(names::COMMIT, "x"), "reports commit"),
+            (Report::new().with(names::DIGEST, "x".repeat(ROOM)), "room for"),
+            (Report::new().with(names::DIGEST, "a\nb"), "control characters"),
         ] {
             let (told, failure) = told(&DUTY, Ok(report));
             assert!(failure.is_some());
-            assert!(told.get(results::MESSAGE).unwrap().contains(message), "{told:?}");
+            assert!(told.get(names::MESSAGE).unwrap().contains(message), "{told:?}");
         }
-        let whole = Report::new().with(results::DIGEST, "sha256:1");
+        let whole = Report::new().with(names::DIGEST, "sha256:1");
         assert_eq!(told(&DUTY, Ok(whole.clone())), (whole, None));
     }
 }

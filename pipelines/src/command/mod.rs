@@ -6,8 +6,11 @@
 mod build;
 mod fetch;
 mod imagestream;
+mod inspect;
 mod install;
 mod prepare;
+mod pull;
+mod push;
 mod record_source;
 mod validate;
 
@@ -34,11 +37,14 @@ pub struct Duty {
 pub const DUTIES: &[&Duty] = &[
     &build::DUTY,
     &fetch::git::DUTY,
+    &fetch::image::DUTY,
     &imagestream::CREATE,
     &imagestream::UPDATE,
+    &inspect::DUTY,
     &install::DUTY,
     &prepare::git_repository::DUTY,
     &prepare::package_list::DUTY,
+    &push::DUTY,
     &record_source::DUTY,
     &validate::DUTY,
 ];
@@ -54,11 +60,15 @@ pub enum Command {
     /// Bring what is needed from outside
     #[command(subcommand)]
     Fetch(fetch::Fetch),
+    /// Find out what the image to import is, and whether it may be used
+    Inspect(inspect::Args),
     /// Copy this program, so that it can run in a container of another image
     Install(install::Args),
     /// Find out what is to be built, and lock it
     #[command(subcommand)]
     Prepare(prepare::Prepare),
+    /// Send the image that was built to its registry
+    Push(push::Args),
     /// Push the source of a package list to where the admin keeps it
     RecordSource(record_source::Args),
     /// Look from inside an image whether it can serve as a notebook
@@ -72,6 +82,9 @@ impl Command {
             Self::Imagestream(command) => command.duty(),
             Self::Build(_) => &build::DUTY,
             Self::Fetch(fetch::Fetch::Git(_)) => &fetch::git::DUTY,
+            Self::Fetch(fetch::Fetch::Image(_)) => &fetch::image::DUTY,
+            Self::Inspect(_) => &inspect::DUTY,
+            Self::Push(_) => &push::DUTY,
             Self::Install(_) => &install::DUTY,
             Self::Prepare(prepare::Prepare::GitRepository(_)) => &prepare::git_repository::DUTY,
             Self::Prepare(prepare::Prepare::PackageList(_)) => &prepare::package_list::DUTY,
@@ -86,6 +99,9 @@ impl Command {
             Self::Imagestream(command) => imagestream::run(&command).await,
             Self::Build(args) => build::run(&args),
             Self::Fetch(fetch::Fetch::Git(args)) => fetch::git::run(&args),
+            Self::Fetch(fetch::Fetch::Image(args)) => fetch::image::run(&args).await,
+            Self::Inspect(args) => inspect::run(&args).await,
+            Self::Push(args) => push::run(&args).await,
             Self::Install(args) => install::run(&args),
             Self::Prepare(prepare::Prepare::GitRepository(args)) => prepare::git_repository::run(&args),
             Self::Prepare(prepare::Prepare::PackageList(args)) => prepare::package_list::run(&args),

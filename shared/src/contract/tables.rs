@@ -75,7 +75,8 @@ const PUSH: Task = Task {
     step: Step::Building,
     condition: ConditionType::ImageBuilt,
     default: Reason::PushFailed,
-    reasons: &[Reason::PushFailed],
+    // What the build has left may be no image.
+    reasons: &[Reason::PushFailed, Reason::BuildFailed],
     results: &[results::DIGEST, results::REFERENCE],
 };
 

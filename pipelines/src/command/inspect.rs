@@ -1,0 +1,100 @@
+//! `inspect`: what the image to import is, by digest; and that it may be used.
+
+use std::time::Duration;
+
+use cnbi_shared::contract::{self, Reason, results, tasks};
+use cnbi_shared::grammar::image::ImageReference;
+use cnbi_shared::verdict::printable;
+use tokio::time::timeout;
+
+use super::Duty;
+use super::pull::PullArgs;
+use crate::args::RequestArgs;
+use crate::failure::Failure;
+use crate::report::Report;
+
+/// How long all of it may take.
+const WITHIN: Duration = Duration::from_secs(120);
+
+/// Most labels that the log lists.
+const LABELS: usize = 50;
+
+pub(super) const DUTY: Duty = Duty {
+    name: "inspect",
+    tasks: &[(&contract::IMPORT, tasks::SETUP)],
+    reasons: &[
+        Reason::ImageInvalid,
+        Reason::ImageNotFound,
+        Reason::RegistryUnauthorized,
+        Reason::RegistryUnavailable,
+        Reason::SignatureInvalid,
+    ],
+    results: &[results::DIGEST, results::REFERENCE],
+};
+
+/// Arguments of `inspect`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    pull: PullArgs,
+    #[command(flatten)]
+    request: RequestArgs,
+}
+
+pub(super) async fn run(args: &Args) -> Result<Report, Failure> {
+    let asked = args.request.read()?;
+    let image = asked.from_image.as_deref().unwrap_or_default();
+    let image = ImageReference::parse(image)
+        .map_err(|error| Failure::new(Reason::ImageInvalid, format!("The image's reference {error}")))?;
+    let found = timeout(WITHIN, args.pull.find(&image)).await.map_err(|_| {
+        let said = format!(
+            "{}: the registry took more than {WITHIN:?}",
+            printable(image.as_str(), 200)
+        );
+        Failure::new(Reason::RegistryUnavailable, said)
+    })??;
+    let resolved = &found.image;
+    let digest = &resolved.digest;
+    println!(
+        "{} is {digest}, {} bytes in layers",
+        printable(image.as_str(), 200),
+        resolved.size()
+    );
+    for (key, value) in resolved.labels().take(LABELS) {
+        println!("label {}={}", printable(key, 100), printable(value, 200));
+    }
+    Ok(Report::new()
+        .with(results::DIGEST, digest)
+        .with(results::REFERENCE, pinned(&image, digest)))
+}
+
+/// The reference of an image by digest, in the repository that was named.
+pub(super) fn pinned(image: &ImageReference, digest: &str) -> String {
+    let name = image.qualified();
+    let end = [image.tag(), image.digest()]
+        .into_iter()
+        .flatten()
+        .map(|part| part.len() + 1)
+        .sum::<usize>();
+    format!("{}@{digest}", &name[..name.len() - end])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_digest_takes_the_place_of_what_followed_the_name() {
+        let digest = format!("sha256:{}", "1".repeat(64));
+        let other = format!("sha256:{}", "2".repeat(64));
+        for (image, name) in [
+            ("quay.io/a/b:v1".to_owned(), "quay.io/a/b"),
+            ("reg:5000/a/b".to_owned(), "reg:5000/a/b"),
+            (format!("quay.io/a/b:v1@{other}"), "quay.io/a/b"),
+            (format!("python@{other}"), "docker.io/library/python"),
+        ] {
+            let image = ImageReference::parse(&image).unwrap();
+            assert_eq!(pinned(&image, &digest), format!("{name}@{digest}"));
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! What we are to a registry, from a Secret of type `kubernetes.io/dockerconfigjson` that is mounted as a folder.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use cnbi_shared::credentials::answer_for;
+use cnbi_shared::grammar::image::ImageReference;
+use oci_client::secrets::RegistryAuth;
+use serde::Deserialize;
+
+use crate::failure::Failure;
+
+/// Most bytes of one entry of a Secret or ConfigMap. The API server takes no more for all of them.
+const ENTRY: u64 = 1 << 20;
+
+/// What such a Secret's entry may be called.
+const NAMES: [&str; 2] = [".dockerconfigjson", "config.json"];
+
+#[derive(Deserialize)]
+struct DockerConfig {
+    #[serde(default)]
+    auths: BTreeMap<String, Entry>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "lowercase")]
+struct Entry {
+    auth: String,
+    username: String,
+    password: String,
+    registrytoken: String,
+}
+
+/// The entries of a mounted Secret or ConfigMap, by name; none where the path is empty, because nothing is bound.
+pub fn entries(folder: &str) -> Result<Vec<(String, Vec<u8>)>, Failure> {
+    if folder.is_empty() {
+        return Ok(Vec::new());
+    }
+    let read = || -> std::io::Result<Vec<(String, Vec<u8>)>> {
+        let mut found = Vec::new();
+        for entry in fs::read_dir(Path::new(folder))? {
+            let entry = entry?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            // Kubernetes keeps the versions of a volume in folders of such names.
+            if name.starts_with("..") {
+                continue;
+            }
+            let about = fs::metadata(entry.path())?;
+            if about.is_file() && about.len() <= ENTRY {
+                found.push((name, fs::read(entry.path())?));
+            }
+        }
+        found.sort();
+        Ok(found)
+    };
+    read().map_err(|error| Failure::unforeseen(format!("{folder} cannot be read: {}", error.kind())))
+}
+
+/// The credentials for an image. Nothing that stands in the Secret is ever repeated.
+pub fn read(folder: &str, image: &ImageReference) -> Result<RegistryAuth, Failure> {
+    let entries = entries(folder)?;
+    let Some((_, text)) = entries.iter().find(|(name, _)| NAMES.contains(&name.as_str())) else {
+        return Ok(RegistryAuth::Anonymous);
+    };
+    let config: DockerConfig = serde_json::from_slice(text)
+        .map_err(|_| Failure::unforeseen("The Secret with the registry's credentials cannot be read as one"))?;
+    Ok(choose(config.auths, image).map_or(RegistryAuth::Anonymous, auth))
+}
+
+/// The entry that answers for the image; of several, the longest, which says most.
+fn choose(auths: BTreeMap<String, Entry>, image: &ImageReference) -> Option<Entry> {
+    auths
+        .into_iter()
+        .filter(|(name, _)| answer_for(std::slice::from_ref(name), image))
+        .max_by_key(|(name, _)| name.len())
+        .map(|(_, entry)| entry)
+}
+
+fn auth(entry: Entry) -> RegistryAuth {
+    let Entry {
+        auth,
+        username,
+        password,
+        registrytoken,
+    } = entry;
+    if !registrytoken.is_empty() {
+        return RegistryAuth::Bearer(registrytoken);
+    }
+    let pair = STANDARD
+        .decode(auth.trim())
+        .ok()
+        .and_then(|bytes| String::from_utf8(bytes).ok())
+        .and_then(|pair| {
+            pair.split_once(':')
+                .map(|(user, word)| (user.to_owned(), word.to_owned()))
+        });
+    match pair {
+        Some((user, word)) if !user.is_empty() => RegistryAuth::Basic(user, word),
+        _ if !username.is_empty() => RegistryAuth::Basic(username, password),
+        _ => RegistryAuth::Anonymous,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn chosen(config: &serde_json::Value, image: &str) -> RegistryAuth {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join(".dockerconfigjson"), config.to_string()).unwrap();
+        read(folder.path().to_str().unwrap(), &ImageReference::parse(image).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn the_entry_that_says_most_is_taken() {
+        let config = json!({"auths": {
+            "quay.io": {"username": "a", "password": "1"},
+            "quay.io/team": {"auth": STANDARD.encode("b:2:3")},
+            "registry:5000": {"registrytoken": "t"},
+        }});
+        let basic = |user: &str, word: &str| RegistryAuth::Basic(user.to_owned(), word.to_owned());
+        assert_eq!(chosen(&config, "quay.io/other/x:v1"), basic("a", "1"));
+        assert_eq!(chosen(&config, "quay.io/team/x:v1"), basic("b", "2:3"));
+        assert_eq!(
+            chosen(&config, "registry:5000/x:v1"),
+            RegistryAuth::Bearer("t".to_owned())
+        );
+        assert_eq!(chosen(&config, "docker.io/library/x:v1"), RegistryAuth::Anonymous);
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_not_repeated() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join(".dockerconfigjson"), "{\"auths\": s3cret").unwrap();
+        let image = ImageReference::parse("quay.io/x:v1").unwrap();
+        let error = read(folder.path().to_str().unwrap(), &image).unwrap_err();
+        assert!(!error.to_string().contains("s3cret"), "{error}");
+        assert_eq!(read("", &image), Ok(RegistryAuth::Anonymous));
+    }
+}

@@ -1,0 +1,276 @@
+//! Whether an image is signed by somebody that the admin trusts: signatures by keys, in the two formats that cosign writes.
+//!
+//! * Simple signing (<https://github.com/sigstore/cosign/blob/main/specs/SIGNATURE_SPEC.md>): the tag `sha256-<hex>.sig` beside the image,
+//!   each layer a payload that names the image's digest, with the signature as an annotation.
+//! * Sigstore bundles: manifests that refer to the image, with a DSSE envelope around an in-toto statement.
+//!
+//! The cryptography is ring's. Certificates and transparency logs are not looked at: whoever holds a key is trusted, and nobody else.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use cnbi_shared::config::SignaturePolicy;
+use oci_client::Reference;
+use ring::signature::{
+    ECDSA_P256_SHA256_ASN1, ECDSA_P384_SHA256_ASN1, ECDSA_P384_SHA384_ASN1, ED25519, RSA_PKCS1_2048_8192_SHA256,
+    RSA_PSS_2048_8192_SHA256, UnparsedPublicKey, VerificationAlgorithm,
+};
+use rustls::pki_types::SubjectPublicKeyInfoDer;
+use rustls::pki_types::pem::PemObject as _;
+use serde::Deserialize;
+use x509_parser::prelude::{FromDer as _, SubjectPublicKeyInfo};
+
+use crate::failure::Failure;
+use crate::registry::credentials::entries;
+use crate::registry::image::Descriptor;
+use crate::registry::{Refusal, Registry};
+
+/// Most signatures of an image that are looked at, of each format.
+const MOST: usize = 32;
+
+const SIMPLE_SIGNING: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
+const SIGNATURE: &str = "dev.cosignproject.cosign/signature";
+const BUNDLE: &str = "application/vnd.dev.sigstore.bundle";
+const STATEMENT: &str = "application/vnd.in-toto+json";
+
+/// Why an image is not taken.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SignatureError {
+    /// Nobody could look.
+    #[error("{0}")]
+    Registry(#[from] Refusal),
+    /// It is not signed as the policy asks.
+    #[error("{0}")]
+    Invalid(String),
+}
+
+/// A public key.
+#[derive(Clone, Debug)]
+pub struct Key {
+    algorithms: Vec<&'static dyn VerificationAlgorithm>,
+    key: Vec<u8>,
+}
+
+impl Key {
+    /// Reads a SubjectPublicKeyInfo (RFC 5280, 4.1).
+    fn of(der: &[u8]) -> Option<Self> {
+        let (_, info) = SubjectPublicKeyInfo::from_der(der).ok()?;
+        let curve = || {
+            info.algorithm
+                .parameters
+                .as_ref()?
+                .as_oid()
+                .ok()
+                .map(|oid| oid.to_id_string())
+        };
+        let algorithms: Vec<&'static dyn VerificationAlgorithm> = match info.algorithm.algorithm.to_id_string().as_str()
+        {
+            "1.2.840.10045.2.1" => match curve()?.as_str() {
+                "1.2.840.10045.3.1.7" => vec![&ECDSA_P256_SHA256_ASN1],
+                "1.3.132.0.34" => vec![&ECDSA_P384_SHA256_ASN1, &ECDSA_P384_SHA384_ASN1],
+                _ => return None,
+            },
+            "1.2.840.113549.1.1.1" => vec![&RSA_PKCS1_2048_8192_SHA256, &RSA_PSS_2048_8192_SHA256],
+            "1.3.101.112" => vec![&ED25519],
+            _ => return None,
+        };
+        Some(Self {
+            algorithms,
+            key: info.subject_public_key.data.to_vec(),
+        })
+    }
+
+    fn has_signed(&self, message: &[u8], signature: &[u8]) -> bool {
+        let key = |algorithm| UnparsedPublicKey::new(algorithm, &self.key);
+        let mut algorithms = self.algorithms.iter();
+        algorithms.any(|algorithm| key(*algorithm).verify(message, signature).is_ok())
+    }
+}
+
+/// Reads the keys from a mounted Secret: every PEM public key in any entry. `cosign generate-key-pair k8s://` makes such a Secret.
+pub fn keys(folder: &str) -> Result<Vec<Key>, Failure> {
+    let mut keys = Vec::new();
+    for (name, text) in entries(folder)? {
+        for der in SubjectPublicKeyInfoDer::pem_slice_iter(&text) {
+            let key = der.ok().and_then(|der| Key::of(&der));
+            keys.push(key.ok_or_else(|| {
+                Failure::unforeseen(format!(
+                    "The public key in entry {name:?} is none that is known here: ECDSA (P-256, P-384), RSA or Ed25519 in PEM"
+                ))
+            })?);
+        }
+    }
+    Ok(keys)
+}
+
+/// Judges an image by its digest. `reference` says in which repository it is.
+pub async fn check(
+    registry: &Registry,
+    reference: &Reference,
+    digest: &str,
+    policy: SignaturePolicy,
+    keys: &[Key],
+) -> Result<(), SignatureError> {
+    if policy == SignaturePolicy::Off {
+        return Ok(());
+    }
+    let invalid = |what: &str| Err(SignatureError::Invalid(what.to_owned()));
+    if keys.is_empty() {
+        return invalid("The cluster's policy asks for signatures, and there are no public keys to verify them with");
+    }
+    let mut count = 0;
+    for (payload, signature) in simple(registry, reference, digest).await? {
+        count += 1;
+        if keys.iter().any(|key| key.has_signed(&payload, &signature)) && names(&payload, digest) {
+            return Ok(());
+        }
+    }
+    for bundle in bundles(registry, reference, digest).await? {
+        count += 1;
+        if is_signed(&bundle, keys, digest) {
+            return Ok(());
+        }
+    }
+    match (count, policy) {
+        (0, SignaturePolicy::Required) => invalid("The image is not signed, and the cluster's policy asks for it"),
+        (0, _) => Ok(()),
+        (_, _) => invalid("The image has signatures, and none of them is valid by a key that the cluster trusts"),
+    }
+}
+
+/// Payload and signature of each simple signature.
+async fn simple(
+    registry: &Registry,
+    reference: &Reference,
+    digest: &str,
+) -> Result<Vec<(Vec<u8>, Vec<u8>)>, SignatureError> {
+    let tag = format!("{}.sig", digest.replace(':', "-"));
+    let at = Reference::with_tag(reference.registry().to_owned(), reference.repository().to_owned(), tag);
+    let manifest = match registry.manifest(&at).await {
+        Ok(fetched) => fetched.manifest,
+        Err(Refusal::NotFound(_)) => return Ok(Vec::new()),
+        Err(refusal) => return Err(refusal.into()),
+    };
+    let mut found = Vec::new();
+    for layer in manifest
+        .layers
+        .iter()
+        .filter(|layer| layer.media_type == SIMPLE_SIGNING)
+        .take(MOST)
+    {
+        // One that cannot be read is there all the same, and not valid.
+        let signature = layer
+            .annotations
+            .get(SIGNATURE)
+            .and_then(|text| STANDARD.decode(text).ok());
+        let payload = registry.document(&at, layer).await?;
+        found.push((payload, signature.unwrap_or_default()));
+    }
+    Ok(found)
+}
+
+/// Whether a payload is about that image.
+fn names(payload: &[u8], digest: &str) -> bool {
+    #[derive(Deserialize)]
+    struct Payload {
+        critical: Critical,
+    }
+    #[derive(Deserialize)]
+    struct Critical {
+        image: Image,
+        #[serde(rename = "type")]
+        kind: String,
+    }
+    #[derive(Deserialize)]
+    struct Image {
+        #[serde(rename = "docker-manifest-digest")]
+        digest: String,
+    }
+    serde_json::from_slice::<Payload>(payload).is_ok_and(|payload| {
+        payload.critical.kind == "cosign container image signature" && payload.critical.image.digest == digest
+    })
+}
+
+/// The bundles that refer to an image.
+async fn bundles(registry: &Registry, reference: &Reference, digest: &str) -> Result<Vec<Vec<u8>>, SignatureError> {
+    let mut found = Vec::new();
+    for manifest in registry
+        .referrers(reference, digest, BUNDLE)
+        .await?
+        .into_iter()
+        .take(MOST)
+    {
+        let at = reference.clone_with_digest(manifest);
+        let manifest = registry.manifest(&at).await?.manifest;
+        let is_bundle = |layer: &&Descriptor| layer.media_type.starts_with(BUNDLE);
+        if let Some(layer) = manifest.layers.iter().find(is_bundle) {
+            found.push(registry.document(&at, layer).await?);
+        }
+    }
+    Ok(found)
+}
+
+/// Whether a bundle holds a statement about that image, signed by one of the keys.
+fn is_signed(bundle: &[u8], keys: &[Key], digest: &str) -> bool {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Bundle {
+        dsse_envelope: Envelope,
+    }
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Envelope {
+        payload: String,
+        payload_type: String,
+        signatures: Vec<Signature>,
+    }
+    #[derive(Deserialize)]
+    struct Signature {
+        sig: String,
+    }
+    let Ok(Bundle {
+        dsse_envelope: envelope,
+    }) = serde_json::from_slice(bundle)
+    else {
+        return false;
+    };
+    let Ok(payload) = STANDARD.decode(&envelope.payload) else {
+        return false;
+    };
+    let message = pre_authentication(&envelope.payload_type, &payload);
+    let signatures = envelope.signatures.iter().take(MOST);
+    let mut signatures = signatures.filter_map(|signature| STANDARD.decode(&signature.sig).ok());
+    envelope.payload_type == STATEMENT
+        && states(&payload, digest)
+        && signatures.any(|signature| keys.iter().any(|key| key.has_signed(&message, &signature)))
+}
+
+/// What a DSSE signature is over (<https://github.com/secure-systems-lab/dsse/blob/master/protocol.md>).
+fn pre_authentication(kind: &str, payload: &[u8]) -> Vec<u8> {
+    let mut message = format!("DSSEv1 {} {kind} {} ", kind.len(), payload.len()).into_bytes();
+    message.extend_from_slice(payload);
+    message
+}
+
+/// Whether an in-toto statement says of that image that it is signed. Attestations of other things are no signatures.
+fn states(payload: &[u8], digest: &str) -> bool {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Statement {
+        predicate_type: String,
+        subject: Vec<Subject>,
+    }
+    #[derive(Deserialize)]
+    struct Subject {
+        digest: std::collections::BTreeMap<String, String>,
+    }
+    let Some((algorithm, hex)) = digest.split_once(':') else {
+        return false;
+    };
+    serde_json::from_slice::<Statement>(payload).is_ok_and(|statement| {
+        statement.predicate_type == "https://sigstore.dev/cosign/sign/v1"
+            && statement
+                .subject
+                .iter()
+                .any(|subject| subject.digest.get(algorithm).is_some_and(|value| value == hex))
+    })
+}

@@ -11,6 +11,8 @@ pub fn packages(base: &str, python: &str, lock: &str) -> String {
 FROM {base}
 # Given where the package index has a certificate of the cluster's own authority.
 ARG PIP_CERT
+# Distributions guard their own Python; nothing but this image is at stake. An argument is not part of the image.
+ARG PIP_BREAK_SYSTEM_PACKAGES=1
 COPY {lock} {FOLDER}/{lock}
 RUN ["python3", "-m", "pip", "install", "--no-input", "--no-cache-dir", "--disable-pip-version-check", "--no-deps", "--require-hashes", "--requirement", "{FOLDER}/{lock}"]
 "#
@@ -41,6 +43,8 @@ mod tests {
              FROM quay.io/a/b@sha256:0\n\
              # Given where the package index has a certificate of the cluster's own authority.\n\
              ARG PIP_CERT\n\
+             # Distributions guard their own Python; nothing but this image is at stake. An argument is not part of the image.\n\
+             ARG PIP_BREAK_SYSTEM_PACKAGES=1\n\
              COPY requirements.txt /etc/cnbi/requirements.txt\n\
              RUN [\"python3\", \"-m\", \"pip\", \"install\", \"--no-input\", \"--no-cache-dir\", \"--disable-pip-version-check\", \
              \"--no-deps\", \"--require-hashes\", \"--requirement\", \"/etc/cnbi/requirements.txt\"]\n"

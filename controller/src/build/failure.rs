@@ -3,7 +3,7 @@
 //! Tekton's reasons are those of `pkg/apis/pipeline/v1` (PipelineRunReason, TaskRunReason) as of v1.15. What a task
 //! reports is believed only as far as the contract lets that task say it, and shown only cut and escaped.
 
-use cnbi_shared::contract::{ConditionType, Pipeline, Reason, Speaks, Task, results};
+use cnbi_shared::contract::{ConditionType, Pipeline, Reason, Speaks, Task, results, tasks};
 use cnbi_shared::verdict::printable;
 
 use super::observed::{Outcome, Run, TaskRun};
@@ -89,7 +89,7 @@ fn of_task(pipeline: &Pipeline, run: &Run, failed: Option<(&'static Task, &TaskR
     let said = task_run.results.get(results::MESSAGE).map(|message| message.trim());
     let mut message = match said.filter(|said| !said.is_empty()) {
         Some(said) => format!("Task {}: {}", task.name, printable(said, SHOWN)),
-        None => format!("Task {} failed ({})", task.name, printable(&task_run.reason, 64)),
+        None => format!("Task {} failed ({})", task.name, printable(&task_run.reason, 64)) + unstarted(task, task_run),
     };
     if let Some(step) = &task_run.failed_step {
         message = format!("{message}, in step {}", printable(step, 64));
@@ -112,6 +112,15 @@ fn of_task(pipeline: &Pipeline, run: &Run, failed: Option<(&'static Task, &TaskR
         condition: condition(pipeline, reason, Some(task)),
         task: Some(task),
         message,
+    }
+}
+
+/// What a node means that does not start the image to look at: Tekton says no more than that it did not.
+fn unstarted(task: &Task, task_run: &TaskRun) -> &'static str {
+    if task.name == tasks::VALIDATE && task_run.reason == "CreateContainerConfigError" {
+        ": the node does not start the image, most likely because it runs as root, or as a user with a name and no number"
+    } else {
+        ""
     }
 }
 
@@ -139,5 +148,35 @@ fn condition(pipeline: &Pipeline, reason: Reason, task: Option<&Task>) -> Condit
     match reason.speaks() {
         Speaks::Of(condition) => condition,
         Speaks::OfItsTask => task.map_or_else(of_pipeline, |task| task.condition),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use cnbi_shared::contract::IMPORT;
+
+    use super::*;
+
+    fn unstarted_message(task: &str, reason: &str) -> String {
+        let task = IMPORT.task(task).unwrap();
+        let task_run = TaskRun {
+            task: task.name.to_owned(),
+            outcome: Outcome::False,
+            reason: reason.to_owned(),
+            pod: None,
+            failed_step: None,
+            results: BTreeMap::new(),
+        };
+        unstarted(task, &task_run).to_owned()
+    }
+
+    #[test]
+    fn an_image_that_is_not_started_is_told_from_one_that_fails() {
+        assert!(unstarted_message("validate", "CreateContainerConfigError").contains("runs as root"));
+        // Images of ours have users with numbers, so there it is something else.
+        assert_eq!(unstarted_message("setup", "CreateContainerConfigError"), "");
+        assert_eq!(unstarted_message("validate", "StepFailed"), "");
     }
 }

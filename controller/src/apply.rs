@@ -5,7 +5,7 @@
 //! after it.
 
 use cnbi_shared::api::Status;
-use k8s_openapi::api::core::v1::PersistentVolumeClaim;
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
 use kube::api::{
     DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams, Preconditions, PropagationPolicy,
 };
@@ -235,6 +235,18 @@ impl Applying<'_> {
         let deleted = claims
             .delete_collection(&DeleteParams::default(), &ListParams::default().labels(&of_run))
             .await;
+        gone_is_well(deleted.map(drop))?;
+        // A claim is held as long as there is a pod that had it, also one that has ended. Those of tasks that failed stay: their logs
+        // say why.
+        let pods: Api<Pod> = Api::namespaced(self.world.client.clone(), &place.namespace);
+        let done = ListParams::default()
+            .labels(&format!(
+                "{UID}={},tekton.dev/pipelineRun={}",
+                self.resource.uid(),
+                place.name
+            ))
+            .fields("status.phase=Succeeded");
+        let deleted = pods.delete_collection(&DeleteParams::default(), &done).await;
         gone_is_well(deleted.map(drop))?;
         let patch = json!({ "metadata": {
             "uid": self.uid(RUN, place), "annotations": { VOLUME_DELETED: "true" },

@@ -3,7 +3,7 @@
 use cnbi_shared::contract::{IMPORT, PACKAGE_LIST, tasks as names};
 use cnbi_tests::installation::{Installation, Replica, shipped};
 use cnbi_tests::tekton::script::{Failure, Script};
-use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, ListParams};
+use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, ListParams, Patch, PatchParams, PostParams};
 use serde_json::json;
 use tokio::sync::OnceCell;
 
@@ -139,6 +139,27 @@ async fn the_volume_of_a_run_that_has_ended_goes_and_its_record_stays() -> Resul
         .await?;
     play.until_running("prepare").await?;
     assert_eq!(claims.list(&of_run).await?.items.len(), 1);
+    let kind = ApiResource::from_gvk(&GroupVersionKind::gvk("", "v1", "Pod"));
+    let pods: Api<DynamicObject> = Api::namespaced_with(stage.client.clone(), BUILDS, &kind);
+    for (task, phase) in [("prepare", "Succeeded"), ("build", "Failed")] {
+        let pod = json!({
+            "apiVersion": "v1", "kind": "Pod",
+            "metadata": {
+                "name": format!("{run}-{task}-pod"),
+                "labels": {"meteor.zone/uid": uid, "tekton.dev/pipelineRun": run},
+            },
+            "spec": {"containers": [{"name": "step-x", "image": "x"}]},
+        });
+        pods.create(&PostParams::default(), &serde_json::from_value(pod)?)
+            .await?;
+        let status = json!({"status": {"phase": phase}});
+        pods.patch_status(
+            &format!("{run}-{task}-pod"),
+            &PatchParams::default(),
+            &Patch::Merge(status),
+        )
+        .await?;
+    }
     play.until_running("update-imagestream").await?;
     stage.publish("volume", "v1").await?;
     play.finish().await?;
@@ -148,6 +169,12 @@ async fn the_volume_of_a_run_that_has_ended_goes_and_its_record_stays() -> Resul
         Ok(claims.iter().all(|claim| claim.metadata.deletion_timestamp.is_some()))
     })
     .await?;
+    until("no pod that has succeeded holds it", async || {
+        Ok(pods.get_opt(&format!("{run}-prepare-pod")).await?.is_none())
+    })
+    .await?;
+    let failed = pods.get(&format!("{run}-build-pod")).await?;
+    assert!(failed.metadata.deletion_timestamp.is_none(), "its log says why");
     assert_eq!(stage.runs_of(&uid).await?.len(), 1);
     Ok(())
 }

@@ -13,5 +13,6 @@ pub mod kubectl;
 pub mod local;
 pub mod process;
 pub mod registry;
+pub mod step;
 pub mod supervisor;
 pub mod tekton;

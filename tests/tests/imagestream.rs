@@ -83,6 +83,13 @@ async fn stage(control_plane: &ControlPlane, test: &str, has_rights: bool) -> St
         let binding = serde_json::from_value(binding).unwrap();
         bindings.create(&PostParams::default(), &binding).await.unwrap();
     }
+    // The run that makes streams. Without Tekton's kinds there is none, and nobody comes as far as to ask for it.
+    if let Err(error) = begin(&client, &namespace, "run-0").await {
+        assert!(
+            matches!(&error, kube::Error::Api(status) if status.code == 404),
+            "{error}"
+        );
+    }
     Stage {
         client,
         kubeconfig: control_plane
@@ -96,20 +103,14 @@ async fn stage(control_plane: &ControlPlane, test: &str, has_rights: bool) -> St
 
 impl Stage {
     /// Exit code, reason and message.
-    async fn step(
-        &self,
-        verb: &str,
-        build: Build<'_>,
-        run: Option<&str>,
-        asked: &Value,
-    ) -> (Option<i32>, String, String) {
+    async fn step(&self, verb: &str, build: Build<'_>, run: &str, asked: &Value) -> (Option<i32>, String, String) {
         let output = self.run(verb, build, run, asked).await;
         let read = |name: &str| std::fs::read_to_string(self.folder.path().join(name)).unwrap();
         eprintln!("{}", String::from_utf8_lossy(&output.stderr));
         (output.status.code(), read("reason"), read("message"))
     }
 
-    async fn run(&self, verb: &str, build: Build<'_>, run: Option<&str>, asked: &Value) -> Output {
+    async fn run(&self, verb: &str, build: Build<'_>, run: &str, asked: &Value) -> Output {
         let mut command = tokio::process::Command::new(binary("cnbi-step").unwrap());
         command
             .args(["--results", path(self.folder.path()), "imagestream", verb])
@@ -117,7 +118,7 @@ impl Stage {
             .args(["--resource-uid", build.uid])
             .args(["--resource-generation", &build.generation.to_string()])
             .args(["--target-namespace", &self.namespace, "--tag", build.tag])
-            .args(run.map(|run| format!("--run={run}")))
+            .args(["--run", run])
             .args(["--request", &STANDARD.encode(asked.to_string())])
             .env_clear()
             .env("KUBECONFIG", &self.kubeconfig);
@@ -125,22 +126,20 @@ impl Stage {
     }
 
     async fn create(&self, build: Build<'_>) -> (Option<i32>, String, String) {
-        self.step("create", build, None, &asked()).await
+        self.create_in(build, "run-0").await
+    }
+
+    async fn create_in(&self, build: Build<'_>, run: &str) -> (Option<i32>, String, String) {
+        self.step("create", build, run, &asked()).await
     }
 
     async fn update(&self, build: Build<'_>, run: &str) -> (Option<i32>, String, String) {
-        self.step("update", build, Some(run), &asked()).await
+        self.step("update", build, run, &asked()).await
     }
 
     /// Plays a run of an import to its end.
     async fn played(&self, name: &str, script: Script) {
-        let run = json!({
-            "apiVersion": "tekton.dev/v1", "kind": "PipelineRun", "metadata": {"name": name},
-            "spec": {"pipelineRef": {"name": "cnbi-import"}},
-        });
-        let run = serde_json::from_value(run).unwrap();
-        let runs = pipeline_runs(&self.client, &self.namespace);
-        runs.create(&PostParams::default(), &run).await.unwrap();
+        begin(&self.client, &self.namespace, name).await.unwrap();
         let player = Player::new(self.client.clone(), &self.namespace);
         player.play(name, script).await.unwrap();
     }
@@ -163,6 +162,17 @@ impl Stage {
         let streams = image_streams(&self.client, &self.namespace);
         streams.delete(name, &DeleteParams::default()).await.unwrap();
     }
+}
+
+/// Makes a run of an import, on which nothing was played.
+async fn begin(client: &Client, namespace: &str, name: &str) -> kube::Result<()> {
+    let run = json!({
+        "apiVersion": "tekton.dev/v1", "kind": "PipelineRun", "metadata": {"name": name},
+        "spec": {"pipelineRef": {"name": "cnbi-import"}},
+    });
+    let run = serde_json::from_value(run).unwrap();
+    let runs = pipeline_runs(client, namespace);
+    runs.create(&PostParams::default(), &run).await.map(drop)
 }
 
 fn path(path: &Path) -> &str {
@@ -393,6 +403,42 @@ async fn a_late_update_does_not_bring_back_what_was_deleted() {
     let (_, reason, message) = stage.update(FIRST, "run-1").await;
     assert_eq!(reason, "ImageStreamConflict");
     assert!(message.contains("taken over by a newer resource"), "{message}");
+}
+
+#[tokio::test]
+async fn a_run_that_was_ended_makes_no_stream_and_takes_none_over() {
+    let stage = stage(control_plane().await, "ended", true).await;
+    let runs = pipeline_runs(&stage.client, &stage.namespace);
+    for name in ["cancelled", "deleted"] {
+        begin(&stage.client, &stage.namespace, name).await.unwrap();
+    }
+    // Others hold runs back until they have stored them elsewhere, as Tekton Chains and Results do.
+    let held = Patch::Merge(json!({"metadata": {"finalizers": ["example.com/held"]}}));
+    runs.patch("deleted", &PatchParams::default(), &held).await.unwrap();
+    runs.delete("deleted", &DeleteParams::default()).await.unwrap();
+    let cancel = Patch::Merge(json!({"spec": {"status": "Cancelled"}}));
+    runs.patch("cancelled", &PatchParams::default(), &cancel).await.unwrap();
+    let successor = Build {
+        uid: "6e0f1a3c-0000-4000-8000-000000000002",
+        ..FIRST
+    };
+    for begun_anew in [false, true] {
+        if begun_anew {
+            assert_eq!(stage.create(successor).await, done());
+        }
+        let before = stage.stream("pandas").await;
+        assert_eq!(before.is_some(), begun_anew);
+        for (run, told) in [
+            ("cancelled", "is not written for a run that is cancelled"),
+            ("deleted", "is not written for a run that was deleted"),
+            ("never-there", "is not written for a run that was deleted"),
+        ] {
+            let (code, reason, message) = stage.create_in(FIRST, run).await;
+            assert_eq!((code, reason.as_str()), (Some(1), "ImageStreamConflict"), "{run}");
+            assert!(message.ends_with(told), "{run}: {message}");
+            assert_eq!(stage.stream("pandas").await, before, "{run}");
+        }
+    }
 }
 
 #[tokio::test]

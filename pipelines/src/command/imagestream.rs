@@ -45,14 +45,7 @@ pub enum Command {
     /// Make the ImageStream, or say whose it is
     Create(OfStream),
     /// Say on the ImageStream what has come of the run
-    Update {
-        /// Which stream.
-        #[command(flatten)]
-        of: OfStream,
-        /// The run, in the namespace of this pod: `$(context.pipelineRun.name)`
-        #[arg(long, value_name = "NAME")]
-        run: String,
-    },
+    Update(OfStream),
 }
 
 /// Whose stream it is, and what it shows.
@@ -76,6 +69,9 @@ pub struct OfStream {
     /// The tag of this build
     #[arg(long, value_name = "TAG")]
     tag: String,
+    /// The run, in the namespace of this pod: `$(context.pipelineRun.name)`
+    #[arg(long, value_name = "NAME")]
+    run: String,
     #[command(flatten)]
     request: RequestArgs,
 }
@@ -105,6 +101,7 @@ impl OfStream {
         if self.tag.is_empty() || self.tag.len() > 128 || !self.tag.chars().all(is_tag) {
             return Err(Failure::usage(format!("--tag {:?} is no tag of an image", self.tag)));
         }
+        named("--run", &self.run, dns::subdomain(&self.run))?;
         Ok(Owner {
             namespace: self.resource_namespace.clone(),
             name: self.resource_name.clone(),
@@ -120,7 +117,7 @@ impl Command {
     pub(super) fn duty(&self) -> &'static Duty {
         match self {
             Self::Create(_) => &CREATE,
-            Self::Update { .. } => &UPDATE,
+            Self::Update(_) => &UPDATE,
         }
     }
 }
@@ -130,16 +127,13 @@ pub(super) async fn run(command: &Command) -> Result<Report, Failure> {
         Command::Create(of) => {
             let asked = of.request.read()?;
             let cluster = Cluster::connect(of.owner()?).await?;
-            let uid = cluster.create(&asked).await?;
+            let uid = cluster.create(&of.run, &asked).await?;
             Ok(Report::new().with(results::STREAM_UID, uid))
         }
-        Command::Update { of, run } => {
+        Command::Update(of) => {
             let asked = of.request.read()?;
-            if let Err(error) = dns::subdomain(run) {
-                return Err(Failure::usage(format!("--run {run:?} {error}")));
-            }
             let cluster = Cluster::connect(of.owner()?).await?;
-            cluster.update(run, &asked).await?;
+            cluster.update(&of.run, &asked).await?;
             Ok(Report::new())
         }
     }

@@ -53,10 +53,17 @@ impl Cluster {
         Ok(Self { client, streams, owner })
     }
 
-    /// Makes the stream, or takes it up. Says its uid.
-    pub async fn create(&self, asked: &Asked) -> Result<String, Failure> {
+    /// Makes the stream, or takes it up, for a run that is under way. Says its uid.
+    pub async fn create(&self, run: &str, asked: &Asked) -> Result<String, Failure> {
         for _ in 0..ATTEMPTS {
-            let stream = match self.read().await? {
+            let found = self.read().await?;
+            // After the stream: where that is already of a later resource with the same name, the runs of the earlier one are
+            // gone or on their way, and none of them takes it back.
+            let run = self.run(run).await?;
+            if outcome::is_cancelled(&run) {
+                return Err(self.owner.conflict("is not written for a run that is cancelled"));
+            }
+            let stream = match found {
                 Some(stream) => stream,
                 None => match self.make().await? {
                     Some(stream) => stream,
@@ -74,24 +81,25 @@ impl Cluster {
 
     /// Says on the stream what has come of a run.
     pub async fn update(&self, run: &str, asked: &Asked) -> Result<(), Failure> {
-        let (pipeline, children) = self.run(run).await?;
+        // Before the run, which goes together with the stream: what happened to the stream is what there is to say.
+        let mut stream = self.own().await?;
+        let run = self.run(run).await?;
+        let pipeline = outcome::pipeline(&run)?;
+        let children = self.children(&run).await?;
         let outcome = outcome::read(pipeline, &children);
         for _ in 0..ATTEMPTS {
-            let Some(stream) = self.read().await? else {
-                return Err(self.owner.conflict("was deleted meanwhile"));
-            };
-            self.owner.may_write(&stream, true)?;
             if outcome::stream_uid(&children).is_some_and(|uid| stream["metadata"]["uid"] != uid) {
                 return Err(self.owner.conflict("was deleted meanwhile, and made anew"));
             }
             let body = self.owner.applied(&stream, asked, &outcome);
-            let Some(stream) = self.apply(&body).await? else {
+            let Some(written) = self.apply(&body).await? else {
+                stream = self.own().await?;
                 continue;
             };
             if let Outcome::Succeeded(image) = &outcome
                 && self.nobody_imports().await?
             {
-                let status = self.owner.status(&stream, image, &Timestamp::now().to_string());
+                let status = self.owner.status(&written, image, &Timestamp::now().to_string());
                 let params = PatchParams::apply(FIELD_MANAGER).force();
                 self.streams
                     .patch_status(&self.owner.name, &params, &Patch::Apply(&status))
@@ -101,6 +109,15 @@ impl Cluster {
             return Ok(());
         }
         Err(self.contended())
+    }
+
+    /// The stream, which was written before in this run.
+    async fn own(&self) -> Result<Value, Failure> {
+        let Some(stream) = self.read().await? else {
+            return Err(self.owner.conflict("was deleted meanwhile"));
+        };
+        self.owner.may_write(&stream, true)?;
+        Ok(stream)
     }
 
     async fn read(&self) -> Result<Option<Value>, Failure> {
@@ -136,26 +153,42 @@ impl Cluster {
         }
     }
 
-    /// The pipeline of a run in this pod's namespace, and its tasks.
-    async fn run(&self, name: &str) -> Result<(&'static cnbi_shared::contract::Pipeline, Vec<Child>), Failure> {
+    /// A run in this pod's namespace that nobody has deleted: who deletes one waits for no task of it.
+    async fn run(&self, name: &str) -> Result<Value, Failure> {
         let namespace = self.client.default_namespace();
         let runs = api(&self.client, namespace, ("tekton.dev", "PipelineRun", "pipelineruns"));
-        let task_runs = api(&self.client, namespace, ("tekton.dev", "TaskRun", "taskruns"));
-        let unread = |error: kube::Error| {
-            let said = public(&error);
-            Failure::new(
-                Reason::ImageStreamCreateFailed,
-                format!("The run {namespace}/{name} cannot be read: {said}"),
-            )
+        let deleted = || self.owner.conflict("is not written for a run that was deleted");
+        let run = match runs.get(name).await {
+            Ok(run) => value(&run)?,
+            Err(kube::Error::Api(status)) if status.code == 404 && names_a_kind(&status) => return Err(deleted()),
+            Err(error) => return Err(self.unread(name, &error)),
         };
-        let run = value(&runs.get(name).await.map_err(unread)?)?;
-        let pipeline = outcome::pipeline(&run)?;
+        if run["metadata"]["deletionTimestamp"].is_null() {
+            Ok(run)
+        } else {
+            Err(deleted())
+        }
+    }
+
+    /// The tasks of a run.
+    async fn children(&self, run: &Value) -> Result<Vec<Child>, Failure> {
+        let namespace = self.client.default_namespace();
+        let task_runs = api(&self.client, namespace, ("tekton.dev", "TaskRun", "taskruns"));
         let mut children = Vec::new();
-        for (task, name) in outcome::children(&run) {
-            let task_run = value(&task_runs.get(&name).await.map_err(unread)?)?;
+        for (task, name) in outcome::children(run) {
+            let found = task_runs.get(&name).await;
+            let task_run = value(&found.map_err(|error| self.unread(&name, &error))?)?;
             children.push(Child { task, task_run });
         }
-        Ok((pipeline, children))
+        Ok(children)
+    }
+
+    fn unread(&self, name: &str, error: &kube::Error) -> Failure {
+        let (namespace, said) = (self.client.default_namespace(), public(error));
+        Failure::new(
+            Reason::ImageStreamCreateFailed,
+            format!("The run {namespace}/{name} cannot be read: {said}"),
+        )
     }
 
     /// OpenShift serves ImageStreams with much besides; a stand-in has nothing but them.

@@ -70,6 +70,12 @@ pub fn pipeline(run: &Value) -> Result<&'static Pipeline, Failure> {
         .ok_or_else(|| Failure::usage("The run is of no pipeline of this version of CNBi"))
 }
 
+/// Whether somebody has ended the run, with all tasks that are under way.
+pub fn is_cancelled(run: &Value) -> bool {
+    let asked = run["spec"]["status"].as_str();
+    matches!(asked, Some("Cancelled" | "CancelledRunFinally"))
+}
+
 /// Task and name of each TaskRun of a run.
 pub fn children(run: &Value) -> Vec<(String, String)> {
     let children = run["status"]["childReferences"].as_array().into_iter().flatten();

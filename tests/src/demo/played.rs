@@ -1,22 +1,18 @@
 //! What runs come to in the tour: Tekton's part is played, and the steps that write ImageStreams are cnbi-step itself.
 
 use anyhow::{Context as _, Result, ensure};
-use cnbi_shared::contract::{self, Pipeline, params, results, tasks};
+use cnbi_shared::contract::{self, Pipeline, results, tasks};
 use serde_json::Value;
-use tokio::process::Command;
 use tokio::task::JoinHandle;
 
 use crate::control_plane::ControlPlane;
-use crate::process::binary;
+use crate::step;
 use crate::tekton::pipeline_runs;
 use crate::tekton::player::{Outcome, Player};
 use crate::tekton::script::{Failure, Script, Tasks};
 
 /// Where runs are made.
 pub(super) const BUILDS: &str = "cnbi-builds";
-
-/// The account of the steps that run nothing but our own programs.
-const TRUSTED: &str = "cnbi-trusted";
 
 /// What the played tasks report: no image is looked at.
 const DIGEST: &str = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
@@ -94,45 +90,9 @@ fn tasks_of(pipeline: &Pipeline) -> Tasks {
     Tasks::new(&names(pipeline.tasks), &names(pipeline.finally))
 }
 
-/// Runs `cnbi-step imagestream`, with what the run hands to it and with the rights of its account.
+/// The step itself writes.
 async fn step(control_plane: &ControlPlane, run: &Value, what: &str) -> Result<()> {
-    let given = |name: &str| {
-        let mut params = run["spec"]["params"].as_array().into_iter().flatten();
-        params
-            .find(|param| param["name"] == name)
-            .map(|param| param["value"].clone())
-            .with_context(|| format!("the run has no parameter {name}"))
-    };
-    let kubeconfig = control_plane.service_account_kubeconfig(BUILDS, TRUSTED).await?;
-    let results = tempfile::tempdir()?;
-    let mut command = Command::new(binary("cnbi-step")?);
-    command
-        .env_clear()
-        .env("KUBECONFIG", kubeconfig)
-        .arg("--results")
-        .arg(results.path())
-        .args(["imagestream", what]);
-    for name in [
-        params::NAMESPACE,
-        params::NAME,
-        params::UID,
-        params::GENERATION,
-        params::TARGET,
-        params::TAG,
-    ] {
-        let value = given(name)?;
-        command.arg(format!("--{name}={}", value.as_str().unwrap_or_default()));
-    }
-    if what == "update" {
-        command.arg(format!(
-            "--run={}",
-            run["metadata"]["name"].as_str().unwrap_or_default()
-        ));
-    }
-    let request = given(params::REQUEST)?;
-    let items = request.as_array().into_iter().flatten().filter_map(Value::as_str);
-    let ended = command.arg("--request").args(items).output().await?;
-    let said = String::from_utf8_lossy(&ended.stderr);
-    ensure!(ended.status.success(), "cnbi-step imagestream {what}: {}", said.trim());
+    let ended = step::image_stream(control_plane, run, what).await?;
+    ensure!(ended.success, "cnbi-step imagestream {what}: {}", ended.message);
     Ok(())
 }

@@ -6,11 +6,13 @@
 
 mod cluster;
 mod cost;
+mod expired;
 mod factory;
 mod failures;
 mod faults;
 mod hands;
 mod judged;
+mod late;
 mod life;
 mod orphans;
 mod scale;

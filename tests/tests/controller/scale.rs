@@ -2,13 +2,25 @@
 
 use std::time::{Duration, Instant};
 
-use cnbi_tests::installation::shipped;
+use cnbi_tests::installation::{Replica, shipped};
 use cnbi_tests::tekton::pipeline_runs;
 use kube::api::ListParams;
 use serde_json::{Value, json};
 
 use crate::cluster::{BUILDS, Cluster, Result, Stage, WITHIN, held, import, said, until};
 use crate::factory::Factory;
+
+/// Most writes for one import from its creation to its image, Events aside: see `cost`, and one more says that it waits.
+const WRITES: usize = 9;
+
+/// Most reads for one import besides the watches: Pipeline, service accounts and the like, which may be remembered.
+const READS: usize = 8;
+
+/// Most memory for one resource with its run and ImageStream, in KiB, with what the allocator wastes.
+const MEMORY: usize = 24;
+
+/// What a process needs of its own before memory says anything about resources, in KiB.
+const SLACK: usize = 4 * 1024;
 
 const TARGET: &str = "targetNamespace: {default: opendatahub}";
 
@@ -34,6 +46,31 @@ fn count(resources: &[Value], condition: &str, status: &str) -> usize {
         .count()
 }
 
+/// Memory that a program occupies, in KiB.
+fn resident(replica: &Replica) -> Result<usize> {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", replica.pid()))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let text = line.ok_or("no VmRSS")?.trim().trim_end_matches("kB");
+    Ok(text.trim().parse()?)
+}
+
+/// Few requests for each, and little memory, however many there are: what grows with the square of them shows here.
+fn assert_each_is_cheap(cluster: &Cluster, many: usize, before: usize, after: usize) -> Result {
+    let (requests, writes) = (cluster.requests()?, cluster.writes()?.len());
+    let reads = requests
+        .iter()
+        .filter(|request| request.starts_with("get ") || request.starts_with("list "));
+    let reads = reads.count();
+    eprintln!("{many} resources: {writes} writes, {reads} reads, {before} KiB before, {after} KiB after");
+    assert!(writes <= WRITES * many, "{writes} writes");
+    assert!(reads <= READS * many + 50, "{reads} reads");
+    assert!(
+        after <= before + MEMORY * many + SLACK,
+        "{before} KiB, then {after} KiB"
+    );
+    Ok(())
+}
+
 #[tokio::test]
 async fn many_at_once_are_all_built_and_stay_ready_when_rules_are_tightened() -> Result {
     let many = many();
@@ -45,6 +82,10 @@ async fn many_at_once_are_all_built_and_stay_ready_when_rules_are_tightened() ->
         ))
         .await?;
     let stage = cluster.stage("team-a").await?;
+    let mut controller = installation.start(shipped::CONTROLLER).await?;
+    controller.ready(WITHIN).await?;
+    let before = resident(&controller)?;
+    controller.into_process().terminate(Duration::from_secs(10)).await?;
     for index in 0..many {
         stage.create(&format!("many-{index}"), import()).await?;
     }
@@ -68,6 +109,7 @@ async fn many_at_once_are_all_built_and_stay_ready_when_rules_are_tightened() ->
         .items
         .len();
     assert_eq!(runs, many);
+    assert_each_is_cheap(&cluster, many, before, resident(&controller)?)?;
 
     cluster
         .configure(&format!("{TARGET}\nimages: {{allowed: [registry.example]}}"))

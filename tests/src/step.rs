@@ -1,0 +1,76 @@
+//! The steps of a run that write ImageStreams: `cnbi-step imagestream` itself, called as the Pipelines call it. No pod runs
+//! it; its token is that of the account that its pod would have.
+
+use anyhow::{Context as _, Result};
+use cnbi_shared::contract::{params, results};
+use serde_json::Value;
+use tokio::process::Command;
+
+use crate::control_plane::ControlPlane;
+use crate::process::binary;
+
+/// The account of the steps that run nothing but our own programs.
+const TRUSTED: &str = "cnbi-trusted";
+
+/// How a step ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// Whether it did what it is for.
+    pub success: bool,
+    /// Result `reason`; empty where it succeeded.
+    pub reason: String,
+    /// Result `message`, for people.
+    pub message: String,
+}
+
+/// Runs `cnbi-step imagestream create` or `update`, with what a run hands to it and with the rights of its account in the
+/// run's namespace. The run may have been deleted since it was read.
+///
+/// # Errors
+/// The run has not the parameters of the contract, or the program cannot be started.
+pub async fn image_stream(control_plane: &ControlPlane, run: &Value, verb: &str) -> Result<Ended> {
+    let given = |name: &str| {
+        let mut params = run["spec"]["params"].as_array().into_iter().flatten();
+        params
+            .find(|param| param["name"] == name)
+            .map(|param| param["value"].clone())
+            .with_context(|| format!("the run has no parameter {name}"))
+    };
+    let metadata = |key: &str| {
+        run["metadata"][key]
+            .as_str()
+            .with_context(|| format!("the run has no {key}"))
+    };
+    let kubeconfig = control_plane
+        .service_account_kubeconfig(metadata("namespace")?, TRUSTED)
+        .await?;
+    let folder = tempfile::tempdir()?;
+    let mut command = Command::new(binary("cnbi-step")?);
+    command
+        .env_clear()
+        .env("KUBECONFIG", kubeconfig)
+        .arg("--results")
+        .arg(folder.path())
+        .args(["imagestream", verb]);
+    for name in [
+        params::NAMESPACE,
+        params::NAME,
+        params::UID,
+        params::GENERATION,
+        params::TARGET,
+        params::TAG,
+    ] {
+        let value = given(name)?;
+        command.arg(format!("--{name}={}", value.as_str().unwrap_or_default()));
+    }
+    command.arg(format!("--run={}", metadata("name")?));
+    let request = given(params::REQUEST)?;
+    let items = request.as_array().into_iter().flatten().filter_map(Value::as_str);
+    let ended = command.arg("--request").args(items).output().await?;
+    let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).unwrap_or_default();
+    Ok(Ended {
+        success: ended.status.success(),
+        reason: read(results::REASON),
+        message: read(results::MESSAGE),
+    })
+}

@@ -1,0 +1,140 @@
+//! Tasks that write when their resource is gone: a node that was cut off, a pod that would not end.
+
+use cnbi_shared::contract::{IMPORT, results, tasks};
+use cnbi_tests::installation::shipped;
+use cnbi_tests::step::{self, Ended};
+use cnbi_tests::tekton::install;
+use cnbi_tests::tekton::player::Outcome;
+use cnbi_tests::tekton::script::Script;
+use kube::api::{Patch, PatchParams};
+use serde_json::{Value, json};
+
+use crate::cluster::{self, BUILDS, Cluster, DIGEST, Result, Stage, TARGET, WITHIN, import};
+
+/// A cluster with the Pipelines and the rights of their accounts as they are shipped.
+async fn as_shipped() -> Result<Cluster> {
+    let cluster = Cluster::bare().await?;
+    install(&cluster.control_plane).await?;
+    shipped::install_builds(&cluster.control_plane, &[TARGET]).await?;
+    cluster.install_as_shipped("builds", BUILDS).await?;
+    Ok(cluster)
+}
+
+struct Late<'a> {
+    cluster: &'a Cluster,
+    stage: &'a Stage,
+}
+
+impl Late<'_> {
+    async fn run(&self, uid: &str) -> Result<Value> {
+        let name = self.stage.run_of(uid).await?;
+        Ok(serde_json::to_value(self.stage.runs().get(&name).await?)?)
+    }
+
+    async fn step(&self, run: &Value, verb: &str) -> Result<Ended> {
+        Ok(step::image_stream(&self.cluster.control_plane, run, verb).await?)
+    }
+
+    async fn step_succeeds(&self, run: &Value, verb: &str) -> Result {
+        let ended = self.step(run, verb).await?;
+        assert!(ended.success, "{verb}: {}", ended.message);
+        Ok(())
+    }
+
+    async fn stream(&self, name: &str) -> Result<Option<Value>> {
+        let stream = self.stage.streams().get_opt(name).await?;
+        Ok(stream.map(serde_json::to_value).transpose()?)
+    }
+
+    /// Both steps of a run that is over fail, and leave the ImageStream as it is.
+    async fn assert_too_late(&self, run: &Value, name: &str, told_by_update: &str) -> Result {
+        let before = self.stream(name).await?;
+        let told_by_create = "is not written for a run that was deleted";
+        for (verb, told) in [("update", told_by_update), ("create", told_by_create)] {
+            let ended = self.step(run, verb).await?;
+            assert!(!ended.success, "{verb} of {name}");
+            assert_eq!(
+                ended.reason, "ImageStreamConflict",
+                "{verb} of {name}: {}",
+                ended.message
+            );
+            assert!(ended.message.ends_with(told), "{verb} of {name}: {}", ended.message);
+            assert_eq!(self.stream(name).await?, before, "{verb} of {name}");
+        }
+        Ok(())
+    }
+
+    /// `is_held`: somebody else's finalizer keeps the deleted run readable.
+    async fn life(&self, name: &str, is_held: bool) -> Result {
+        let stage = self.stage;
+        let first = stage.create(name, import()).await?;
+        let run = self.run(&first).await?;
+        let run_name = run["metadata"]["name"].as_str().unwrap_or_default();
+        if is_held {
+            let held = Patch::Merge(json!({"metadata": {"finalizers": ["example.com/held"]}}));
+            stage.runs().patch(run_name, &PatchParams::default(), &held).await?;
+        }
+        self.step_succeeds(&run, "create").await?;
+        let made = self.stream(name).await?.unwrap_or_default();
+        let script = Script::stays_at(&cluster::tasks(&IMPORT), tasks::UPDATE_IMAGE_STREAM)?
+            .with_task_result(
+                tasks::CREATE_IMAGE_STREAM,
+                results::STREAM_UID,
+                made["metadata"]["uid"].as_str().unwrap_or_default(),
+            )
+            .with_task_result(tasks::SETUP, results::DIGEST, DIGEST)
+            .with_task_result(tasks::SETUP, results::REFERENCE, &format!("quay.io/a/b@{DIGEST}"));
+        let mut play = stage.player().begin(run_name, script).await?;
+        play.until_running(tasks::UPDATE_IMAGE_STREAM).await?;
+        let play = tokio::spawn(play.finish());
+        stage.until(name, "Ready", "Unknown", "Building").await?;
+
+        stage.delete(name).await?;
+        stage.until_gone(name).await?;
+        assert!(matches!(play.await??, Outcome::Cancelled | Outcome::Deleted));
+        assert_eq!(stage.runs_of(&first).await?.len(), usize::from(is_held));
+        assert_eq!(self.stream(name).await?, None);
+        self.assert_too_late(&run, name, "was deleted meanwhile").await?;
+
+        let second = stage.create(name, import()).await?;
+        let own = self.run(&second).await?;
+        self.step_succeeds(&own, "create").await?;
+        let taken = "was taken over by a newer resource of the same name";
+        self.assert_too_late(&run, name, taken).await?;
+        let mut play = stage
+            .player()
+            .begin(
+                own["metadata"]["name"].as_str().unwrap_or_default(),
+                cluster::success(&IMPORT)
+                    .with_task_result(tasks::SETUP, results::DIGEST, DIGEST)
+                    .with_task_result(tasks::SETUP, results::REFERENCE, &format!("quay.io/a/b@{DIGEST}")),
+            )
+            .await?;
+        play.until_running(tasks::UPDATE_IMAGE_STREAM).await?;
+        self.step_succeeds(&own, "update").await?;
+        play.finish().await?;
+        stage.until_ready(name).await?;
+        self.assert_too_late(&run, name, taken).await?;
+        let stream = self.stream(name).await?.unwrap_or_default();
+        assert_eq!(stream["metadata"]["labels"]["meteor.zone/uid"], second.as_str());
+        assert_eq!(stream["spec"]["tags"][0]["name"], "v0.2.2");
+        stage.until_ready(name).await?;
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_late_task_writes_no_stream_that_is_gone_or_a_namesakes() -> Result {
+    let cluster = as_shipped().await?;
+    let installation = cluster.install().await?;
+    let stage = cluster.stage("team-a").await?;
+    let mut controller = installation.start(shipped::CONTROLLER).await?;
+    controller.ready(WITHIN).await?;
+    let late = Late {
+        cluster: &cluster,
+        stage: &stage,
+    };
+    tokio::try_join!(late.life("gone", false), late.life("held", true))?;
+    controller.ensure_running()?;
+    cluster.assert_nothing_was_forbidden()
+}

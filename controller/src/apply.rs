@@ -14,7 +14,7 @@ use kube::{Api, Client, Resource, ResourceExt};
 use serde_json::{Value, json};
 
 use crate::build::action::{Action, Place, Plan};
-use crate::build::manifest::{RUN as RUN_LABEL, UID, VOLUME_DELETED};
+use crate::build::manifest::{POD_KEPT, RUN as RUN_LABEL, UID, VOLUME_DELETED};
 use crate::build::observed::RefusalKind;
 use crate::failure::{Class, Failure};
 use crate::kinds::{Kept, Run, Stream};
@@ -123,7 +123,7 @@ impl Applying<'_> {
                     .await;
                 Ok(gone_is_well(deleted.map(drop))?)
             }
-            Action::DeleteVolume(place) => Ok(self.delete_volume(place).await?),
+            Action::DeleteVolume { place, keep } => Ok(self.delete_volume(place, *keep).await?),
             Action::PatchStreamAnnotations {
                 place,
                 uid,
@@ -228,28 +228,27 @@ impl Applying<'_> {
         }
     }
 
-    /// The volumes first, then the note that they are gone: whoever dies between does it again.
-    async fn delete_volume(&self, place: &Place) -> Result<(), Failure> {
+    /// Pods and volumes first, then the note that they are gone: whoever dies between does it again.
+    async fn delete_volume(&self, place: &Place, keep: Option<&str>) -> Result<(), Failure> {
+        let pods: Api<Pod> = Api::namespaced(self.world.client.clone(), &place.namespace);
+        let mut ended = format!("{UID}={},tekton.dev/pipelineRun={}", self.resource.uid(), place.name);
+        if let Some(task) = keep {
+            ended.push_str(",tekton.dev/pipelineTask!=");
+            ended.push_str(task);
+        }
+        let deleted = pods
+            .delete_collection(&DeleteParams::default(), &ListParams::default().labels(&ended))
+            .await;
+        gone_is_well(deleted.map(drop))?;
         let claims: Api<PersistentVolumeClaim> = Api::namespaced(self.world.client.clone(), &place.namespace);
         let of_run = format!("{UID}={},{RUN_LABEL}={}", self.resource.uid(), place.name);
         let deleted = claims
             .delete_collection(&DeleteParams::default(), &ListParams::default().labels(&of_run))
             .await;
         gone_is_well(deleted.map(drop))?;
-        // A claim is held as long as there is a pod that had it, also one that has ended. Those of tasks that failed stay: their logs
-        // say why.
-        let pods: Api<Pod> = Api::namespaced(self.world.client.clone(), &place.namespace);
-        let done = ListParams::default()
-            .labels(&format!(
-                "{UID}={},tekton.dev/pipelineRun={}",
-                self.resource.uid(),
-                place.name
-            ))
-            .fields("status.phase=Succeeded");
-        let deleted = pods.delete_collection(&DeleteParams::default(), &done).await;
-        gone_is_well(deleted.map(drop))?;
+        let how = keep.map_or("true", |_| POD_KEPT);
         let patch = json!({ "metadata": {
-            "uid": self.uid(RUN, place), "annotations": { VOLUME_DELETED: "true" },
+            "uid": self.uid(RUN, place), "annotations": { VOLUME_DELETED: how },
         } });
         let patched = runs(&self.world.client, &place.namespace)
             .patch(&place.name, &by_us(), &Patch::Merge(patch))

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use cnbi_shared::api::status::Phase;
 use cnbi_shared::api::{CustomNBImage, Draft};
 use cnbi_shared::config::Config;
-use cnbi_shared::contract::{self, ConditionType};
+use cnbi_shared::contract::{self, ConditionType, WorkspaceKind};
 use cnbi_shared::defaults::Defaults;
 use cnbi_shared::facts::{Answer, Fact, Facts, Need};
 use cnbi_shared::rules::{accept, evaluate};
@@ -19,7 +19,7 @@ use cnbi_shared::subject::Subject;
 use cnbi_shared::verdict::Report;
 
 use crate::build::action::{Action, Place, Plan};
-use crate::build::manifest::RETRY;
+use crate::build::manifest::{RETRY, inputs};
 use crate::build::observed::{Installed, Observed, Queue, Stream};
 use crate::build::plan::target;
 use crate::build::request::{Build, Request};
@@ -80,6 +80,7 @@ pub fn of(resource: &Stored, config: &Config) -> Observed {
             pipeline: true,
             accounts: true,
         },
+        missing_input: None,
         queue: Queue::default(),
         upstream: None,
         refusal: None,
@@ -218,6 +219,17 @@ impl Sight {
             let pipeline = contract::of(request.build_type()).name;
             let installed = world.sites.installed(world.has_tekton(), namespace, pipeline, config);
             self.observed.installed = installed.await?;
+            self.observed.missing_input = None;
+            for (kind, name) in inputs(request, config) {
+                if !world.sites.has_input(namespace, kind, name).await? {
+                    let kind = match kind {
+                        WorkspaceKind::OptionalConfigMap => "ConfigMap",
+                        WorkspaceKind::OptionalSecret | WorkspaceKind::Volume => "Secret",
+                    };
+                    self.observed.missing_input = Some(format!("{kind} {name}"));
+                    break;
+                }
+            }
         }
         Ok(())
     }

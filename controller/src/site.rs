@@ -7,7 +7,8 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use cnbi_shared::config::Config;
-use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
+use cnbi_shared::contract::WorkspaceKind;
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret, ServiceAccount};
 use kube::api::{ApiResource, DynamicObject, GroupVersionKind};
 use kube::{Api, Client};
 
@@ -22,6 +23,7 @@ pub struct Sites {
     client: Client,
     namespaces: Lately<String, bool>,
     builds: Lately<(String, String), (bool, bool)>,
+    inputs: Lately<(String, bool, String), bool>,
 }
 
 /// Answers with the time of their asking.
@@ -48,6 +50,7 @@ impl Sites {
             client,
             namespaces: Lately(Mutex::default()),
             builds: Lately(Mutex::default()),
+            inputs: Lately(Mutex::default()),
         }
     }
 
@@ -62,6 +65,24 @@ impl Sites {
         let is_there = found.is_some_and(|found| found.metadata.deletion_timestamp.is_none());
         self.namespaces.set(key, is_there);
         Ok(is_there)
+    }
+
+    /// Whether the Secret or the ConfigMap is there that a workspace of that kind is bound to.
+    pub async fn has_input(&self, namespace: &str, kind: WorkspaceKind, name: &str) -> Result<bool, Failure> {
+        let is_map = kind == WorkspaceKind::OptionalConfigMap;
+        let key = (namespace.to_owned(), is_map, name.to_owned());
+        if let Some(answer) = self.inputs.get(&key) {
+            return Ok(answer);
+        }
+        let answer = if is_map {
+            let maps: Api<ConfigMap> = Api::namespaced(self.client.clone(), namespace);
+            is_there(maps.get_metadata_opt(name).await, namespace)?
+        } else {
+            let secrets: Api<Secret> = Api::namespaced(self.client.clone(), namespace);
+            is_there(secrets.get_metadata_opt(name).await, namespace)?
+        };
+        self.inputs.set(key, answer);
+        Ok(answer)
     }
 
     /// What is there of what a run of that pipeline needs; `api` says whether Tekton's API is.

@@ -61,8 +61,13 @@ pub enum Action {
     CancelRun(Place),
     /// Deletes a run with all that it owns.
     DeleteRun(Place),
-    /// Deletes the volumes that carry the run's label.
-    DeleteVolume(Place),
+    /// Deletes the volumes that carry the run's label, and its pods, as a volume stays while a pod of it is there.
+    DeleteVolume {
+        /// The run.
+        place: Place,
+        /// The task whose pod is kept for its log.
+        keep: Option<&'static str>,
+    },
     /// Sets the display annotations, and removes those that are `None`. Fenced by the uid.
     PatchStreamAnnotations {
         /// The ImageStream.
@@ -122,7 +127,14 @@ impl fmt::Display for Action {
             }
             Self::CancelRun(place) => write!(formatter, "cancel run {place}"),
             Self::DeleteRun(place) => write!(formatter, "delete run {place}"),
-            Self::DeleteVolume(place) => write!(formatter, "delete the volume of run {place}"),
+            Self::DeleteVolume { place, keep: None } => write!(formatter, "delete volume and pods of run {place}"),
+            Self::DeleteVolume {
+                place,
+                keep: Some(task),
+            } => write!(
+                formatter,
+                "delete volume and pods of run {place}, but the pod of {task}"
+            ),
             Self::PatchStreamAnnotations { place, annotations, .. } => {
                 let keys: Vec<_> = annotations.keys().map(String::as_str).collect();
                 write!(formatter, "annotate ImageStream {place}: {}", keys.join(", "))

@@ -84,12 +84,19 @@ fn of_task(pipeline: &Pipeline, run: &Run, failed: Option<(&'static Task, &TaskR
         "StepOOM" => Reason::OutOfMemory,
         "TaskRunTimeout" => Reason::TimedOut,
         "TaskRunCancelled" => Reason::Cancelled,
+        "PodCreationFailed" if task_run.message.contains("serviceaccounts \"") => Reason::BuildAccountMissing,
         _ => given().unwrap_or(task.default),
     };
     let said = task_run.results.get(results::MESSAGE).map(|message| message.trim());
-    let mut message = match said.filter(|said| !said.is_empty()) {
-        Some(said) => format!("Task {}: {}", task.name, printable(said, SHOWN)),
-        None => format!("Task {} failed ({})", task.name, printable(&task_run.reason, 64)) + unstarted(task, task_run),
+    let mut message = if let Some(said) = said.filter(|said| !said.is_empty()) {
+        format!("Task {}: {}", task.name, printable(said, SHOWN))
+    } else {
+        let why = match unstarted(task, task_run) {
+            "" if task_run.message.is_empty() => String::new(),
+            "" => format!(": {}", printable(&task_run.message, SHOWN)),
+            known => known.to_owned(),
+        };
+        format!("Task {} failed ({}){why}", task.name, printable(&task_run.reason, 64))
     };
     if let Some(step) = &task_run.failed_step {
         message = format!("{message}, in step {}", printable(step, 64));
@@ -165,6 +172,7 @@ mod tests {
             task: task.name.to_owned(),
             outcome: Outcome::False,
             reason: reason.to_owned(),
+            message: String::new(),
             pod: None,
             failed_step: None,
             results: BTreeMap::new(),

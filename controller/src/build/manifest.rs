@@ -37,6 +37,8 @@ pub const RETRY: &str = "meteor.zone/retry";
 pub const UPSTREAM: &str = "meteor.zone/upstream-digest";
 /// Annotation of a run that has ended: its volume was deleted.
 pub const VOLUME_DELETED: &str = "meteor.zone/volume-deleted";
+/// Value of [`VOLUME_DELETED`]: it goes as soon as the one pod does that is kept for its log.
+pub const POD_KEPT: &str = "pod-kept";
 /// Label of a run's volume: the name of the run.
 pub const RUN: &str = "meteor.zone/run";
 
@@ -158,26 +160,13 @@ pub fn pipeline_run(
     let timeouts = settings.timeouts;
     let mut volume_labels = labels;
     volume_labels.insert(RUN.to_owned(), name.clone());
-    let git = match &request.build {
-        Build::Git { url, .. } => clone_url(url)
-            .ok()
-            .and_then(|url| git_credential(config, &url))
-            .map(|credential| credential.secret.as_str()),
-        Build::Import { .. } | Build::Packages { .. } => None,
-    };
     let bound: Vec<Value> = pipeline
         .workspaces
         .iter()
         .filter_map(|workspace| {
-            let configured = |name| Some(name).filter(|name: &&str| !name.is_empty());
             let bound = match workspace.name {
                 workspaces::DOCKER_CONFIG => secret,
-                workspaces::GIT_CREDENTIALS => git,
-                workspaces::SIGNATURE_KEYS => configured(&config.signatures.keys_secret),
-                workspaces::SOURCE_CREDENTIALS => configured(&config.source.secret),
-                workspaces::PUSH_CREDENTIALS => configured(&config.registry.secret),
-                workspaces::CA_BUNDLE => configured(&config.network.ca_config_map),
-                _ => None,
+                name => configured(name, request, config),
             };
             match workspace.kind {
                 WorkspaceKind::OptionalSecret => bound.map(|secret| secret_workspace(workspace.name, secret)),
@@ -213,6 +202,31 @@ pub fn pipeline_run(
             "workspaces": bound,
         },
     })
+}
+
+/// What the admin has put into the namespace of runs for the runs of a request.
+pub fn inputs<'a>(request: &Request, config: &'a Config) -> impl Iterator<Item = (WorkspaceKind, &'a str)> {
+    let workspaces = contract::of(request.build_type()).workspaces.iter();
+    workspaces
+        .filter_map(|workspace| Some((workspace.kind, configured(workspace.name, request, config)?)))
+        .collect::<Vec<_>>()
+        .into_iter()
+}
+
+/// The name of the Secret or ConfigMap that the configuration has for a workspace.
+fn configured<'a>(workspace: &str, request: &Request, config: &'a Config) -> Option<&'a str> {
+    let name = match workspace {
+        workspaces::GIT_CREDENTIALS => match &request.build {
+            Build::Git { url, .. } => &git_credential(config, &clone_url(url).ok()?)?.secret,
+            Build::Import { .. } | Build::Packages { .. } => return None,
+        },
+        workspaces::SIGNATURE_KEYS => &config.signatures.keys_secret,
+        workspaces::SOURCE_CREDENTIALS => &config.source.secret,
+        workspaces::PUSH_CREDENTIALS => &config.registry.secret,
+        workspaces::CA_BUNDLE => &config.network.ca_config_map,
+        _ => return None,
+    };
+    Some(name.as_str()).filter(|name| !name.is_empty())
 }
 
 /// The labels of everything that is made for a resource.

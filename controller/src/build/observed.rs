@@ -48,6 +48,8 @@ pub struct Observed {
     pub copies: Vec<Copy>,
     /// What runs need, as far as it is there.
     pub installed: Installed,
+    /// The Secret or ConfigMap that the configuration names for runs and that is not there: `Secret keys`.
+    pub missing_input: Option<String>,
     /// Runs of others.
     pub queue: Queue,
     /// What the tag of an imported image names now, if anybody has asked.
@@ -94,6 +96,8 @@ pub struct Run {
     pub results: BTreeMap<String, String>,
     /// Whether its volume is still there.
     pub has_volume: bool,
+    /// Whether a pod of its that has ended is kept for its log, and holds the volume.
+    pub has_kept_pod: bool,
 }
 
 /// How something stands.
@@ -117,6 +121,8 @@ pub struct TaskRun {
     pub outcome: Outcome,
     /// Reason of that condition.
     pub reason: String,
+    /// Message of that condition, where it failed.
+    pub message: String,
     /// Name of its pod.
     pub pod: Option<String>,
     /// The step that ended with an error.

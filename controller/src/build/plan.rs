@@ -183,7 +183,7 @@ impl Next<'_> {
             self.actions
                 .push(Action::CancelRun(Place::new(&run.namespace, &run.name)));
         }
-        self.actions.extend(tidy(observed, current, self.config));
+        self.actions.extend(tidy(observed, current, self.pipeline, self.config));
         self.status.history = history(observed, self.pipeline);
         match current {
             Some(run) if self.is_beside(run) => self.beside(run),

@@ -126,6 +126,13 @@ pub(super) fn obstacle_to(
         let what = "The catalog has no image for spec.runtimeEnvironment";
         return Some(permanent(Reason::RuntimeEnvironmentUnknown, what));
     }
+    if observed.runs.iter().any(|run| !run.has_ended()) {
+        return Some(Obstacle {
+            reason: None,
+            what: "The run of an earlier generation is being ended".to_owned(),
+            again: None,
+        });
+    }
     if request.pull_secret.is_some() {
         let Some(word) = pull_secret(observed, request, config, target) else {
             return Some(Obstacle {
@@ -137,13 +144,6 @@ pub(super) fn obstacle_to(
         if let Some(reason) = Reason::by_name(&word.reason) {
             return Some(obstacle(reason, first_sentence(&word.message), LOOK_AGAIN));
         }
-    }
-    if observed.runs.iter().any(|run| !run.has_ended()) {
-        return Some(Obstacle {
-            reason: None,
-            what: "The run of an earlier generation is being ended".to_owned(),
-            again: None,
-        });
     }
     installed(observed, config, target)
         .or_else(|| turn(observed, config))
@@ -190,6 +190,13 @@ fn installed(observed: &Observed, config: &Config, target: &str) -> Option<Obsta
         return Some(obstacle(
             Reason::BuildAccountMissing,
             format!("A service account of the tasks is not there in {namespace}"),
+            INSTALL,
+        ));
+    }
+    if let Some(missing) = &observed.missing_input {
+        return Some(obstacle(
+            Reason::BuildInputMissing,
+            format!("There is no {missing} in {namespace}, which the configuration names"),
             INSTALL,
         ));
     }

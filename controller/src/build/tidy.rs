@@ -16,7 +16,7 @@ const HISTORY: usize = 5;
 pub(super) const SUCCESS: &str = "Success";
 
 /// Removes what ended runs have left behind, but nothing of the run that is `current`.
-pub(super) fn tidy(observed: &Observed, current: Option<&Run>, config: &Config) -> Vec<Action> {
+pub(super) fn tidy(observed: &Observed, current: Option<&Run>, pipeline: &Pipeline, config: &Config) -> Vec<Action> {
     let mut ended: Vec<&Run> = observed.runs.iter().filter(|run| run.has_ended()).collect();
     ended.sort_by_key(|run| std::cmp::Reverse((run.generation, run.attempt)));
     let (mut succeeded, mut failed) = (0, 0);
@@ -32,8 +32,15 @@ pub(super) fn tidy(observed: &Observed, current: Option<&Run>, config: &Config) 
         let is_current = current.is_some_and(|current| current.name == run.name);
         if *count > limit && !is_current {
             actions.push(Action::DeleteRun(place));
-        } else if run.has_volume {
-            actions.push(Action::DeleteVolume(place));
+        } else if run.has_volume || (run.has_kept_pod && !is_current) {
+            // The status says how to read the log of the task that failed.
+            let is_told = is_current && run.outcome == Outcome::False;
+            let keep = if is_told {
+                classify(pipeline, run).task.map(|task| task.name)
+            } else {
+                None
+            };
+            actions.push(Action::DeleteVolume { place, keep });
         }
     }
     actions

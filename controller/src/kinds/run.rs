@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::{Kind, results as read_results, succeeded, text};
 use crate::build::action::Place;
-use crate::build::manifest::{ATTEMPT, GENERATION, NAMESPACE, RETRY, TRIES, UID, UPSTREAM, VOLUME_DELETED};
+use crate::build::manifest::{ATTEMPT, GENERATION, NAMESPACE, POD_KEPT, RETRY, TRIES, UID, UPSTREAM, VOLUME_DELETED};
 use crate::build::observed::{self, Outcome};
 
 /// The results that a run is read for.
@@ -90,6 +90,7 @@ impl Kind for Run {
                     _ => std::collections::BTreeMap::new(),
                 },
                 has_volume: has_template && annotations[VOLUME_DELETED].is_null(),
+                has_kept_pod: annotations[VOLUME_DELETED] == POD_KEPT,
             },
         }
     }

@@ -27,7 +27,7 @@ impl Kind for TaskRun {
 
     fn read(object: &Value) -> Self {
         let (labels, status) = (&object["metadata"]["labels"], &object["status"]);
-        let (outcome, reason, _) = succeeded(status);
+        let (outcome, reason, message) = succeeded(status);
         let has_failed = outcome == Outcome::False;
         let mut steps = status["steps"].as_array().into_iter().flatten();
         let failed = steps.find(|step| step["terminated"]["exitCode"].as_i64().is_some_and(|code| code != 0));
@@ -37,6 +37,12 @@ impl Kind for TaskRun {
             task: observed::TaskRun {
                 task: text(&labels["tekton.dev/pipelineTask"]).unwrap_or_default(),
                 outcome,
+                // What is said of a step that ended with an error is that it did; the results say more.
+                message: if has_failed && reason != "StepFailed" {
+                    message
+                } else {
+                    String::new()
+                },
                 reason: if has_failed { reason } else { String::new() },
                 pod: text(&status["podName"]).filter(|pod| has_failed && !pod.is_empty()),
                 failed_step: failed.filter(|_| has_failed).and_then(|step| text(&step["name"])),

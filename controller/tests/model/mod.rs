@@ -84,6 +84,7 @@ pub fn observed(case: &Value, config: &Config) -> Observed {
             pipeline: has("pipeline"),
             accounts: has("accounts"),
         },
+        missing_input: text(case.get("missingInput")),
         queue: Queue {
             running: number("running"),
             running_in_namespace: number("runningInNamespace"),
@@ -169,6 +170,7 @@ fn run(value: &Value) -> Run {
         task: text(value.get("task")).unwrap(),
         outcome: outcome(&value["succeeded"]),
         reason: text(value.get("reason")).unwrap_or_default(),
+        message: text(value.get("message")).unwrap_or_default(),
         pod: text(value.get("pod")),
         failed_step: text(value.get("step")),
         results: texts(value.get("results")),
@@ -190,6 +192,7 @@ fn run(value: &Value) -> Run {
         tasks: value["tasks"].as_array().into_iter().flatten().map(task).collect(),
         results,
         has_volume: value["volume"].as_bool().unwrap_or(false),
+        has_kept_pod: value["keptPod"].as_bool().unwrap_or(false),
     }
 }
 
@@ -268,12 +271,11 @@ pub fn apply(observed: &mut Observed, plan: &Plan) {
                     .for_each(|run| run.is_cancelled = true);
             }
             Action::DeleteRun(place) => observed.runs.retain(|run| run.name != place.name),
-            Action::DeleteVolume(place) => {
-                observed
-                    .runs
-                    .iter_mut()
-                    .filter(|run| run.name == place.name)
-                    .for_each(|run| run.has_volume = false);
+            Action::DeleteVolume { place, keep } => {
+                for run in observed.runs.iter_mut().filter(|run| run.name == place.name) {
+                    run.has_volume = false;
+                    run.has_kept_pod = keep.is_some();
+                }
             }
             Action::PatchStreamAnnotations { annotations, .. } => {
                 if let Stream::Ours { display, .. } = &mut observed.stream {

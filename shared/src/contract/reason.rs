@@ -79,6 +79,8 @@ reasons! {
     BuildNamespaceMissing: PipelineRunCreated, true, "Ask the cluster's admin to create it and to install CNBi's pipelines there";
     /// One of the service accounts of the tasks is not there.
     BuildAccountMissing: PipelineRunCreated, true, "Ask the cluster's admin to install CNBi's pipelines in the build namespace";
+    /// A Secret or ConfigMap that the configuration names for runs is not there.
+    BuildInputMissing: PipelineRunCreated, true, "Ask the cluster's admin to create it, or to correct CNBi's configuration";
     /// Pipeline and run do not fit each other.
     PipelineInvalid: PipelineRunCreated, false, "Ask the cluster's admin to install the pipelines of this version of CNBi";
     /// The configuration does not let resources of this namespace use the target namespace.

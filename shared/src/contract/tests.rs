@@ -16,6 +16,7 @@ const PROMISED: &str = "
     PipelineNotInstalled PipelineRunCreated temporary
     BuildNamespaceMissing PipelineRunCreated temporary
     BuildAccountMissing PipelineRunCreated temporary
+    BuildInputMissing PipelineRunCreated temporary
     PipelineInvalid PipelineRunCreated permanent
     TargetNamespaceNotAllowed PipelineRunCreated permanent
     RuntimeEnvironmentUnknown PipelineRunCreated permanent

@@ -31,6 +31,7 @@ pub mod memory;
 pub mod metrics;
 pub mod observe;
 pub mod probes;
+pub mod progress;
 pub mod registry;
 pub mod run;
 pub mod secrets;

@@ -77,6 +77,14 @@ impl Memory {
         self.with(&Arc::clone(&resource), |remembered| remembered.written = Some(resource));
     }
 
+    /// The resource as our last write left it, where the watch has not brought as much yet.
+    pub fn written(&self, resource: &Stored) -> Option<Arc<Stored>> {
+        let (namespace, name) = resource.names();
+        let all = self.all();
+        let remembered = all.get(&(namespace.to_owned(), name.to_owned()))?;
+        remembered.written.clone().filter(|_| remembered.uid == resource.uid())
+    }
+
     /// The resource is gone. Whether anything was remembered of it: then it has not gone by our doing.
     pub fn forget(&self, namespace: &str, name: &str) -> bool {
         self.all().remove(&(namespace.to_owned(), name.to_owned())).is_some()
@@ -150,8 +158,20 @@ mod tests {
         assert_eq!(newest(&memory, "1", "11"), "11");
         assert_eq!(newest(&memory, "1", "10"), "10");
         memory.wrote(stored("1", "12"));
+        assert_eq!(
+            memory
+                .written(&stored("1", "9"))
+                .unwrap()
+                .metadata
+                .resource_version
+                .as_deref(),
+            Some("12")
+        );
+        assert!(memory.written(&stored("2", "9")).is_none());
         assert_eq!(newest(&memory, "2", "11"), "11", "a namesake is somebody else");
-        assert!(memory.forget("a", "x") && !memory.forget("a", "x"));
+        assert!(memory.forget("a", "x"));
+        assert!(memory.written(&stored("2", "9")).is_none());
+        assert!(!memory.forget("a", "x"), "to ask is not to remember");
     }
 
     #[test]

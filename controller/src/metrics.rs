@@ -1,8 +1,12 @@
 //! What the controller counts, in Prometheus' text format. No name of a resource is a label: there may be many.
 
+mod builds;
+
 use std::fmt;
+use std::sync::OnceLock;
 use std::time::Duration;
 
+use cnbi_shared::api::BuildType;
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -11,6 +15,9 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::failure::Class;
+
+use builds::Builds;
+pub use builds::Standing;
 
 /// Everything that is counted.
 #[derive(Debug)]
@@ -25,6 +32,17 @@ pub struct Metrics {
     registry_questions: Family<Answered, Counter>,
     api_calls: Family<Call, Counter>,
     visit_duration: Histogram,
+    builds: Builds,
+    look: OnceLock<Look>,
+}
+
+/// Tells how it stands, as long as there is anything to tell of.
+struct Look(Box<dyn Fn() -> Option<Standing> + Send + Sync>);
+
+impl fmt::Debug for Look {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Look")
+    }
 }
 
 /// How a visit of a resource ended.
@@ -67,8 +85,11 @@ struct Load {
 
 impl Default for Metrics {
     fn default() -> Self {
+        let mut registry = Registry::with_prefix("cnbi_controller");
         let mut metrics = Self {
-            registry: Registry::with_prefix("cnbi_controller"),
+            builds: Builds::register(&mut registry),
+            registry,
+            look: OnceLock::new(),
             visits: Family::default(),
             failures: Family::default(),
             watch_failures: Counter::default(),
@@ -177,11 +198,30 @@ impl Metrics {
         self.leads.set(1);
     }
 
+    /// A run ended with `outcome`: `Success`, or the reason of its failure.
+    pub fn run_ended(&self, build_type: BuildType, outcome: &str) {
+        self.builds.ended(build_type, outcome);
+    }
+
+    /// A resource's first generation became Ready so long after the resource was created.
+    pub fn ready_after(&self, build_type: BuildType, took: Duration) {
+        self.builds.ready_after(build_type, took.as_secs_f64());
+    }
+
+    /// From now on, `look` tells how it stands whenever the metrics are asked for. Only the first one counts.
+    pub fn look_with(&self, look: impl Fn() -> Option<Standing> + Send + Sync + 'static) {
+        // A process begins its work once.
+        let _ = self.look.set(Look(Box::new(look)));
+    }
+
     /// All of it, as text.
     ///
     /// # Errors
     /// A metric does not encode; none of these can.
     pub fn text(&self) -> Result<String, fmt::Error> {
+        if let Some(standing) = self.look.get().and_then(|look| look.0()) {
+            self.builds.stand(&standing);
+        }
         let mut buffer = String::new();
         text::encode(&mut buffer, &self.registry)?;
         Ok(buffer)

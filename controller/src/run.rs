@@ -15,6 +15,7 @@ use kube::runtime::controller::{Action, Config, Error};
 use kube::runtime::{Controller, watcher};
 use kube::{Api, Client};
 use tokio::sync::watch;
+use tracing::Instrument;
 
 use crate::failure::{Failure, wait};
 use crate::metrics::{Metrics, Outcome};
@@ -79,6 +80,8 @@ pub async fn run(
         if store.wait_until_ready().await.is_ok() {
             tracing::info!(resources = store.len(), "all resources are listed");
             context.world.remember_who_waits(&store.state());
+            let (here, resources) = (Arc::downgrade(&context), store.clone());
+            metrics.look_with(move || Some(here.upgrade()?.world.standing(&resources.state())));
             context.may_begin.send_replace(true);
             listed.store(true, Ordering::Relaxed);
         }
@@ -140,10 +143,18 @@ async fn look(resource: Arc<Stored>, context: Arc<Context>) -> Result<Action, Fa
     let _ = context.may_begin.subscribe().wait_for(|may_begin| *may_begin).await;
     let in_force = context.in_force.borrow().clone();
     let begin = Instant::now();
-    let visited = tokio::time::timeout(DEADLINE, visit(world, Arc::clone(&resource), &in_force)).await;
+    let (namespace, name) = resource.names();
+    let span = tracing::info_span!(
+        "visit",
+        namespace,
+        name,
+        uid = resource.uid(),
+        generation = resource.metadata.generation
+    );
+    let visit = visit(world, Arc::clone(&resource), &in_force, &context.metrics).instrument(span);
+    let visited = tokio::time::timeout(DEADLINE, visit).await;
     context.metrics.visit_took(begin.elapsed());
     let Visited { has_written, again } = visited.unwrap_or(Err(Failure::Deadline(DEADLINE)))?;
-    let (namespace, name) = resource.names();
     context.succeeded(namespace, name);
     context.metrics.visited(if has_written {
         Outcome::Written

@@ -183,6 +183,12 @@ impl Turns {
             .retain(|_, waiting| waiting.namespace != namespace || waiting.name != name);
     }
 
+    /// How many wait.
+    pub fn waiting(&mut self, now: Instant) -> usize {
+        self.expire(now);
+        self.waiting.len()
+    }
+
     /// A run is being asked for.
     pub fn request(&mut self, run: (&str, &str), uid: &str, namespace: &str, now: Instant) {
         self.leave(uid);
@@ -255,7 +261,9 @@ mod tests {
             turns.next(running.into_iter(), LIMITS),
             [("a".to_owned(), "old".to_owned())]
         );
+        assert_eq!(turns.waiting(now), 2);
         turns.leave("old");
+        assert_eq!(turns.waiting(now), 1);
         assert!(may_start(&turns, "young", "b", 2, &running));
     }
 

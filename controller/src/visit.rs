@@ -12,7 +12,9 @@ use crate::build::action::{Action, Plan};
 use crate::build::observed::Refusal;
 use crate::build::plan::plan;
 use crate::failure::{Class, Failure};
+use crate::metrics::Metrics;
 use crate::observe::Sight;
+use crate::progress::progress;
 use crate::stored::Stored;
 use crate::unconfigured::unconfigured;
 use crate::world::{World, active, is_queued};
@@ -30,7 +32,12 @@ pub struct Visited {
 }
 
 /// Visits a resource.
-pub async fn visit(world: &World, seen: Arc<Stored>, in_force: &InForce) -> Result<Visited, Failure> {
+pub async fn visit(
+    world: &World,
+    seen: Arc<Stored>,
+    in_force: &InForce,
+    metrics: &Metrics,
+) -> Result<Visited, Failure> {
     let resource = world.memory.newest(seen);
     let Some(config) = in_force.config() else {
         return say_unconfigured(world, &resource).await;
@@ -48,6 +55,7 @@ pub async fn visit(world: &World, seen: Arc<Stored>, in_force: &InForce) -> Resu
             sight: &sight,
         };
         let applied = applying.apply(plan).await;
+        count(world, &resource, &sight, metrics);
         if let (Err(_), Some((namespace, name))) = (&applied, &created) {
             world.turns().settle((namespace, name));
         }
@@ -90,6 +98,30 @@ pub async fn visit(world: &World, seen: Arc<Stored>, in_force: &InForce) -> Resu
             }
             Err(Stopped::Failed(failure)) => return Err(failure),
         }
+    }
+}
+
+/// Counts what the status tells since this visit, also where something else failed after it was written.
+fn count(world: &World, resource: &Stored, sight: &Sight, metrics: &Metrics) {
+    let written = world.memory.written(resource);
+    let Some(told) = written.as_ref().and_then(|written| written.status.as_ref()) else {
+        return;
+    };
+    let Some(request) = &sight.observed.request else {
+        return;
+    };
+    let progress = progress(resource.status.as_ref(), told, resource.created());
+    for past in progress.ended {
+        // The resource may ask for something else by now.
+        let of_run = world.runs.cache().group(resource.uid()).find_map(|run| {
+            let is_it = run.metadata.name.as_deref() == Some(&past.name);
+            run.kept.build_type.filter(|_| is_it)
+        });
+        let outcome = past.outcome.as_deref().unwrap_or_default();
+        metrics.run_ended(of_run.unwrap_or_else(|| request.build_type()), outcome);
+    }
+    if let Some(took) = progress.ready_after {
+        metrics.ready_after(request.build_type(), took);
     }
 }
 

@@ -1,9 +1,10 @@
 //! Everything that visits of resources share: caches, look-ups, memory.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use cnbi_shared::api::Status;
+use cnbi_shared::api::status::Phase;
 use cnbi_shared::contract::{ConditionType, Reason};
 use cnbi_shared::in_force::InForce;
 use futures::channel::mpsc::UnboundedSender;
@@ -16,7 +17,7 @@ use crate::build::action::Place;
 use crate::follow::{Followed, Known};
 use crate::kinds::{Kept, Run, Stream, TaskRun};
 use crate::memory::Memory;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Standing};
 use crate::site::Sites;
 use crate::stored::Stored;
 use crate::turns::{Active, Turns};
@@ -100,7 +101,7 @@ impl World {
 
     /// Takes it from their status which resources waited for their turn before we began.
     pub fn remember_who_waits(&self, resources: &[Arc<Stored>]) {
-        let now = std::time::Instant::now();
+        let now = Instant::now();
         for resource in resources.iter().filter(|resource| is_queued(resource.status.as_ref())) {
             let (namespace, name) = resource.names();
             self.turns()
@@ -127,6 +128,27 @@ impl World {
     /// Whether the cluster has Tekton's API.
     pub fn has_tekton(&self) -> bool {
         self.runs.known() == Known::All && self.task_runs.known() == Known::All
+    }
+
+    /// How it stands with all `resources`. One of which nothing is said yet is pending.
+    pub fn standing(&self, resources: &[Arc<Stored>]) -> Standing {
+        let phase = |resource: &Arc<Stored>| resource.status.as_ref()?.phase;
+        // By itself, because the guard would live as long as the expression that it stands in.
+        let waiting = self.turns().waiting(Instant::now());
+        Standing {
+            waiting,
+            under_way: self
+                .active_runs()
+                .iter()
+                .filter_map(|run| run.kept.build_type)
+                .collect(),
+            phases: resources
+                .iter()
+                .map(|resource| phase(resource).unwrap_or(Phase::Pending))
+                .collect(),
+            has_tekton: self.has_tekton(),
+            has_image_streams: self.streams.known() == Known::All,
+        }
     }
 }
 

@@ -6,18 +6,20 @@ use std::path::Path;
 use std::time::Duration;
 
 use cnbi_controller::failure::Class;
-use cnbi_controller::metrics::{Metrics, Outcome};
+use cnbi_controller::metrics::{Metrics, Outcome, Standing};
+use cnbi_shared::api::BuildType;
 
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/metrics.md");
 
 const INTRODUCTION: &str = "\
-<!-- Generated from controller/src/metrics.rs; `UPDATE=1 cargo test -p cnbi-controller --test generated` writes it anew. -->
+<!-- Generated from controller/src/metrics; `UPDATE=1 cargo test -p cnbi-controller --test generated` writes it anew. -->
 # Metrics
 
 What cnbi-controller serves under `/metrics`, on the port of its probes, in OpenMetrics' text format. No label has the name of
 a resource, a namespace, an image or a person as its value, so their number is bounded.
 
-A replica that stands by counts too: its calls for the Lease, and the configurations that it reads.
+A replica that stands by counts too: its calls for the Lease, and the configurations that it reads. How it stands with
+resources, runs and APIs is told only by the one that leads.
 
 | metric | kind | labels | |
 |---|---|---|---|
@@ -33,6 +35,9 @@ fn counted() -> Metrics {
     metrics.configured(true);
     metrics.began_to_lead();
     metrics.asked_registry("answered");
+    metrics.run_ended(BuildType::ImageImport, "Success");
+    metrics.ready_after(BuildType::ImageImport, Duration::from_secs(1));
+    metrics.look_with(|| Some(Standing::default()));
     metrics.called("get", "secrets".to_owned(), 200);
     metrics
 }
@@ -55,7 +60,8 @@ fn page() -> String {
     let mut page = INTRODUCTION.to_owned();
     for (name, (kind, help)) in about {
         let suffix = if kind == "counter" { "_total" } else { "" };
-        let of_name = labels.get(format!("{name}{suffix}").as_str()).into_iter().flatten();
+        let sample = if kind == "histogram" { "_count" } else { suffix };
+        let of_name = labels.get(format!("{name}{sample}").as_str()).into_iter().flatten();
         let of_name: Vec<String> = of_name.map(|label| format!("`{label}`")).collect();
         writeln!(page, "| `{name}{suffix}` | {kind} | {} | {help} |", of_name.join(", ")).unwrap();
     }
@@ -79,9 +85,16 @@ fn the_reference_of_the_metrics_is_up_to_date() {
 /// Whoever adds a metric has to count it in [`counted`], or the page would not have it.
 #[test]
 fn the_page_has_every_metric() {
-    let source = include_str!("../src/metrics.rs");
-    let registered =
-        source.matches("registry.register(").count() + source.matches("registry.register_with_unit(").count();
+    let sources = [
+        include_str!("../src/metrics.rs"),
+        include_str!("../src/metrics/builds.rs"),
+    ];
+    let registered: usize = sources
+        .iter()
+        .flat_map(|source| {
+            ["registry.register(", "registry.register_with_unit("].map(|call| source.matches(call).count())
+        })
+        .sum();
     let rows = page().lines().filter(|line| line.starts_with("| `")).count();
     assert_eq!(rows, registered);
 }

@@ -1,6 +1,7 @@
 //! What is kept of a PipelineRun.
 
-use cnbi_shared::contract::{results, workspaces};
+use cnbi_shared::api::BuildType;
+use cnbi_shared::contract::{self, results, workspaces};
 use serde_json::Value;
 
 use super::{Kind, results as read_results, succeeded, text};
@@ -24,6 +25,8 @@ pub struct Run {
     pub of: Option<String>,
     /// The namespace of that resource.
     pub of_namespace: Option<String>,
+    /// What it builds, by its Pipeline. `None`: the Pipeline is none of ours.
+    pub build_type: Option<BuildType>,
     /// Whether it is being deleted already.
     pub is_terminating: bool,
     /// The Secret with the credentials for the image to pull.
@@ -52,6 +55,9 @@ impl Kind for Run {
         Self {
             of: text(&labels[UID]),
             of_namespace: text(&labels[NAMESPACE]),
+            build_type: BuildType::ALL
+                .into_iter()
+                .find(|build_type| spec["pipelineRef"]["name"] == contract::of(*build_type).name),
             is_terminating: !metadata["deletionTimestamp"].is_null(),
             secret: workspaces()
                 .find(|workspace| workspace["name"] == workspaces::DOCKER_CONFIG)
@@ -119,7 +125,7 @@ mod tests {
                     "meteor.zone/attempt": "3"},
                 "annotations": {"meteor.zone/owned-by": "a/x", "meteor.zone/tries": "2", "meteor.zone/retry": "now"},
             },
-            "spec": {"status": "Cancelled", "params": [{"name": "x", "value": "y"}], "workspaces": [
+            "spec": {"status": "Cancelled", "pipelineRef": {"name": contract::of(BuildType::PackageList).name}, "params": [{"name": "x", "value": "y"}], "workspaces": [
                 {"name": "dockerconfig", "secret": {"secretName": "r-pull"}},
                 {"name": "work", "volumeClaimTemplate": {}},
             ]},
@@ -133,6 +139,7 @@ mod tests {
         .unwrap();
         assert_eq!(run.owner, Some(Place::new("a", "x")));
         let kept = &run.kept;
+        assert_eq!(kept.build_type, Some(BuildType::PackageList));
         assert_eq!(kept.group(&run.place()).as_deref(), Some("u"));
         assert_eq!(
             (kept.secret.as_deref(), kept.children.as_slice()),

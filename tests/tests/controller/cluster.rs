@@ -423,6 +423,12 @@ pub async fn until_metric(replica: &Replica, name: &str, at_least: u64) -> Resul
     until(&what, async || Ok(metric(replica, name).await? >= at_least)).await
 }
 
+/// Gauges follow what the API server tells, and counts what is written there: a moment later.
+pub async fn until_metric_is(replica: &Replica, name: &str, value: u64) -> Result {
+    let what = format!("{name} is exactly {value}");
+    until(&what, async || Ok(metric(replica, name).await? == value)).await
+}
+
 /// A run that is at its second task until somebody ends it.
 pub fn held(pipeline: &Pipeline) -> Result<Script> {
     Ok(Script::stays_at(&tasks(pipeline), pipeline.tasks[1].name)?)

@@ -6,10 +6,14 @@ use cnbi_shared::contract::IMPORT;
 use cnbi_tests::installation::shipped;
 use serde_json::json;
 
-use crate::cluster::{Cluster, Result, WITHIN, import, metric, until_metric};
+use crate::cluster::{Cluster, Result, WITHIN, import, metric, until_metric, until_metric_is};
 
 /// From the resource's creation until it is ready, Events aside.
 const WRITES_OF_AN_IMPORT: usize = 8;
+
+const SUCCEEDED: &str = "cnbi_controller_runs_ended_total{type=\"ImageImport\",outcome=\"Success\"}";
+
+const TIMES_TO_READY: &str = "cnbi_controller_time_to_ready_seconds_count{type=\"ImageImport\"}";
 
 const UNCHANGED: &str = "cnbi_controller_visits_total{outcome=\"unchanged\"}";
 
@@ -39,6 +43,16 @@ async fn an_import_costs_few_writes_and_a_look_that_finds_nothing_to_do_none() -
         writes.len()
     );
 
+    for (name, value) in [
+        (SUCCEEDED, 2),
+        (TIMES_TO_READY, 2),
+        ("cnbi_controller_runs_under_way{type=\"ImageImport\"}", 0),
+        ("cnbi_controller_resources{phase=\"Ready\"}", 2),
+        ("cnbi_controller_api_present{api=\"image.openshift.io\"}", 1),
+    ] {
+        until_metric_is(&controller, name, value).await?;
+    }
+
     // A configuration that changes no verdict, and a controller that has seen nothing yet: both look at everything.
     let seen = metric(&controller, UNCHANGED).await?;
     let configuration = "targetNamespace: {default: opendatahub}\nrepositories: {allowed: [example.com]}";
@@ -53,6 +67,14 @@ async fn an_import_costs_few_writes_and_a_look_that_finds_nothing_to_do_none() -
         metric(&controller, "cnbi_controller_visits_total{outcome=\"written\"}").await?,
         0
     );
+    for (name, value) in [
+        // What the statuses told before is not counted again, and how it stands is known anew.
+        (SUCCEEDED, 0),
+        (TIMES_TO_READY, 0),
+        ("cnbi_controller_resources{phase=\"Ready\"}", 2),
+    ] {
+        assert_eq!(metric(&controller, name).await?, value, "{name}");
+    }
     assert_eq!(cluster.writes()?, writes);
     for resource in before {
         let name = resource["metadata"]["name"].as_str().unwrap_or_default();

@@ -7,7 +7,7 @@ use cnbi_tests::tekton::pipeline_runs;
 use kube::api::ListParams;
 use serde_json::{Value, json};
 
-use crate::cluster::{BUILDS, Cluster, Result, Stage, WITHIN, held, import, said, until};
+use crate::cluster::{BUILDS, Cluster, Result, Stage, WITHIN, held, import, said, until, until_metric_is};
 use crate::factory::Factory;
 
 /// Most writes for one import from its creation to its image, Events aside: see `cost`, and one more says that it waits.
@@ -185,5 +185,7 @@ async fn no_more_run_at_once_than_may_and_the_oldest_is_next() -> Result {
     );
     stage.until("fourth", "PipelineRunCreated", "False", "Queued").await?;
     assert_eq!(stage.runs_of(&uids[3]).await?.len(), 0);
+    until_metric_is(&controller, "cnbi_controller_waiting_resources", 1).await?;
+    until_metric_is(&controller, r#"cnbi_controller_runs_under_way{type="ImageImport"}"#, 3).await?;
     Ok(())
 }

@@ -7,7 +7,9 @@ use cnbi_tests::tekton::{install, pipeline_runs};
 use kube::api::ListParams;
 use serde_json::json;
 
-use crate::cluster::{BUILDS, Cluster, Result, TARGET, WITHIN, import, said, success};
+use crate::cluster::{BUILDS, Cluster, Result, TARGET, WITHIN, get, import, metric, said, success};
+
+const TEKTON: &str = "cnbi_controller_api_present{api=\"tekton.dev\"}";
 
 #[tokio::test]
 async fn what_is_installed_later_is_noticed_and_built_with() -> Result {
@@ -20,6 +22,7 @@ async fn what_is_installed_later_is_noticed_and_built_with() -> Result {
     stage
         .until("early", "PipelineRunCreated", "False", "PipelineNotInstalled")
         .await?;
+    assert!(get(&controller, "/metrics").await?.contains(&format!("{TEKTON} 0\n")));
     install(&cluster.control_plane).await?;
     stage
         .until("early", "PipelineRunCreated", "False", "BuildNamespaceMissing")
@@ -27,6 +30,7 @@ async fn what_is_installed_later_is_noticed_and_built_with() -> Result {
     cluster.install_builds(BUILDS).await?;
     stage.build("early", &uid, &IMPORT, "v0.2.2").await?;
     stage.until_ready("early").await?;
+    assert_eq!(metric(&controller, TEKTON).await?, 1);
     controller.ensure_running()?;
     Ok(())
 }

@@ -111,6 +111,17 @@ async fn a_new_image_behind_a_tag_is_taken_once_it_has_passed() -> Result {
 
     let calls = r#"cnbi_controller_api_calls_total{verb="create",resource="pipelineruns",code="201"}"#;
     assert_eq!(metric(&controller, calls).await?, 3);
+    for (name, value) in [
+        (r#"runs_ended_total{type="ImageImport",outcome="Success"}"#, 2),
+        (r#"runs_ended_total{type="ImageImport",outcome="ImageInvalid"}"#, 1),
+        (r#"time_to_ready_seconds_count{type="ImageImport"}"#, 1),
+    ] {
+        assert_eq!(
+            metric(&controller, &format!("cnbi_controller_{name}")).await?,
+            value,
+            "{name}"
+        );
+    }
     cluster.assert_nothing_was_forbidden()?;
     let log = std::fs::read_to_string(controller.log())?;
     assert!(!log.contains(PASSWORD));

@@ -3,6 +3,7 @@
 //! Starts in seconds, takes its data away when it is dropped or when the process dies, and knows nothing of this project's
 //! own programs (see `installation`). Several may run at once, in one process or in many.
 
+mod established;
 mod kubeconfig;
 mod launch;
 mod pki;

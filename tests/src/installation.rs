@@ -218,8 +218,9 @@ impl<'a> Installation<'a> {
                 ensure!(answer.success, "kubectl apply: {}", answer.stderr.trim());
             }
             if step == 0 {
-                let wait = ["wait", "--for=condition=Established", "--timeout=60s", "-f"];
-                self.control_plane.kubectl().args(wait).arg(&file).ok().await?;
+                self.control_plane
+                    .until_established(&["-f".as_ref(), file.as_os_str()])
+                    .await?;
             }
         }
         Ok(())

@@ -62,13 +62,7 @@ async fn installed() -> Result<Client, Box<dyn std::error::Error>> {
         .args(["apply", "--server-side", "-k", definition])
         .ok()
         .await?;
-    let wait = [
-        "wait",
-        "--for=condition=Established",
-        "--timeout=60s",
-        "crd/customnbimages.meteor.zone",
-    ];
-    cluster.kubectl().args(wait).ok().await?;
+    cluster.until_established(&["crd/customnbimages.meteor.zone"]).await?;
     Ok(cluster.client().await?)
 }
 

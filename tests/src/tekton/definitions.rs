@@ -86,28 +86,9 @@ pub async fn install_image_streams(control_plane: &ControlPlane) -> Result<()> {
 }
 
 async fn until_served(control_plane: &ControlPlane, kinds: &[String]) -> Result<()> {
-    let timeout = format!("--timeout={}s", SERVED_WITHIN.as_secs());
-    let begin = Instant::now();
-    loop {
-        let wait = ["wait", "--for=condition=Established", &timeout];
-        let wait = control_plane
-            .kubectl()
-            .args(wait)
-            .arg("customresourcedefinition")
-            .args(kinds);
-        let answer = wait.run().await?;
-        if answer.success {
-            return Ok(());
-        }
-        // kubectl does not wait for a definition that has no conditions at all yet.
-        let is_new = answer.stderr.contains(".status.conditions accessor error");
-        ensure!(
-            is_new && begin.elapsed() < SERVED_WITHIN,
-            "{kinds:?} are not served: {}",
-            answer.stderr.trim()
-        );
-        tokio::time::sleep(POLL).await;
-    }
+    let mut definitions = vec!["customresourcedefinition".to_owned()];
+    definitions.extend_from_slice(kinds);
+    control_plane.until_established(&definitions).await
 }
 
 fn stand_in(name: &str) -> PathBuf {

@@ -4,10 +4,13 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser};
 use cnbi_shared::contract::{Asked, Settings};
+use tempfile::TempDir;
 
 use crate::command::Command;
 use crate::encoded;
 use crate::failure::Failure;
+use crate::outside::Outside;
+use crate::work::{self, WorkArgs};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -57,6 +60,49 @@ impl SettingsArgs {
     /// Reads it.
     pub fn read(&self) -> Result<Settings, Failure> {
         encoded::decode(&self.settings).map_err(|error| Failure::usage(format!("--settings {error}")))
+    }
+}
+
+/// What the subcommands have in common that run another program on the volume, and let it reach what is outside.
+#[derive(Clone, Debug, Args)]
+pub struct TaskArgs {
+    #[command(flatten)]
+    settings: SettingsArgs,
+    /// Where the volume is.
+    #[command(flatten)]
+    pub work: WorkArgs,
+    /// Folder with further certificate authorities. Left out, or empty, where there is none
+    #[arg(long, value_name = "FOLDER", value_parser = work::optional_folder)]
+    ca_bundle: Option<PathBuf>,
+}
+
+/// What such a subcommand begins with.
+#[derive(Debug)]
+pub struct Begun {
+    /// What the admin decided.
+    pub settings: Settings,
+    /// The home of the programs that it runs, which goes when this does.
+    pub home: TempDir,
+    /// How they reach what is outside.
+    pub outside: Outside,
+}
+
+impl TaskArgs {
+    /// Reads the settings and makes a home.
+    pub fn begin(&self) -> Result<Begun, Failure> {
+        let settings = self.settings.read()?;
+        let home = work::scratch()?;
+        let outside = Outside::new(
+            &settings.network,
+            self.ca_bundle.as_deref().filter(|folder| folder.is_dir()),
+            &home.path().join("ca.pem"),
+        )
+        .map_err(|error| Failure::unforeseen(format!("reading the certificate authorities: {error}")))?;
+        Ok(Begun {
+            settings,
+            home,
+            outside,
+        })
     }
 }
 

@@ -11,10 +11,11 @@ use std::process::Command;
 use std::time::Duration;
 
 use cnbi_shared::contract::{self, Reason, Settings, tasks};
+use cnbi_shared::grammar::git_ref::is_object_id;
 use cnbi_shared::grammar::image::ImageReference;
 
 use super::Duty;
-use crate::args::{RequestArgs, SettingsArgs};
+use crate::args::{Begun, RequestArgs, TaskArgs};
 use crate::base;
 use crate::canonical::CONTAINERFILE;
 use crate::child::{self, ChildError, Ended, Limits, Log};
@@ -47,15 +48,10 @@ pub struct Args {
     #[command(flatten)]
     request: RequestArgs,
     #[command(flatten)]
-    settings: SettingsArgs,
-    #[command(flatten)]
-    work: WorkArgs,
+    task: TaskArgs,
     /// The commit that is built, for the image's labels
     #[arg(long, value_name = "ID", default_value = "")]
     commit: String,
-    /// Folder with further certificate authorities. Left out, or empty, where there is none
-    #[arg(long, value_name = "FOLDER", value_parser = work::optional_folder)]
-    ca_bundle: Option<PathBuf>,
     /// Folder for buildah's storage, which has to hold every layer
     #[arg(long, value_name = "FOLDER", default_value = "/var/lib/containers")]
     storage: PathBuf,
@@ -68,17 +64,15 @@ pub struct Args {
 }
 
 pub(super) fn run(args: &Args) -> Result<Report, Failure> {
-    let (asked, settings) = (args.request.read()?, args.settings.read()?);
-    let home = work::scratch()?;
-    let outside = Outside::new(
-        &settings.network,
-        args.ca_bundle.as_deref().filter(|folder| folder.is_dir()),
-        &home.path().join("ca.pem"),
-    )
-    .map_err(|error| Failure::unforeseen(format!("reading the certificate authorities: {error}")))?;
+    let asked = args.request.read()?;
+    let Begun {
+        settings,
+        home,
+        outside,
+    } = args.task.begin()?;
     let builder = asked.builder_image.as_deref().map(ImageReference::parse).transpose();
     let builder = builder.map_err(|error| Failure::usage(format!("builderImage: {error}")))?;
-    let (context, file) = context(&args.work)?;
+    let (context, file) = context(&args.task.work)?;
     let buildah = Buildah::new(args, &settings, home.path(), &outside)?;
     let mut labels = vec![("org.opencontainers.image.vendor", "CNBi".to_owned())];
     if is_object_id(&args.commit) {
@@ -96,14 +90,14 @@ pub(super) fn run(args: &Args) -> Result<Report, Failure> {
             .filter_map(|(name, text)| Some((name, label(&text?)))),
     );
     if let Some(builder) = &builder
-        && args.work.base().is_dir()
+        && args.task.work.base().is_dir()
     {
-        let digest = buildah.bring(&args.work.base(), builder)?;
+        let digest = buildah.bring(&args.task.work.base(), builder)?;
         labels.push(("org.opencontainers.image.base.name", builder.qualified()));
         labels.push(("org.opencontainers.image.base.digest", digest));
     }
     let image = buildah.build(&context, &file, &labels)?;
-    let layout = args.work.image();
+    let layout = args.task.work.image();
     work::renew(&layout)?;
     buildah.export(&image, &layout)?;
     Ok(Report::new())
@@ -124,10 +118,6 @@ fn context(work: &WorkArgs) -> Result<(PathBuf, PathBuf), Failure> {
 /// A label's value: buildah expands nothing in it, but a line break would make a mess of every list of labels.
 fn label(text: &str) -> String {
     crate::report::message(text)
-}
-
-fn is_object_id(text: &str) -> bool {
-    matches!(text.len(), 40 | 64) && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 /// buildah with storage and configuration of its own.

@@ -11,15 +11,14 @@ use cnbi_shared::grammar::dns;
 use url::Url;
 
 use super::Duty;
-use crate::args::SettingsArgs;
+use crate::args::{Begun, TaskArgs};
 use crate::canonical::Canonical;
 use crate::child;
 use crate::failure::Failure;
 use crate::git::credential::{Access, CredentialError};
 use crate::git::{Git, GitError, Refusal, refusal};
-use crate::outside::Outside;
 use crate::report::Report;
-use crate::work::{self, WorkArgs};
+use crate::work;
 
 pub(super) const DUTY: Duty = Duty {
     name: "record-source",
@@ -35,9 +34,7 @@ const BRANCH: &str = "main";
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
-    settings: SettingsArgs,
-    #[command(flatten)]
-    work: WorkArgs,
+    task: TaskArgs,
     /// Namespace of the resource
     #[arg(long, value_name = "NAME")]
     resource_namespace: String,
@@ -54,28 +51,22 @@ pub struct Args {
     /// none is needed
     #[arg(long, value_name = "FOLDER", value_parser = work::optional_folder)]
     source_credentials: Option<PathBuf>,
-    /// Folder with further certificate authorities. Left out, or empty, where there is none
-    #[arg(long, value_name = "FOLDER", value_parser = work::optional_folder)]
-    ca_bundle: Option<PathBuf>,
     /// Most seconds that it may take
     #[arg(long, value_name = "SECONDS", default_value_t = 120)]
     timeout: u64,
 }
 
 pub(super) fn run(args: &Args) -> Result<Report, Failure> {
-    let settings = args.settings.read()?;
+    let Begun {
+        settings,
+        home,
+        outside,
+    } = args.task.begin()?;
     if settings.source.base_url.is_empty() {
         return Ok(Report::new());
     }
     let place = Place::of(&settings.source.base_url, &args.resource_namespace, &args.resource_name)?;
-    let canonical = Canonical::read(&args.work.source())?;
-    let home = work::scratch()?;
-    let outside = Outside::new(
-        &settings.network,
-        args.ca_bundle.as_deref().filter(|folder| folder.is_dir()),
-        &home.path().join("ca.pem"),
-    )
-    .map_err(|error| Failure::unforeseen(format!("reading the certificate authorities: {error}")))?;
+    let canonical = Canonical::read(&args.task.work.source())?;
     let access = match args.source_credentials.as_deref().filter(|folder| folder.is_dir()) {
         None => None,
         Some(folder) => Some(

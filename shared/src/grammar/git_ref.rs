@@ -1,7 +1,7 @@
-//! Names of Git refs: what `git check-ref-format --allow-onelevel` takes, less a leading `-`.
+//! Names of Git refs: what `git check-ref-format --allow-onelevel` takes, less a leading `-`. And whole object ids.
 //!
 //! The leading dash is refused because the ref ends up among the arguments of a Git command, where it would be taken for
-//! an option. Object ids are legal refs by this grammar and need no case of their own.
+//! an option. Object ids are legal refs by this grammar and need no case of their own in it.
 
 /// Why a text is no ref name. Each message is a whole clause about "the ref".
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -57,6 +57,11 @@ pub fn git_ref(name: &str) -> Result<(), GitRefError> {
     }
 }
 
+/// Says whether `text` is a whole object id: SHA-1 or SHA-256 in hexadecimal, of either case.
+pub fn is_object_id(text: &str) -> bool {
+    matches!(text.len(), 40 | 64) && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -104,6 +109,20 @@ mod tests {
         ];
         for (name, reason) in cases {
             assert_eq!(git_ref(name), Err(reason), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn whole_object_ids_are_told_from_other_names() {
+        for (text, is_one) in [
+            ("0123456789abcdef0123456789ABCDEF01234567", true),
+            (&"a".repeat(64), true),
+            (&"a".repeat(39), false),
+            (&"a".repeat(41), false),
+            (&"g".repeat(40), false),
+            ("", false),
+        ] {
+            assert_eq!(is_object_id(text), is_one, "{text}");
         }
     }
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use cnbi_shared::api::status::{self, Image, ImageStreamTag, Phase, Source, Step};
 use cnbi_shared::contract::{ConditionType, Reason, results};
+use cnbi_shared::grammar::git_ref::is_object_id;
 use cnbi_shared::grammar::image::ImageReference;
 use cnbi_shared::verdict::printable;
 
@@ -102,9 +103,7 @@ impl<'a> Next<'a> {
 
     pub(super) fn source(&self, run: &Run) -> Option<Source> {
         let commit = run.results.get(results::COMMIT).map(|commit| commit.trim());
-        let is_commit =
-            |commit: &&str| matches!(commit.len(), 40 | 64) && commit.bytes().all(|byte| byte.is_ascii_hexdigit());
-        let commit = commit.filter(is_commit).map(str::to_owned);
+        let commit = commit.filter(|commit| is_object_id(commit)).map(str::to_owned);
         match &self.request.build {
             Build::Import { .. } => None,
             Build::Packages { .. } => commit.map(|commit| Source {

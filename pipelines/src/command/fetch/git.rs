@@ -3,25 +3,24 @@
 //! Only the admin's credential for that host is used. Submodules stay empty, hooks and filters do not run, and Git's own
 //! folder does not stay: nobody after this step runs Git on what a stranger wrote.
 
+mod wanted;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use cnbi_shared::contract::{self, Asked, Reason, results, tasks};
-use cnbi_shared::grammar::clone_url::{CloneUrl, Transport, clone_url};
-use cnbi_shared::grammar::git_ref::git_ref;
-use cnbi_shared::verdict::printable;
+use cnbi_shared::contract::{self, Reason, results, tasks};
+use cnbi_shared::grammar::git_ref::is_object_id;
 
-use crate::args::{RequestArgs, SettingsArgs};
+use self::wanted::Wanted;
+use crate::args::{Begun, RequestArgs, TaskArgs};
 use crate::child::ChildError;
 use crate::command::Duty;
 use crate::failure::Failure;
-use crate::git::credential::{Access, CredentialError};
 use crate::git::{Git, GitError, Refusal, refusal};
-use crate::outside::Outside;
 use crate::report::Report;
 use crate::tree;
-use crate::work::{self, WorkArgs};
+use crate::work;
 
 pub(in crate::command) const DUTY: Duty = Duty {
     name: "fetch git",
@@ -43,16 +42,11 @@ pub struct Args {
     #[command(flatten)]
     request: RequestArgs,
     #[command(flatten)]
-    settings: SettingsArgs,
-    #[command(flatten)]
-    work: WorkArgs,
+    task: TaskArgs,
     /// Folder of the Secret with the credential for the Git host: `password` or `token`, perhaps `username`; or `ssh-privatekey` and
     /// `known_hosts`. Left out, or empty, where there is none
     #[arg(long, value_name = "FOLDER", value_parser = work::optional_folder)]
     git_credentials: Option<PathBuf>,
-    /// Folder with further certificate authorities. Left out, or empty, where there is none
-    #[arg(long, value_name = "FOLDER", value_parser = work::optional_folder)]
-    ca_bundle: Option<PathBuf>,
     /// Most MiB that the repository may take
     #[arg(long, value_name = "MIB", default_value_t = 2048)]
     most: u64,
@@ -64,17 +58,10 @@ pub struct Args {
 /// Runs it.
 pub(in crate::command) fn run(args: &Args) -> Result<Report, Failure> {
     let asked = args.request.read()?;
-    let settings = args.settings.read()?;
     let wanted = Wanted::of(&asked)?;
-    let home = work::scratch()?;
-    let outside = Outside::new(
-        &settings.network,
-        args.ca_bundle.as_deref().filter(|folder| folder.is_dir()),
-        &home.path().join("ca.pem"),
-    )
-    .map_err(|error| Failure::unforeseen(format!("reading the certificate authorities: {error}")))?;
+    let Begun { home, outside, .. } = args.task.begin()?;
     let access = wanted.access(args.git_credentials.as_deref(), home.path())?;
-    let source = args.work.source();
+    let source = args.task.work.source();
     work::renew(&source)?;
     let git = Git::local(&source, home.path()).reaching(wanted.url.scheme(), &outside, access.as_ref());
     let fetch = Fetch {
@@ -88,93 +75,6 @@ pub(in crate::command) fn run(args: &Args) -> Result<Report, Failure> {
     fs::remove_dir_all(source.join(".git"))
         .map_err(|error| Failure::unforeseen(format!("removing Git's own folder: {error}")))?;
     Ok(Report::new().with(results::COMMIT, commit))
-}
-
-/// What is to be fetched, checked once more: the rules have refused everything else.
-#[derive(Debug)]
-struct Wanted {
-    text: String,
-    url: CloneUrl,
-    git_ref: Option<String>,
-}
-
-impl Wanted {
-    fn of(asked: &Asked) -> Result<Self, Failure> {
-        let text = asked
-            .repository_url
-            .clone()
-            .ok_or_else(|| Failure::usage("the request names no repository"))?;
-        let url = clone_url(&text).map_err(|error| Failure::usage(format!("repositoryUrl: {error}")))?;
-        if let Some(name) = &asked.git_ref {
-            git_ref(name).map_err(|error| Failure::usage(format!("gitRef: {error}")))?;
-        }
-        Ok(Self {
-            text,
-            url,
-            git_ref: asked.git_ref.clone(),
-        })
-    }
-
-    /// The host as Git names it to its credential helpers.
-    fn host(&self) -> String {
-        match self.url.port() {
-            Some(port) => format!("{}:{port}", self.url.host()),
-            None => self.url.host().to_owned(),
-        }
-    }
-
-    fn access(&self, secret: Option<&Path>, home: &Path) -> Result<Option<Access>, Failure> {
-        let Some(folder) = secret.filter(|folder| folder.is_dir()) else {
-            return match self.url.transport() {
-                Transport::Https => Ok(None),
-                Transport::Ssh => Err(Failure::new(
-                    Reason::GitUnauthorized,
-                    format!("the admin has given no key for {}, and ssh needs one", self.host()),
-                )),
-            };
-        };
-        match self.url.transport() {
-            Transport::Https => Access::https(folder, "https", &self.host()),
-            Transport::Ssh => Access::ssh(folder, home),
-        }
-        .map(Some)
-        .map_err(|error| match error {
-            CredentialError::Missing(_) => Failure::new(Reason::GitUnauthorized, error.to_string()),
-            CredentialError::Io(_) => Failure::unforeseen(error.to_string()),
-        })
-    }
-
-    /// The names under which the remote may have the ref, the first one first: as with `git clone --branch`, a branch goes
-    /// before a tag.
-    fn names(&self) -> Vec<String> {
-        match self.git_ref.as_deref() {
-            None | Some("HEAD") => vec!["HEAD".to_owned()],
-            Some(name) => {
-                let mut names = vec![format!("refs/heads/{name}"), format!("refs/tags/{name}")];
-                if name.starts_with("refs/") {
-                    names.insert(0, name.to_owned());
-                }
-                names
-            }
-        }
-    }
-
-    /// The ref as a whole object id, where it is one.
-    fn object(&self) -> Option<&str> {
-        self.git_ref.as_deref().filter(|name| is_object_id(name))
-    }
-
-    fn shown_ref(&self) -> String {
-        match &self.git_ref {
-            Some(name) => format!("\"{}\"", printable(name, 100)),
-            None => "HEAD".to_owned(),
-        }
-    }
-}
-
-/// A whole object id: SHA-1 or SHA-256 in hexadecimal.
-fn is_object_id(text: &str) -> bool {
-    matches!(text.len(), 40 | 64) && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 struct Fetch<'a> {
@@ -304,52 +204,5 @@ impl Fetch<'_> {
                 self.most >> 20
             )
         })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn asked(url: &str, git_ref: Option<&str>) -> Asked {
-        Asked {
-            repository_url: Some(url.to_owned()),
-            git_ref: git_ref.map(str::to_owned),
-            ..Asked::default()
-        }
-    }
-
-    #[test]
-    fn what_git_would_take_for_something_else_never_gets_to_it() {
-        for (url, git_ref) in [
-            ("--upload-pack=touch /x", None),
-            ("ext::sh -c x", None),
-            ("file:///etc", None),
-            ("/etc", None),
-            ("https://u:p@x.io/a", None),
-            ("https://x.io/a", Some("--upload-pack=x")),
-            ("https://x.io/a", Some("a b")),
-            ("https://x.io/a", Some("+main:main")),
-        ] {
-            let error = Wanted::of(&asked(url, git_ref)).unwrap_err();
-            assert_eq!(error.exit, crate::failure::Exit::Usage, "{url} {git_ref:?}");
-            assert!(!error.message.contains("u:p"), "{}", error.message);
-        }
-    }
-
-    #[test]
-    fn refs_are_looked_for_as_git_does() {
-        let names = |git_ref| Wanted::of(&asked("https://x.io/a", git_ref)).unwrap().names();
-        assert_eq!(names(None), ["HEAD"]);
-        assert_eq!(names(Some("v1")), ["refs/heads/v1", "refs/tags/v1"]);
-        assert_eq!(names(Some("refs/pull/1/head"))[0], "refs/pull/1/head");
-    }
-
-    #[test]
-    fn ssh_without_a_key_is_refused_before_anything_is_asked() {
-        let wanted = Wanted::of(&asked("git@x.io:a/b", None)).unwrap();
-        let home = tempfile::tempdir().unwrap();
-        let error = wanted.access(None, home.path()).unwrap_err();
-        assert_eq!(error.reason, Some(Reason::GitUnauthorized));
     }
 }

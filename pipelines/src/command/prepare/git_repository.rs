@@ -6,7 +6,8 @@ use std::path::Path;
 
 use cnbi_shared::contract::{self, Reason, results, tasks};
 
-use super::{Args, Start, target};
+use super::{Args, target};
+use crate::args::Begun;
 use crate::base::Target;
 use crate::canonical::{CONTAINERFILE, LOCK, REQUIREMENTS};
 use crate::command::Duty;
@@ -37,9 +38,10 @@ const DESCRIPTION: u64 = 8 << 20;
 
 /// Runs it.
 pub(in crate::command) fn run(args: &Args) -> Result<Report, Failure> {
-    let start = args.start()?;
-    let source = args.work.source();
-    let recipe = args.work.recipe();
+    let asked = args.request.read()?;
+    let begun = args.task.begin()?;
+    let source = args.task.work.source();
+    let recipe = args.task.work.recipe();
     work::renew(&recipe)?;
     tree::check(&source, REPOSITORY).map_err(|error| Failure::unforeseen(error.to_string()))?;
     let Some((name, kind)) = kind(&source) else {
@@ -50,7 +52,7 @@ pub(in crate::command) fn run(args: &Args) -> Result<Report, Failure> {
     if kind == Kind::Containerfile {
         return Ok(Report::new());
     }
-    let builder = start.asked.builder_image.as_deref().ok_or_else(|| {
+    let builder = asked.builder_image.as_deref().ok_or_else(|| {
         nothing(format!(
             "the repository has {name} and no Containerfile, and spec.builderImage does not say what to install on"
         ))
@@ -62,7 +64,7 @@ pub(in crate::command) fn run(args: &Args) -> Result<Report, Failure> {
         (containerfile::environment(&base.reference, name), None)
     } else {
         let target = target(&base)?;
-        let lock = lock(args, &start, name, kind, target)?;
+        let lock = lock(args, &begun, name, kind, target)?;
         write(&recipe, LOCK, lock.as_bytes())?;
         (
             containerfile::packages(&base.reference, &target.python, LOCK),
@@ -76,8 +78,8 @@ pub(in crate::command) fn run(args: &Args) -> Result<Report, Failure> {
     })
 }
 
-fn lock(args: &Args, start: &Start, name: &str, kind: Kind, target: &Target) -> Result<String, Failure> {
-    let source = args.work.source();
+fn lock(args: &Args, begun: &Begun, name: &str, kind: Kind, target: &Target) -> Result<String, Failure> {
+    let source = args.task.work.source();
     let unusable = |error: PipfileError| nothing(format!("{name} is of no use: {error}"));
     let described = || described(&source, name);
     let compiled = match kind {
@@ -86,15 +88,15 @@ fn lock(args: &Args, start: &Start, name: &str, kind: Kind, target: &Target) -> 
         }
         Kind::PipfileLock => {
             let locked = pipfile::locked(&described()?).map_err(unusable)?;
-            return Ok(format!("{}{locked}", crate::lock::indexes(&start.settings.python)));
+            return Ok(format!("{}{locked}", crate::lock::indexes(&begun.settings.python)));
         }
         Kind::Pipfile => {
             let requirements = pipfile::requirements(&described()?).map_err(unusable)?;
-            let folder = args.work.recipe();
+            let folder = args.task.work.recipe();
             write(&folder, REQUIREMENTS, requirements.as_bytes())?;
-            args.uv(start).compile(&folder, REQUIREMENTS, target)
+            args.uv(begun).compile(&folder, REQUIREMENTS, target)
         }
-        _ => args.uv(start).compile(&source, name, target),
+        _ => args.uv(begun).compile(&source, name, target),
     };
     compiled.map_err(|failure| match failure.reason {
         // In a repository it is one of its files that is at fault, and not a list.

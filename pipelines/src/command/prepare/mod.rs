@@ -8,15 +8,12 @@ pub(super) mod package_list;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use cnbi_shared::contract::{Asked, Settings};
 use cnbi_shared::grammar::image::ImageReference;
 
-use crate::args::{RequestArgs, SettingsArgs};
+use crate::args::{Begun, RequestArgs, TaskArgs};
 use crate::base::{self, Base, Target};
 use crate::failure::Failure;
 use crate::lock::Uv;
-use crate::outside::Outside;
-use crate::work::{self, WorkArgs};
 
 /// What to prepare.
 #[derive(Clone, Debug, clap::Subcommand)]
@@ -33,12 +30,7 @@ pub struct Args {
     #[command(flatten)]
     request: RequestArgs,
     #[command(flatten)]
-    settings: SettingsArgs,
-    #[command(flatten)]
-    work: WorkArgs,
-    /// Folder with further certificate authorities. Left out, or empty, where there is none
-    #[arg(long, value_name = "FOLDER", value_parser = work::optional_folder)]
-    ca_bundle: Option<PathBuf>,
+    task: TaskArgs,
     /// The program uv
     #[arg(long, value_name = "FILE", default_value = "uv")]
     uv: PathBuf,
@@ -47,38 +39,13 @@ pub struct Args {
     timeout: u64,
 }
 
-/// What both begin with.
-struct Start {
-    asked: Asked,
-    settings: Settings,
-    home: tempfile::TempDir,
-    outside: Outside,
-}
-
 impl Args {
-    fn start(&self) -> Result<Start, Failure> {
-        let (asked, settings) = (self.request.read()?, self.settings.read()?);
-        let home = work::scratch()?;
-        let outside = Outside::new(
-            &settings.network,
-            self.ca_bundle.as_deref().filter(|folder| folder.is_dir()),
-            &home.path().join("ca.pem"),
-        )
-        .map_err(|error| Failure::unforeseen(format!("reading the certificate authorities: {error}")))?;
-        Ok(Start {
-            asked,
-            settings,
-            home,
-            outside,
-        })
-    }
-
-    fn uv<'a>(&'a self, start: &'a Start) -> Uv<'a> {
+    fn uv<'a>(&'a self, begun: &'a Begun) -> Uv<'a> {
         Uv {
             program: &self.uv,
-            home: start.home.path(),
-            outside: &start.outside,
-            settings: &start.settings,
+            home: begun.home.path(),
+            outside: &begun.outside,
+            settings: &begun.settings,
             time: Duration::from_secs(self.timeout),
         }
     }
@@ -87,7 +54,7 @@ impl Args {
     fn base(&self, builder: &str) -> Result<Base, Failure> {
         let reference =
             ImageReference::parse(builder).map_err(|error| Failure::usage(format!("builderImage: {error}")))?;
-        base::read(&self.work.base(), &reference).map_err(|error| Failure::unforeseen(error.to_string()))
+        base::read(&self.task.work.base(), &reference).map_err(|error| Failure::unforeseen(error.to_string()))
     }
 }
 

@@ -27,8 +27,9 @@ pub(in crate::command) const DUTY: Duty = Duty {
 
 /// Runs it.
 pub(in crate::command) fn run(args: &Args) -> Result<Report, Failure> {
-    let start = args.start()?;
-    let items = start.asked.package_versions.as_deref().unwrap_or_default();
+    let asked = args.request.read()?;
+    let begun = args.task.begin()?;
+    let items = asked.package_versions.as_deref().unwrap_or_default();
     if items.is_empty() {
         return Err(Failure::new(
             Reason::PackageListUnavailable,
@@ -36,14 +37,14 @@ pub(in crate::command) fn run(args: &Args) -> Result<Report, Failure> {
         ));
     }
     let requirements = requirements(items)?;
-    let builder = start.asked.builder_image.as_deref();
+    let builder = asked.builder_image.as_deref();
     let base = args.base(builder.ok_or_else(|| Failure::usage("the request names no image to build on"))?)?;
     let target = target(&base)?;
-    let source = args.work.source();
+    let source = args.task.work.source();
     work::renew(&source)?;
     fs::write(source.join(REQUIREMENTS), &requirements)
         .map_err(|error| Failure::unforeseen(format!("writing {REQUIREMENTS}: {error}")))?;
-    let lock = args.uv(&start).compile(&source, REQUIREMENTS, target)?;
+    let lock = args.uv(&begun).compile(&source, REQUIREMENTS, target)?;
     let digest = lock_digest(&lock);
     let canonical = Canonical {
         requirements,
@@ -52,7 +53,7 @@ pub(in crate::command) fn run(args: &Args) -> Result<Report, Failure> {
     };
     canonical.write(&source)?;
     let commit = canonical
-        .commit(&Git::local(&source, start.home.path()), "main")
+        .commit(&Git::local(&source, begun.home.path()), "main")
         .map_err(|error| Failure::unforeseen(error.to_string()))?;
     Ok(Report::new()
         .with(results::COMMIT, commit)

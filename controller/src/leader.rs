@@ -7,6 +7,8 @@
 //!
 //! What a leader does is not the business of this file.
 
+mod decision;
+
 use std::fmt;
 use std::time::Duration;
 
@@ -17,6 +19,8 @@ use kube::api::{ObjectMeta, PostParams};
 use kube::{Api, Client};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
+
+use self::decision::{Next, Seen, next};
 
 /// The longest time that one request may take.
 const REQUEST: Duration = Duration::from_secs(5);
@@ -91,51 +95,6 @@ impl fmt::Display for Lost {
             ),
             Self::Late => formatter.write_str("the Lease could not be renewed in time"),
         }
-    }
-}
-
-/// What a candidate does about a Lease that it has read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Next {
-    /// Makes it.
-    Create,
-    /// Takes it: nobody holds it, or whoever does has not renewed it.
-    Take,
-    /// Looks again.
-    Wait,
-}
-
-/// What a candidate has seen last, and when it saw that for the first time.
-#[derive(Clone, Debug)]
-struct Seen {
-    spec: LeaseSpec,
-    at: Instant,
-}
-
-/// Decides. Pure but for what it remembers in `seen`.
-fn next(identity: &str, lease: Option<&Lease>, seen: &mut Option<Seen>, now: Instant) -> Next {
-    let Some(lease) = lease else {
-        *seen = None;
-        return Next::Create;
-    };
-    let spec = lease.spec.clone().unwrap_or_default();
-    let since = match seen {
-        Some(seen) if seen.spec == spec => seen.at,
-        _ => {
-            *seen = Some(Seen {
-                spec: spec.clone(),
-                at: now,
-            });
-            now
-        }
-    };
-    let holder = spec.holder_identity.as_deref().unwrap_or_default();
-    let duration = u64::try_from(spec.lease_duration_seconds.unwrap_or_default()).unwrap_or_default();
-    let has_run_out = now.duration_since(since) >= Duration::from_secs(duration);
-    if holder.is_empty() || holder == identity || has_run_out {
-        Next::Take
-    } else {
-        Next::Wait
     }
 }
 
@@ -324,59 +283,6 @@ async fn within<T>(until: Instant, request: impl Future<Output = Result<T, kube:
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn lease(holder: &str, seconds: i32, renewed: i64) -> Lease {
-        Lease {
-            spec: Some(LeaseSpec {
-                holder_identity: Some(holder.to_owned()).filter(|holder| !holder.is_empty()),
-                lease_duration_seconds: Some(seconds),
-                renew_time: Some(MicroTime(Timestamp::from_second(renewed).unwrap())),
-                ..LeaseSpec::default()
-            }),
-            ..Lease::default()
-        }
-    }
-
-    #[tokio::test]
-    async fn a_lease_is_taken_when_nobody_renews_it() {
-        let begin = Instant::now();
-        let at = |seconds| begin + Duration::from_secs(seconds);
-        let mut seen = None;
-        assert_eq!(next("b", None, &mut seen, at(0)), Next::Create);
-        // However old it says that it is: only what is seen counts.
-        assert_eq!(next("b", Some(&lease("a", 15, 0)), &mut seen, at(1)), Next::Wait);
-        assert_eq!(next("b", Some(&lease("a", 15, 0)), &mut seen, at(15)), Next::Wait);
-        assert_eq!(
-            next("b", Some(&lease("a", 15, 1)), &mut seen, at(15)),
-            Next::Wait,
-            "renewed"
-        );
-        assert_eq!(next("b", Some(&lease("a", 15, 1)), &mut seen, at(29)), Next::Wait);
-        assert_eq!(next("b", Some(&lease("a", 15, 1)), &mut seen, at(30)), Next::Take);
-        assert_eq!(
-            next("b", Some(&lease("", 15, 2)), &mut seen, at(31)),
-            Next::Take,
-            "given up"
-        );
-        assert_eq!(
-            next("b", Some(&lease("b", 15, 3)), &mut seen, at(32)),
-            Next::Take,
-            "its own"
-        );
-        let spoilt = Lease {
-            spec: Some(LeaseSpec {
-                holder_identity: Some("a".into()),
-                lease_duration_seconds: Some(-1),
-                ..LeaseSpec::default()
-            }),
-            ..Lease::default()
-        };
-        assert_eq!(
-            next("b", Some(&spoilt), &mut seen, at(33)),
-            Next::Take,
-            "without a duration"
-        );
-    }
 
     #[test]
     fn a_leader_stops_before_another_one_begins() {

@@ -3,6 +3,7 @@
 //!
 //! Everything that is wrong is told at once. Values are repeated only where they look like no secret.
 
+pub(super) mod runs;
 mod tasks;
 
 use super::{AllowedTarget, CatalogEntry, Config, GitCredential, MOST, Problem};

@@ -16,7 +16,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
 use super::Problem;
-use super::runs::{named, wrong};
+use super::check::runs::{named, wrong};
 use crate::grammar::dns;
 use crate::verdict::printable;
 

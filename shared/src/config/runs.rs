@@ -5,9 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Period, PodTemplate, Problem};
-use crate::grammar::dns;
-use crate::verdict::printable;
+use super::{Period, PodTemplate};
 
 /// The value of `pipelines.runNamespace` that puts runs beside their resources.
 pub const OWN: &str = "Own";
@@ -220,116 +218,6 @@ impl Pipelines {
             &self.run_namespace
         }
     }
-
-    pub(super) fn check(&self, problems: &mut Vec<Problem>) {
-        let Self {
-            run_namespace,
-            max_concurrent,
-            service_accounts,
-            timeouts,
-            resources,
-            workspace,
-            pod_template,
-        } = self;
-        if run_namespace != OWN {
-            named(problems, dns::label(run_namespace), "pipelines.runNamespace");
-        }
-        positive(problems, max_concurrent.total, "pipelines.maxConcurrent.total");
-        positive(
-            problems,
-            max_concurrent.per_namespace,
-            "pipelines.maxConcurrent.perNamespace",
-        );
-        let ServiceAccounts { trusted, untrusted } = service_accounts;
-        named(problems, dns::subdomain(trusted), "pipelines.serviceAccounts.trusted");
-        named(
-            problems,
-            dns::subdomain(untrusted),
-            "pipelines.serviceAccounts.untrusted",
-        );
-        if trusted == untrusted {
-            wrong(
-                problems,
-                "pipelines.serviceAccounts.untrusted",
-                "must be another account than the trusted one: it runs what users wrote",
-            );
-        }
-        positive(problems, timeouts.tasks.as_seconds(), "pipelines.timeouts.tasks");
-        positive(problems, timeouts.finally.as_seconds(), "pipelines.timeouts.finally");
-        if timeouts.tasks.plus(timeouts.finally).is_none() {
-            wrong(problems, "pipelines.timeouts.tasks", "is too long");
-        }
-        for (sort, Resources { requests, limits }) in
-            [("trusted", &resources.trusted), ("untrusted", &resources.untrusted)]
-        {
-            for (kind, quantities) in [("requests", requests), ("limits", limits)] {
-                for (resource, text) in quantities {
-                    quantity(
-                        problems,
-                        text,
-                        &format!("pipelines.resources.{sort}.{kind}.{}", printable(resource, 80)),
-                    );
-                }
-            }
-        }
-        quantity(problems, &workspace.size, "pipelines.workspace.size");
-        if !workspace.storage_class.is_empty() {
-            named(
-                problems,
-                dns::subdomain(&workspace.storage_class),
-                "pipelines.workspace.storageClass",
-            );
-        }
-        pod_template.check(problems);
-    }
-}
-
-impl Retry {
-    pub(super) fn check(&self, problems: &mut Vec<Problem>) {
-        positive(problems, self.limit, "retry.limit");
-        positive(problems, self.base.as_seconds(), "retry.base");
-        if self.max < self.base {
-            wrong(problems, "retry.max", "is shorter than retry.base");
-        }
-    }
-}
-
-pub(super) fn wrong(problems: &mut Vec<Problem>, place: &str, message: impl Into<String>) {
-    problems.push(Problem {
-        place: place.to_owned(),
-        message: message.into(),
-    });
-}
-
-pub(super) fn named(problems: &mut Vec<Problem>, name: Result<(), dns::NameError>, place: &str) {
-    if let Err(error) = name {
-        wrong(problems, place, format!("the name {error}"));
-    }
-}
-
-fn positive(problems: &mut Vec<Problem>, number: u32, place: &str) {
-    if number == 0 {
-        wrong(problems, place, "must be more than zero");
-    }
-}
-
-/// A positive Kubernetes quantity without exponent: digits, perhaps a fraction, and perhaps a suffix.
-fn quantity(problems: &mut Vec<Problem>, text: &str, place: &str) {
-    const SUFFIXES: [&str; 13] = ["", "m", "k", "M", "G", "T", "P", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"];
-    let end = text
-        .find(|c: char| !c.is_ascii_digit() && c != '.')
-        .unwrap_or(text.len());
-    let (number, suffix) = text.split_at(end);
-    let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
-    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    let is_positive = number.bytes().any(|byte| matches!(byte, b'1'..=b'9'));
-    if !(digits(whole) && digits(fraction) && is_positive && SUFFIXES.contains(&suffix)) {
-        wrong(
-            problems,
-            place,
-            "write a quantity of Kubernetes, such as 500m, 2 or 10Gi, in quotes where it is a number",
-        );
-    }
 }
 
 #[cfg(test)]
@@ -352,57 +240,5 @@ mod tests {
     fn own_means_the_resources_namespace() {
         let config = Config::from_yaml("pipelines: {runNamespace: Own}").unwrap();
         assert_eq!(config.pipelines.namespace_of_runs("team-a"), "team-a");
-    }
-
-    #[test]
-    fn what_cannot_work_is_refused_by_its_path() {
-        for (yaml, path) in [
-            ("pipelines: {runNamespace: own!}", "pipelines.runNamespace"),
-            ("pipelines: {runNamespace: ''}", "pipelines.runNamespace"),
-            (
-                "pipelines: {maxConcurrent: {total: 0}}",
-                "pipelines.maxConcurrent.total",
-            ),
-            (
-                "pipelines: {maxConcurrent: {perNamespace: 0}}",
-                "pipelines.maxConcurrent.perNamespace",
-            ),
-            (
-                "pipelines: {serviceAccounts: {trusted: A}}",
-                "pipelines.serviceAccounts.trusted",
-            ),
-            (
-                "pipelines: {serviceAccounts: {untrusted: cnbi-trusted}}",
-                "pipelines.serviceAccounts.untrusted",
-            ),
-            ("pipelines: {timeouts: {tasks: 0s}}", "pipelines.timeouts.tasks"),
-            ("pipelines: {timeouts: {finally: 0s}}", "pipelines.timeouts.finally"),
-            (
-                "pipelines: {timeouts: {tasks: 1193046h, finally: 1h}}",
-                "pipelines.timeouts.tasks",
-            ),
-            (
-                "pipelines: {resources: {untrusted: {limits: {memory: lots}}}}",
-                "pipelines.resources.untrusted.limits.memory",
-            ),
-            ("pipelines: {workspace: {size: 0Gi}}", "pipelines.workspace.size"),
-            ("pipelines: {workspace: {size: 1e3}}", "pipelines.workspace.size"),
-            (
-                "pipelines: {workspace: {storageClass: A}}",
-                "pipelines.workspace.storageClass",
-            ),
-            ("retry: {limit: 0}", "retry.limit"),
-            ("retry: {base: 0s}", "retry.base"),
-            ("retry: {base: 10m, max: 1m}", "retry.max"),
-        ] {
-            let error = Config::from_yaml(yaml).unwrap_err().to_string();
-            assert!(error.starts_with(&format!("{path}: ")), "{yaml}: {error}");
-        }
-        assert!(
-            Config::from_yaml("retry: {base: soon}")
-                .unwrap_err()
-                .to_string()
-                .contains("such as 90s")
-        );
     }
 }

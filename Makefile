@@ -57,6 +57,20 @@ $(CARGO_DENY):
 	@echo "cargo-deny $(CARGO_DENY_VERSION) is built once, into $(CACHE)/tools; this takes some minutes"
 	cargo install --quiet --locked --version $(CARGO_DENY_VERSION) --root $(CACHE)/tools/cargo-deny-$(CARGO_DENY_VERSION) cargo-deny
 
+# OVERLAY: a folder of deploy/overlays, or a path with a slash. KUBECTL: the program. More in deploy/install.
+deploy undeploy: export OVERLAY := $(OVERLAY)
+deploy undeploy: export KUBECTL := $(KUBECTL)
+deploy undeploy: export WAIT := $(WAIT)
+deploy undeploy: export KEEP_RESOURCES := $(KEEP_RESOURCES)
+
+.PHONY: deploy
+deploy: ## Install CNBi on the cluster that kubectl speaks to
+	@deploy/install deploy
+
+.PHONY: undeploy
+undeploy: ## Take it away in order, with every CustomNBImage
+	@deploy/install undeploy
+
 # NAMESPACE: where runs are made. TARGETS: the namespaces of ImageStreams. KUBECTL: the program.
 install-pipelines uninstall-pipelines: export NAMESPACE := $(NAMESPACE)
 install-pipelines uninstall-pipelines: export TARGETS := $(TARGETS)

@@ -19,6 +19,7 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 
 use crate::control_plane::ControlPlane;
+use crate::kubectl::Answer;
 
 pub use replica::Replica;
 use workload::Workload;
@@ -34,8 +35,8 @@ pub struct Options {
     /// The overlay's folder within the tree.
     pub overlay: PathBuf,
     /// With a name, the installation shares its control plane with others: it gets a namespace of its own, objects
-    /// without a namespace get names of their own, and its webhooks are asked only about namespaces that
-    /// [`Installation::create_namespace`] makes. Without one, everything is as the files say.
+    /// without a namespace get names of their own, what lives in other namespaces is left out, and its webhooks are asked
+    /// only about namespaces that [`Installation::create_namespace`] makes. Without one, everything is as the files say.
     pub name: Option<String>,
     /// Flags whose value is the name of an object without a namespace, and the kind of that object.
     pub names: BTreeMap<String, String>,
@@ -83,6 +84,7 @@ impl<'a> Installation<'a> {
 
         let namespace = render::namespace(&objects)?;
         if let Some(name) = &options.name {
+            render::keep_own_namespace(&mut objects, &namespace);
             render::set_apart(&mut objects, name, (LABEL, name));
         }
         let mut workloads = workload::read(&objects)?;
@@ -170,23 +172,26 @@ impl<'a> Installation<'a> {
         Ok(replicas)
     }
 
-    /// Applies everything once more, as an administrator or a GitOps tool would, and gives what kubectl says of each object.
+    /// Applies everything once more, as an administrator would, and gives what kubectl says of each object.
     pub async fn apply_again(&self) -> Result<String> {
         let mut said = String::new();
-        for step in 0..2 {
-            let file = self.folder.join(format!("{step}.json"));
-            if file.exists() {
-                said += &self
-                    .control_plane
-                    .kubectl()
-                    .arg("apply")
-                    .arg("-f")
-                    .arg(&file)
-                    .ok()
-                    .await?;
-            }
+        for answer in self.again(&["apply"]).await? {
+            ensure!(answer.success, "kubectl apply: {}", answer.stderr.trim());
+            said += &answer.stdout;
         }
         Ok(said)
+    }
+
+    /// Calls kubectl with these arguments and `-f` for what was applied, the kinds before everything else.
+    pub async fn again(&self, args: &[&str]) -> Result<Vec<Answer>> {
+        let mut answers = Vec::new();
+        for file in (0..2).map(|step| self.folder.join(format!("{step}.json"))) {
+            if file.exists() {
+                let call = self.control_plane.kubectl().args(args).arg("-f").arg(&file);
+                answers.push(call.run().await?);
+            }
+        }
+        Ok(answers)
     }
 
     fn workload(&self, container: &str) -> Result<&Workload> {
@@ -242,12 +247,28 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Edits the one line that names an overlay's namespace.
+/// Edits the one line that names an overlay's namespace, in the overlay or in what it is made of.
 fn set_namespace(overlay: &Path, name: &str) -> Result<()> {
-    let path = overlay.join("kustomization.yaml");
-    let text = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
-    let mut kustomization: Value =
-        serde_saphyr::from_str(&text).with_context(|| format!("reading {}", path.display()))?;
+    let (path, mut kustomization) =
+        with_namespace(overlay)?.with_context(|| format!("{} names no namespace", overlay.display()))?;
     kustomization["namespace"] = name.into();
     fs::write(&path, kustomization.to_string()).with_context(|| format!("writing {}", path.display()))
+}
+
+fn with_namespace(folder: &Path) -> Result<Option<(PathBuf, Value)>> {
+    let path = folder.join("kustomization.yaml");
+    let text = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+    let kustomization: Value = serde_saphyr::from_str(&text).with_context(|| format!("reading {}", path.display()))?;
+    if kustomization["namespace"].is_string() {
+        return Ok(Some((path, kustomization)));
+    }
+    let resources = kustomization["resources"].as_array().into_iter().flatten();
+    for inner in resources.filter_map(|resource| Some(folder.join(resource.as_str()?))) {
+        if inner.is_dir()
+            && let Some(found) = with_namespace(&inner)?
+        {
+            return Ok(Some(found));
+        }
+    }
+    Ok(None)
 }

@@ -10,18 +10,31 @@ use super::workload::Workload;
 /// Kinds that all installations share.
 const SHARED: [&str; 3] = ["CustomResourceDefinition", "Namespace", "APIService"];
 
-/// The namespace that the objects live in, which has to be one.
+/// The namespace that the programs live in, which has to be one.
 pub(super) fn namespace(objects: &[Value]) -> Result<String> {
     let mut namespaces: Vec<&str> = objects
         .iter()
+        .filter(|object| object["kind"] == "Deployment")
         .filter_map(|object| object["metadata"]["namespace"].as_str())
         .collect();
     namespaces.sort_unstable();
     namespaces.dedup();
     match namespaces[..] {
         [namespace] => Ok(namespace.to_owned()),
-        _ => bail!("the objects live in {namespaces:?}, not in one namespace"),
+        _ => bail!("the programs live in {namespaces:?}, not in one namespace"),
     }
+}
+
+/// Leaves out other namespaces with all that is in them, of which installations beside each other would want the same.
+pub(super) fn keep_own_namespace(objects: &mut Vec<Value>, namespace: &str) {
+    objects.retain(|object| {
+        let metadata = &object["metadata"];
+        if object["kind"] == "Namespace" {
+            metadata["name"] == *namespace
+        } else {
+            metadata["namespace"].is_null() || metadata["namespace"] == *namespace
+        }
+    });
 }
 
 /// The name that an object without a namespace has in one of many installations.

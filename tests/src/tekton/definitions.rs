@@ -81,7 +81,8 @@ pub async fn install_from(control_plane: &ControlPlane, definitions: &Definition
 
 /// Installs the stand-in for OpenShift's ImageStreams, and nothing of Tekton.
 pub async fn install_image_streams(control_plane: &ControlPlane) -> Result<()> {
-    apply(control_plane, &stand_in("imagestream.yaml")).await?;
+    let definition = crate::installation::shipped::deploy().join("components/imagestream-crd/imagestreams.yaml");
+    apply(control_plane, &definition).await?;
     until_served(control_plane, &["imagestreams.image.openshift.io".to_owned()]).await
 }
 

@@ -1,0 +1,174 @@
+//! What becomes of the files on a real API server: applied, applied again, compared, and used by the programs.
+
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use cnbi_tests::control_plane::ControlPlane;
+use cnbi_tests::installation::{Installation, shipped};
+use serde_json::{Value, json};
+
+use super::{Outcome, WITHIN, list, one, overlay, rendered};
+
+/// Client-side, as most people apply, on a control plane of its own because what is applied is the cluster's.
+#[tokio::test]
+async fn applied_again_nothing_changes() -> Outcome {
+    let cluster = ControlPlane::start().await?;
+    let overlay = overlay("default");
+    let apply = || {
+        cluster
+            .kubectl()
+            .args([Path::new("apply"), Path::new("-k"), &overlay])
+            .ok()
+    };
+    apply().await?;
+    let versions = || async {
+        let text = cluster
+            .kubectl()
+            .args([Path::new("get"), Path::new("-o=json"), Path::new("-k"), &overlay])
+            .ok()
+            .await?;
+        let objects: Value = serde_json::from_str(&text)?;
+        let version = |object: &Value| format!("{} {}", object["kind"], object["metadata"]["resourceVersion"]);
+        // Its status goes on changing by itself until it is established.
+        let settled = list(&objects["items"])
+            .iter()
+            .filter(|object| object["kind"] != "CustomResourceDefinition");
+        Ok::<Vec<String>, Box<dyn std::error::Error>>(settled.map(version).collect())
+    };
+    let before = versions().await?;
+    assert!(before.len() > 10, "{before:?}");
+    let said = apply().await?;
+    // kubectl patches the selector of this kind every time, which changes nothing, as the versions show.
+    for line in said
+        .lines()
+        .filter(|line| !line.starts_with("poddisruptionbudget.policy/"))
+    {
+        assert!(line.ends_with(" unchanged"), "{line}");
+    }
+    assert_eq!(versions().await?, before);
+
+    // A field that the API server fills in would be a difference to whoever compares.
+    let objects = rendered(&cluster, &overlay).await?;
+    for kind in ["MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"] {
+        let live = cluster
+            .kubectl()
+            .args(["get", kind, "cnbi-webhook", "-o=json"])
+            .ok()
+            .await?;
+        let live: Value = serde_json::from_str(&live)?;
+        assert_eq!(live["webhooks"], one(&objects, kind, "cnbi-webhook")["webhooks"]);
+    }
+    Ok(())
+}
+
+/// As GitOps tools apply and compare.
+#[tokio::test]
+async fn applied_by_the_server_nothing_drifts() -> Outcome {
+    let cluster = ControlPlane::start().await?;
+    let overlay = overlay("default");
+    let kubectl = |command: &str| {
+        cluster.kubectl().args([
+            Path::new(command),
+            Path::new("--server-side"),
+            Path::new("-k"),
+            &overlay,
+        ])
+    };
+    kubectl("apply").ok().await?;
+    let difference = kubectl("diff").run().await?;
+    assert!(difference.success, "{}{}", difference.stdout, difference.stderr);
+    Ok(())
+}
+
+/// Both programs as they are deployed, with the rights that stand in these files and no others.
+#[tokio::test]
+async fn what_is_installed_works_with_the_rights_it_has() -> Outcome {
+    let cluster = ControlPlane::start().await?;
+    let installation = Installation::install(&cluster, shipped::default(Some("works"))).await?;
+    let _replicas = installation.start_all(WITHIN).await?;
+    installation.create_namespace("team-a").await?;
+    let create = |name: &str, spec: Value| {
+        let resource = json!({
+            "apiVersion": "meteor.zone/v1alpha1", "kind": "CustomNBImage",
+            "metadata": {"name": name, "namespace": "team-a"}, "spec": spec,
+        });
+        cluster
+            .kubectl()
+            .args(["create", "-f", "-"])
+            .stdin(resource.to_string())
+            .run()
+    };
+    // The API server learns of the bundle by a watch; until then it lets nothing through.
+    let begin = Instant::now();
+    let image = "quay.io/thoth-station/s2i-minimal-py38-notebook:v0.2.2";
+    loop {
+        let answer = create("good", json!({"buildType": "ImageImport", "fromImage": image})).await?;
+        if answer.success {
+            break;
+        }
+        assert!(answer.stderr.contains("failed calling webhook"), "{}", answer.stderr);
+        assert!(begin.elapsed() < WITHIN, "{}", answer.stderr);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let secret = json!({"buildType": "ImageImport", "fromImage": image, "imagePullSecret": {"name": "missing"}});
+    let refused = create("bad", secret).await?;
+    assert!(
+        !refused.success && refused.stderr.contains("[CNB110]"),
+        "{}",
+        refused.stderr
+    );
+
+    // By now the bundle stands in the configurations, under another manager than the files.
+    let said = installation.apply_again().await?;
+    for line in said.lines() {
+        let is_patched_always = line.starts_with("poddisruptionbudget.policy/");
+        assert!(line.ends_with(" unchanged") || is_patched_always, "{line}");
+    }
+    // The same by a tool that lets the server apply and compare.
+    for args in [&["diff"][..], &["apply", "--server-side"], &["diff", "--server-side"]] {
+        for answer in installation.again(args).await? {
+            let shown: String = answer.stdout.chars().take(2000).collect();
+            assert!(answer.success, "{args:?}: {shown}{}", answer.stderr);
+        }
+    }
+    let name = installation.name_of("cnbi-webhook");
+    for kind in ["mutatingwebhookconfiguration", "validatingwebhookconfiguration"] {
+        let bundles = [
+            "get",
+            kind,
+            &name,
+            "-o",
+            "jsonpath={.webhooks[*].clientConfig.caBundle}",
+        ];
+        assert!(!cluster.kubectl().args(bundles).ok().await?.is_empty(), "{kind}");
+    }
+
+    let wait = [
+        "-n",
+        "team-a",
+        "wait",
+        "customnbimage/good",
+        "--for=condition=WellFormed",
+        "--timeout=30s",
+    ];
+    cluster.kubectl().args(wait).ok().await?;
+    let read = [
+        "-n",
+        "team-a",
+        "get",
+        "customnbimage/good",
+        "-o=jsonpath={.spec.targetNamespace}",
+    ];
+    assert_eq!(cluster.kubectl().args(read).ok().await?, "opendatahub");
+
+    let own = format!("system:serviceaccounts:{}", installation.namespace());
+    for line in fs::read_to_string(cluster.audit_log())?.lines() {
+        let Ok(event) = serde_json::from_str::<Value>(line) else {
+            continue;
+        };
+        let is_ours = list(&event["user"]["groups"]).iter().any(|group| *group == *own);
+        assert!(!is_ours || event["responseStatus"]["code"] != 403, "{event}");
+    }
+    Ok(())
+}

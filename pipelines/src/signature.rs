@@ -6,6 +6,8 @@
 //!
 //! The cryptography is ring's. Certificates and transparency logs are not looked at: whoever holds a key is trusted, and nobody else.
 
+use std::collections::BTreeMap;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use cnbi_shared::config::SignaturePolicy;
@@ -31,6 +33,8 @@ const SIMPLE_SIGNING: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
 const SIGNATURE: &str = "dev.cosignproject.cosign/signature";
 const BUNDLE: &str = "application/vnd.dev.sigstore.bundle";
 const STATEMENT: &str = "application/vnd.in-toto+json";
+/// The predicate of a statement that is a signature.
+const SIGNS: &str = "https://sigstore.dev/cosign/sign/v1";
 
 /// Why an image is not taken.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -79,6 +83,12 @@ impl Key {
         })
     }
 
+    /// Ed25519 over the message itself (RFC 8032, 5.1). cosign signs its hash (Ed25519ph), which ring does not verify.
+    fn is_ed25519(&self) -> bool {
+        // As long as no other key is.
+        self.key.len() == 32
+    }
+
     fn has_signed(&self, message: &[u8], signature: &[u8]) -> bool {
         let key = |algorithm| UnparsedPublicKey::new(algorithm, &self.key);
         let mut algorithms = self.algorithms.iter();
@@ -125,14 +135,19 @@ pub async fn check(
         }
     }
     for bundle in bundles(registry, reference, digest).await? {
-        count += 1;
-        if is_signed(&bundle, keys, digest) {
-            return Ok(());
+        match judge(&bundle, keys, digest) {
+            Bundle::Signs => return Ok(()),
+            Bundle::Invalid => count += 1,
+            Bundle::StatesElse => {}
         }
     }
     match (count, policy) {
         (0, SignaturePolicy::Required) => invalid("The image is not signed, and the cluster's policy asks for it"),
         (0, _) => Ok(()),
+        (_, _) if keys.iter().any(Key::is_ed25519) => invalid(
+            "The image has signatures, and none of them is valid by a key that the cluster trusts; what cosign signs with an \
+             Ed25519 key cannot be verified here",
+        ),
         (_, _) => invalid("The image has signatures, and none of them is valid by a key that the cluster trusts"),
     }
 }
@@ -209,11 +224,21 @@ async fn bundles(registry: &Registry, reference: &Reference, digest: &str) -> Re
     Ok(found)
 }
 
-/// Whether a bundle holds a statement about that image, signed by one of the keys.
-fn is_signed(bundle: &[u8], keys: &[Key], digest: &str) -> bool {
+/// What a bundle is to an image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Bundle {
+    /// One of the keys says in it that the image is signed.
+    Signs,
+    /// It states something else of it, as an attestation does: no signature, and none that is invalid.
+    StatesElse,
+    /// It is neither.
+    Invalid,
+}
+
+fn judge(bundle: &[u8], keys: &[Key], digest: &str) -> Bundle {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
-    struct Bundle {
+    struct Document {
         dsse_envelope: Envelope,
     }
     #[derive(Deserialize)]
@@ -227,21 +252,28 @@ fn is_signed(bundle: &[u8], keys: &[Key], digest: &str) -> bool {
     struct Signature {
         sig: String,
     }
-    let Ok(Bundle {
+    let Ok(Document {
         dsse_envelope: envelope,
     }) = serde_json::from_slice(bundle)
     else {
-        return false;
+        return Bundle::Invalid;
     };
     let Ok(payload) = STANDARD.decode(&envelope.payload) else {
-        return false;
+        return Bundle::Invalid;
     };
+    let Ok(statement) = serde_json::from_slice::<Statement>(&payload) else {
+        return Bundle::Invalid;
+    };
+    if statement.predicate_type != SIGNS {
+        return Bundle::StatesElse;
+    }
     let message = pre_authentication(&envelope.payload_type, &payload);
     let signatures = envelope.signatures.iter().take(MOST);
     let mut signatures = signatures.filter_map(|signature| STANDARD.decode(&signature.sig).ok());
-    envelope.payload_type == STATEMENT
-        && states(&payload, digest)
-        && signatures.any(|signature| keys.iter().any(|key| key.has_signed(&message, &signature)))
+    let is_signed = envelope.payload_type == STATEMENT
+        && statement.is_about(digest)
+        && signatures.any(|signature| keys.iter().any(|key| key.has_signed(&message, &signature)));
+    if is_signed { Bundle::Signs } else { Bundle::Invalid }
 }
 
 /// What a DSSE signature is over (<https://github.com/secure-systems-lab/dsse/blob/master/protocol.md>).
@@ -251,26 +283,23 @@ fn pre_authentication(kind: &str, payload: &[u8]) -> Vec<u8> {
     message
 }
 
-/// Whether an in-toto statement says of that image that it is signed. Attestations of other things are no signatures.
-fn states(payload: &[u8], digest: &str) -> bool {
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Statement {
-        predicate_type: String,
-        subject: Vec<Subject>,
+/// An in-toto statement (<https://github.com/in-toto/attestation/blob/main/spec/v1/statement.md>).
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Statement {
+    predicate_type: String,
+    subject: Vec<Subject>,
+}
+
+#[derive(Deserialize)]
+struct Subject {
+    digest: BTreeMap<String, String>,
+}
+
+impl Statement {
+    fn is_about(&self, digest: &str) -> bool {
+        let (algorithm, hex) = digest.split_once(':').unwrap_or_default();
+        let mut subjects = self.subject.iter();
+        subjects.any(|subject| subject.digest.get(algorithm).is_some_and(|value| value == hex))
     }
-    #[derive(Deserialize)]
-    struct Subject {
-        digest: std::collections::BTreeMap<String, String>,
-    }
-    let Some((algorithm, hex)) = digest.split_once(':') else {
-        return false;
-    };
-    serde_json::from_slice::<Statement>(payload).is_ok_and(|statement| {
-        statement.predicate_type == "https://sigstore.dev/cosign/sign/v1"
-            && statement
-                .subject
-                .iter()
-                .any(|subject| subject.digest.get(algorithm).is_some_and(|value| value == hex))
-    })
 }

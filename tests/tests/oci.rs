@@ -1,6 +1,7 @@
 //! `cnbi-step inspect`, `fetch image` and `push` against a real registry: each way it can refuse, by its own reason; and against
 //! registries that mean harm, which are played.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -475,4 +476,132 @@ async fn registries_that_mean_harm_are_bounded() {
     });
     let told = inspect(&format!("{busy}/team/base:v1"), &plain(&busy), &[]).await;
     refused(&told, "RegistryUnavailable", "status 503");
+}
+
+/// Signatures that cosign itself has made: `tests/cosign/run` records them.
+mod cosign {
+    use super::*;
+
+    #[derive(serde::Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Recorded {
+        cosign: String,
+        public_key: String,
+        image: Signed,
+        signed: BTreeMap<String, Written>,
+    }
+
+    /// What was signed: its one layer is the empty archive that our own images have.
+    #[derive(serde::Deserialize)]
+    struct Signed {
+        manifest: String,
+        config: String,
+    }
+
+    /// What cosign has put beside it, in this order.
+    #[derive(serde::Deserialize)]
+    struct Written {
+        blobs: Vec<String>,
+        manifests: Vec<Manifest>,
+    }
+
+    #[derive(serde::Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Manifest {
+        tag: Option<String>,
+        media_type: String,
+        content: String,
+    }
+
+    const KEYS: [&str; 5] = ["ecdsa-p256", "ecdsa-p384", "ed25519", "rsa-2048", "rsa-4096"];
+
+    fn recorded(key: &str) -> Recorded {
+        let given = std::env::var_os("CNBI_COSIGN_VECTORS").filter(|given| !given.is_empty());
+        let folder = given.map_or_else(
+            || Path::new(env!("CARGO_MANIFEST_DIR")).join("cosign/vectors"),
+            Into::into,
+        );
+        let text = fs::read_to_string(folder.join(format!("{key}.json"))).unwrap();
+        serde_json::from_str(&text).unwrap()
+    }
+
+    impl Written {
+        async fn push(&self, registry: &Registry, image: &Signed, name: &str) {
+            let kind = "application/vnd.oci.image.manifest.v1+json";
+            for blob in [vec![0; 1024], image.config.clone().into_bytes()] {
+                registry.push_blob(name, blob).await.unwrap();
+            }
+            let v1 = format!("{name}:v1");
+            registry
+                .push_manifest(&v1, image.manifest.clone().into_bytes(), kind)
+                .await
+                .unwrap();
+            for blob in &self.blobs {
+                registry.push_blob(name, blob.clone().into_bytes()).await.unwrap();
+            }
+            for manifest in &self.manifests {
+                let content = manifest.content.clone().into_bytes();
+                // One that only an index names has no tag of its own.
+                let tag = manifest.tag.as_deref().unwrap_or("named-by-an-index");
+                let at = format!("{name}:{tag}");
+                registry
+                    .push_manifest(&at, content, &manifest.media_type)
+                    .await
+                    .unwrap();
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn what_cosign_signs_is_signed_by_its_key_and_by_no_other() {
+        let registry = Registry::start(Setup::default()).await.unwrap();
+        let mut settings = plain(registry.address());
+        settings.signature_policy = SignaturePolicy::Required;
+        for (at, name) in KEYS.into_iter().enumerate() {
+            let record = recorded(name);
+            let own = mounted("cosign.pub", &record.public_key);
+            let other = mounted("cosign.pub", &recorded(KEYS[(at + 1) % KEYS.len()]).public_key);
+            let (own, other) = (
+                format!("--signature-keys={}", path(&own)),
+                format!("--signature-keys={}", path(&other)),
+            );
+            for way in ["simple", "bundle"] {
+                let repository = format!("{name}/{way}");
+                record.signed[way].push(&registry, &record.image, &repository).await;
+                let image = format!("{}/{repository}:v1", registry.address());
+                let told = inspect(&image, &settings, &[&own, "--architecture=amd64"]).await;
+                if name == "ed25519" {
+                    // cosign signs the hash with such a key, and that is not verified here.
+                    refused(&told, "SignatureInvalid", "with an Ed25519 key cannot be verified");
+                } else {
+                    assert_eq!(told.code, Some(0), "cosign {}, {repository}: {told:?}", record.cosign);
+                }
+                let told = inspect(&image, &settings, &[&other, "--architecture=amd64"]).await;
+                refused(&told, "SignatureInvalid", "none of them is valid");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn what_cosign_attests_is_no_signature() {
+        let registry = Registry::start(Setup::default()).await.unwrap();
+        let record = recorded("ecdsa-p256");
+        record.signed["attestation"]
+            .push(&registry, &record.image, "attested")
+            .await;
+        let image = format!("{}/attested:v1", registry.address());
+        let own = mounted("cosign.pub", &record.public_key);
+        let stranger = mounted("cosign.pub", &recorded("ed25519").public_key);
+        let mut settings = plain(registry.address());
+        for key in [own, stranger] {
+            let key = format!("--signature-keys={}", path(&key));
+            settings.signature_policy = SignaturePolicy::Required;
+            let told = inspect(&image, &settings, &[&key, "--architecture=amd64"]).await;
+            refused(&told, "SignatureInvalid", "is not signed");
+            // Whoever attests something of an image, such as a scanner, does not sign it, and makes nobody's signature invalid.
+            settings.signature_policy = SignaturePolicy::IfPresent;
+            let told = inspect(&image, &settings, &[&key, "--architecture=amd64"]).await;
+            assert_eq!(told.code, Some(0), "{told:?}");
+        }
+    }
 }

@@ -102,6 +102,9 @@ down: bins ## Stop it and remove its data
 oracles: ## Compare the grammars with their specifications, live
 	tests/oracles/run
 
+# What only a part of the tour needs is got where that can be done; where it cannot, the tour says what it leaves out.
 .PHONY: demo
-demo: bins ## See good and bad resources answered on a real API server
+demo: bins ## See requests answered and images made, on a real API server
+	@[[ -e $(UV) ]] || $(MAKE) $(UV) || echo "uv could not be got: the tour goes on without it"
+	@command -v buildah >/dev/null || [[ -n "$(filter buildah,$(WITHOUT))" ]] || tests/get-buildah || echo "The tour goes on without buildah."
 	@$(TARGET)/debug/cnbi-local demo

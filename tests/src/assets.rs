@@ -44,6 +44,24 @@ const REGISTRY: Recipe = Recipe {
     or_instead: "there is no other way to get it",
 };
 
+/// In the images that are made on the spot. It needs no module; its source stands where other recipes have their sums, so that
+/// another source is another build.
+const PYTHON: Recipe = Recipe {
+    name: "stand-in for Python",
+    folder: "stand-ins/python",
+    go_mod: include_str!("../stand-ins/python/go.mod"),
+    go_sum: include_str!("../stand-ins/python/main.go"),
+    programs: &[("python3", ".")],
+    or_instead: "there is no other way to get it",
+};
+
+/// The static program that stands for Python in images made on the spot, built the first time within seconds.
+///
+/// Blocks; call it outside an async task.
+pub fn python() -> Result<PathBuf> {
+    Ok(build::cached(&cache()?, &PYTHON)?.join("python3"))
+}
+
 /// The program of the OCI registry, built the first time, which takes a minute or two and is reported on stderr.
 ///
 /// Blocks; call it outside an async task.

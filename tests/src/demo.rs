@@ -6,6 +6,7 @@
 
 mod admission;
 mod builds;
+mod images;
 mod narrator;
 mod operation;
 mod played;
@@ -67,6 +68,7 @@ pub async fn run() -> Result<bool> {
     };
     admission::chapters(&mut tour).await?;
     builds::chapters(&mut tour, &control_plane).await?;
+    images::chapters(&mut tour, &control_plane).await?;
     operation::chapters(&mut tour, &control_plane).await?;
     Ok(tour.narrator.end())
 }

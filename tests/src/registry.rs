@@ -20,7 +20,7 @@ use crate::assets;
 use crate::control_plane::ports;
 use crate::process::{Process, Program};
 
-pub use image::Image;
+pub use image::{Image, digest};
 
 /// How long it may take to answer.
 const READY_WITHIN: Duration = Duration::from_secs(60);
@@ -132,7 +132,7 @@ impl Registry {
 
     /// Pushes a blob to the repository of `name`, and says its digest.
     pub async fn push_blob(&self, name: &str, blob: Vec<u8>) -> Result<String> {
-        let digest = image::digest(&blob);
+        let digest = digest(&blob);
         let reference = self.reference(name)?;
         let client = self.client().await?;
         client
@@ -144,7 +144,7 @@ impl Registry {
 
     /// Pushes a manifest as it is, and says its digest. The registry looks for what it refers to.
     pub async fn push_manifest(&self, name: &str, manifest: Vec<u8>, media_type: &str) -> Result<String> {
-        let digest = image::digest(&manifest);
+        let digest = digest(&manifest);
         let reference = self.reference(name)?;
         let client = self.client().await?;
         client

@@ -153,7 +153,8 @@ async fn warning(tour: &mut Tour<'_>) -> Result<()> {
     Ok(())
 }
 
-fn indented(text: &str) -> String {
+/// As a quotation.
+pub(super) fn indented(text: &str) -> String {
     let lines: Vec<String> = text.lines().map(|line| format!("  | {line}")).collect();
     lines.join("\n")
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
@@ -17,6 +17,7 @@ const EMPTY_TAR: [u8; 1024] = [0; 1024];
 pub struct Image {
     architecture: String,
     labels: BTreeMap<String, String>,
+    settings: Map<String, Value>,
     layer: Vec<u8>,
 }
 
@@ -25,6 +26,7 @@ impl Default for Image {
         Self {
             architecture: "amd64".to_owned(),
             labels: BTreeMap::new(),
+            settings: Map::new(),
             layer: EMPTY_TAR.to_vec(),
         }
     }
@@ -40,6 +42,13 @@ impl Image {
     #[must_use]
     pub fn label(mut self, key: &str, value: &str) -> Self {
         self.labels.insert(key.to_owned(), value.to_owned());
+        self
+    }
+
+    /// With something else that its configuration says of how to run it, such as `User` or `Env`.
+    #[must_use]
+    pub fn setting(mut self, key: &str, value: Value) -> Self {
+        self.settings.insert(key.to_owned(), value);
         self
     }
 
@@ -74,10 +83,12 @@ impl Image {
     }
 
     fn config(&self) -> Vec<u8> {
+        let mut settings = self.settings.clone();
+        settings.insert("Labels".to_owned(), json!(self.labels));
         let config = json!({
             "architecture": self.architecture,
             "os": "linux",
-            "config": { "Labels": self.labels },
+            "config": settings,
             "rootfs": { "type": "layers", "diff_ids": [digest(&self.layer)] },
         });
         config.to_string().into_bytes()
@@ -90,7 +101,7 @@ pub(super) fn descriptor(media_type: &str, blob: &[u8]) -> Value {
 }
 
 /// `sha256:` and hexadecimal digits.
-pub(super) fn digest(blob: &[u8]) -> String {
+pub fn digest(blob: &[u8]) -> String {
     let mut text = "sha256:".to_owned();
     for byte in ring::digest::digest(&ring::digest::SHA256, blob).as_ref() {
         let _ = write!(text, "{byte:02x}");

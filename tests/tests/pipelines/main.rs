@@ -5,6 +5,7 @@ mod calls;
 mod contract;
 mod install;
 mod safety;
+mod whole;
 
 use std::path::{Path, PathBuf};
 

@@ -86,6 +86,28 @@ impl Performance {
         Ok(self.outcome)
     }
 
+    /// Puts a step behind the script, and plays up to it; gives the outcome once there is one.
+    ///
+    /// Fails like [`Performance::next`].
+    pub async fn then(&mut self, step: Step) -> Result<Option<Outcome>> {
+        self.script.steps.push(step);
+        while self.outcome.is_none() && self.at < self.script.steps.len() {
+            self.next().await?;
+        }
+        Ok(self.outcome)
+    }
+
+    /// Sets a result that a task writes when it succeeds.
+    pub fn task_reports(&mut self, task: &str, name: &str, value: &str) {
+        let results = self.script.task_results.entry(task.to_owned()).or_default();
+        results.push((name.to_owned(), value.to_owned()));
+    }
+
+    /// Sets a result of the run itself, which it has when it succeeds.
+    pub fn reports(&mut self, name: &str, value: &str) {
+        self.script.results.push((name.to_owned(), value.to_owned()));
+    }
+
     /// Plays until this task runs.
     ///
     /// Fails when the run ends before.

@@ -1,0 +1,216 @@
+//! Runs a PipelineRun on this machine: what Tekton would start in pods, as processes, one after the other.
+//!
+//! The Pipeline and its Tasks are read from the API server, as an admin has installed them. Order, parameters, workspaces,
+//! arguments, environment, accounts and results are theirs and the run's, so that what is wrong in a manifest is wrong here.
+//! A step is our own program, started with the arguments of the Task; the one in the user's image runs with that image's files
+//! as its root. Tekton's part, which is the status of the run and its TaskRuns, is played (see [`crate::tekton`]), and nothing
+//! of what a kubelet keeps apart is: every step is this machine's user, and has this machine's network.
+
+mod container;
+mod folders;
+mod machine;
+mod plan;
+mod step;
+mod variables;
+
+use anyhow::{Context as _, Result, ensure};
+use kube::Client;
+use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind};
+use serde_json::Value;
+
+use crate::control_plane::ControlPlane;
+use crate::tekton::pipeline_runs;
+use crate::tekton::player::{Outcome, Performance, Player};
+use crate::tekton::script::{Failure, Script, Step as Scene, Tasks};
+
+use folders::Folders;
+use plan::Planned;
+use variables::Variables;
+
+pub use machine::{ChangedRoot, Machine};
+
+/// Most bytes of a task's results that Tekton takes, by default.
+const ROOM: usize = 4096;
+
+/// How a task was done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Done {
+    /// Its name in the Pipeline.
+    pub task: String,
+    /// Each step that ran: its name, and how it was called, without what is encoded.
+    pub calls: Vec<(String, String)>,
+    /// What was not done, and why: where this machine lacks something, the rest of a task is passed over as if it had
+    /// succeeded.
+    pub left_out: Option<String>,
+    /// Whether it succeeded.
+    pub success: bool,
+    /// What it reported, reason and message included.
+    pub results: Vec<(String, String)>,
+    /// What its steps printed.
+    pub log: String,
+}
+
+impl Done {
+    /// A result, empty where there is none.
+    pub fn result(&self, name: &str) -> &str {
+        let found = self.results.iter().find(|(own, _)| own == name);
+        found.map_or("", |(_, value)| value)
+    }
+}
+
+/// Runs the runs of one cluster.
+pub struct Runner<'a> {
+    control_plane: &'a ControlPlane,
+    machine: Machine,
+}
+
+impl<'a> Runner<'a> {
+    /// A runner with what this machine has.
+    pub fn new(control_plane: &'a ControlPlane) -> Self {
+        let machine = Machine::look();
+        Self { control_plane, machine }
+    }
+
+    /// What this machine has.
+    pub fn machine(&self) -> &Machine {
+        &self.machine
+    }
+
+    /// Runs a run to its end, and tells of each task when it is done.
+    ///
+    /// # Errors
+    /// Run, Pipeline and Tasks do not fit each other, or a program could not be started. That a step fails is none.
+    pub async fn run(&self, namespace: &str, name: &str, mut tell: impl FnMut(&Done)) -> Result<Outcome> {
+        let client = self.control_plane.client().await?;
+        let run = serde_json::to_value(pipeline_runs(&client, namespace).get(name).await?)?;
+        let pipeline = run["spec"]["pipelineRef"]["name"].as_str().unwrap_or_default();
+        let pipeline = read(&client, namespace, ("Pipeline", "pipelines"), pipeline).await?;
+        let order = plan::order(&pipeline)?;
+        let mut variables = plan::of_run(&pipeline, &run)?;
+        let folders = Folders::of(&client, &run).await?;
+
+        let names = |is_final| {
+            let tasks = order.iter().filter(|task| task.is_final == is_final);
+            tasks.map(|task| task.name.as_str()).collect::<Vec<_>>()
+        };
+        let script = Script::new(&Tasks::new(&names(false), &names(true)), vec![Scene::Start]);
+        let mut play = Player::new(client.clone(), namespace).begin(name, script).await?;
+        let mut outcome = play.next().await?;
+        let mut has_failed = false;
+        for task in &order {
+            if outcome.is_some() || has_failed && !task.is_final {
+                continue;
+            }
+            outcome = play.then(Scene::Begin(task.name.clone())).await?;
+            if outcome.is_none() {
+                let done = self.task(&client, &run, task, &variables, &folders).await?;
+                for (result, value) in &done.results {
+                    variables.set(format!("tasks.{}.results.{result}", task.name), value);
+                }
+                has_failed |= !done.success;
+                outcome = report(&mut play, &done).await?;
+                tell(&done);
+            }
+        }
+        if outcome.is_none() {
+            for result in plan::list(&pipeline["spec"]["results"]).filter(|_| !has_failed) {
+                let name = result["name"].as_str().unwrap_or_default();
+                let value = variables.fill(result["value"].as_str().unwrap_or_default())?;
+                play.reports(name, &value);
+            }
+            outcome = play.then(Scene::End).await?;
+        }
+        outcome.context("the run has no end")
+    }
+
+    async fn task(
+        &self,
+        client: &Client,
+        run: &Value,
+        planned: &Planned,
+        of_run: &Variables,
+        folders: &Folders,
+    ) -> Result<Done> {
+        let namespace = run["metadata"]["namespace"].as_str().unwrap_or_default();
+        let task = read(client, namespace, ("Task", "tasks"), &planned.task).await?;
+        let variables = planned.variables(&task, of_run, |workspace| folders.of_workspace(workspace))?;
+        let stage = step::Stage {
+            control_plane: self.control_plane,
+            machine: &self.machine,
+            client,
+            namespace,
+            own_spec: plan::own_spec(run, &planned.name),
+            image: of_task_param(&task, &variables),
+            folders,
+            task: &planned.name,
+            results: folders.of_task(&planned.name, "results")?,
+        };
+        let mut done = Done {
+            task: planned.name.clone(),
+            calls: Vec::new(),
+            left_out: None,
+            success: true,
+            results: Vec::new(),
+            log: String::new(),
+        };
+        for step in plan::steps(&task, &variables)? {
+            match stage
+                .run(&step)
+                .await
+                .with_context(|| format!("{}, step {}", planned.name, step.name))?
+            {
+                step::Ended::LeftOut(why) => done.left_out = Some(why),
+                step::Ended::Ran { call, success, log } => {
+                    done.calls.push((step.name.clone(), call));
+                    done.log.push_str(&log);
+                    done.success = success;
+                }
+            }
+            if !done.success {
+                break;
+            }
+        }
+        for name in plan::results(&task) {
+            if let Ok(value) = std::fs::read_to_string(stage.results.join(&name)) {
+                done.results.push((name, value));
+            } else if done.left_out.is_some() {
+                done.results.push((name, String::new()));
+            }
+        }
+        let taken: usize = done.results.iter().map(|(_, value)| value.len()).sum();
+        ensure!(taken <= ROOM, "the results of {} take {taken} bytes", planned.name);
+        Ok(done)
+    }
+}
+
+/// The image that a Task takes as a parameter.
+fn of_task_param(task: &Value, variables: &Variables) -> Option<String> {
+    let mut images = plan::list(&task["spec"]["steps"]).filter_map(|step| step["image"].as_str());
+    let image = images.find(|image| image.contains("$(params."))?;
+    variables.fill(image).ok()
+}
+
+async fn report(play: &mut Performance, done: &Done) -> Result<Option<Outcome>> {
+    if done.success {
+        for (name, value) in &done.results {
+            play.task_reports(&done.task, name, value);
+        }
+        return play.then(Scene::Succeed(done.task.clone())).await;
+    }
+    let failure = Failure::exit(done.calls.last().map_or("", |(step, _)| step), 1);
+    let failure = done
+        .results
+        .iter()
+        .fold(failure, |failure, (name, value)| failure.with_result(name, value));
+    play.then(Scene::Fail(done.task.clone(), failure)).await
+}
+
+async fn read(client: &Client, namespace: &str, (kind, plural): (&str, &str), name: &str) -> Result<Value> {
+    let resource = ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk("tekton.dev", "v1", kind), plural);
+    let found: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &resource);
+    let found = found
+        .get(name)
+        .await
+        .with_context(|| format!("reading the {kind} {name}"))?;
+    Ok(serde_json::to_value(found)?)
+}

@@ -1,0 +1,3 @@
+module standin/python
+
+go 1.26

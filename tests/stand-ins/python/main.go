@@ -1,0 +1,178 @@
+// A stand-in for Python in the images that tests and the demo make on the spot. It is NOT Python: it runs no code.
+//
+// It does, for real, the two things that a build and `cnbi-step validate` ask of a notebook image: `-m pip install` of a lock
+// with hashes, from the index that the lock names, wheels only; and it tells which packages are installed. Static, so that an
+// image needs nothing else.
+package main
+
+import (
+	"archive/zip"
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+)
+
+// Where packages lie in the image.
+const site = "/opt/app-root/lib/python3.11/site-packages"
+
+func main() {
+	args := os.Args[1:]
+	switch {
+	case len(args) == 2 && args[0] == "-c" && strings.Contains(args[1], "cnbi-validate"):
+		tell()
+	case len(args) == 3 && args[0] == "-m" && args[1] == "pip" && args[2] == "--version":
+		fmt.Println("pip 24.0, of a stand-in (python 3.11)")
+	case len(args) > 3 && args[0] == "-m" && args[1] == "pip" && args[2] == "install":
+		if err := install(args[3:]); err != nil {
+			fmt.Fprintln(os.Stderr, "ERROR:", err)
+			os.Exit(1)
+		}
+	default:
+		fmt.Fprintln(os.Stderr, "this is a stand-in for Python, which runs no code")
+		os.Exit(2)
+	}
+}
+
+// tell answers the question of `validate`.
+func tell() {
+	packages := [][2]string{}
+	found, _ := filepath.Glob(site + "/*.dist-info/METADATA")
+	for _, path := range found {
+		text, _ := os.ReadFile(path)
+		var name, version string
+		for line := range strings.Lines(string(text)) {
+			if value, ok := strings.CutPrefix(line, "Name: "); ok {
+				name = strings.TrimSpace(value)
+			}
+			if value, ok := strings.CutPrefix(line, "Version: "); ok {
+				version = strings.TrimSpace(value)
+			}
+		}
+		packages = append(packages, [2]string{name, version})
+	}
+	answer, _ := json.Marshal(map[string]any{"version": [3]int{3, 11, 0}, "packages": packages})
+	fmt.Printf("\ncnbi-validate %s\n", answer)
+}
+
+var (
+	pinned = regexp.MustCompile(`^([A-Za-z0-9._-]+)==(\S+)`)
+	hashes = regexp.MustCompile(`--hash=sha256:([0-9a-f]{64})`)
+	link   = regexp.MustCompile(`href="([^"]+)"`)
+)
+
+func install(args []string) error {
+	var file string
+	var hashesRequired bool
+	for at, arg := range args {
+		if arg == "--requirement" && at+1 < len(args) {
+			file = args[at+1]
+		}
+		hashesRequired = hashesRequired || arg == "--require-hashes"
+	}
+	if !hashesRequired {
+		return fmt.Errorf("it is called without --require-hashes")
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	index := ""
+	for line := range strings.Lines(strings.ReplaceAll(string(text), "\\\n", " ")) {
+		line = strings.TrimSpace(line)
+		if value, ok := strings.CutPrefix(line, "--index-url "); ok {
+			index = value
+		}
+		if found := pinned.FindStringSubmatch(line); found != nil {
+			wanted := hashes.FindAllStringSubmatch(line, -1)
+			if err := bring(index, found[1], found[2], wanted); err != nil {
+				return fmt.Errorf("%s==%s: %w", found[1], found[2], err)
+			}
+			fmt.Printf("Successfully installed %s-%s\n", found[1], found[2])
+		}
+	}
+	return nil
+}
+
+func bring(index, name, version string, wanted [][]string) error {
+	page := strings.TrimSuffix(index, "/") + "/" + name + "/"
+	text, err := get(page)
+	if err != nil {
+		return err
+	}
+	base, err := url.Parse(page)
+	if err != nil {
+		return err
+	}
+	for _, found := range link.FindAllStringSubmatch(string(text), -1) {
+		at, err := base.Parse(found[1])
+		if err != nil {
+			return err
+		}
+		at.Fragment = ""
+		if !strings.Contains(at.Path, "-"+version+"-") || !strings.HasSuffix(at.Path, ".whl") {
+			continue
+		}
+		wheel, err := get(at.String())
+		if err != nil {
+			return err
+		}
+		sum := sha256.Sum256(wheel)
+		for _, hash := range wanted {
+			if hash[1] == hex.EncodeToString(sum[:]) {
+				return unpack(wheel)
+			}
+		}
+		return fmt.Errorf("THESE PACKAGES DO NOT MATCH THE HASHES")
+	}
+	return fmt.Errorf("the index has no wheel")
+}
+
+func get(at string) ([]byte, error) {
+	answer, err := http.Get(at)
+	if err != nil {
+		return nil, err
+	}
+	defer answer.Body.Close()
+	if answer.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("%s: %s", at, answer.Status)
+	}
+	return io.ReadAll(answer.Body)
+}
+
+func unpack(wheel []byte) error {
+	archive, err := zip.NewReader(bytes.NewReader(wheel), int64(len(wheel)))
+	if err != nil {
+		return err
+	}
+	for _, file := range archive.File {
+		if !filepath.IsLocal(file.Name) {
+			return fmt.Errorf("%s leads out of the wheel", file.Name)
+		}
+		path := filepath.Join(site, file.Name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			return err
+		}
+		content, err := file.Open()
+		if err != nil {
+			return err
+		}
+		text, err := io.ReadAll(content)
+		content.Close()
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(path, text, 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -231,6 +231,7 @@ impl Keeper {
                 ca_not_after: ca.or(status.ca_not_after),
                 trusted: trust.is_ok(),
                 last_error: failure.map(|failure| failure.to_string()).or(trust.err()),
+                refused: None,
             };
             let changed = *status != told;
             *status = told;

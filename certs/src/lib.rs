@@ -2,14 +2,15 @@
 //!
 //! An API server calls a webhook only over TLS, and trusts only what the `caBundle` of the webhook configuration names. This
 //! crate makes a CA, puts it there, serves a certificate of its making, and replaces both in time, so that there is no
-//! moment in which an API server would refuse us. It knows nothing of what the webhook is asked or answers.
+//! moment in which an API server would refuse us; or it serves what somebody else puts into a folder ([`files`]), and
+//! leaves the trust to them. It knows nothing of what the webhook is asked or answers.
 //!
 //! The room is split between what decides and what acts:
 //!
 //! * pure: [`authority`] and [`leaf`] make certificates, [`bundle`] is what is to be published and [`published`] what is,
-//!   [`succession`] is what the CA Secret holds, [`rotation`] decides the next step;
+//!   [`succession`] is what the CA Secret holds, [`rotation`] decides the next step; [`pair`] judges what others have made;
 //! * acting: `store` (the CA Secret), `inject` (the configurations), [`resolver`] (rustls), `keeper` (looks every few
-//!   seconds and takes the steps).
+//!   seconds and takes the steps), [`follow`] (when to look at files again).
 //!
 //! # Rotation
 //!
@@ -31,6 +32,8 @@
 //!
 //! # Rights
 //!
+//! With the source `files`, none. Otherwise:
+//!
 //! | object | verbs |
 //! |---|---|
 //! | the CA Secret | `get`, `update` by name; `create` in the namespace |
@@ -41,11 +44,15 @@
 
 pub mod authority;
 pub mod bundle;
+pub mod clock;
 mod deadline;
+pub mod files;
+pub mod follow;
 mod inject;
 mod keeper;
 pub mod leaf;
 mod names;
+pub mod pair;
 mod policy;
 pub mod published;
 pub mod resolver;
@@ -60,6 +67,8 @@ pub mod succession;
 mod testing;
 
 pub use authority::Authority;
+pub use clock::Clock;
+pub use files::Files;
 pub use inject::FIELD_MANAGER;
 pub use keeper::Failure;
 pub use names::{InvalidName, Names};

@@ -17,6 +17,12 @@ impl Resolver {
     pub fn swap(&self, certified: Arc<CertifiedKey>) {
         self.0.store(Some(certified));
     }
+
+    /// What is served.
+    #[cfg(test)]
+    pub(crate) fn current(&self) -> Option<Arc<CertifiedKey>> {
+        self.0.load_full()
+    }
 }
 
 impl ResolvesServerCert for Resolver {

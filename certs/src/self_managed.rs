@@ -16,6 +16,7 @@ use rustls::server::ResolvesServerCert;
 use tokio::sync::watch;
 
 use crate::bundle::Bundle;
+use crate::clock::Clock;
 use crate::deadline::in_time;
 use crate::inject::Injector;
 use crate::keeper::{Cluster, Failure, Keeper};
@@ -33,17 +34,19 @@ pub struct SelfManaged {
     keeper: Keeper,
     cluster: ApiServer,
     poll: Duration,
+    clock: Clock,
 }
 
 impl SelfManaged {
     /// Prepares; nothing is read or written before [`run`](Self::run).
-    pub fn new(client: Client, names: &Names, policy: Policy) -> Result<Self, InvalidName> {
+    pub fn new(client: Client, names: &Names, policy: Policy, clock: Clock) -> Result<Self, InvalidName> {
         let poll = policy.poll;
         let keeper = Keeper::new(names.subject_alternative_names()?, policy);
         Ok(Self {
             keeper,
             cluster: ApiServer::new(client, names),
             poll,
+            clock,
         })
     }
 
@@ -62,7 +65,7 @@ impl SelfManaged {
         tokio::pin!(shutdown);
         loop {
             let look_and_wait = async {
-                self.keeper.look(&self.cluster, Timestamp::now()).await;
+                self.keeper.look(&self.cluster, self.clock.now()).await;
                 tokio::time::sleep(self.poll).await;
             };
             // A write that is cut off has happened or has not; whoever looks next sees which.

@@ -7,12 +7,15 @@ use jiff::Timestamp;
 pub struct Status {
     /// When the serving certificate ends. None before there is one.
     pub serving_not_after: Option<Timestamp>,
-    /// When the CA that signs ends. None before it has been read.
+    /// When the CA that signs ends. None before it has been read, and where it is not known.
     pub ca_not_after: Option<Timestamp>,
-    /// Whether the serving certificate verifies, for every name, against what each configuration publishes.
+    /// Whether API servers accept the serving certificate: it verifies, for every name, against what each configuration
+    /// publishes; of one that others have made, that it holds, as they see to the trust in it.
     pub trusted: bool,
     /// What went wrong at the latest look, or why the serving certificate is not trusted.
     pub last_error: Option<String>,
+    /// Why what lies in the folder is not what is served. Always `None` where we make the certificate ourselves.
+    pub refused: Option<String>,
 }
 
 impl Status {

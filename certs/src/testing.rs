@@ -2,14 +2,14 @@
 
 use base64::Engine;
 use jiff::{SignedDuration, Timestamp};
-use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair, KeyUsagePurpose};
-use rustls_pki_types::PrivatePkcs8KeyDer;
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose};
 use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 
-use crate::authority::{Authority, Unusable};
+use crate::authority::{Authority, Unusable, set_validity};
 use crate::leaf::Leaf;
 use crate::names::Names;
-use crate::policy::Policy;
+use crate::policy::{Policy, Validity};
 
 /// 2026-01-01T00:00:00Z.
 pub(crate) fn start() -> Timestamp {
@@ -66,4 +66,79 @@ pub(crate) fn sec1(authority: &Authority) -> String {
     let algorithm = bytes.windows(3).position(|window| window == [3, 1, 7]).expect("P-256") + 3;
     let text = base64::engine::general_purpose::STANDARD.encode(&bytes[algorithm + 2..]);
     format!("-----BEGIN EC PRIVATE KEY-----\n{text}\n-----END EC PRIVATE KEY-----\n")
+}
+
+/// What cert-manager would put into a Secret: a root that signs an intermediate that signs a serving certificate.
+pub(crate) struct Chain {
+    /// The root, PEM.
+    pub(crate) root: String,
+    /// The serving certificate and the intermediate, PEM.
+    pub(crate) certificates: String,
+    /// The key of the serving certificate, PEM.
+    pub(crate) key: String,
+}
+
+impl Chain {
+    /// Seconds after the start at which the intermediate ends.
+    pub(crate) const INTERMEDIATE_ENDS: i64 = 2_000;
+    /// Seconds after the start at which the root ends, which is sooner.
+    pub(crate) const ROOT_ENDS: i64 = 1_000;
+
+    /// For the names of the installation, from and until so many seconds after the start.
+    pub(crate) fn new(from: i64, until: i64) -> Self {
+        Self::for_name("hook.system.svc", from, until)
+    }
+
+    /// For one name.
+    pub(crate) fn for_name(name: &str, from: i64, until: i64) -> Self {
+        let params = |name: &str, from: i64, until: i64| {
+            let mut params = CertificateParams::default();
+            params.distinguished_name.push(DnType::CommonName, name);
+            set_validity(
+                &mut params,
+                Validity {
+                    not_before: after(from),
+                    not_after: after(until),
+                },
+            );
+            params
+        };
+        let key = || KeyPair::generate().expect("a key");
+        let ca = |name: &str, until| {
+            let mut params = params(name, 0, until);
+            params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+            params
+        };
+        let root_key = key();
+        // Two chains have two roots, which verifiers tell apart by name.
+        let name_of_root = format!(
+            "root {}",
+            base64::engine::general_purpose::STANDARD.encode(root_key.public_key_raw())
+        );
+        let root = CertifiedIssuer::self_signed(ca(&name_of_root, Self::ROOT_ENDS), root_key).expect("signed");
+        let intermediate = CertifiedIssuer::signed_by(ca("intermediate", Self::INTERMEDIATE_ENDS), key(), &root);
+        let intermediate = intermediate.expect("signed");
+        let mut serving = params("serving", from, until);
+        serving.subject_alt_names = vec![rcgen::SanType::DnsName(name.try_into().expect("a name"))];
+        let serving_key = key();
+        let serving = serving.signed_by(&serving_key, &intermediate).expect("signed");
+        Self {
+            root: root.pem(),
+            certificates: serving.pem() + &intermediate.pem(),
+            key: serving_key.serialize_pem(),
+        }
+    }
+
+    /// The certificates in DER.
+    pub(crate) fn ders(&self) -> Vec<CertificateDer<'static>> {
+        let all = CertificateDer::pem_slice_iter(self.certificates.as_bytes());
+        all.map(|der| der.expect("PEM")).collect()
+    }
+
+    /// The serving certificate alone, PEM.
+    pub(crate) fn leaf(&self) -> &str {
+        const END: &str = "-----END CERTIFICATE-----";
+        let end = self.certificates.find(END).expect("PEM") + END.len();
+        &self.certificates[..end]
+    }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use cnbi_certs::bundle::Bundle;
-use cnbi_certs::{FIELD_MANAGER, Names, Policy, SelfManaged, Status};
+use cnbi_certs::{Clock, FIELD_MANAGER, Names, Policy, SelfManaged, Status};
 use cnbi_tests::control_plane::{self, ControlPlane};
 use k8s_openapi::api::admissionregistration::v1::{MutatingWebhookConfiguration, ValidatingWebhookConfiguration};
 use k8s_openapi::api::core::v1::Secret;
@@ -82,7 +82,7 @@ impl Installation {
             poll: Duration::from_millis(200),
             ..Policy::default()
         };
-        let managed = SelfManaged::new(self.client.clone(), &names, policy)?;
+        let managed = SelfManaged::new(self.client.clone(), &names, policy, Clock::default())?;
         let status = managed.status();
         Ok(Replica {
             status,

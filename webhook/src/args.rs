@@ -66,9 +66,13 @@ pub struct Args {
 #[derive(Clone, Debug, Group)]
 #[command(next_help_heading = "Certificates")]
 pub struct Certificates {
-    /// `self`: makes a CA, puts it into the webhook configurations and renews everything by itself
+    /// Who makes the serving certificate
     #[arg(long, env = "CNBI_CERTS", value_enum, default_value_t)]
     pub certs: Source,
+
+    /// With --certs=files: folder with tls.crt (the chain), tls.key and, where there is one, ca.crt
+    #[arg(long, env = "CNBI_CERTS_DIR", default_value = "/etc/cnbi/tls", value_name = "FOLDER")]
+    pub certs_dir: PathBuf,
 
     /// Service through which the API server reaches this program
     #[arg(long, env = "CNBI_SERVICE", default_value = "cnbi-webhook", value_name = "NAME")]
@@ -119,17 +123,20 @@ pub struct Certificates {
 /// Where the serving certificate comes from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum Source {
-    /// From this program itself.
+    /// cnbi-webhook: makes a CA, puts it into the webhook configurations and renews everything by itself
     #[default]
     #[value(name = "self")]
     SelfManaged,
+    /// Somebody else, such as cert-manager, who puts it into a folder and sees to the caBundle. A change takes effect at once
+    Files,
 }
 
 /// Who may call.
 #[derive(Clone, Debug, Group)]
 #[command(next_help_heading = "Who may call")]
 pub struct Clients {
-    /// PEM file with the CAs of client certificates. Without it, whoever reaches the port may ask
+    /// PEM file with the CAs of client certificates. Without it, whoever reaches the port may ask. A change takes effect at
+    /// once
     #[arg(long, env = "CNBI_CLIENT_CA", value_name = "FILE")]
     pub client_ca: Option<PathBuf>,
 
@@ -189,6 +196,20 @@ mod tests {
         let args = Args::try_parse_from(["cnbi-webhook"]).unwrap();
         assert!(args.listen.ip().is_loopback() && args.status_listen.ip().is_loopback());
         assert_eq!(args.bounds.fact_timeout_ms, Duration::from_secs(2));
+    }
+
+    #[test]
+    fn certificates_come_from_the_program_itself_or_from_a_folder() {
+        let source = |args: &[&str]| {
+            let args = Args::try_parse_from(["cnbi-webhook"].iter().chain(args)).unwrap();
+            (args.certificates.certs, args.certificates.certs_dir)
+        };
+        assert_eq!(source(&[]), (Source::SelfManaged, "/etc/cnbi/tls".into()));
+        assert_eq!(source(&["--certs=self"]).0, Source::SelfManaged);
+        assert_eq!(
+            source(&["--certs=files", "--certs-dir=/x"]),
+            (Source::Files, "/x".into())
+        );
     }
 
     #[test]

@@ -7,11 +7,14 @@
 //!   what follows from a ConfigMap;
 //! * apart: [`check`] gives the same judgement with no cluster, for `kubectl cnbi check`;
 //! * acting: [`facts`] gathers from [`cluster`], [`reviewer`] answers one review, [`http`] one request, [`serve`] keeps the
-//!   connections, [`watch_config`] follows the ConfigMap, [`health`] says how we are.
+//!   connections, [`certificates`] has what they are served with and [`client_ca`] who may open them, [`watch_config`] follows
+//!   the ConfigMap, [`health`] says how we are.
 
 pub mod admit;
 pub mod args;
+pub mod certificates;
 pub mod check;
+pub mod client_ca;
 pub mod cluster;
 pub mod configuration;
 pub mod facts;

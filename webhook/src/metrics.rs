@@ -33,10 +33,12 @@ pub struct Metrics {
     pub config_valid: Gauge,
     /// 1 while the API server answers.
     pub api_reachable: Gauge,
-    /// Unix time at which the serving certificate ends.
-    pub certificate_not_after: Gauge,
-    /// Unix time at which the CA ends.
-    pub ca_not_after: Gauge,
+    certificate_not_after: Family<NoLabels, Gauge>,
+    ca_not_after: Family<NoLabels, Gauge>,
+    /// 1 while the folder of the serving certificate holds one that cannot be served.
+    pub serving_refused: Gauge,
+    /// 1 while the file of client CAs holds what cannot be used.
+    pub clients_refused: Gauge,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -70,6 +72,22 @@ struct KindLabels {
     kind: &'static str,
 }
 
+/// Of a metric that is there once, or not at all.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct NoLabels {}
+
+/// What is not known is not there; a zero would be an end long ago.
+fn set(family: &Family<NoLabels, Gauge>, value: Option<i64>) {
+    match value {
+        Some(value) => {
+            family.get_or_create(&NoLabels {}).set(value);
+        }
+        None => {
+            family.remove(&NoLabels {});
+        }
+    }
+}
+
 /// From 100 µs to 6.5 s, each twice the one before.
 fn latency() -> Histogram {
     Histogram::new(exponential_buckets(0.0001, 2.0, 17))
@@ -90,8 +108,10 @@ impl Default for Metrics {
             config_generation: Gauge::default(),
             config_valid: Gauge::default(),
             api_reachable: Gauge::default(),
-            certificate_not_after: Gauge::default(),
-            ca_not_after: Gauge::default(),
+            certificate_not_after: Family::default(),
+            ca_not_after: Family::default(),
+            serving_refused: Gauge::default(),
+            clients_refused: Gauge::default(),
         };
         metrics.register();
         metrics
@@ -114,6 +134,8 @@ impl Metrics {
         registry.register("api_reachable", "1 while the API server answers", self.api_reachable.clone());
         registry.register("certificate_not_after_seconds", "Unix time at which the serving certificate ends", self.certificate_not_after.clone());
         registry.register("ca_not_after_seconds", "Unix time at which the CA ends", self.ca_not_after.clone());
+        registry.register("certificate_refused", "1 while the folder of the serving certificate holds one that cannot be served", self.serving_refused.clone());
+        registry.register("client_ca_refused", "1 while the file of client CAs holds what cannot be used", self.clients_refused.clone());
         registry.register("panics", "Panics that were caught", self.panics.clone());
     }
 
@@ -149,11 +171,44 @@ impl Metrics {
             .observe(took.as_secs_f64());
     }
 
+    /// The serving certificate ends at that Unix time; `None` while there is none.
+    pub fn certificate_ends(&self, at: Option<i64>) {
+        set(&self.certificate_not_after, at);
+    }
+
+    /// The CA ends at that Unix time; `None` while that is not known.
+    pub fn ca_ends(&self, at: Option<i64>) {
+        set(&self.ca_not_after, at);
+    }
+
     /// Everything in the OpenMetrics text format.
     pub fn render(&self) -> String {
         let mut text = String::new();
         // Writing to a String cannot fail.
         let _ = encode(&mut text, &self.registry);
         text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_end_that_is_not_known_is_not_told() {
+        let metrics = Metrics::default();
+        let told = |name: &str| {
+            let text = metrics.render();
+            let line = text.lines().find(|line| line.starts_with(name))?;
+            Some(line.to_owned())
+        };
+        let (certificate, ca) = ("cnbi_certificate_not_after_seconds", "cnbi_ca_not_after_seconds");
+        assert_eq!((told(certificate), told(ca)), (None, None));
+        metrics.certificate_ends(Some(1_767_225_600));
+        metrics.ca_ends(Some(1_767_225_601));
+        assert_eq!(told(certificate).unwrap(), format!("{certificate}{{}} 1767225600"));
+        assert_eq!(told(ca).unwrap(), format!("{ca}{{}} 1767225601"));
+        metrics.ca_ends(None);
+        assert_eq!(told(ca), None);
     }
 }

@@ -3,14 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cnbi_certs::{Names, Policy, SelfManaged};
+use cnbi_certs::Clock;
 use kube::Client;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::time::sleep;
 
-use crate::args::{Args, Source};
+use crate::args::Args;
+use crate::certificates::{self, Certificates};
+use crate::client_ca;
 use crate::cluster::Cluster;
 use crate::configuration::Configuration;
 use crate::gate::Gate;
@@ -38,7 +40,7 @@ pub async fn run(args: Args) -> Result<(), Failure> {
     let metrics = Arc::new(Metrics::default());
     let reach = Arc::new(ApiReach::new(metrics.api_reachable.clone()));
     let configuration = Arc::new(Configuration::new(&args.namespace, &args.config_map));
-    let certificates = certificates(&args, client.clone())?;
+    let certificates = Certificates::new(&args, client.clone(), Clock::default())?;
     let tls = Tls::new(
         certificates.resolver(),
         &Clients {
@@ -47,23 +49,13 @@ pub async fn run(args: Args) -> Result<(), Failure> {
         },
     )?;
     let status = certificates.status();
-    let distrust = {
-        let status = status.clone();
-        Box::new(move || {
-            let status = status.borrow();
-            let why = || {
-                status
-                    .last_error
-                    .clone()
-                    .unwrap_or_else(|| "not looked at yet".to_owned())
-            };
-            (!status.trusted).then(why)
-        })
-    };
     let health = Arc::new(Health::new(
         Arc::clone(&configuration),
         Arc::clone(&reach),
-        distrust,
+        {
+            let status = status.clone();
+            Box::new(move || certificates::distrust(&status))
+        },
         Arc::clone(&metrics),
     ));
     let service = Arc::new(Service {
@@ -82,7 +74,7 @@ pub async fn run(args: Args) -> Result<(), Failure> {
     };
     let reviews = Server {
         listener: TcpListener::bind(args.listen).await?,
-        tls: Some(tls),
+        tls: Some(tls.clone()),
         router: http::router(service),
         limits: limits.clone(),
         connections: metrics.connections.clone(),
@@ -105,7 +97,8 @@ pub async fn run(args: Args) -> Result<(), Failure> {
     tokio::spawn(certificates.run(async move {
         let _ = stopped.wait_for(|phase| *phase == Phase::Stopping).await;
     }));
-    tokio::spawn(expiry(status, Arc::clone(&metrics)));
+    tokio::spawn(certificates::report(status, Arc::clone(&metrics)));
+    tokio::spawn(client_ca::follow(tls, metrics.clients_refused.clone()));
     tokio::spawn(watch_config::follow(client, configuration, metrics, reach));
     let (end_of_probes, probes_phase) = watch::channel(Phase::Serving);
     let probes = tokio::spawn(probes.run(probes_phase));
@@ -146,39 +139,4 @@ async fn client() -> Result<Client, Failure> {
         .headers
         .push((::http::header::USER_AGENT, ::http::HeaderValue::from_static(agent)));
     Ok(Client::try_from(config)?)
-}
-
-fn certificates(args: &Args, client: Client) -> Result<SelfManaged, Failure> {
-    let given = &args.certificates;
-    let Source::SelfManaged = given.certs;
-    let names = Names {
-        namespace: args.namespace.clone(),
-        service: given.service.clone(),
-        secret: given.ca_secret.clone(),
-        mutating: given.mutating_configuration.clone(),
-        validating: given.validating_configuration.clone(),
-        cluster_domain: given.cluster_domain.clone(),
-        extra_sans: given.san.clone(),
-        instance: given.instance.clone(),
-    };
-    Ok(SelfManaged::new(client, &names, Policy::default())?)
-}
-
-/// Tells Prometheus when certificates end.
-async fn expiry(mut status: watch::Receiver<cnbi_certs::Status>, metrics: Arc<Metrics>) {
-    loop {
-        {
-            let status = status.borrow_and_update();
-            let ends = [
-                (&metrics.certificate_not_after, status.serving_not_after_seconds()),
-                (&metrics.ca_not_after, status.ca_not_after_seconds()),
-            ];
-            for (gauge, seconds) in ends {
-                gauge.set(seconds.unwrap_or(0));
-            }
-        }
-        if status.changed().await.is_err() {
-            return;
-        }
-    }
 }

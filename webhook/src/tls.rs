@@ -1,11 +1,13 @@
 //! TLS 1.3 and 1.2 on the port that the API server calls, and who may call it.
 //!
-//! Certificates come from a resolver that somebody else keeps up to date; a connection goes on with what it began with.
+//! Certificates come from a resolver that somebody else keeps up to date, and so do the client CAs; a connection goes on with
+//! what it began with.
 
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
@@ -24,20 +26,21 @@ pub struct Clients {
     pub names: Vec<String>,
 }
 
-/// Accepts TLS connections.
+/// Accepts TLS connections. Clones are one.
 #[derive(Clone)]
 pub struct Tls {
-    acceptor: TlsAcceptor,
-    names: Arc<[String]>,
+    resolver: Arc<dyn ResolvesServerCert>,
+    clients: Arc<Clients>,
+    config: Arc<ArcSwap<ServerConfig>>,
 }
 
 /// The client CAs cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientCaError {
-    /// The file cannot be read as PEM.
+    /// The file cannot be read.
     #[error("{0}: {1}")]
-    Read(PathBuf, rustls::pki_types::pem::Error),
-    /// There is no certificate in it, or one of them is unusable.
+    Read(PathBuf, io::Error),
+    /// It is not PEM, there is no certificate in it, or one of them is unusable.
     #[error("{0}: {1}")]
     Content(PathBuf, String),
     /// Names without CAs would restrict nobody.
@@ -48,38 +51,42 @@ pub enum ClientCaError {
 impl Tls {
     /// Serves the certificates that `resolver` has at the time of each handshake.
     pub fn new(resolver: Arc<dyn ResolvesServerCert>, clients: &Clients) -> Result<Self, ClientCaError> {
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
-            .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
-            .map_err(|error| ClientCaError::Content(PathBuf::new(), error.to_string()))?;
-        let builder = match &clients.ca {
-            None if clients.names.is_empty() => builder.with_no_client_auth(),
+        let roots = match &clients.ca {
+            None if clients.names.is_empty() => None,
             None => return Err(ClientCaError::NamesAlone),
-            Some(path) => {
-                let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots(path)?), provider)
-                    .build()
-                    .map_err(|error| ClientCaError::Content(path.clone(), error.to_string()))?;
-                builder.with_client_cert_verifier(verifier)
-            }
+            Some(path) => Some(read(path)?),
         };
-        let mut config = builder.with_cert_resolver(resolver);
-        // Behind a Service the API server would not choose HTTP/2 anyway; on loopback it would, so tests would run on
-        // what production never does.
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        let config = config(Arc::clone(&resolver), clients, roots.as_deref())?;
         Ok(Self {
-            acceptor: TlsAcceptor::from(Arc::new(config)),
-            names: clients.names.clone().into(),
+            resolver,
+            clients: Arc::new(clients.clone()),
+            config: Arc::new(ArcSwap::new(config)),
         })
+    }
+
+    /// The file with the CAs of client certificates, if there is one.
+    pub fn client_ca(&self) -> Option<&Path> {
+        self.clients.ca.as_deref()
+    }
+
+    /// Verifies clients of new connections by these CAs, PEM, from now on. When they cannot be used, all stays as it was.
+    ///
+    /// Sessions of before cannot be resumed, so a CA that is gone is gone for all who come.
+    pub fn set_client_ca(&self, pem: &[u8]) -> Result<(), ClientCaError> {
+        self.config
+            .store(config(Arc::clone(&self.resolver), &self.clients, Some(pem))?);
+        Ok(())
     }
 
     /// Shakes hands, and hangs up on whoever may not call.
     pub async fn accept(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
-        let stream = self.acceptor.accept(stream).await?;
-        if !self.names.is_empty() {
+        let stream = TlsAcceptor::from(self.config.load_full()).accept(stream).await?;
+        let names = &self.clients.names;
+        if !names.is_empty() {
             let certificates = stream.get_ref().1.peer_certificates().unwrap_or_default();
             if !certificates
                 .first()
-                .is_some_and(|certificate| bears_one_of(certificate, &self.names))
+                .is_some_and(|certificate| bears_one_of(certificate, names))
             {
                 tracing::warn!("a client certificate bears none of the names that may call");
                 return Err(io::ErrorKind::PermissionDenied.into());
@@ -89,15 +96,41 @@ impl Tls {
     }
 }
 
-fn roots(path: &Path) -> Result<RootCertStore, ClientCaError> {
-    let mut roots = RootCertStore::empty();
-    let read = |error| ClientCaError::Read(path.to_owned(), error);
-    for certificate in CertificateDer::pem_file_iter(path).map_err(read)? {
-        roots
-            .add(certificate.map_err(read)?)
-            .map_err(|error| ClientCaError::Content(path.to_owned(), error.to_string()))?;
-    }
-    Ok(roots)
+fn config(
+    resolver: Arc<dyn ResolvesServerCert>,
+    clients: &Clients,
+    ca: Option<&[u8]>,
+) -> Result<Arc<ServerConfig>, ClientCaError> {
+    let content = |error: &dyn std::fmt::Display| {
+        let path = clients.ca.clone().unwrap_or_default();
+        ClientCaError::Content(path, error.to_string())
+    };
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
+        .map_err(|error| content(&error))?;
+    let builder = match ca {
+        None => builder.with_no_client_auth(),
+        Some(pem) => {
+            let mut roots = RootCertStore::empty();
+            for certificate in CertificateDer::pem_slice_iter(pem) {
+                let certificate = certificate.map_err(|error| content(&error))?;
+                roots.add(certificate).map_err(|error| content(&error))?;
+            }
+            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+            builder.with_client_cert_verifier(verifier.build().map_err(|error| content(&error))?)
+        }
+    };
+    let mut config = builder.with_cert_resolver(resolver);
+    // Behind a Service the API server would not choose HTTP/2 anyway; on loopback it would, so tests would run on
+    // what production never does.
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(Arc::new(config))
+}
+
+/// The bytes of a file of certificates.
+pub fn read(path: &Path) -> Result<Vec<u8>, ClientCaError> {
+    std::fs::read(path).map_err(|error| ClientCaError::Read(path.to_owned(), error))
 }
 
 fn bears_one_of(certificate: &CertificateDer<'_>, names: &[String]) -> bool {

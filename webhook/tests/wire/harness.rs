@@ -36,6 +36,7 @@ pub struct Webhook {
     pub metrics: Arc<Metrics>,
     pub phase: watch::Sender<Phase>,
     pub running: JoinHandle<()>,
+    pub tls: Tls,
     connector: TlsConnector,
 }
 
@@ -88,9 +89,10 @@ impl Setup {
             gate: Gate::new(self.in_flight, self.queue),
             limit: self.request_limit,
         });
+        let tls = Tls::new(resolver, &self.clients).unwrap();
         let server = Server {
             listener,
-            tls: Some(Tls::new(resolver, &self.clients).unwrap()),
+            tls: Some(tls.clone()),
             router: router(service),
             limits: self.limits,
             connections: metrics.connections.clone(),
@@ -111,6 +113,7 @@ impl Setup {
             metrics,
             phase,
             running: tokio::spawn(server.run(phases)),
+            tls,
             connector: TlsConnector::from(Arc::new(client)),
         }
     }
@@ -184,11 +187,16 @@ impl Webhook {
     }
 
     pub async fn client(&self) -> Client {
-        let stream = self.dial().await.unwrap();
+        self.try_client().await.unwrap()
+    }
+
+    /// A client, or why there is no connection.
+    pub async fn try_client(&self) -> std::io::Result<Client> {
+        let stream = self.dial().await?;
         assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"http/1.1"[..]));
         let (sender, connection) = handshake(TokioIo::new(stream)).await.unwrap();
         tokio::spawn(connection);
-        Client(sender)
+        Ok(Client(sender))
     }
 
     pub async fn post(&self, path: &str, body: impl Into<Bytes>) -> Reply {

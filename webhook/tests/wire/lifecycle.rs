@@ -4,11 +4,8 @@ use std::sync::Arc;
 
 use cnbi_shared::in_force::Seen;
 use cnbi_webhook::serve::Phase;
-use cnbi_webhook::tls::Clients;
 use futures::future::join_all;
 use http::header;
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
-use rustls::pki_types::PrivateKeyDer;
 use serde_json::{Value, json};
 
 use crate::examples::apply;
@@ -235,36 +232,4 @@ async fn a_graceful_end_loses_no_request() {
     let mut webhook = Arc::into_inner(webhook).unwrap();
     (&mut webhook.running).await.unwrap();
     assert_eq!(webhook.metrics.connections.get(), 0);
-}
-
-#[tokio::test]
-async fn with_a_client_ca_only_the_named_may_call() {
-    let mut params = CertificateParams::new([]).unwrap();
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let ca = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("ca.crt");
-    std::fs::write(&path, ca.pem()).unwrap();
-    let identity = |name: &str| {
-        let mut params = CertificateParams::new([]).unwrap();
-        params.distinguished_name.push(DnType::CommonName, name);
-        let key = KeyPair::generate().unwrap();
-        let certificate = params.signed_by(&key, &ca).unwrap();
-        (
-            certificate.der().clone(),
-            PrivateKeyDer::try_from(key.serialize_der()).unwrap(),
-        )
-    };
-    for (name, may) in [(Some("kube-apiserver"), true), (Some("somebody"), false), (None, false)] {
-        let mut setup = Setup::new(Arc::new(FakeCluster::empty()));
-        setup.clients = Clients {
-            ca: Some(path.clone()),
-            names: vec!["kube-apiserver".to_owned()],
-        };
-        setup.client_identity = name.map(identity);
-        let webhook = setup.start().await;
-        let mut client = webhook.client().await;
-        let answered = client.send(review_request("/mutate", create(&resource()))).await;
-        assert_eq!(answered.is_ok(), may);
-    }
 }

@@ -15,6 +15,7 @@ pub mod notebook;
 pub mod packages;
 pub mod process;
 pub mod registry;
+pub mod rights;
 pub mod runner;
 pub mod step;
 pub mod supervisor;

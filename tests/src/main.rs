@@ -27,6 +27,12 @@ enum Command {
     Demo,
     /// Builds the programs that tests run beside ours, or finds them, and says where they are
     Tools,
+    /// Compares the rights that are granted with those that a whole run of the tests has used
+    #[command(hide = true)]
+    Rights {
+        /// The folder that CNBI_RIGHTS named during the run
+        folder: PathBuf,
+    },
     /// Is the process in the background
     #[command(hide = true)]
     Hold(Place),
@@ -79,9 +85,25 @@ async fn run(command: Command) -> Result<ExitCode> {
         Command::Hold(place) => Local::new(place.folder).hold().await?,
         Command::Tools => {
             let assets = tokio::task::spawn_blocking(Assets::locate).await??;
-            println!("{}", assets.folder().display());
+            let version = if assets.pinned() {
+                cnbi_tests::assets::kubernetes_version()?
+            } else {
+                "as given"
+            };
+            println!("{} (Kubernetes {version})", assets.folder().display());
             let registry = tokio::task::spawn_blocking(cnbi_tests::assets::registry).await??;
             println!("{}", registry.display());
+        }
+        Command::Rights { folder } => {
+            let wrong = cnbi_tests::rights::compare(&folder)?;
+            for line in &wrong {
+                println!("{line}");
+            }
+            return Ok(if wrong.is_empty() {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::FAILURE
+            });
         }
         Command::Supervise(supervise) => return supervise.run().await,
         Command::Sweep(sweep) => sweep.run()?,

@@ -16,6 +16,8 @@ use rustix::process::{Pid, Signal, kill_process, kill_process_group, setsid};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::rights::Note;
+
 /// How long a program may take to end after a SIGTERM that reached its supervisor.
 const GRACE: Duration = Duration::from_secs(10);
 
@@ -134,9 +136,13 @@ impl Sweep {
     /// Blocks until the folder is gone.
     pub fn run(self) -> Result<()> {
         setsid().context("leaving the terminal's session")?;
+        let note = Note::begin()?;
         std::io::copy(&mut std::io::stdin(), &mut std::io::sink()).context("waiting for stdin to close")?;
         let lock = File::create(&self.lock).context("opening the lock")?;
         lock.lock().context("waiting for the programs to end")?;
+        if let Some(note) = note {
+            note.finish(&self.folder.join("audit.log"))?;
+        }
         std::fs::remove_dir_all(&self.folder).with_context(|| format!("removing {}", self.folder.display()))
     }
 }

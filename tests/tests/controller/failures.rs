@@ -170,11 +170,14 @@ async fn the_volume_of_a_run_that_has_ended_goes_and_its_record_stays() -> Resul
 }
 
 #[tokio::test]
-async fn a_secret_that_the_configuration_names_is_waited_for() -> Result {
+async fn what_the_configuration_names_is_waited_for() -> Result {
     let cluster = Cluster::whole().await?;
     let installation = cluster.install().await?;
     cluster
-        .configure("targetNamespace: {default: opendatahub}\nsignatures: {policy: Required, keysSecret: keys}")
+        .configure(
+            "targetNamespace: {default: opendatahub}\nsignatures: {policy: Required, keysSecret: keys}\n\
+             network: {caConfigMap: authorities}",
+        )
         .await?;
     let stage = cluster.stage("team-a").await?;
     let mut controller = installation.start(shipped::CONTROLLER).await?;
@@ -198,6 +201,23 @@ async fn a_secret_that_the_configuration_names_is_waited_for() -> Result {
             "--from-literal=cosign.pub=x",
         ])
         .await?;
+    until("the ConfigMap is missed", async || {
+        let waiting = stage.read("signed").await?;
+        let message = &said(&waiting, "PipelineRunCreated")["message"];
+        Ok(message
+            .as_str()
+            .is_some_and(|message| message.contains("ConfigMap authorities in cnbi-builds")))
+    })
+    .await?;
+    let authorities = [
+        "-n",
+        BUILDS,
+        "create",
+        "configmap",
+        "authorities",
+        "--from-literal=ca.crt=x",
+    ];
+    cluster.kubectl(&authorities).await?;
     stage
         .until("signed", "PipelineRunCreated", "True", "RunCreated")
         .await?;

@@ -174,6 +174,35 @@ async fn everything_works_after_the_namespace_was_deleted_and_installed_again() 
     until_finalized(&cluster, "team-a", "after").await?;
     assert_ne!(bundle().await?, old, "the authority went with its Secret");
 
+    // An authority that cannot be read is replaced, which an Event tells.
+    let spoil = r#"{"data": {"tls.key": "c3BvaWx0"}}"#;
+    let patch = [
+        "-n",
+        NAMESPACE,
+        "patch",
+        "secret",
+        "cnbi-webhook-ca",
+        "--type=merge",
+        "-p",
+        spoil,
+    ];
+    cluster.kubectl().args(patch).ok().await?;
+    let spoilt = bundle().await?;
+    let begin = Instant::now();
+    let events = [
+        "-n",
+        NAMESPACE,
+        "get",
+        "events.events.k8s.io",
+        "-o",
+        "jsonpath={.items[*].regarding.name}",
+    ];
+    while bundle().await? == spoilt || !cluster.kubectl().args(events).ok().await?.contains("cnbi-webhook-ca") {
+        assert!(begin.elapsed() < 4 * WITHIN);
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    }
+    create(&cluster, "team-a", "later").await?;
+
     // What was there before is looked after again, to its end.
     let gone = [
         "-n",

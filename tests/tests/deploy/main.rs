@@ -2,6 +2,7 @@
 //! applying it again changes nothing, and taking it away leaves nothing.
 
 mod applied;
+mod denied;
 mod files;
 mod gone;
 mod make;

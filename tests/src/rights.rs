@@ -1,0 +1,295 @@
+//! Which of the rights that we grant were used, by the API servers' audit logs of a whole run of the tests.
+//!
+//! Each test program has control planes of its own, and what they log goes away with them. So where `CNBI_RIGHTS` names a
+//! folder, who takes a control plane's data away leaves a note there of what was used, and at the end `cnbi-local rights`
+//! compares the notes with what is granted. A right that nothing used has to stand in `unused-rights.txt`, with its reason.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::installation::shipped;
+use crate::process::POLL;
+
+/// The variable that names the folder for notes.
+const VARIABLE: &str = "CNBI_RIGHTS";
+
+/// Rights that no test uses, one a line, with the reason after a `#`.
+const UNUSED: &str = include_str!("../unused-rights.txt");
+
+/// How long the last notes may take after the tests have ended.
+const NOTED_WITHIN: Duration = Duration::from_secs(180);
+
+/// `role verb group/resource`, where the role stands with its kind, as in `Role/cnbi-webhook get /secrets`.
+type Right = String;
+
+/// What is read of an event of the audit log.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Event {
+    verb: String,
+    object_ref: Option<ObjectRef>,
+    #[serde(default)]
+    annotations: BTreeMap<String, String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ObjectRef {
+    #[serde(default)]
+    api_group: String,
+    #[serde(default)]
+    resource: String,
+    #[serde(default)]
+    subresource: String,
+}
+
+/// A note that is being written, or was.
+#[derive(Debug)]
+pub struct Note {
+    unfinished: PathBuf,
+    finished: PathBuf,
+}
+
+impl Note {
+    /// Announces a note, where anybody wants one.
+    pub fn begin() -> Result<Option<Self>> {
+        let Some(folder) = std::env::var_os(VARIABLE).filter(|value| !value.is_empty()) else {
+            return Ok(None);
+        };
+        let name = format!("{}-{}", std::process::id(), uniquely());
+        let note = Self {
+            unfinished: Path::new(&folder).join(format!("{name}.unfinished")),
+            finished: Path::new(&folder).join(name),
+        };
+        File::create(&note.unfinished).with_context(|| format!("creating {}", note.unfinished.display()))?;
+        Ok(Some(note))
+    }
+
+    /// Writes down what an audit log says was used.
+    pub fn finish(self, audit_log: &Path) -> Result<()> {
+        let used: Vec<Right> = used(audit_log)?.into_iter().collect();
+        fs::write(&self.unfinished, used.join("\n")).context("writing the note")?;
+        fs::rename(&self.unfinished, &self.finished).context("naming the note")
+    }
+}
+
+/// Process ids come back.
+fn uniquely() -> u128 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    now.map_or(0, |since| since.as_nanos())
+}
+
+/// What was done by a right, whether or not something came of it.
+fn used(audit_log: &Path) -> Result<BTreeSet<Right>> {
+    let mut used = BTreeSet::new();
+    // A control plane that never started has none.
+    let Ok(file) = File::open(audit_log) else {
+        return Ok(used);
+    };
+    for line in BufReader::new(file).lines() {
+        let line = line.context("reading the audit log")?;
+        // Most lines are of others, and reading a line takes its time.
+        if !line.contains(":cnbi-") {
+            continue;
+        }
+        // The last line may be cut off.
+        let Ok(event) = serde_json::from_str::<Event>(&line) else {
+            continue;
+        };
+        used.extend(event.right());
+    }
+    Ok(used)
+}
+
+impl Event {
+    /// By which role the API server allowed it; none where it did not.
+    fn right(&self) -> Option<Right> {
+        let reason = self.annotations.get("authorization.k8s.io/reason")?;
+        let of = self.object_ref.as_ref()?;
+        // RBAC: allowed by RoleBinding "name/namespace" of Role "name" to ServiceAccount "name/namespace"
+        let (_, role) = reason.split_once("\" of ")?;
+        let (kind, rest) = role.split_once(" \"")?;
+        let (name, _) = rest.split_once('"')?;
+        let sub = if of.subresource.is_empty() { "" } else { "/" };
+        Some(format!(
+            "{kind}/{name} {} {}/{}{sub}{}",
+            self.verb, of.api_group, of.resource, of.subresource
+        ))
+    }
+}
+
+/// Everything that `deploy` and `pipelines` grant to programs of ours.
+fn granted() -> Result<BTreeSet<Right>> {
+    let mut granted = BTreeSet::new();
+    let pipelines = shipped::deploy().join("../pipelines/tekton");
+    let folders = ["base", "builds", "pull-secrets"].map(|name| shipped::deploy().join(name));
+    for folder in folders
+        .into_iter()
+        .chain([pipelines.clone()])
+        .chain(["target", "target-without-openshift"].map(|name| pipelines.join(name)))
+    {
+        for entry in fs::read_dir(&folder).with_context(|| format!("reading {}", folder.display()))? {
+            let path = entry?.path();
+            if path.extension().is_none_or(|extension| extension != "yaml") {
+                continue;
+            }
+            let text = fs::read_to_string(&path)?;
+            let objects: Vec<Value> =
+                serde_saphyr::from_multiple(&text).with_context(|| format!("reading {}", path.display()))?;
+            for object in objects {
+                grants(&object, &mut granted);
+            }
+        }
+    }
+    ensure!(!granted.is_empty(), "nothing is granted");
+    Ok(granted)
+}
+
+fn grants(object: &Value, granted: &mut BTreeSet<Right>) {
+    let words = |rule: &Value, key: &str| -> Vec<String> {
+        let words = rule[key].as_array().into_iter().flatten();
+        words.filter_map(|word| Some(word.as_str()?.to_owned())).collect()
+    };
+    let kind = object["kind"].as_str().unwrap_or_default();
+    let name = object["metadata"]["name"].as_str().unwrap_or_default();
+    if !kind.ends_with("Role") {
+        return;
+    }
+    for rule in object["rules"].as_array().into_iter().flatten() {
+        for group in words(rule, "apiGroups") {
+            for resource in words(rule, "resources") {
+                for verb in words(rule, "verbs") {
+                    granted.insert(format!("{kind}/{name} {verb} {group}/{resource}"));
+                }
+            }
+        }
+    }
+}
+
+/// Waits until all notes are written, and says what is wrong. Nothing: every right that is granted was used, or is known not to
+/// be used, and those that are known not to be used were not.
+pub fn compare(folder: &Path) -> Result<Vec<String>> {
+    let begin = Instant::now();
+    let mut used = BTreeSet::new();
+    loop {
+        let mut unfinished = Vec::new();
+        let mut notes = Vec::new();
+        for entry in fs::read_dir(folder).with_context(|| format!("reading {}", folder.display()))? {
+            let path = entry?.path();
+            let is_unfinished = path.extension().is_some_and(|extension| extension == "unfinished");
+            if is_unfinished { &mut unfinished } else { &mut notes }.push(path);
+        }
+        if unfinished.is_empty() {
+            ensure!(!notes.is_empty(), "no test left a note in {}", folder.display());
+            for note in notes {
+                used.extend(fs::read_to_string(&note)?.lines().map(str::to_owned));
+            }
+            break;
+        }
+        if begin.elapsed() > NOTED_WITHIN {
+            bail!("these were never finished: {unfinished:?}");
+        }
+        std::thread::sleep(POLL);
+    }
+    Ok(judge(&granted()?, &used, UNUSED))
+}
+
+fn judge(granted: &BTreeSet<Right>, used: &BTreeSet<Right>, unused: &str) -> Vec<String> {
+    // An installation among others has roles of its own, named after ours.
+    let is_of = |used: &str, granted: &str| {
+        let both = used.split_once(' ').zip(granted.split_once(' '));
+        both.is_some_and(|((by, what), (role, right))| {
+            let rest = by.strip_prefix(role);
+            what == right && rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+        })
+    };
+    let was_used = |right: &Right| used.iter().any(|used| is_of(used, right));
+    let known: BTreeMap<&str, &str> = unused
+        .lines()
+        .filter(|line| !line.starts_with('#') && !line.trim().is_empty())
+        .map(|line| line.split_once('#').unwrap_or((line, "")))
+        .map(|(right, reason)| (right.trim(), reason.trim()))
+        .collect();
+    let mut wrong = Vec::new();
+    for right in granted {
+        match (was_used(right), known.contains_key(right.as_str())) {
+            (false, false) => wrong.push(format!("granted, and nothing used it: {right}")),
+            (true, true) => wrong.push(format!("said to be unused, and it was used: {right}")),
+            _ => {}
+        }
+    }
+    for (right, reason) in &known {
+        if !granted.contains(*right) {
+            wrong.push(format!("said to be unused, and nobody has it: {right}"));
+        }
+        if reason.is_empty() {
+            wrong.push(format!("said to be unused, without a reason: {right}"));
+        }
+    }
+    wrong
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EVENT: &str = r#"{"verb": "patch", "user": {"username": "system:serviceaccount:x:cnbi-a"},
+        "objectRef": {"resource": "things", "subresource": "status", "apiGroup": "g", "name": "n"},
+        "annotations": {"authorization.k8s.io/decision": "allow",
+        "authorization.k8s.io/reason": "RBAC: allowed by RoleBinding \"a/x\" of Role \"a-tested\" to ServiceAccount \"cnbi-a/x\""}}"#;
+
+    fn set(rights: &[&str]) -> BTreeSet<Right> {
+        rights.iter().map(|right| (*right).to_owned()).collect()
+    }
+
+    #[test]
+    fn a_right_is_read_from_what_the_api_server_says_of_it() {
+        let event: Event = serde_json::from_str(EVENT).unwrap();
+        assert_eq!(event.right().unwrap(), "Role/a-tested patch g/things/status");
+        let refused = EVENT.replace("authorization.k8s.io/reason", "other");
+        let event: Event = serde_json::from_str(&refused).unwrap();
+        assert_eq!(event.right(), None);
+    }
+
+    #[test]
+    fn everything_that_is_wrong_is_said() {
+        let granted = set(&[
+            "Role/a get /x",
+            "Role/a list /x",
+            "Role/a watch /x",
+            "Role/a create /x",
+            "Role/b get /x",
+        ]);
+        let used = set(&["Role/a-tested get /x", "Role/a watch /x", "ClusterRole/b get /x"]);
+        let unused = "# What nothing uses.\nRole/a create /x  # because\nRole/a watch /x # because\nRole/c get /x #\n";
+        assert_eq!(
+            judge(&granted, &used, unused),
+            [
+                "granted, and nothing used it: Role/a list /x",
+                "said to be unused, and it was used: Role/a watch /x",
+                "granted, and nothing used it: Role/b get /x",
+                "said to be unused, and nobody has it: Role/c get /x",
+                "said to be unused, without a reason: Role/c get /x",
+            ]
+        );
+    }
+
+    #[test]
+    fn what_is_granted_is_read_from_the_files() {
+        let granted = granted().unwrap();
+        for right in [
+            "ClusterRole/cnbi-webhook get /secrets",
+            "Role/cnbi-controller-builds deletecollection /pods",
+            "Role/cnbi-publisher update image.openshift.io/imagestreams/layers",
+        ] {
+            assert!(granted.contains(right), "{right}");
+        }
+    }
+}

@@ -2,9 +2,10 @@
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 use cnbi_webhook::check::{self, args::CheckArgs};
+use cnbi_webhook::plugin::{audit, complete, create, default, explain, function, logs, status};
 
 /// Custom notebook images for Open Data Hub, from the command line
 #[derive(Debug, Parser)]
@@ -22,11 +23,31 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Task {
     Check(CheckArgs),
+    Create(create::CreateArgs),
+    Status(status::StatusArgs),
+    Logs(logs::LogsArgs),
+    Explain(explain::ExplainArgs),
+    Default(default::DefaultArgs),
+    Audit(audit::AuditArgs),
+    Function(function::FunctionArgs),
+    Completion(complete::CompletionArgs),
+    #[command(name = "__complete", hide = true)]
+    Complete(complete::CompleteArgs),
 }
 
 fn main() -> ExitCode {
     let Cli { task } = Cli::parse();
     match task {
-        Task::Check(args) => check::run(&args).into(),
+        Task::Check(args) => check::run(&args),
+        Task::Create(args) => create::run(&args),
+        Task::Status(args) => status::run(&args),
+        Task::Logs(args) => logs::run(&args),
+        Task::Explain(args) => explain::run(&args),
+        Task::Default(args) => default::run(&args),
+        Task::Audit(args) => audit::run(&args),
+        Task::Function(args) => function::run(&args),
+        Task::Completion(args) => complete::script(&args, Cli::command()),
+        Task::Complete(args) => complete::candidates(&args, &Cli::command()),
     }
+    .into()
 }

@@ -18,6 +18,12 @@ Examples:
   # in a pipeline: what cannot be decided without a cluster counts as refused
   kubectl cnbi check -f manifests/ --strict -o json
 
+  # a pull Secret that comes with the change counts as there
+  kubectl cnbi check notebooks/ --facts secrets/
+
+  # write the corrections of which there is only one into the files
+  kubectl cnbi check notebooks/ --fix
+
 Exit status:
   0  nothing was refused
   1  something was
@@ -39,9 +45,19 @@ pub struct CheckArgs {
     #[arg(short, long, value_name = "FILE|DIR|-")]
     pub filename: Vec<PathBuf>,
 
-    /// The config.yaml of the cluster that the manifests are for; without it, what depends on its policy is undecided
+    /// The config.yaml of the cluster that the manifests are for, or the manifest of its ConfigMap; without it, what depends
+    /// on its policy is undecided
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+
+    /// Manifests whose Secrets, Namespaces and ImageStreams count as there; may be repeated
+    #[arg(long, value_name = "FILE|DIR")]
+    pub facts: Vec<PathBuf>,
+
+    /// Write corrections of which there is only one into the files; comments, order and style stay. What is told is what is
+    /// left
+    #[arg(long)]
+    pub fix: bool,
 
     /// Namespace of resources that name none
     #[arg(short, long, default_value = "default", value_parser = clap::builder::NonEmptyStringValueParser::new())]
@@ -63,4 +79,8 @@ pub enum Output {
     Text,
     /// For programs; all findings, up to 1000 a document
     Json,
+    /// SARIF 2.1.0, for code scanning
+    Sarif,
+    /// Workflow commands of GitHub Actions, which show findings in a pull request
+    Github,
 }

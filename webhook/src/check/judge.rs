@@ -19,6 +19,8 @@ const FINDINGS: usize = 1000;
 const MEND: &str = "mend this first; the rest of the document has not been looked at";
 /// What to do about one that was never meant to be.
 const RENDER: &str = "if this is a template, check what it renders: helm template . | kubectl cnbi check -";
+/// How often what is known is asked for.
+const ROUNDS: usize = 2;
 /// Most characters that are kept of a value or a path.
 const CHARACTERS: usize = 8192;
 
@@ -80,7 +82,7 @@ impl<'a> Judge<'a> {
             unknown_keys: &keys,
             ..Subject::create(&draft)
         };
-        let Report { findings, undecided } = rules::evaluate(&subject, &self.facts, &self.config);
+        let Report { findings, undecided } = self.evaluate(&subject);
         let is_refused = !placed.is_empty() || findings.iter().any(|finding| finding.level == Level::Deny);
         let count = placed.len() + findings.len() + surplus;
         // Only what is kept is looked for in the tree: a hostile object has as many keys as findings.
@@ -105,6 +107,21 @@ impl<'a> Judge<'a> {
             omitted,
             ..self.report(object, placed, undecided)
         }
+    }
+
+    /// By all rules, with what is known of the cluster.
+    fn evaluate(&self, subject: &Subject<'_>) -> Report {
+        let mut facts = self.facts.clone();
+        let mut report = rules::evaluate(subject, &facts, &self.config);
+        // What is known can raise a further question.
+        for _ in 0..ROUNDS {
+            if report.needs().is_empty() || self.settings.known.is_empty() {
+                break;
+            }
+            self.settings.known.answer(report.needs(), &mut facts);
+            report = rules::evaluate(subject, &facts, &self.config);
+        }
+        report
     }
 
     /// A document of ours that cannot be read.
@@ -151,14 +168,19 @@ impl<'a> Judge<'a> {
 
     /// kubectl puts a resource that names no namespace into the current one.
     fn assume_namespace(&self, draft: &mut Draft) {
-        if draft.metadata.is_absent() {
-            draft.metadata = Field::Set(Metadata::default());
-        }
-        if let Field::Set(metadata) = &mut draft.metadata
-            && (metadata.namespace.is_absent() || metadata.namespace.text() == Some(""))
-        {
-            metadata.namespace = Field::Set(self.settings.namespace.clone());
-        }
+        assume_namespace(draft, &self.settings.namespace);
+    }
+}
+
+/// Puts a resource that names no namespace into this one.
+pub fn assume_namespace(draft: &mut Draft, namespace: &str) {
+    if draft.metadata.is_absent() {
+        draft.metadata = Field::Set(Metadata::default());
+    }
+    if let Field::Set(metadata) = &mut draft.metadata
+        && (metadata.namespace.is_absent() || metadata.namespace.text() == Some(""))
+    {
+        metadata.namespace = Field::Set(namespace.to_owned());
     }
 }
 
@@ -176,6 +198,7 @@ fn unreadable(path: Path, place: Place, value: Option<&str>, message: &str, hint
         value: value.map(bounded),
         message: bounded(message),
         hint: hint.map(bounded),
+        replacement: None,
     };
     (path, finding)
 }
@@ -228,15 +251,18 @@ fn duplicate(duplicate: &Duplicate) -> Placed {
 fn at_its_place(finding: Finding, object: &Node) -> Placed {
     let place = object.locate(&finding.path);
     let hint = hint_as_written(&finding, object);
+    let as_text = as_text(&finding, object);
     let Finding {
         rule,
         level,
         path,
         value,
         message,
+        replacement,
         ..
     } = finding;
     let finding = PlacedFinding {
+        replacement: replacement.or(as_text),
         rule: rule.id,
         level,
         path: bounded(&path.to_string()),
@@ -259,6 +285,15 @@ fn hint_as_written(finding: &Finding, object: &Node) -> Option<String> {
         _ => hint,
     };
     Some(written)
+}
+
+/// A number or a boolean where text is asked for, as the text that is written there.
+fn as_text(finding: &Finding, object: &Node) -> Option<String> {
+    let is_asked_for = finding.rule.id == RULES[0].id && finding.message.starts_with("must be of type string");
+    match &*object.find(&finding.path)?.data {
+        Data::Number(_, written) | Data::Bool(_, written) if is_asked_for => Some(written.to_string()),
+        _ => None,
+    }
 }
 
 fn bounded(text: &str) -> String {

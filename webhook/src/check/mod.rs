@@ -5,12 +5,21 @@
 
 pub mod args;
 mod builder;
+mod edit;
 mod files;
+mod fill;
+mod fix;
+mod function;
+mod github;
 mod json;
 mod judge;
 mod kind;
+mod known;
+mod many;
 mod node;
+mod policy;
 mod run;
+mod sarif;
 mod scalar;
 mod split;
 mod text;
@@ -22,7 +31,11 @@ use cnbi_shared::api::KIND;
 use cnbi_shared::config::Config;
 use cnbi_shared::verdict::{Level, escaped};
 
-pub use run::run;
+pub use edit::plain_or_quoted as scalar_text;
+pub use fill::{Filled, fill};
+pub use function::{Transformed, transform};
+pub use known::Known;
+pub use run::{read_config, read_texts, run};
 
 /// How to judge.
 #[derive(Clone, Debug)]
@@ -33,6 +46,8 @@ pub struct Settings {
     pub namespace: String,
     /// An undecided rule counts like a refusal.
     pub strict: bool,
+    /// What is known of the cluster beside its policy.
+    pub known: Known,
 }
 
 impl Default for Settings {
@@ -41,6 +56,7 @@ impl Default for Settings {
             config: None,
             namespace: "default".to_owned(),
             strict: false,
+            known: Known::default(),
         }
     }
 }
@@ -102,6 +118,9 @@ pub struct PlacedFinding {
     pub message: String,
     /// What to write instead.
     pub hint: Option<String>,
+    /// The corrected value, where there is exactly one.
+    #[serde(skip)]
+    pub replacement: Option<String>,
 }
 
 /// A rule that was not decided.
@@ -119,6 +138,22 @@ fn is_zero(number: &usize) -> bool {
 }
 
 impl CheckReport {
+    /// Adds what came of further files.
+    pub fn append(&mut self, other: Self) {
+        let Self {
+            checked,
+            skipped,
+            unreadable,
+            documents,
+            notes,
+        } = other;
+        self.checked += checked;
+        self.skipped += skipped;
+        self.unreadable += unreadable;
+        self.documents.extend(documents);
+        self.notes.extend(notes);
+    }
+
     /// Whether every document passes.
     pub fn is_allowed(&self) -> bool {
         self.documents.iter().all(|document| document.allowed)

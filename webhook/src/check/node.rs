@@ -10,7 +10,7 @@ use serde_json::{Map, Number, Value};
 use cnbi_shared::path::{At, Path};
 
 /// A place in a file. Lines and columns count from 1, columns in characters.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Place {
     /// The line.
     pub line: usize,

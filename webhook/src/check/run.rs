@@ -1,14 +1,15 @@
-//! The shell around [`Check`]: files in, text or JSON out, an exit status.
+//! The shell around [`super::Check`]: files in, text or JSON out, an exit status.
 
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anstream::{AutoStream, ColorChoice};
 
 use cnbi_shared::config::Config;
+use cnbi_shared::verdict::{escaped, printable};
 
 use super::args::{CheckArgs, Output};
-use super::{Check, CheckReport, Settings, files, text};
+use super::{CheckReport, Known, Settings, files, fix, github, many, policy, sarif, text};
 
 /// Nothing was refused.
 const PASSED: u8 = 0;
@@ -22,39 +23,30 @@ const NOTES: usize = 50;
 
 /// Checks what the arguments name and prints what comes of it. The exit status.
 pub fn run(args: &CheckArgs) -> u8 {
-    let config = match args.config.as_deref().map(read_config).transpose() {
-        Ok(config) => config,
+    let settings = match settings(args) {
+        Ok(settings) => settings,
         Err(message) => {
             complain(&message);
             return UNUSABLE;
         }
     };
-    let settings = Settings {
-        config,
-        namespace: args.namespace.clone(),
-        strict: args.strict,
-    };
-    let mut check = Check::new(&settings);
-    let mut has_failed = false;
     let names: Vec<_> = args.filename.iter().chain(&args.files).cloned().collect();
-    for (path, input) in files::inputs(&names) {
-        let file = path.to_string_lossy();
-        match input.and_then(|input| files::read(&input)) {
-            Ok(text) => check.add(&file, &text),
-            Err(error) => {
-                has_failed = true;
-                check.unreadable(&format!("{file}: {error}"));
-            }
+    let mut has_failed = false;
+    if args.fix {
+        for complaint in fix_all(&settings, files::inputs(&names).collect()) {
+            has_failed = true;
+            complain(&complaint);
         }
     }
-    let report = check.finish();
+    let (report, is_unread) = many::judge(&settings, files::inputs(&names).collect());
+    has_failed |= is_unread;
     for note in report.notes.iter().take(NOTES) {
         complain(note);
     }
     if report.notes.len() > NOTES {
         complain(&format!("and {} more that were not read", report.notes.len() - NOTES));
     }
-    let is_printed = print(&report, args.output);
+    let is_printed = print(&report, args.output, &settings);
     if has_failed || !is_printed {
         UNUSABLE
     } else if report.is_allowed() {
@@ -64,7 +56,67 @@ pub fn run(args: &CheckArgs) -> u8 {
     }
 }
 
-fn read_config(path: &Path) -> Result<Config, String> {
+fn settings(args: &CheckArgs) -> Result<Settings, String> {
+    let mut known = Known::default();
+    for (path, input) in files::inputs(&args.facts) {
+        let text = input.and_then(|input| files::read(&input));
+        let text = text.map_err(|error| format!("--facts {}: {error}", path.display()))?;
+        known.add(&text, &args.namespace);
+    }
+    Ok(Settings {
+        config: args.config.as_deref().map(read_config).transpose()?,
+        namespace: args.namespace.clone(),
+        strict: args.strict,
+        known,
+    })
+}
+
+/// Corrects files, and tells on stderr what was done. What could not be written, in words.
+fn fix_all(settings: &Settings, inputs: Vec<many::Named>) -> Vec<String> {
+    let work = |(name, input): many::Named| -> Result<Vec<String>, String> {
+        // What cannot be read is told by the check that follows.
+        let Ok(input) = input else { return Ok(Vec::new()) };
+        let files::Input::File(path) = &input else {
+            return Err("--fix writes into files, and standard input is none".to_owned());
+        };
+        let Ok(text) = files::read(&input) else {
+            return Ok(Vec::new());
+        };
+        let file = name.to_string_lossy();
+        let Some((mended, fixes)) = fix::fix(settings, &file, &text) else {
+            return Ok(Vec::new());
+        };
+        fix::replace(path, &text, &mended).map_err(|error| format!("{file}: {error}"))?;
+        let told = fixes.iter().map(|fix| {
+            let shown = |text: &str| printable(text, 80);
+            let (before, after) = (shown(&fix.before), shown(&fix.after));
+            format!(
+                "{file}:{}: {} {}: \"{before}\" is \"{after}\" now",
+                fix.line, fix.rule, fix.path
+            )
+        });
+        Ok(told.collect())
+    };
+    let mut complaints = Vec::new();
+    for outcome in many::each(inputs, work) {
+        match outcome {
+            Ok(told) => told.iter().for_each(|line| tell(line)),
+            Err(complaint) => complaints.push(complaint),
+        }
+    }
+    complaints
+}
+
+fn tell(line: &str) {
+    // Nobody is left to tell when this fails.
+    let _ = writeln!(io::stderr().lock(), "{}", escaped(line, usize::MAX));
+}
+
+/// Reads the policy of a cluster.
+///
+/// # Errors
+/// In words.
+pub fn read_config(path: &Path) -> Result<Config, String> {
     let file = path.display();
     let input = if path.as_os_str() == "-" {
         files::Input::Stdin
@@ -72,15 +124,29 @@ fn read_config(path: &Path) -> Result<Config, String> {
         files::Input::File(path.to_owned())
     };
     let yaml = files::read(&input).map_err(|error| format!("--config {file}: {error}"))?;
-    Config::from_yaml(&yaml).map_err(|error| {
+    policy::read(&yaml).map_err(|error| {
         format!(
-            "--config {file}: {error}\ngive the text that the ConfigMap cnbi-config holds under the key config.yaml"
+            "--config {file}: {error}\ngive the ConfigMap cnbi-config, or the text that it holds under the key config.yaml"
         )
     })
 }
 
+/// The texts of files, by name; `-` is standard input.
+///
+/// # Errors
+/// In words, the first that cannot be read.
+pub fn read_texts(names: &[PathBuf]) -> Result<Vec<(String, String)>, String> {
+    let read = |(path, input): many::Named| {
+        let file = path.to_string_lossy().into_owned();
+        let text = input.and_then(|input| files::read(&input));
+        text.map(|text| (file.clone(), text))
+            .map_err(|error| format!("{file}: {error}"))
+    };
+    files::inputs(names).map(read).collect()
+}
+
 /// Whether it could be printed. A reader that goes away early wants no more, and that is no failure.
-fn print(report: &CheckReport, output: Output) -> bool {
+fn print(report: &CheckReport, output: Output, settings: &Settings) -> bool {
     let stdout = io::stdout();
     let mut text = match output {
         Output::Text => {
@@ -88,8 +154,10 @@ fn print(report: &CheckReport, output: Output) -> bool {
             text::render(report, is_coloured).into_bytes()
         }
         Output::Json => serde_json::to_vec(report).unwrap_or_default(),
+        Output::Sarif => serde_json::to_vec(&sarif::render(report, settings)).unwrap_or_default(),
+        Output::Github => github::render(report, settings).into_bytes(),
     };
-    if output == Output::Json {
+    if matches!(output, Output::Json | Output::Sarif) {
         text.push(b'\n');
     }
     let mut stdout = stdout.lock();

@@ -107,6 +107,7 @@ fn render_finding(text: &mut String, file: &str, finding: &PlacedFinding, styles
         value,
         message,
         hint,
+        replacement: _,
     } = finding;
     let style = if *level == Level::Deny {
         styles.deny

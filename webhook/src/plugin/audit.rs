@@ -1,0 +1,402 @@
+//! `kubectl cnbi audit`: what this version's rules say of everything that is stored, before an upgrade or a change of policy
+//! makes it felt.
+//!
+//! Each resource is judged as if it were applied anew: nothing is forgiven for having been there before. Nothing is written.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::{Args, ValueEnum};
+use cnbi_shared::api::{API_VERSION, Draft, Field, KIND};
+use cnbi_shared::config::{Config, KEY};
+use cnbi_shared::defaults::Defaults;
+use cnbi_shared::facts::{Answer, Facts, Need};
+use cnbi_shared::rules;
+use cnbi_shared::subject::Subject;
+use cnbi_shared::verdict::{Level, Report};
+use futures::StreamExt as _;
+use futures::stream;
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::api::{Api, DynamicObject, ListParams};
+use kube::core::{ApiResource, GroupVersionKind};
+use prometheus_client::metrics::gauge::Gauge;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::connection::{ClusterArgs, Connection, Problem, block_on, words};
+use super::status::unserved;
+use super::terminal::{self, cut, safe, styled, styles};
+use super::{DONE, FOUND, UNUSABLE, give_up};
+use crate::check;
+use crate::cluster::Cluster;
+use crate::facts::FactSource as _;
+use crate::health::ApiReach;
+use crate::review::User;
+
+/// Resources that are asked for at once.
+const PAGE: u32 = 500;
+/// Facts that are read side by side.
+const SIDE_BY_SIDE: usize = 8;
+/// How often facts that are known raise further questions.
+const ROUNDS: usize = 3;
+
+const EXAMPLES: &str = "\
+Examples:
+  # before an upgrade: everything that is stored, by this version's rules and the cluster's configuration
+  kubectl cnbi audit
+
+  # before a change of policy
+  kubectl cnbi audit --config new-config.yaml
+
+Exit status:
+  0  nothing would be refused
+  1  something would be; with --strict, also where something is undecided
+  2  it could not be found out";
+
+/// Judge all stored resources by this version's rules
+///
+/// Tells what would be refused, what warned about and what cannot be decided if each were applied anew, under the cluster's
+/// configuration or a given one. Reads resources, and the Secrets, Namespaces and ImageStreams that they name, as far as you
+/// may; writes nothing.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct AuditArgs {
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
+
+    /// The policy to judge by, a config.yaml or the manifest of its ConfigMap, instead of the cluster's
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+
+    /// Namespace that CNBi is installed in, where its configuration is
+    #[arg(long, value_name = "NAMESPACE", default_value = "cnbi-system")]
+    pub system_namespace: String,
+
+    /// Count undecided rules as refusals
+    #[arg(long)]
+    pub strict: bool,
+
+    /// How to print what was found
+    #[arg(short, long, value_enum, default_value_t = Output::Table)]
+    pub output: Output,
+}
+
+/// Form of the report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// For people
+    Table,
+    /// For programs
+    Json,
+}
+
+/// What came of an audit.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Audit {
+    /// How many resources were judged.
+    pub judged: usize,
+    /// How many would be refused.
+    pub refused: usize,
+    /// How many of the others have rules that could not be decided.
+    pub undecided: usize,
+    /// How many of the rest would be warned about.
+    pub warned: usize,
+    /// Those of which there is something to tell, by namespace and name.
+    pub resources: Vec<Judged>,
+}
+
+/// One resource.
+#[derive(Clone, Debug, Serialize)]
+pub struct Judged {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// `refused`, `warned`, `undecided` or `accepted`
+    pub verdict: &'static str,
+    /// What was found, in the order of fields.
+    pub findings: Vec<Found>,
+    /// What could not be decided.
+    pub undecided: Vec<Open>,
+}
+
+/// A finding.
+#[derive(Clone, Debug, Serialize)]
+pub struct Found {
+    /// Id of the rule.
+    pub rule: &'static str,
+    /// `Deny` or `Warn`
+    pub level: Level,
+    /// The field.
+    pub path: String,
+    /// What is wrong.
+    pub message: String,
+    /// What to write instead.
+    pub hint: Option<String>,
+}
+
+/// A rule that was not decided.
+#[derive(Clone, Debug, Serialize)]
+pub struct Open {
+    /// Id of the rule.
+    pub rule: &'static str,
+    /// What it has to know.
+    pub needs: String,
+}
+
+/// Audits. The exit status.
+pub fn run(args: &AuditArgs) -> u8 {
+    let config = match args.config.as_deref().map(check::read_config).transpose() {
+        Ok(config) => config,
+        Err(message) => return give_up(&Problem(message)),
+    };
+    let audit = match block_on(gather(args, config)) {
+        Ok(audit) => audit,
+        Err(problem) => return give_up(&problem),
+    };
+    let text = match args.output {
+        Output::Table => table(&audit),
+        Output::Json => serde_json::to_string(&audit).unwrap_or_default() + "\n",
+    };
+    let is_bad = audit.refused > 0 || (args.strict && audit.resources.iter().any(|one| !one.undecided.is_empty()));
+    match (terminal::print(&text), is_bad) {
+        (false, _) => UNUSABLE,
+        (true, false) => DONE,
+        (true, true) => FOUND,
+    }
+}
+
+async fn gather(args: &AuditArgs, given: Option<Config>) -> Result<Audit, Problem> {
+    let connection = args.cluster.connect().await?;
+    let config = match given {
+        Some(config) => Some(config),
+        None => cluster_config(&connection, &args.system_namespace).await,
+    };
+    let objects = list(&connection, args.cluster.namespace.is_some()).await?;
+    let reach = Arc::new(ApiReach::new(Gauge::default()));
+    let cluster = Cluster::new(connection.client.clone(), reach);
+    let mut drafts = Vec::new();
+    for object in &objects {
+        let mut draft: Draft = serde_json::from_value(object.clone())
+            .map_err(|error| Problem(format!("a resource cannot be read: {error}")))?;
+        if draft.is_being_deleted() {
+            continue;
+        }
+        // Items of a list leave these out.
+        draft.api_version = Field::Set(API_VERSION.to_owned());
+        draft.kind = Field::Set(KIND.to_owned());
+        drafts.push(draft);
+    }
+    let mut known: HashMap<Need, Answer> = HashMap::new();
+    known.insert(Need::Requester, Answer::Yes);
+    if config.is_some() {
+        known.insert(Need::Configuration, Answer::Yes);
+    }
+    let mut asked = BTreeSet::new();
+    let mut reports = judge(&drafts, &known, config.as_ref());
+    for _ in 0..ROUNDS {
+        let needs: BTreeSet<Need> = reports.iter().flat_map(Report::needs).cloned().collect();
+        // Whether somebody may do something is asked of whoever asks, and here nobody does.
+        let needs: Vec<Need> = needs
+            .into_iter()
+            .filter(|need| !matches!(need, Need::Access { .. } | Need::Configuration | Need::Requester))
+            .filter(|need| asked.insert(need.clone()))
+            .collect();
+        if needs.is_empty() {
+            break;
+        }
+        let user = User::default();
+        let read = stream::iter(needs).map(|need| {
+            let (cluster, user) = (&cluster, &user);
+            async move {
+                let answer = cluster.read(&need, user).await;
+                (need, answer)
+            }
+        });
+        let answers: Vec<_> = read.buffer_unordered(SIDE_BY_SIDE).collect().await;
+        known.extend(
+            answers
+                .into_iter()
+                .filter_map(|(need, answer)| Some((need, answer.ok()?))),
+        );
+        reports = judge(&drafts, &known, config.as_ref());
+    }
+    Ok(Audit::of(&drafts, reports))
+}
+
+/// The cluster's policy; what depends on it is undecided where it cannot be read.
+async fn cluster_config(connection: &Connection, namespace: &str) -> Option<Config> {
+    const NAME: &str = "cnbi-config";
+    let maps: Api<ConfigMap> = Api::namespaced(connection.client.clone(), namespace);
+    let read = match maps.get(NAME).await {
+        Err(error) => Err(words(&error)),
+        Ok(map) => match map.data.and_then(|mut data| data.remove(KEY)) {
+            None => Err(format!("it has no key {KEY}")),
+            Some(yaml) => Config::from_yaml(&yaml).map_err(|error| error.to_string()),
+        },
+    };
+    match read {
+        Ok(config) => Some(config),
+        Err(why) => {
+            terminal::complain(&format!(
+                "ConfigMap {namespace}/{NAME}: {why}; what depends on the policy is undecided (--config gives one)"
+            ));
+            None
+        }
+    }
+}
+
+async fn list(connection: &Connection, only_namespace: bool) -> Result<Vec<Value>, Problem> {
+    let kind = GroupVersionKind::gvk("meteor.zone", "v1alpha1", KIND);
+    let kind = ApiResource::from_gvk_with_plural(&kind, "customnbimages");
+    let client = connection.client.clone();
+    let api: Api<DynamicObject> = if only_namespace {
+        Api::namespaced_with(client, &connection.namespace, &kind)
+    } else {
+        Api::all_with(client, &kind)
+    };
+    let mut objects = Vec::new();
+    let mut params = ListParams::default().limit(PAGE);
+    loop {
+        let page = api
+            .list(&params)
+            .await
+            .map_err(|error| unserved("the list of CustomNBImages", &error))?;
+        objects.extend(page.items.iter().filter_map(|object| serde_json::to_value(object).ok()));
+        match page.metadata.continue_.filter(|token| !token.is_empty()) {
+            Some(token) => params = params.continue_token(&token),
+            None => return Ok(objects),
+        }
+    }
+}
+
+/// Judges all by what is known.
+fn judge(drafts: &[Draft], known: &HashMap<Need, Answer>, config: Option<&Config>) -> Vec<Report> {
+    let nothing = Config::default();
+    let judge_one = |draft: &Draft| {
+        let mut draft = draft.clone();
+        let mut defaults = Defaults::of(&Subject::create(&draft), config.unwrap_or(&nothing), None);
+        if config.is_none() {
+            defaults.target_namespace = None;
+        }
+        defaults.apply(&mut draft);
+        let subject = Subject::create(&draft);
+        let mut facts = Facts::none();
+        let mut report = rules::evaluate(&subject, &facts, config.unwrap_or(&nothing));
+        for _ in 0..ROUNDS {
+            let answers: Vec<_> = report
+                .needs()
+                .into_iter()
+                .filter_map(|need| Some((need.clone(), known.get(need)?.clone())))
+                .collect();
+            if answers.is_empty() {
+                break;
+            }
+            for (need, answer) in answers {
+                facts.insert(need, answer);
+            }
+            report = rules::evaluate(&subject, &facts, config.unwrap_or(&nothing));
+        }
+        report
+    };
+    drafts.iter().map(judge_one).collect()
+}
+
+impl Audit {
+    fn of(drafts: &[Draft], reports: Vec<Report>) -> Self {
+        let mut audit = Self {
+            judged: drafts.len(),
+            ..Self::default()
+        };
+        for (draft, report) in drafts.iter().zip(reports) {
+            let verdict = if report.denials().next().is_some() {
+                audit.refused += 1;
+                "refused"
+            } else if !report.undecided.is_empty() {
+                audit.undecided += 1;
+                "undecided"
+            } else if !report.findings.is_empty() {
+                audit.warned += 1;
+                "warned"
+            } else {
+                continue;
+            };
+            let findings = report.findings.into_iter().map(|finding| Found {
+                rule: finding.rule.id,
+                level: finding.level,
+                path: finding.shown_path(),
+                message: safe(&finding.message),
+                hint: finding.hint.as_deref().map(safe),
+            });
+            let undecided = report.undecided.iter().map(|undecided| Open {
+                rule: undecided.rule.id,
+                needs: undecided.need.to_string(),
+            });
+            audit.resources.push(Judged {
+                namespace: safe(draft.namespace().unwrap_or_default()),
+                name: safe(draft.name().unwrap_or_default()),
+                verdict,
+                findings: findings.collect(),
+                undecided: undecided.collect(),
+            });
+        }
+        audit
+            .resources
+            .sort_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)));
+        audit
+    }
+}
+
+fn table(audit: &Audit) -> String {
+    let mut text = String::new();
+    for resource in &audit.resources {
+        let style = match resource.verdict {
+            "refused" => styles::BAD,
+            "warned" => styles::UNDER_WAY,
+            _ => styles::FAINT,
+        };
+        let verdict = styled(style, resource.verdict);
+        let _ = writeln!(text, "{}/{}: {verdict}", resource.namespace, resource.name);
+        for finding in &resource.findings {
+            let hint = finding
+                .hint
+                .as_deref()
+                .map(|hint| format!("; {hint}"))
+                .unwrap_or_default();
+            let what = format!("{}: {}{hint}", finding.path, finding.message);
+            let _ = writeln!(
+                text,
+                "  {:4} {} {}",
+                finding.level.to_string(),
+                finding.rule,
+                cut(&what, 400)
+            );
+        }
+        let mut by_need: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for open in &resource.undecided {
+            by_need.entry(&open.needs).or_default().push(open.rule);
+        }
+        for (need, rules) in by_need {
+            let what = format!("undecided without {}: {}", safe(need), rules.join(", "));
+            let _ = writeln!(text, "  {}", styled(styles::FAINT, &what));
+        }
+    }
+    if !audit.resources.is_empty() {
+        text.push('\n');
+    }
+    let Audit {
+        judged,
+        refused,
+        warned,
+        undecided,
+        resources: _,
+    } = audit;
+    let _ = writeln!(
+        text,
+        "{judged} judged: {refused} would be refused, {undecided} undecided, {warned} warned about, {} accepted",
+        judged - refused - warned - undecided
+    );
+    text
+}

@@ -1,0 +1,101 @@
+//! An API server that answers from a table, and the binary that asks it.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::process::Stdio;
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Response};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio::process::Command;
+
+/// What is answered, by path; without a query.
+#[derive(Clone, Default)]
+pub struct Answers(Arc<Mutex<BTreeMap<String, (u16, String)>>>);
+
+impl Answers {
+    pub fn set(&self, path: &str, answer: &Value) {
+        self.text(path, &answer.to_string());
+    }
+
+    pub fn text(&self, path: &str, answer: &str) {
+        let mut all = self.0.lock().unwrap();
+        all.insert(path.to_owned(), (200, answer.to_owned()));
+    }
+
+    pub fn status(&self, path: &str, code: u16, answer: &Value) {
+        let mut all = self.0.lock().unwrap();
+        all.insert(path.to_owned(), (code, answer.to_string()));
+    }
+
+    /// Refused for lack of rights.
+    pub fn forbid(&self, path: &str) {
+        let status = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 403, "reason": "Forbidden",
+            "message": "forbidden"});
+        let mut all = self.0.lock().unwrap();
+        all.insert(path.to_owned(), (403, status.to_string()));
+    }
+}
+
+pub struct Api {
+    pub answers: Answers,
+    folder: TempDir,
+}
+
+pub struct Outcome {
+    pub status: i32,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Api {
+    pub async fn start() -> Self {
+        let answers = Answers::default();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let server = format!("http://{}", listener.local_addr().unwrap());
+        let router = Router::new().fallback(answer).with_state(answers.clone());
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        let folder = tempfile::tempdir().unwrap();
+        let context = json!({
+            "apiVersion": "v1", "kind": "Config", "current-context": "c",
+            "clusters": [{"name": "k", "cluster": {"server": server}}],
+            "users": [{"name": "u", "user": {}}],
+            "contexts": [{"name": "c", "context": {"cluster": "k", "user": "u", "namespace": "team-a"}}],
+        });
+        fs::write(folder.path().join("kubeconfig"), context.to_string()).unwrap();
+        Self { answers, folder }
+    }
+
+    pub async fn run(&self, arguments: &[&str]) -> Outcome {
+        let output = Command::new(env!("CARGO_BIN_EXE_kubectl-cnbi"))
+            .args(arguments)
+            .env_remove("CLICOLOR_FORCE")
+            .env("KUBECONFIG", self.folder.path().join("kubeconfig"))
+            .stdin(Stdio::null())
+            .output()
+            .await
+            .unwrap();
+        Outcome {
+            status: output.status.code().expect("no signal"),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+}
+
+async fn answer(State(answers): State<Answers>, request: Request) -> Response {
+    let path = request.uri().path();
+    let found = answers.0.lock().unwrap().get(path).cloned();
+    let (code, text) = found.unwrap_or_else(|| {
+        let name = path.rsplit('/').next().unwrap_or_default();
+        let status = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 404, "reason": "NotFound",
+            "message": format!("{name} not found"), "details": {"name": name}});
+        (404, status.to_string())
+    });
+    (StatusCode::from_u16(code).unwrap(), text).into_response()
+}

@@ -1,0 +1,6 @@
+//! `kubectl cnbi` on a cluster, as its users meet it: the real binary, and an API server that says what a test has it say.
+
+mod api;
+mod audit;
+mod manifests;
+mod status;

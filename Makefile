@@ -51,6 +51,7 @@ test: tools ## Run all tests, on a real control plane
 lint: $(CARGO_DENY) ## Check format, lints and dependencies
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
+	cargo clippy -p cnbi-tests --features bench --bin cnbi-bench -- -D warnings
 	$(CARGO_DENY) --all-features check bans licenses sources
 
 $(CARGO_DENY):
@@ -108,3 +109,31 @@ demo: bins ## See requests answered and images made, on a real API server
 	@[[ -e $(UV) ]] || $(MAKE) $(UV) || echo "uv could not be got: the tour goes on without it"
 	@command -v buildah >/dev/null || [[ -n "$(filter buildah,$(WITHOUT))" ]] || tests/get-buildah || echo "The tour goes on without buildah."
 	@$(TARGET)/debug/cnbi-local demo
+
+# Release builds, which nothing else here needs; the peer is built with Go. Takes about ten minutes besides, or two with BENCH=quick.
+BENCH_TARGET := $(TARGET)/bench
+SCALE := $(if $(filter quick,$(BENCH)),100,100 1000 10000)
+
+.PHONY: bench
+bench: bench-bins ## Measure the webhook beside a Go peer, and the controller with many resources (BENCH=quick: a taste)
+	@rm -f $(BENCH_TARGET)/controller.jsonl
+	@for many in $(SCALE); do \
+	  CNBI_MANY=$$many CNBI_SCALE_RESULTS=$(abspath $(BENCH_TARGET))/controller.jsonl \
+	    cargo test --release -p cnbi-webhook -p cnbi-controller -p cnbi-tests --features cnbi-tests/bench --test controller --quiet -- many_at_once; \
+	done
+	@$(TARGET)/release/cnbi-bench run --peer $(BENCH_TARGET)/peer --output $(BENCH_TARGET) $(if $(filter quick,$(BENCH)),--quick)
+
+# The webhook's part of it alone.
+.PHONY: bench-webhook
+bench-webhook: bench-bins
+	@$(TARGET)/release/cnbi-bench run --peer $(BENCH_TARGET)/peer --output $(BENCH_TARGET) $(if $(filter quick,$(BENCH)),--quick)
+
+.PHONY: bench-bins
+bench-bins:
+	@mkdir -p $(BENCH_TARGET)
+	cargo build --release -p cnbi-webhook -p cnbi-controller -p cnbi-tests --bins --features cnbi-tests/bench
+	cd tests/bench/peer && GOWORK=off CGO_ENABLED=0 go build -o $(abspath $(BENCH_TARGET))/peer .
+
+.PHONY: bench-document
+bench-document: bench ## The same, and quote the table in docs/performance.md
+	@$(TARGET)/release/cnbi-bench quote --output $(BENCH_TARGET) --document docs/performance.md

@@ -1,0 +1,92 @@
+//! Whether the peer does the same: the examples of the rules' pages, sent to both.
+
+use std::path::Path;
+
+use anyhow::{Context as _, Error, Result, ensure};
+use cnbi_shared::rules::examples::{Example, NAMESPACE};
+use cnbi_tests::control_plane::ControlPlane;
+use serde_json::{Value, json};
+
+use crate::rivals::Target;
+use crate::{load, reviews};
+
+/// Examples on which the peer says something else, and why that is left so.
+const DIFFERENT: &[(&str, &str)] = &[(
+    "CNB001 example 6",
+    "Go reads null as absent, as the API server does before it asks",
+)];
+
+/// Compares, and gives how many answers were the same.
+pub async fn compare(control_plane: &ControlPlane, ours: &Target, peer: &Target, folder: &Path) -> Result<usize> {
+    let mut same = 0;
+    let mut different = Vec::new();
+    for example in Example::all().map_err(Error::msg)? {
+        let is_plain = example.configuration.is_none() && example.requester.is_none() && !example.offline;
+        let is_secret = |object: &Value| object["kind"] == "Secret";
+        if !is_plain || !example.world.iter().all(is_secret) {
+            continue;
+        }
+        let body = folder.join("example.json");
+        std::fs::write(&body, review(&example).to_string())?;
+        with(control_plane, &example.world, "apply").await?;
+        let mut answers = Vec::new();
+        for target in [ours, peer] {
+            let answer = load::ask_once(target, "/validate", &body).await?;
+            let allowed = answer["response"]["allowed"].as_bool();
+            answers.push(allowed.with_context(|| format!("{}: {answer}", example.title()))?);
+        }
+        with(control_plane, &example.world, "delete").await?;
+        let expected = !example.expected.iter().any(|expected| expected.verdict == "refused");
+        ensure!(answers[0] == expected, "{}: ours is not as documented", example.title());
+        let is_known = DIFFERENT.iter().any(|(title, _)| *title == example.title());
+        if answers[0] == answers[1] {
+            same += 1;
+        } else if !is_known {
+            different.push(example.title());
+        }
+    }
+    ensure!(different.is_empty(), "the peer answers something else: {different:?}");
+    Ok(same)
+}
+
+async fn with(control_plane: &ControlPlane, objects: &[Value], verb: &str) -> Result<()> {
+    if objects.is_empty() {
+        return Ok(());
+    }
+    let mut objects = objects.to_vec();
+    for object in &mut objects {
+        let namespace = object["metadata"]["namespace"].as_str().unwrap_or(NAMESPACE).to_owned();
+        object["metadata"]["namespace"] = namespace.into();
+    }
+    let list = json!({"apiVersion": "v1", "kind": "List", "items": objects});
+    let kubectl = control_plane.kubectl().args([verb, "-f", "-"]).stdin(list.to_string());
+    kubectl.ok().await.map(drop)
+}
+
+/// What the API server would ask about an example, after both have filled in what it leaves out.
+fn review(example: &Example) -> Value {
+    let complete = |object: &Value| {
+        let mut object = object.clone();
+        let name = object["metadata"]["name"].clone();
+        let annotations = &mut object["metadata"]["annotations"];
+        if annotations.is_null() {
+            *annotations = json!({});
+        }
+        if let Some(annotations) = annotations.as_object_mut() {
+            annotations
+                .entry("opendatahub.io/notebook-image-creator")
+                .or_insert_with(|| json!("alice"));
+            if name.is_string() {
+                annotations.entry("opendatahub.io/notebook-image-name").or_insert(name);
+            }
+        }
+        if let Some(spec) = object["spec"].as_object_mut() {
+            spec.entry("targetNamespace").or_insert_with(|| json!("opendatahub"));
+        }
+        object
+    };
+    reviews::review(
+        &complete(&example.resource),
+        example.before.as_ref().map(complete).as_ref(),
+    )
+}

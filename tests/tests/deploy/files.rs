@@ -293,10 +293,10 @@ async fn who_makes_certificates_is_all_that_differs() -> Outcome {
         for object in &mut expected {
             let kind = object["kind"].as_str().unwrap_or_default();
             if kind.ends_with("WebhookConfiguration") {
-                object["metadata"]["annotations"] = json!({annotation: value});
+                object["metadata"]["annotations"][annotation] = value.into();
             } else if name == "openshift" && kind == "Service" && object["metadata"]["name"] == "cnbi-webhook" {
-                let wanted = json!({"service.beta.openshift.io/serving-cert-secret-name": "cnbi-webhook-tls"});
-                object["metadata"]["annotations"] = wanted;
+                let annotations = &mut object["metadata"]["annotations"];
+                annotations["service.beta.openshift.io/serving-cert-secret-name"] = "cnbi-webhook-tls".into();
             } else if kind == "Deployment" && object["metadata"]["name"] == "cnbi-webhook" {
                 let pod = &mut object["spec"]["template"]["spec"];
                 pod["volumes"] =

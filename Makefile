@@ -90,6 +90,11 @@ uninstall-pipelines: ## Take them away; the runs stay
 step-images: ## Build the images that the steps of the tasks run
 	@pipelines/images
 
+# IMAGES: what the names begin with. More in deploy/images/build.
+.PHONY: images
+images: ## Build the images of cnbi-webhook and cnbi-controller
+	@deploy/images/build
+
 .PHONY: up
 up: bins ## Leave a cluster with CNBi running, and print its KUBECONFIG
 	@$(TARGET)/debug/cnbi-local up

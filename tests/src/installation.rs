@@ -7,6 +7,7 @@
 
 mod render;
 mod replica;
+mod service;
 pub mod shipped;
 mod workload;
 
@@ -22,6 +23,7 @@ use crate::control_plane::ControlPlane;
 use crate::kubectl::Answer;
 
 pub use replica::Replica;
+pub use service::Service;
 use workload::Workload;
 
 /// The label that tells one installation's namespaces from another's.
@@ -158,6 +160,15 @@ impl<'a> Installation<'a> {
     pub async fn start_beside(&self, container: &str) -> Result<Replica> {
         let workload = self.workload(container)?;
         Replica::start(self, workload, workload.other_ports()?).await
+    }
+
+    /// Plays the Service that leads to `port` of `container`, for replicas of [`Self::start_beside`]; it takes the place of the one
+    /// of [`Self::start`].
+    pub async fn service(&self, container: &str, port: &str) -> Result<Service> {
+        let workload = self.workload(container)?;
+        let found = workload.ports.iter().find(|found| found.name == port);
+        let found = found.with_context(|| format!("{container} has no port {port}"))?;
+        Service::start(found.local, port).await
     }
 
     /// Starts every program and waits until all are ready.

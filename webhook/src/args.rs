@@ -115,6 +115,12 @@ pub struct Certificates {
     #[arg(long, env = "CNBI_SAN", value_delimiter = ',', value_name = "NAME")]
     pub san: Vec<String>,
 
+    /// File with the seconds by which the clock is ahead, read at each look at the certificates. For tests of what years do:
+    /// a release build knows no such flag
+    #[cfg(debug_assertions)]
+    #[arg(long, hide = true, value_name = "FILE")]
+    pub clock_ahead: Option<PathBuf>,
+
     /// Who reports Events: the pod's name
     #[arg(long, env = "POD_NAME", default_value = "cnbi-webhook", value_name = "NAME")]
     pub instance: String,

@@ -22,7 +22,8 @@ pub enum Certificates {
 
 impl Certificates {
     /// The source that `args` name. With files, `client` is not used for certificates.
-    pub fn new(args: &Args, client: Client, clock: Clock) -> Result<Self, InvalidName> {
+    pub fn new(args: &Args, client: Client) -> Result<Self, InvalidName> {
+        let clock = clock(args);
         let given = &args.certificates;
         let names = Names {
             namespace: args.namespace.clone(),
@@ -66,6 +67,27 @@ impl Certificates {
             Self::Files(source) => source.run(shutdown).await,
         }
     }
+}
+
+/// The wall clock.
+#[cfg(not(debug_assertions))]
+fn clock(_args: &Args) -> Clock {
+    Clock::default()
+}
+
+/// The wall clock, or one that is ahead of it by what a test has written into a file. What cannot be read counts as nothing.
+#[cfg(debug_assertions)]
+fn clock(args: &Args) -> Clock {
+    let Some(file) = args.certificates.clock_ahead.clone() else {
+        return Clock::default();
+    };
+    tracing::warn!(file = %file.display(), "certificates go by a clock that is ahead; this is for tests");
+    Clock::new(move || {
+        let text = std::fs::read_to_string(&file).unwrap_or_default();
+        let ahead = jiff::SignedDuration::from_secs(text.trim().parse().unwrap_or(0));
+        let now = jiff::Timestamp::now();
+        now.checked_add(ahead).unwrap_or(now)
+    })
 }
 
 /// Says why API servers do not accept what is served; `None` when they do.

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cnbi_certs::Clock;
 use kube::Client;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -40,7 +39,7 @@ pub async fn run(args: Args) -> Result<(), Failure> {
     let metrics = Arc::new(Metrics::default());
     let reach = Arc::new(ApiReach::new(metrics.api_reachable.clone()));
     let configuration = Arc::new(Configuration::new(&args.namespace, &args.config_map));
-    let certificates = Certificates::new(&args, client.clone(), Clock::default())?;
+    let certificates = Certificates::new(&args, client.clone())?;
     let tls = Tls::new(
         certificates.resolver(),
         &Clients {

@@ -1,0 +1,97 @@
+//! Plays the part of a Service with several replicas behind it.
+//!
+//! Where there are nodes, kube-proxy leads each new connection to one of the endpoints, and connections that are open stay where
+//! they are, even when their endpoint is taken out. That is all this does: bytes are passed on as they are, so TLS is between the
+//! API server and the replica. When an endpoint is added or taken out, and how late, is for the test to say.
+
+use std::net::Ipv4Addr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anyhow::{Context as _, Result};
+use tokio::io::copy_bidirectional;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
+
+use super::replica::Replica;
+
+/// A Service; gone when it is dropped.
+#[derive(Debug)]
+pub struct Service {
+    port: String,
+    endpoints: Endpoints,
+    task: JoinHandle<()>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Endpoints(Arc<Mutex<Turns>>);
+
+#[derive(Debug, Default)]
+struct Turns {
+    /// By the name of the pod.
+    endpoints: Vec<(String, u16)>,
+    next: usize,
+}
+
+impl Endpoints {
+    fn change<T>(&self, change: impl FnOnce(&mut Turns) -> T) -> T {
+        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn next(&self) -> Option<u16> {
+        self.change(|turns| {
+            turns.next = turns.next.wrapping_add(1);
+            let count = turns.endpoints.len();
+            (count > 0).then(|| turns.endpoints[turns.next % count].1)
+        })
+    }
+}
+
+impl Service {
+    /// Listens on `listen`, for the port of the containers that is called `port`.
+    pub(super) async fn start(listen: u16, port: &str) -> Result<Self> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, listen))
+            .await
+            .with_context(|| format!("listening on {listen}"))?;
+        let endpoints = Endpoints::default();
+        let task = tokio::spawn(accept(listener, endpoints.clone()));
+        Ok(Self {
+            port: port.to_owned(),
+            endpoints,
+            task,
+        })
+    }
+
+    /// Leads new connections to `replica` too, which has to be ready, as an endpoint has to be.
+    pub fn add(&self, replica: &Replica) -> Result<()> {
+        let endpoint = (replica.pod().to_owned(), replica.port(&self.port)?);
+        self.endpoints.change(|turns| turns.endpoints.push(endpoint));
+        Ok(())
+    }
+
+    /// Leads no new connections to it any more.
+    pub fn remove(&self, replica: &Replica) {
+        self.endpoints
+            .change(|turns| turns.endpoints.retain(|(pod, _)| pod != replica.pod()));
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn accept(listener: TcpListener, endpoints: Endpoints) {
+    while let Ok((mut near, _)) = listener.accept().await {
+        let endpoint = endpoints.next();
+        tokio::spawn(async move {
+            // Without an endpoint, or one that is dead, a connection comes to nothing.
+            let Some(port) = endpoint else { return };
+            let Ok(mut far) = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await else {
+                return;
+            };
+            let _ = (near.set_nodelay(true), far.set_nodelay(true));
+            let _ = copy_bidirectional(&mut near, &mut far).await;
+        });
+    }
+}

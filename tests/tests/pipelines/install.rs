@@ -8,7 +8,7 @@ use cnbi_tests::control_plane::ControlPlane;
 use super::{Outcome, cluster, folder};
 
 /// Runs a target of the Makefile, as an administrator of the cluster would.
-async fn make(cluster: &ControlPlane, target: &str, namespace: &str, targets: &str) -> Outcome<Output> {
+pub(super) async fn make(cluster: &ControlPlane, target: &str, namespace: &str, targets: &str) -> Outcome<Output> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let mut make = tokio::process::Command::new("make");
     make.arg("--directory")

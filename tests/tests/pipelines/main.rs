@@ -4,6 +4,7 @@
 mod calls;
 mod contract;
 mod install;
+mod openshift;
 mod safety;
 mod whole;
 

@@ -69,6 +69,11 @@ pub fn requirements(items: &[String]) -> Result<String, Failure> {
 
 fn reference(url: &str) -> Result<(), &'static str> {
     let parsed = url::Url::parse(url).map_err(|_| "has no URL that can be read")?;
+    if parsed.scheme() == "git+https" {
+        return Err(
+            "names a repository, which no hash can be locked for (CNB205); give the URL of an archive of the commit",
+        );
+    }
     if parsed.scheme() != "https" {
         return Err("cannot be locked with a hash: only archives at https URLs can");
     }
@@ -249,6 +254,14 @@ mod tests {
             let failure = requirements(&[item.to_owned()]).expect_err(item);
             assert_eq!(failure.reason, Some(Reason::PackageListUnavailable), "{item}");
         }
+    }
+
+    #[test]
+    fn what_the_rules_only_warn_of_is_refused_with_the_rule_and_what_to_write() {
+        let failure = requirements(&["a @ git+https://x.io/a@v1".to_owned()]).unwrap_err();
+        assert_eq!(failure.reason, Some(Reason::PackageListUnavailable));
+        let wanted = "no hash can be locked for (CNB205); give the URL of an archive of the commit";
+        assert!(failure.message.ends_with(wanted), "{}", failure.message);
     }
 
     #[test]

@@ -28,6 +28,19 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
                     .add_unless_secret(path, package.text, "the URL is neither https:// nor git+https://")
                     .hint("name the package by its name, or give an https URL");
             }
+            Grade::Repository => {
+                findings
+                    .warn_unless_secret(
+                        path,
+                        package.text,
+                        "is fetched from a repository, which no hash can be locked for, so its build will be refused",
+                    )
+                    .hint(format!(
+                        "where an index has it, write {} with version specifiers; or else give the URL of an archive of the \
+                         commit, such as https://github.com/owner/name/archive/<commit>.zip",
+                        requirement.name()
+                    ));
+            }
             Grade::Direct => {
                 findings
                     .warn_unless_secret(
@@ -50,6 +63,8 @@ enum Grade {
     Credentials,
     /// Whoever is on the way can exchange what is fetched; or it is no URL that could be fetched.
     Insecure,
+    /// A version control system keeps it, so there is no file whose hash could be locked.
+    Repository,
     /// Legal, if not a good idea.
     Direct,
 }
@@ -77,8 +92,10 @@ fn judge(url: &str) -> Grade {
     }
     match Url::parse(&format!("https://{rest}")) {
         Ok(parsed) if !parsed.username().is_empty() || parsed.password().is_some() => Grade::Credentials,
-        Ok(_) if !authority.is_empty() && !authority.contains('\\') => Grade::Direct,
-        Ok(_) | Err(_) => Grade::Insecure,
+        Ok(_) if authority.is_empty() || authority.contains('\\') => Grade::Insecure,
+        Ok(_) if !scheme.eq_ignore_ascii_case("https") => Grade::Repository,
+        Ok(_) => Grade::Direct,
+        Err(_) => Grade::Insecure,
     }
 }
 
@@ -90,8 +107,8 @@ mod tests {
     fn urls_have_their_grades() {
         for (url, grade) in [
             ("https://files.example/x.whl", Grade::Direct),
-            ("git+https://github.com/a/b@v1", Grade::Direct),
-            ("git+https://github.com/a/b@v1#egg=b", Grade::Direct),
+            ("git+https://github.com/a/b@v1", Grade::Repository),
+            ("git+https://github.com/a/b@v1#egg=b", Grade::Repository),
             ("HTTPS://files.example/x.whl", Grade::Direct),
             ("https://u:p@files.example/x.whl", Grade::Credentials),
             ("git+https://token@github.com/a/b", Grade::Credentials),

@@ -225,6 +225,40 @@ fn stays_ready(observed: &Observed, plan: &Plan, seed: u64) {
     }
 }
 
+/// A Secret that is never made would keep the run waiting until its end.
+#[test]
+fn a_run_is_bound_to_no_copy_that_nobody_makes() {
+    let mut bound = 0;
+    for case in cases() {
+        let (observed, config) = case.read();
+        let plan = plan(&observed, now(), &config);
+        let copied: Vec<&str> = plan
+            .actions
+            .iter()
+            .filter_map(|action| match action {
+                Action::CopySecret { to, .. } => Some(to.name.as_str()),
+                _ => None,
+            })
+            .collect();
+        for action in &plan.actions {
+            let Action::CreateRun { place, manifest } = action else {
+                continue;
+            };
+            let workspaces = manifest["spec"]["workspaces"].as_array().unwrap();
+            for workspace in workspaces
+                .iter()
+                .filter(|workspace| workspace["name"] == "dockerconfig")
+            {
+                let secret = workspace["secret"]["secretName"].as_str().unwrap();
+                let is_own = place.namespace == observed.namespace;
+                assert!(is_own || copied.contains(&secret), "{}: {secret}", case.title);
+                bound += 1;
+            }
+        }
+    }
+    assert!(bound >= 3, "only {bound} runs are bound to a pull Secret");
+}
+
 /// A tag that goes to and fro between images that all fail gets one run for each of them.
 #[test]
 fn no_failing_digest_is_tried_twice() {
@@ -270,6 +304,7 @@ fn manifests_are_as_the_pipelines_expect() {
         "{targetNamespace: {default: opendatahub}, git: {credentials: [{host: github.com, secret: github}]}, \
           signatures: {policy: Required, keysSecret: keys}, source: {baseUrl: 'https://git.example/cnbi', secret: git-push}, \
           registry: {prefix: quay.io/odh, secret: quay-push}, network: {caConfigMap: ca}, \
+          repositories: {builderImage: 'quay.io/odh/base:v1'}, \
           pipelines: {resources: {untrusted: {limits: {memory: 4Gi}}}, workspace: {storageClass: fast}, \
           podTemplate: {nodeSelector: {pool: builds}, imagePullSecrets: [{name: mirror}]}}}",
     )

@@ -21,6 +21,7 @@ pub mod report;
 pub mod repository;
 pub mod run;
 pub mod signature;
+pub mod start;
 pub mod stream;
 pub mod tree;
 pub mod work;

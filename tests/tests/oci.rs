@@ -27,6 +27,7 @@ struct Told {
     message: String,
     digest: String,
     reference: String,
+    start: String,
     log: String,
 }
 
@@ -52,6 +53,7 @@ async fn step(args: &[&str], settings: &Settings, asked: Option<&Value>) -> Told
         message: read("message"),
         digest: read("digest"),
         reference: read("reference"),
+        start: read("start-command"),
         log,
     }
 }
@@ -93,13 +95,17 @@ async fn an_image_is_found_by_its_digest() {
     let registry = Registry::start(Setup::default()).await.unwrap();
     let address = registry.address();
     let settings = plain(address);
-    let image = Image::new().label("org.opencontainers.image.title", "a\nb");
+    let command = ["/bin/serve", "--port=8888", "$(params.x) $(HOME)"];
+    let image = Image::new()
+        .label("org.opencontainers.image.title", "a\nb")
+        .command(&command);
     let digest = registry.push("team/base:v1", &image).await.unwrap();
     for named in ["team/base:v1".to_owned(), format!("team/base@{digest}")] {
         let told = inspect(&format!("{address}/{named}"), &settings, &["--architecture=amd64"]).await;
         assert_eq!(told.code, Some(0), "{told:?}");
         assert_eq!(told.digest, digest);
         assert_eq!(told.reference, format!("{address}/team/base@{digest}"));
+        assert_eq!(told.start, STANDARD.encode(json!(command).to_string()));
         assert!(
             told.log.contains("label org.opencontainers.image.title=a\\nb"),
             "{}",
@@ -340,7 +346,10 @@ async fn an_image_goes_from_one_registry_to_another() {
     });
     let mut target = target.await.unwrap();
     let digest = source
-        .push("team/base:v1", &Image::new().layer(vec![7; 3 << 20]))
+        .push(
+            "team/base:v1",
+            &Image::new().command(&["/bin/serve"]).layer(vec![7; 3 << 20]),
+        )
         .await
         .unwrap();
     let work = tempfile::tempdir().unwrap();
@@ -359,6 +368,7 @@ async fn an_image_goes_from_one_registry_to_another() {
     }
     let none = step(&["fetch", "image", &folder], &settings, Some(&json!({}))).await;
     assert_eq!(none.code, Some(0), "{none:?}");
+    assert!(none.log.contains("no image is needed"), "{none:?}");
     let missing = json!({ "builderImage": format!("{}/team/none:v1", source.address()) });
     let told = step(&["fetch", "image", &folder], &settings, Some(&missing)).await;
     refused(&told, "ImageNotFound", "team/none:v1");
@@ -392,6 +402,7 @@ async fn an_image_goes_from_one_registry_to_another() {
             told.reference,
             format!("{}/odh/notebooks/pandas@{digest}", target.address())
         );
+        assert_eq!(told.start, STANDARD.encode(r#"["/bin/serve"]"#));
     }
     assert_eq!(target.digest("odh/notebooks/pandas:v1").await.unwrap(), digest);
 
@@ -407,6 +418,41 @@ async fn an_image_goes_from_one_registry_to_another() {
     target.process().send(cnbi_tests::process::Fault::Kill).unwrap();
     let told = step(&with, &settings, None).await;
     refused(&told, "PushFailed", "cannot be reached");
+}
+
+#[tokio::test]
+async fn the_admins_image_is_fetched_only_for_a_repository_that_needs_it() {
+    let registry = Registry::start(Setup::default()).await.unwrap();
+    registry
+        .push("admins/base:v1", &Image::new().layer(vec![7; 100]))
+        .await
+        .unwrap();
+    let mut settings = plain(registry.address());
+    settings.repository_builder = Some(format!("{}/admins/base:v1", registry.address()));
+    let asked = json!({ "repositoryUrl": "https://git.example/a" });
+    for (name, is_fetched) in [
+        ("requirements.txt", true),
+        ("environment.yml", true),
+        ("Containerfile", false),
+        ("README", false),
+    ] {
+        let work = tempfile::tempdir().unwrap();
+        fs::create_dir(work.path().join("source")).unwrap();
+        fs::write(work.path().join("source").join(name), "").unwrap();
+        let folder = format!("--work={}", path(&work));
+        let told = step(
+            &["fetch", "image", &folder, "--architecture=amd64"],
+            &settings,
+            Some(&asked),
+        )
+        .await;
+        assert_eq!(told.code, Some(0), "{name}: {told:?}");
+        assert_eq!(
+            work.path().join("base/index.json").is_file(),
+            is_fetched,
+            "{name}: {told:?}"
+        );
+    }
 }
 
 /// Answers every request on a port of its own, until the test's process ends.

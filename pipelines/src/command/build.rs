@@ -70,7 +70,7 @@ pub(super) fn run(args: &Args) -> Result<Report, Failure> {
         home,
         outside,
     } = args.task.begin()?;
-    let builder = asked.builder_image.as_deref().map(ImageReference::parse).transpose();
+    let builder = settings.builder(&asked).map(ImageReference::parse).transpose();
     let builder = builder.map_err(|error| Failure::usage(format!("builderImage: {error}")))?;
     let (context, file) = context(&args.task.work)?;
     let buildah = Buildah::new(args, &settings, home.path(), &outside)?;

@@ -12,6 +12,7 @@ use super::pull::PullArgs;
 use crate::args::RequestArgs;
 use crate::failure::Failure;
 use crate::report::Report;
+use crate::start;
 
 /// How long all of it may take.
 const WITHIN: Duration = Duration::from_secs(120);
@@ -29,7 +30,7 @@ pub(super) const DUTY: Duty = Duty {
         Reason::RegistryUnavailable,
         Reason::SignatureInvalid,
     ],
-    results: &[results::DIGEST, results::REFERENCE],
+    results: &[results::DIGEST, results::REFERENCE, results::START_COMMAND],
 };
 
 /// Arguments of `inspect`.
@@ -65,7 +66,8 @@ pub(super) async fn run(args: &Args) -> Result<Report, Failure> {
     }
     Ok(Report::new()
         .with(results::DIGEST, digest)
-        .with(results::REFERENCE, pinned(&image, digest)))
+        .with(results::REFERENCE, pinned(&image, digest))
+        .with(results::START_COMMAND, start::encode(&resolved.configuration)))
 }
 
 /// The reference of an image by digest, in the repository that was named.

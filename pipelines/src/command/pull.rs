@@ -1,6 +1,6 @@
 //! What `inspect` and `fetch image` have in common: an image that somebody else made is found, and its signature judged.
 
-use cnbi_shared::contract::Reason;
+use cnbi_shared::contract::{Reason, Settings};
 use cnbi_shared::grammar::image::ImageReference;
 use cnbi_shared::verdict::printable;
 use oci_client::Reference;
@@ -38,6 +38,11 @@ pub(super) struct Found {
 }
 
 impl PullArgs {
+    /// What the admin decided.
+    pub(super) fn settings(&self) -> Result<Settings, Failure> {
+        self.settings.read()
+    }
+
     /// Finds the image and judges its signature.
     pub(super) async fn find(&self, image: &ImageReference) -> Result<Found, Failure> {
         let settings = self.settings.read()?;

@@ -18,6 +18,7 @@ use crate::registry::layout::Layout;
 use crate::registry::transfer::TransferError;
 use crate::registry::{Registry, certificates, credentials, reference};
 use crate::report::Report;
+use crate::start;
 
 /// The pod's token, which OpenShift's own registry takes for a password.
 const TOKEN: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
@@ -29,7 +30,7 @@ pub(super) const DUTY: Duty = Duty {
         (&contract::GIT_REPOSITORY, tasks::PUSH),
     ],
     reasons: &[Reason::PushFailed, Reason::BuildFailed],
-    results: &[results::DIGEST, results::REFERENCE],
+    results: &[results::DIGEST, results::REFERENCE, results::START_COMMAND],
 };
 
 /// Arguments of `push`. An empty path: that workspace is not bound.
@@ -80,6 +81,7 @@ pub(super) async fn run(args: &Args) -> Result<Report, Failure> {
         Registry::new(&settings.network, authorities, auth).map_err(|refusal| failed(refusal.to_string()))?;
     let reference = reference(&image).map_err(|refusal| failed(refusal.to_string()))?;
     let layout = Layout::open(&args.work, "image").map_err(|error| left(&error))?;
+    let configuration = layout.configuration().map_err(|error| left(&error))?;
     let digest = registry.push(&reference, &layout).await.map_err(|error| match error {
         TransferError::Registry(refusal) => failed(refusal.to_string()),
         TransferError::Layout(error) => left(&error),
@@ -87,7 +89,8 @@ pub(super) async fn run(args: &Args) -> Result<Report, Failure> {
     println!("{place} is {digest}");
     Ok(Report::new()
         .with(results::DIGEST, &digest)
-        .with(results::REFERENCE, pinned(&image, &digest)))
+        .with(results::REFERENCE, pinned(&image, &digest))
+        .with(results::START_COMMAND, start::encode(&configuration)))
 }
 
 /// What the build has left is no image.

@@ -1,7 +1,8 @@
-//! `record-source`: pushes the canonical form of a package list to the admin's Git host, where one is configured.
+//! `record-source`: says which commit the canonical form of a package list is, and pushes it to the admin's Git host, where one
+//! is configured.
 //!
 //! The task before it is not trusted, and a repository can make Git run programs. So nothing of the prepared repository is
-//! used but its three files: the commit is made anew, and has to be the one that was reported.
+//! used but its three files: the commit is made anew from them, and nobody else's word for it is taken.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -24,7 +25,7 @@ pub(super) const DUTY: Duty = Duty {
     name: "record-source",
     tasks: &[(&contract::PACKAGE_LIST, tasks::RECORD_SOURCE)],
     reasons: &[Reason::GitUnauthorized, Reason::SourceRepositoryUnavailable],
-    results: &[results::SOURCE_URL],
+    results: &[results::SOURCE_URL, results::COMMIT],
 };
 
 /// The branch that has the newest source.
@@ -44,9 +45,6 @@ pub struct Args {
     /// Generation of the resource; its source stays under the tag v<generation>
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u64).range(1..))]
     resource_generation: u64,
-    /// The commit that `prepare` reported
-    #[arg(long, value_name = "ID")]
-    commit: String,
     /// Folder of the Secret with the credential for the Git host: `password` or `token`, perhaps `username`. Left out, or empty, where
     /// none is needed
     #[arg(long, value_name = "FOLDER", value_parser = work::optional_folder)]
@@ -62,11 +60,17 @@ pub(super) fn run(args: &Args) -> Result<Report, Failure> {
         home,
         outside,
     } = args.task.begin()?;
+    let canonical = Canonical::read(&args.task.work.source())?;
+    let folder = work::scratch()?;
+    let git = Git::local(folder.path(), home.path());
+    let commit = canonical
+        .commit(&git, BRANCH)
+        .map_err(|error| Failure::unforeseen(error.to_string()))?;
+    let report = Report::new().with(results::COMMIT, &commit);
     if settings.source.base_url.is_empty() {
-        return Ok(Report::new());
+        return Ok(report);
     }
     let place = Place::of(&settings.source.base_url, &args.resource_namespace, &args.resource_name)?;
-    let canonical = Canonical::read(&args.task.work.source())?;
     let access = match args.source_credentials.as_deref().filter(|folder| folder.is_dir()) {
         None => None,
         Some(folder) => Some(
@@ -76,16 +80,6 @@ pub(super) fn run(args: &Args) -> Result<Report, Failure> {
             })?,
         ),
     };
-    let folder = work::scratch()?;
-    let git = Git::local(folder.path(), home.path());
-    let commit = canonical
-        .commit(&git, BRANCH)
-        .map_err(|error| Failure::unforeseen(error.to_string()))?;
-    if commit != args.commit {
-        return Err(Failure::unforeseen(
-            "the prepared files are not those of the commit that was reported",
-        ));
-    }
     // The files of one generation can change, when the index has newer versions: what was built last counts.
     let branch = format!("+{commit}:refs/heads/{BRANCH}");
     let tag = format!("+{commit}:refs/tags/v{}", args.resource_generation);
@@ -106,7 +100,7 @@ pub(super) fn run(args: &Args) -> Result<Report, Failure> {
             &mut child::unwatched,
         )
         .map_err(|error| refused(&place, &error))?;
-    Ok(Report::new().with(results::SOURCE_URL, place.url))
+    Ok(report.with(results::SOURCE_URL, place.url))
 }
 
 /// Where the source of a resource is kept.

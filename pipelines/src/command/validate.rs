@@ -16,6 +16,7 @@ use self::python::Python;
 use super::Duty;
 use crate::failure::Failure;
 use crate::report::Report;
+use crate::start;
 
 pub(super) const DUTY: Duty = Duty {
     name: "validate",
@@ -44,13 +45,15 @@ pub struct Args {
     /// The port that notebooks are served on
     #[arg(long, value_name = "NUMBER", default_value_t = 8888)]
     port: u16,
-    /// The image's start command, for one without JupyterLab: it has to serve /api on that port
-    #[arg(last = true, value_name = "COMMAND")]
-    start: Vec<String>,
+    /// What a container of the image starts with, as the task before has reported it; without JupyterLab it has to serve /api on
+    /// that port
+    #[arg(long, value_name = "BASE64", default_value = "")]
+    start: String,
 }
 
 pub(super) fn run(args: &Args) -> Result<Report, Failure> {
     let time = Duration::from_secs(args.timeout);
+    let start = start::decode(&args.start).map_err(|error| Failure::usage(format!("--start {error}")))?;
     let mut findings = Vec::new();
     let home = home();
     if let Err(what) = &home {
@@ -78,7 +81,7 @@ pub(super) fn run(args: &Args) -> Result<Report, Failure> {
         }
     }
     if python.as_ref().is_none_or(|python| !python.has("jupyterlab"))
-        && let Err(what) = server::serves(&args.start, args.port, &folder, time)
+        && let Err(what) = server::serves(start.as_deref(), args.port, &folder, time)
     {
         findings.push(what);
     }

@@ -82,6 +82,10 @@ pub struct Configuration {
 pub struct Execution {
     /// Its labels.
     pub labels: Option<BTreeMap<String, String>>,
+    /// What every container of it runs; a list of texts, as far as anybody keeps to it.
+    pub entrypoint: Option<serde_json::Value>,
+    /// What follows that unless somebody says otherwise; the same.
+    pub cmd: Option<serde_json::Value>,
 }
 
 /// A manifest with its own bytes.
@@ -106,6 +110,13 @@ pub struct Resolved {
     pub configuration: Configuration,
     /// The configuration as it was sent.
     pub configuration_bytes: Vec<u8>,
+}
+
+impl Configuration {
+    /// Reads it.
+    pub fn read(bytes: &[u8]) -> Result<Self, serde_json::Error> {
+        serde_json::from_slice(bytes)
+    }
 }
 
 impl Resolved {

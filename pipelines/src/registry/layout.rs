@@ -12,7 +12,7 @@ use rustix::fs::{Mode, OFlags, open, openat};
 use serde_json::json;
 
 use super::DOCUMENT;
-use super::image::{Descriptor, Manifest};
+use super::image::{Configuration, Descriptor, Manifest};
 
 /// Most bytes of all layers of an image.
 pub const IMAGE: u64 = 64 << 30;
@@ -112,6 +112,14 @@ impl Layout {
             }
         }
         parts
+    }
+
+    /// The image's configuration.
+    pub fn configuration(&self) -> Result<Configuration, LayoutError> {
+        let config = self.manifest.config.as_ref();
+        let config = config.ok_or_else(|| wrong("what index.json lists is no image"))?;
+        let bytes = document(&self.blob(config)?, "the configuration")?;
+        Configuration::read(&bytes).map_err(|_| wrong("the configuration cannot be read"))
     }
 
     /// A part of the image, verified, from its beginning.

@@ -26,7 +26,7 @@ fn prepared(place: &Place) {
     }
 }
 
-fn record(place: &Place, generation: &str, commit: &str) -> Told {
+fn record(place: &Place, generation: &str) -> Told {
     let secret = place.path("secret");
     let mut args = vec![
         "record-source",
@@ -35,15 +35,20 @@ fn record(place: &Place, generation: &str, commit: &str) -> Told {
         "--resource-name",
         "pandas.x",
     ];
-    args.extend(["--resource-generation", generation, "--commit", commit]);
+    args.extend(["--resource-generation", generation]);
     args.extend(["--source-credentials", secret.to_str().unwrap()]);
     place.step(&args)
 }
 
 #[test]
-fn nothing_configured_is_nothing_to_do() {
+fn nothing_configured_is_nothing_to_push() {
     let place = Place::new("");
-    assert_eq!(record(&place, "1", COMMIT).done().result("source-url"), "");
+    prepared(&place);
+    let told = record(&place, "1").done();
+    assert_eq!(
+        (told.result("source-url"), told.result("commit")),
+        (String::new(), COMMIT.to_owned())
+    );
 }
 
 #[test]
@@ -53,8 +58,9 @@ fn the_commit_is_pushed_once_and_again() {
     let place = place(&served, "cnbi").knowing(&[("username", USER.0), ("password", USER.1)]);
     let repository = served.path("cnbi/team-a/pandas.x.git");
     for generation in ["1", "1", "2"] {
-        let told = record(&place, generation, COMMIT).done();
+        let told = record(&place, generation).done();
         assert_eq!(told.result("source-url"), served.url("cnbi/team-a/pandas.x.git"));
+        assert_eq!(told.result("commit"), COMMIT);
         assert_eq!(git(&repository, &["rev-parse", "main"]), COMMIT);
         assert_eq!(git(&repository, &["rev-parse", &format!("v{generation}")]), COMMIT);
         assert!(!told.log.contains(USER.1), "{}", told.log);
@@ -62,10 +68,12 @@ fn the_commit_is_pushed_once_and_again() {
     // Another list replaces it on the branch, and the older one stays under its tag.
     let source = place.path("work/source");
     fs::write(source.join("requirements.in"), "pandas\nsix\n").unwrap();
-    let told = record(&place, "3", COMMIT);
-    let told = told.failed("", "not those of the commit that was reported");
-    assert_eq!(told.result("source-url"), "");
-    assert_eq!(git(&repository, &["rev-parse", "main"]), COMMIT);
+    let told = record(&place, "3").done();
+    let newer = told.result("commit");
+    assert_ne!(newer, COMMIT);
+    assert_eq!(git(&repository, &["rev-parse", "main"]), newer);
+    assert_eq!(git(&repository, &["rev-parse", "v3"]), newer);
+    assert_eq!(git(&repository, &["rev-parse", "v2"]), COMMIT);
 }
 
 #[test]
@@ -74,17 +82,17 @@ fn refusals_have_their_reasons() {
     served.bare("cnbi/team-a/pandas.x.git");
     let credential = [("username", USER.0), ("password", USER.1)];
     let wrong = place(&served, "cnbi").knowing(&[("password", "wrong-s3cret")]);
-    let told = record(&wrong, "1", COMMIT).failed("GitUnauthorized", "does not let us push");
+    let told = record(&wrong, "1").failed("GitUnauthorized", "does not let us push");
     assert!(!format!("{told:?}").contains("wrong-s3cret"), "{told:?}");
     let missing = place(&served, "other").knowing(&credential);
-    record(&missing, "1", COMMIT).failed("GitUnauthorized", "has no repository for the source");
+    record(&missing, "1").failed("GitUnauthorized", "has no repository for the source");
     let broken = place(&served, "broken").knowing(&credential);
-    record(&broken, "1", COMMIT).failed("SourceRepositoryUnavailable", "could not be pushed");
+    record(&broken, "1").failed("SourceRepositoryUnavailable", "could not be pushed");
     let lacking = place(&served, "cnbi").knowing(&[("username", "x")]);
-    record(&lacking, "1", COMMIT).failed("GitUnauthorized", "no entry password or token");
+    record(&lacking, "1").failed("GitUnauthorized", "no entry password or token");
     let nobody = Place::new("source: {baseUrl: 'https://localhost:1/x'}").knowing(&credential);
     prepared(&nobody);
-    record(&nobody, "1", COMMIT).failed("SourceRepositoryUnavailable", "could not be pushed");
+    record(&nobody, "1").failed("SourceRepositoryUnavailable", "could not be pushed");
 }
 
 #[test]
@@ -105,10 +113,10 @@ fn nothing_of_the_prepared_repository_runs() {
     let hook = source.join(".git/hooks/pre-push");
     fs::create_dir_all(hook.parent().unwrap()).unwrap();
     fs::write(&hook, format!("#!/bin/sh\ntouch {}\n", marker.display())).unwrap();
-    record(&place, "1", COMMIT).done();
+    record(&place, "1").done();
     assert!(!marker.exists());
     // Nor is a link followed that it has left.
     fs::remove_file(source.join("requirements.txt")).unwrap();
     std::os::unix::fs::symlink(place.path("secret/password"), source.join("requirements.txt")).unwrap();
-    record(&place, "1", COMMIT).failed("", "requirements.txt in the prepared source cannot be read");
+    record(&place, "1").failed("", "requirements.txt in the prepared source cannot be read");
 }

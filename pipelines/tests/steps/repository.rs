@@ -100,6 +100,30 @@ fn an_environment_is_condas_to_install() {
 }
 
 #[test]
+fn the_admins_image_is_built_on_where_nobody_names_one() {
+    let server = index::start();
+    let config = format!(
+        "{{python: {{indexUrl: '{}'}}, repositories: {{builderImage: 'quay.io/admins/base:v1'}}}}",
+        server.url("/simple")
+    );
+    let place = Place::new(&config).trusting(&server.authority);
+    place.has_base("3.11");
+    let source = place.path("work/source");
+    fs::create_dir_all(&source).unwrap();
+    fs::write(source.join("requirements.txt"), "alpha==1.0\n").unwrap();
+    let uv = uv();
+    let request = json!({"repositoryUrl": "https://x.io/a"});
+    place
+        .ask(&["prepare", "git-repository", "--uv", uv.to_str().unwrap()], &request)
+        .done();
+    let containerfile = recipe(&place, "Containerfile");
+    assert!(
+        containerfile.contains("FROM quay.io/admins/base@sha256:"),
+        "{containerfile}"
+    );
+}
+
+#[test]
 fn what_cannot_be_built_is_told() {
     let server = index::start();
     let empty = place(&server, |source| fs::write(source.join("README"), "").unwrap());
@@ -119,7 +143,10 @@ fn what_cannot_be_built_is_told() {
         &["prepare", "git-repository"],
         &json!({"repositoryUrl": "https://x.io/a"}),
     );
-    told.failed("NothingToBuild", "spec.builderImage does not say what to install on");
+    told.failed(
+        "NothingToBuild",
+        "neither spec.builderImage nor the cluster's configuration says",
+    );
     let said = |name: &str, text: &str| {
         let place = place(&server, |source| fs::write(source.join(name), text).unwrap());
         prepare(&place)

@@ -5,6 +5,8 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use crate::place::{Place, Told};
@@ -42,6 +44,11 @@ fn with_python(text: &str) -> Place {
         place.path("image").display().to_string(),
     );
     place.with("PATH", path).with("HOME", home)
+}
+
+/// A start command, as it arrives.
+fn started_with(command: &[&str]) -> String {
+    format!("--start={}", STANDARD.encode(json!(command).to_string()))
 }
 
 fn validate(place: &Place, more: &[&str]) -> Told {
@@ -140,12 +147,25 @@ fn an_image_without_jupyterlab_has_to_serve_the_api() {
         .find(|program| program.is_file())
         .unwrap();
     let real = real.to_str().unwrap();
-    validate(&place, &["--port", &free(), "--", real, &script]).done();
-    validate(&place, &["--port", &free(), "--", "/bin/true"])
+    validate(&place, &["--port", &free(), &started_with(&[real, &script])]).done();
+    validate(&place, &["--port", &free(), &started_with(&["/bin/true"])])
         .failed("ImageInvalid", "its start command ends, and does not serve /api");
-    validate(&place, &["--port", &free(), "--", "no-such-command"])
+    validate(&place, &["--port", &free(), &started_with(&["no-such-command"])])
         .failed("ImageInvalid", "its start command cannot be run");
     let port = free();
-    let told = place.bare(&["validate", "--timeout", "1", "--port", &port, "--", "/bin/sleep", "600"]);
+    let told = place.bare(&[
+        "validate",
+        "--timeout",
+        "1",
+        "--port",
+        &port,
+        &started_with(&["/bin/sleep", "600"]),
+    ]);
     told.failed("ImageInvalid", "within 1 seconds");
+    let too_long = format!("--start={}", STANDARD.encode("null"));
+    validate(&place, &["--port", &free(), &too_long]).failed("ImageInvalid", "put it into a script that serves /api");
+    validate(&place, &["--port", &free()]).failed("ImageInvalid", "install jupyterlab, or set a CMD that serves /api");
+    // The task before gives no such thing; only one of another version could.
+    let told = validate(&place, &["--start=$(params.x)"]);
+    assert_eq!((told.code, told.message.as_str()), (Some(2), "--start is not base64"));
 }

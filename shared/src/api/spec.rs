@@ -76,7 +76,8 @@ pub struct Spec {
     #[serde(default, skip_serializing_if = "Field::is_absent")]
     #[schemars(with = "RuntimeEnvironment")]
     pub runtime_environment: Field<RuntimeEnvironment>,
-    /// The image to build on. For PackageList (or else `runtimeEnvironment`) and, if wanted, GitRepository.
+    /// The image to build on. For PackageList (or else `runtimeEnvironment`) and, if wanted, GitRepository: a repository without
+    /// a Containerfile is built on an image of the cluster's configuration otherwise.
     #[serde(default, skip_serializing_if = "Field::is_absent")]
     #[schemars(with = "String")]
     pub builder_image: Field<String>,

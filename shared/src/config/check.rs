@@ -63,6 +63,13 @@ pub(super) fn check(config: &Config) -> Vec<Problem> {
             problems.host(place.to_owned(), host);
         },
     );
+    if !repositories.builder_image.is_empty() {
+        image(
+            &mut problems,
+            "repositories.builderImage".to_owned(),
+            &repositories.builder_image,
+        );
+    }
     problems.list("git.credentials", &git.credentials, git_credential);
     problems.repeated("git.credentials", &git.credentials, |entry| {
         entry.host.trim_end_matches('.').to_ascii_lowercase()
@@ -215,13 +222,16 @@ fn catalog_entry(problems: &mut Problems, place: &str, entry: &CatalogEntry) {
             );
         }
     }
-    let place = format!("{place}.builderImage");
-    if exceeds(builder_image, limits::IMAGE) {
-        problems.value(place, builder_image, "is too long for an image reference");
-    } else if let Err(error) = ImageReference::parse(builder_image) {
+    image(problems, format!("{place}.builderImage"), builder_image);
+}
+
+fn image(problems: &mut Problems, place: String, image: &str) {
+    if exceeds(image, limits::IMAGE) {
+        problems.value(place, image, "is too long for an image reference");
+    } else if let Err(error) = ImageReference::parse(image) {
         problems.value(
             place,
-            builder_image,
+            image,
             &format!("is no image reference: {error}; write registry/repository:tag"),
         );
     }

@@ -64,6 +64,8 @@ pub mod results {
     pub const DIGEST: &str = "digest";
     /// The whole reference of the image.
     pub const REFERENCE: &str = "reference";
+    /// What a container of the image starts with, for `validate`: base64 of a JSON list, and of `null` where it is too long to be told.
+    pub const START_COMMAND: &str = "start-command";
     /// The commit that was built.
     pub const COMMIT: &str = "commit";
     /// Where the commit was pushed to; empty where it was kept for the run only.

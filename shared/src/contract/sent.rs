@@ -55,6 +55,8 @@ pub struct Settings {
     pub registry: Registry,
     /// `build`
     pub build: BuildSettings,
+    /// The image for repositories that say nothing of one: see [`Config::repository_builder`].
+    pub repository_builder: Option<String>,
 }
 
 impl Settings {
@@ -67,6 +69,14 @@ impl Settings {
             source: config.source.clone(),
             registry: config.registry.clone(),
             build: config.build,
+            repository_builder: config.repository_builder().map(str::to_owned),
         }
+    }
+
+    /// The image to build on: the one of the request, or else, for a repository, the admin's. Whether a repository needs
+    /// one at all, only its files say.
+    pub fn builder<'a>(&'a self, asked: &'a Asked) -> Option<&'a str> {
+        let own = asked.builder_image.as_deref();
+        own.or_else(|| asked.repository_url.as_ref().and(self.repository_builder.as_deref()))
     }
 }

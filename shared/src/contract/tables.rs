@@ -56,7 +56,7 @@ const SETUP: Task = Task {
         Reason::RegistryUnavailable,
         Reason::SignatureInvalid,
     ],
-    results: &[results::DIGEST, results::REFERENCE],
+    results: &[results::DIGEST, results::REFERENCE, results::START_COMMAND],
 };
 
 const BUILD: Task = Task {
@@ -77,7 +77,7 @@ const PUSH: Task = Task {
     default: Reason::PushFailed,
     // What the build has left may be no image.
     reasons: &[Reason::PushFailed, Reason::BuildFailed],
-    results: &[results::DIGEST, results::REFERENCE],
+    results: &[results::DIGEST, results::REFERENCE, results::START_COMMAND],
 };
 
 const fn source_task(
@@ -180,13 +180,14 @@ pub const PACKAGE_LIST: Pipeline = Pipeline {
                 Reason::RequirementsUnsolvable,
                 Reason::SourceRepositoryUnavailable,
             ],
-            &[results::COMMIT, results::LOCK_DIGEST],
+            &[results::LOCK_DIGEST],
         ),
         source_task(
             tasks::RECORD_SOURCE,
             Trust::Trusted,
             &[Reason::SourceRepositoryUnavailable, Reason::GitUnauthorized],
-            &[results::SOURCE_URL],
+            // From the files that it finds: the task before it may have run what packages bring.
+            &[results::SOURCE_URL, results::COMMIT],
         ),
         BUILD,
         PUSH,

@@ -3,6 +3,7 @@ use std::collections::BTreeSet;
 use super::*;
 use crate::api::BuildType;
 use crate::api::status::Step;
+use crate::config::Config;
 use crate::grammar::dns;
 
 /// Reason, condition (`-`: that of the task), temporary: what the documentation of the resource promises.
@@ -199,4 +200,22 @@ fn conditions_are_known_by_their_names() {
             .iter()
             .all(|condition| condition.applies_to(BuildType::ImageImport, false))
     );
+}
+
+#[test]
+fn the_admins_image_is_for_repositories_that_name_none() {
+    let config = Config::from_yaml("repositories: {builderImage: 'quay.io/admins/base:v1'}").unwrap();
+    let settings = Settings::of(&config);
+    let own = Some("quay.io/own/base:v1".to_owned());
+    let repository = Asked {
+        repository_url: Some("https://git.example/a".to_owned()),
+        ..Asked::default()
+    };
+    assert_eq!(settings.builder(&repository), Some("quay.io/admins/base:v1"));
+    let named = Asked {
+        builder_image: own.clone(),
+        ..repository
+    };
+    assert_eq!(settings.builder(&named), own.as_deref());
+    assert_eq!(settings.builder(&Asked::default()), None);
 }

@@ -194,8 +194,8 @@ async fn packages(tour: &mut Tour<'_>, stage: &Stage<'_>) -> Result<()> {
             "jsonpath={.status.source.commit}{\"\\n\"}",
         ])
         .await?;
-    let prepared = done.iter().find(|done| done.task == "prepare");
-    let commit = prepared.map_or("", |done| done.result("commit"));
+    let recorded = done.iter().find(|done| done.task == "record-source");
+    let commit = recorded.map_or("", |done| done.result("commit"));
     narrator.claim(
         "with the commit of its lock and Containerfile",
         !commit.is_empty() && answer.stdout.trim() == commit,

@@ -52,6 +52,14 @@ impl Image {
         self
     }
 
+    /// With a start command: an entrypoint and what follows it.
+    #[must_use]
+    pub fn command(self, command: &[&str]) -> Self {
+        let (entrypoint, rest) = command.split_at(command.len().min(1));
+        self.setting("Entrypoint", json!(entrypoint))
+            .setting("Cmd", json!(rest))
+    }
+
     /// For another processor, as Go names it.
     #[must_use]
     pub fn architecture(mut self, architecture: &str) -> Self {

@@ -59,7 +59,7 @@ async fn nothing_that_a_user_wrote_is_spliced_into_anything() -> Outcome {
 
 /// Tekton expands what a result holds, and waits for ever where it reads like a reference to another task.
 #[tokio::test]
-async fn results_of_untrusted_tasks_go_nowhere_but_to_one_that_compares_them() -> Outcome {
+async fn results_of_untrusted_tasks_go_to_no_other_task() -> Outcome {
     let manifests = Manifests::rendered().await?;
     let mut handed_on = Vec::new();
     for pipeline in PIPELINES {
@@ -80,10 +80,7 @@ async fn results_of_untrusted_tasks_go_nowhere_but_to_one_that_compares_them() -
             }
         }
     }
-    assert_eq!(
-        handed_on,
-        ["prepare commit -> record-source", "prepare commit -> build"]
-    );
+    assert!(handed_on.is_empty(), "{handed_on:?}");
     Ok(())
 }
 

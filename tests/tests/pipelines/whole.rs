@@ -261,7 +261,7 @@ mod buildah {
         let digest = whole.registry.digest(&format!("built/{TARGET}/packages:{tag}")).await?;
         assert_eq!(status["image"]["digest"], digest.as_str());
         assert_eq!(done[5].result("digest"), digest);
-        assert_eq!(status["source"]["commit"], done[2].result("commit"), "{status}");
+        assert_eq!(status["source"]["commit"], done[3].result("commit"), "{status}");
 
         let (image, _, packages) = shown(&whole.get(TARGET, "imagestream", "packages").await?)?;
         assert_eq!(

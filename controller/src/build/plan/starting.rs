@@ -102,7 +102,9 @@ impl Next<'_> {
     pub(super) fn create(&mut self, name: String, attempt: Attempt<'_>) -> Run {
         let observed = self.observed;
         let namespace = self.config.pipelines.namespace_of_runs(&observed.namespace).to_owned();
-        let secret = self.request.pull_secret.as_ref().map(|own| {
+        let base = pulled_image(self.request, self.config).ok().flatten();
+        // Where no image of the request is pulled, no copy is made that the run could wait for.
+        let secret = self.request.pull_secret.as_ref().filter(|_| base.is_some()).map(|own| {
             if namespace == observed.namespace {
                 own.clone()
             } else {
@@ -112,7 +114,6 @@ impl Next<'_> {
         if secret.is_some() {
             self.copy_for = Some(name.clone());
         }
-        let base = pulled_image(self.request, self.config).ok().flatten();
         let manifest = pipeline_run(
             observed,
             self.request,

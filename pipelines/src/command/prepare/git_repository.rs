@@ -52,9 +52,10 @@ pub(in crate::command) fn run(args: &Args) -> Result<Report, Failure> {
     if kind == Kind::Containerfile {
         return Ok(Report::new());
     }
-    let builder = asked.builder_image.as_deref().ok_or_else(|| {
+    let builder = begun.settings.builder(&asked).ok_or_else(|| {
         nothing(format!(
-            "the repository has {name} and no Containerfile, and spec.builderImage does not say what to install on"
+            "the repository has {name} and no Containerfile, and neither spec.builderImage nor the cluster's configuration \
+             says what to install on"
         ))
     })?;
     let base = args.base(builder)?;

@@ -17,15 +17,25 @@ const FOLDERS: [&str; 3] = ["/opt/app-root/bin", "/usr/local/bin", "/opt/app-roo
 const ANSWERED: &str = "answered";
 
 /// Whether the start command, or else one of a usual name, serves `/api`. What is wrong otherwise is a clause about the image.
-pub fn serves(start: &[String], port: u16, home: &Path, time: Duration) -> Result<(), String> {
+/// `start` is the image's own, empty where it has none, and `None` where it is too long to be told.
+pub fn serves(start: Option<&[String]>, port: u16, home: &Path, time: Duration) -> Result<(), String> {
+    let Some(start) = start else {
+        return Err(format!(
+            "it has no JupyterLab, and its start command is too long to be tried; put it into a script that serves /api on \
+             port {port}, or install jupyterlab"
+        ));
+    };
     let Some((program, args)) = command(start) else {
-        return Err("it has neither JupyterLab nor a start command".to_owned());
+        return Err(format!(
+            "it has neither JupyterLab nor a start command; install jupyterlab, or set a CMD that serves /api on port {port}"
+        ));
     };
     let mut command = Command::new(&program);
-    command
-        .args(args)
-        .current_dir(home)
-        .env("NOTEBOOK_PORT", port.to_string());
+    command.args(args).env("NOTEBOOK_PORT", port.to_string());
+    if start.is_empty() {
+        // One of its own begins where the image says, which is where we are.
+        command.current_dir(home);
+    }
     let mut watch = || {
         if answers(port) {
             Err(ANSWERED.to_owned())
@@ -45,7 +55,9 @@ pub fn serves(start: &[String], port: u16, home: &Path, time: Duration) -> Resul
         Err(error) => format!("cannot be run: {error}"),
         Ok(_) => format!("ends, and does not serve /api on port {port}"),
     };
-    Err(format!("it has no JupyterLab, and its start command {what}"))
+    Err(format!(
+        "it has no JupyterLab, and its start command {what}; install jupyterlab, or set a CMD that does"
+    ))
 }
 
 fn command(start: &[String]) -> Option<(PathBuf, &[String])> {

@@ -28,6 +28,7 @@ runtimeEnvironments:
   - {osName: ubi, osVersion: '9', pythonVersion: '3.9', builderImage: quay.io/a/c:v1}
 repositories:
   allowed: [github.com, 'https://github.com', github.com/team, 'git.example:0', '*.example.com', 'git.example:8443']
+  builderImage: quay.io/Team/a
 git:
   credentials:
     - {host: github.com, secret: Deploy_Key}
@@ -57,6 +58,7 @@ git:
         ("repositories.allowed[2]", "\"github.com/team\" is no Git host"),
         ("repositories.allowed[3]", "\"git.example:0\" is no Git host"),
         ("repositories.allowed[4]", "is no Git host"),
+        ("repositories.builderImage", "is no image reference"),
         ("git.credentials[0].secret", "is no Secret's name"),
         ("git.credentials[1]", "says the same as git.credentials[0]"),
     ];

@@ -1,0 +1,81 @@
+//! What a container of an image starts with, on its way from the task that reads the image's configuration to the one that
+//! runs in a container of it.
+//!
+//! Whoever made the image wrote it, so it travels as base64 of JSON: neither Tekton nor the kubelet has anything to expand
+//! in that. A task can have more to tell than this, so it has a bound.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::Value;
+
+use crate::registry::image::Configuration;
+
+/// Most characters of it, encoded. All results of a task share 3584 bytes.
+pub const MOST: usize = 2048;
+
+/// The entrypoint and its arguments, as the result holds them.
+pub fn encode(configuration: &Configuration) -> String {
+    let execution = configuration.config.as_ref();
+    let texts = |list: Option<&Value>| -> Vec<String> {
+        let items = list.and_then(Value::as_array).into_iter().flatten();
+        items.filter_map(Value::as_str).map(str::to_owned).collect()
+    };
+    let mut command = texts(execution.and_then(|execution| execution.entrypoint.as_ref()));
+    command.extend(texts(execution.and_then(|execution| execution.cmd.as_ref())));
+    let told = |value: Option<&[String]>| STANDARD.encode(serde_json::json!(value).to_string());
+    let whole = told(Some(&command));
+    if whole.len() > MOST { told(None) } else { whole }
+}
+
+/// Reads it. `None`: it was too long to be told. An empty text is an empty command.
+pub fn decode(text: &str) -> Result<Option<Vec<String>>, String> {
+    if text.is_empty() {
+        return Ok(Some(Vec::new()));
+    }
+    if text.len() > MOST {
+        return Err(format!("is longer than {MOST} characters"));
+    }
+    let bytes = STANDARD.decode(text).map_err(|_| "is not base64".to_owned())?;
+    serde_json::from_slice(&bytes).map_err(|_| "is no list of texts".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn sent(execution: &Value) -> Option<Vec<String>> {
+        let bytes = json!({ "os": "linux", "config": execution }).to_string();
+        let text = encode(&Configuration::read(bytes.as_bytes()).unwrap());
+        let is_inert = |c: char| c.is_ascii_alphanumeric() || "+/=".contains(c);
+        assert!(text.len() <= MOST && text.chars().all(is_inert), "{text}");
+        decode(&text).unwrap()
+    }
+
+    #[test]
+    fn the_entrypoint_goes_before_its_arguments() {
+        let whole = sent(&json!({"Entrypoint": ["/bin/tini", "--"], "Cmd": ["serve", "$(params.x)", "a\nb"]}));
+        assert_eq!(whole.unwrap(), ["/bin/tini", "--", "serve", "$(params.x)", "a\nb"]);
+        assert_eq!(sent(&json!({"Cmd": null})), Some(Vec::new()));
+        assert_eq!(sent(&json!(null)), Some(Vec::new()));
+    }
+
+    #[test]
+    fn what_is_no_list_is_none_and_what_is_too_long_is_said_to_be() {
+        assert_eq!(sent(&json!({"Entrypoint": "serve", "Cmd": [1, {}]})), Some(Vec::new()));
+        assert_eq!(sent(&json!({"Cmd": ["x".repeat(MOST)]})), None);
+    }
+
+    #[test]
+    fn nothing_else_is_taken_for_a_command() {
+        assert_eq!(decode(""), Ok(Some(Vec::new())));
+        for (text, what) in [
+            ("$(x)", "is not base64"),
+            (&STANDARD.encode("{}"), "is no list of texts"),
+            (&"A".repeat(MOST + 4), "is longer than 2048 characters"),
+        ] {
+            assert_eq!(decode(text), Err(what.to_owned()));
+        }
+    }
+}

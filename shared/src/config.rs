@@ -25,7 +25,7 @@ pub use runs::{
     ServiceAccounts, TaskResources, Timeouts, Workspace,
 };
 pub use tasks::{
-    BuildSettings, INTERNAL_REGISTRY, Isolation, Network, Python, Registry, SignaturePolicy,
+    BuildSettings, INTERNAL_REGISTRY, Isolation, Network, Python, Registry, Sbom, SbomFormat, SignaturePolicy,
     Signatures, Source, StorageDriver,
 };
 pub use tracking::Tracking;
@@ -79,6 +79,8 @@ pub struct Config {
     pub registry: Registry,
     /// How images are built.
     pub build: BuildSettings,
+    /// The list of what is in an image that was built.
+    pub sbom: Sbom,
     /// Tags that come to name other images.
     pub tracking: Tracking,
 }

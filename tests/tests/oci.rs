@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use cnbi_shared::config::SignaturePolicy;
+use cnbi_shared::config::{SbomFormat, SignaturePolicy};
 use cnbi_shared::contract::Settings;
 use cnbi_tests::process::binary;
 use cnbi_tests::registry::{Image, Registry, Setup};
@@ -453,6 +453,104 @@ async fn the_admins_image_is_fetched_only_for_a_repository_that_needs_it() {
             "{name}: {told:?}"
         );
     }
+}
+
+/// A layer with the folders of those packages in it.
+fn installed(packages: &[&str]) -> Vec<u8> {
+    let mut layer = tar::Builder::new(Vec::new());
+    for package in packages {
+        let mut header = tar::Header::new_ustar();
+        header.set_size(0);
+        let path = format!("usr/lib/python3.11/site-packages/{package}.dist-info/METADATA");
+        layer.append_data(&mut header, path, std::io::empty()).unwrap();
+    }
+    layer.into_inner().unwrap()
+}
+
+#[tokio::test]
+async fn what_is_in_an_image_is_attached_to_it_as_configured() {
+    let registry = Registry::start(Setup::default()).await.unwrap();
+    let image = Image::new().layer(installed(&["numpy-2.1.0", "Torch-2.1.0+cpu"]));
+    registry.push("team/base:v1", &image).await.unwrap();
+    let mut settings = plain(registry.address());
+    let work = tempfile::tempdir().unwrap();
+    let folder = format!("--work={}", path(&work));
+    let asked = json!({ "builderImage": format!("{}/team/base:v1", registry.address()) });
+    let fetch = ["fetch", "image", &folder, "--architecture=amd64"];
+    let fetched = step(&fetch, &settings, Some(&asked)).await;
+    assert_eq!(fetched.code, Some(0), "{fetched:?}");
+    fs::rename(work.path().join("base"), work.path().join("image")).unwrap();
+    settings.registry.prefix = format!("{}/odh", registry.address());
+    let push = [
+        "push",
+        "--resource-name=a",
+        "--target-namespace=notebooks",
+        "--tag=v1",
+        &folder,
+    ];
+    let client = registry.client().await.unwrap();
+    let image = registry.reference("odh/notebooks/a:v1").unwrap();
+    let mut documents = Vec::new();
+    // Twice each: retrying attaches nothing new. And one format beside another.
+    for (format, kind, listed) in [
+        (SbomFormat::Off, "", 0),
+        (SbomFormat::CycloneDx, "application/vnd.cyclonedx+json", 1),
+        (SbomFormat::Spdx, "application/spdx+json", 2),
+    ] {
+        settings.sbom = format;
+        for _ in 0..2 {
+            let told = step(&push, &settings, None).await;
+            assert_eq!(told.code, Some(0), "{told:?}");
+            let subject = image.clone_with_digest(told.digest.clone());
+            let found = client.pull_referrers(&subject, None).await.unwrap().manifests;
+            assert_eq!(found.len(), listed, "{found:?}");
+            let Some(entry) = found.last() else { continue };
+            assert_eq!(entry.artifact_type.as_deref(), Some(kind));
+            let artifact = image.clone_with_digest(entry.digest.clone());
+            let (manifest, digest) = client
+                .pull_manifest_raw(
+                    &artifact,
+                    &registry.auth(),
+                    &["application/vnd.oci.image.manifest.v1+json"],
+                )
+                .await
+                .unwrap();
+            assert_eq!(digest, entry.digest);
+            let manifest: Value = serde_json::from_slice(&manifest).unwrap();
+            assert_eq!(manifest["subject"]["digest"], told.digest);
+            assert_eq!(manifest["artifactType"], kind);
+            let mut document = Vec::new();
+            let blob = manifest["layers"][0]["digest"].as_str().unwrap();
+            client.pull_blob(&artifact, blob, &mut document).await.unwrap();
+            documents.push(serde_json::from_slice::<Value>(&document).unwrap());
+        }
+    }
+    let [cyclone, again, spdx, _] = documents.as_slice() else {
+        panic!("{documents:?}")
+    };
+    assert_eq!(cyclone, again);
+    assert_eq!(cyclone["components"][0]["purl"], "pkg:pypi/numpy@2.1.0");
+    assert_eq!(cyclone["components"][1]["purl"], "pkg:pypi/torch@2.1.0%2Bcpu");
+    assert_eq!(
+        cyclone["metadata"]["component"]["name"],
+        format!("{}/odh/notebooks/a", registry.address())
+    );
+    assert_eq!(spdx["packages"][2]["name"], "torch");
+
+    // Layers that cannot be read are no empty list.
+    registry
+        .push("team/torn:v1", &Image::new().layer(b"\x1f\x8bnonsense".to_vec()))
+        .await
+        .unwrap();
+    let torn = json!({ "builderImage": format!("{}/team/torn:v1", registry.address()) });
+    fs::remove_dir_all(work.path().join("image")).unwrap();
+    assert_eq!(step(&fetch, &settings, Some(&torn)).await.code, Some(0));
+    fs::rename(work.path().join("base"), work.path().join("image")).unwrap();
+    refused(
+        &step(&push, &settings, None).await,
+        "BuildFailed",
+        "nobody can list what is in its layers",
+    );
 }
 
 /// Answers every request on a port of its own, until the test's process ends.

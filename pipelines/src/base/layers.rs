@@ -2,19 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::io::{BufReader, Read, Seek as _, SeekFrom};
 use std::path::PathBuf;
 
-use flate2::read::MultiGzDecoder;
-use tar::{Archive, EntryType};
+use tar::EntryType;
+
+use crate::layer::{self, Entry, Hidden, Room};
 
 /// The search path of an image that names none.
 pub const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// Most bytes of all layers together, unpacked.
-const UNPACKED: u64 = 64 << 30;
-/// Most names that are looked at.
-const NAMES: usize = 5_000_000;
 /// Most links that are kept.
 const LINKS: usize = 1_000_000;
 /// How many links are followed, as in the kernel.
@@ -25,16 +21,19 @@ const HOPS: usize = 40;
 struct Names {
     links: BTreeMap<String, String>,
     files: BTreeSet<String>,
-    seen: usize,
 }
 
 /// The version of the first `python3` on the search path, such as `3.11`. `None` where there is none, or where a layer
 /// cannot be read.
 pub fn python(layers: &[PathBuf], search: &str) -> Option<String> {
     let mut names = Names::default();
-    let mut room = UNPACKED;
+    let mut room = Room::default();
     for layer in layers {
-        room = names.add(layer, room)?;
+        let layer = File::open(layer).ok()?;
+        layer::read(layer, &mut room, &mut |entry| {
+            names.see(&entry);
+            names.links.len() <= LINKS
+        })?;
     }
     search
         .split(':')
@@ -44,52 +43,15 @@ pub fn python(layers: &[PathBuf], search: &str) -> Option<String> {
 }
 
 impl Names {
-    /// Adds a layer, of which at most `room` bytes are read, and says how many are left.
-    fn add(&mut self, layer: &PathBuf, room: u64) -> Option<u64> {
-        let mut file = File::open(layer).ok()?;
-        let mut magic = [0; 4];
-        let read = file.read(&mut magic).ok()?;
-        file.seek(SeekFrom::Start(0)).ok()?;
-        let file = BufReader::new(file);
-        let mut unpacked: Box<dyn Read> = match magic {
-            [0x1f, 0x8b, ..] => Box::new(MultiGzDecoder::new(file)),
-            // Zstandard: the image's own word has to do.
-            [0x28, 0xb5, 0x2f, 0xfd] => return None,
-            _ if read < 4 => return Some(room),
-            _ => Box::new(file),
-        };
-        let mut bounded = unpacked.by_ref().take(room);
-        let mut archive = Archive::new(&mut bounded);
-        for entry in archive.entries().ok()? {
-            let entry = entry.ok()?;
-            self.seen += 1;
-            if self.seen > NAMES || self.links.len() > LINKS {
-                return None;
-            }
-            let path = normal(&entry.path().ok()?.to_string_lossy());
-            let kind = entry.header().entry_type();
-            let target = entry.link_name().ok()?.map(|name| name.to_string_lossy().into_owned());
-            self.see(&path, kind, target);
+    fn see(&mut self, entry: &Entry) {
+        if let Some(hidden) = entry.hidden() {
+            return self.forget(&hidden);
         }
-        let left = bounded.limit();
-        (left > 0).then_some(left)
-    }
-
-    fn see(&mut self, path: &str, kind: EntryType, target: Option<String>) {
-        let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
-        if let Some(hidden) = name.strip_prefix(".wh.") {
-            let gone = if hidden == ".wh..opq" {
-                folder.to_owned()
-            } else {
-                format!("{folder}/{hidden}")
-            };
-            self.forget(&gone, hidden == ".wh..opq");
-            return;
-        }
-        match (kind, target) {
+        let path = entry.path.as_str();
+        match (entry.kind, &entry.target) {
             (EntryType::Symlink, Some(target)) => {
                 self.files.remove(path);
-                self.links.insert(path.to_owned(), target);
+                self.links.insert(path.to_owned(), target.clone());
             }
             (EntryType::Link, Some(target)) => {
                 self.files.remove(path);
@@ -109,8 +71,9 @@ impl Names {
     }
 
     /// Takes away what a later layer hides: a name, unless only what lies below it is hidden, and all below it.
-    fn forget(&mut self, path: &str, only_below: bool) {
-        if !only_below {
+    fn forget(&mut self, hidden: &Hidden) {
+        let (Hidden::Path(path) | Hidden::Below(path)) = hidden;
+        if matches!(hidden, Hidden::Path(_)) {
             self.links.remove(path);
             self.files.remove(path);
         }
@@ -183,12 +146,6 @@ impl Names {
             .map_while(|path| path.strip_prefix(&library));
         found.find_map(|rest| super::version(&format!("3.{}", rest.split('/').next()?)))
     }
-}
-
-/// An absolute path without `.` in it.
-fn normal(path: &str) -> String {
-    let parts = path.split('/').filter(|part| !matches!(*part, "" | "."));
-    parts.fold(String::new(), |path, part| path + "/" + part)
 }
 
 /// A program that may be Python, or the file of the library that tells its version.

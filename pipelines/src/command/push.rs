@@ -1,23 +1,27 @@
-//! `push`: sends the image that was built to its registry, and reads back its digest.
+//! `push`: sends the image that was built to its registry, reads back its digest, and attaches the list of what is in it where one
+//! is configured.
 //!
 //! The layout on the volume was left by a task that ran what a user wrote.
 
 use std::fs;
 use std::path::PathBuf;
 
-use cnbi_shared::config::{INTERNAL_REGISTRY, Registry as Place};
+use cnbi_shared::config::{INTERNAL_REGISTRY, Registry as Place, SbomFormat};
 use cnbi_shared::contract::{self, Reason, results, tasks};
 use cnbi_shared::grammar::image::ImageReference;
+use jiff::Timestamp;
 use oci_client::secrets::RegistryAuth;
 
 use super::Duty;
 use super::inspect::pinned;
 use crate::args::SettingsArgs;
 use crate::failure::Failure;
-use crate::registry::layout::Layout;
+use crate::registry::image::Configuration;
+use crate::registry::layout::{Layout, LayoutError};
 use crate::registry::transfer::TransferError;
-use crate::registry::{Registry, certificates, credentials, reference};
+use crate::registry::{Registry, attach, certificates, credentials, reference};
 use crate::report::Report;
+use crate::sbom;
 use crate::start;
 
 /// The pod's token, which OpenShift's own registry takes for a password.
@@ -82,19 +86,57 @@ pub(super) async fn run(args: &Args) -> Result<Report, Failure> {
     let reference = reference(&image).map_err(|refusal| failed(refusal.to_string()))?;
     let layout = Layout::open(&args.work, "image").map_err(|error| left(&error))?;
     let configuration = layout.configuration().map_err(|error| left(&error))?;
+    let pinned = pinned(&image, &layout.descriptor.digest);
+    let list = list(settings.sbom, &layout, &configuration, &pinned)?;
     let digest = registry.push(&reference, &layout).await.map_err(|error| match error {
         TransferError::Registry(refusal) => failed(refusal.to_string()),
         TransferError::Layout(error) => left(&error),
     })?;
     println!("{place} is {digest}");
+    if let Some((kind, document)) = list {
+        let subject = attach::Subject {
+            media_type: layout.media_type(),
+            digest: &digest,
+            size: layout.bytes.len(),
+        };
+        let attached = registry.attach(&reference, subject, kind, document).await;
+        let attached = attached.map_err(|refusal| failed(format!("the list of what is in it: {refusal}")))?;
+        println!("{attached} is the list of what is in it");
+    }
     Ok(Report::new()
         .with(results::DIGEST, &digest)
-        .with(results::REFERENCE, pinned(&image, &digest))
+        .with(results::REFERENCE, pinned)
         .with(results::START_COMMAND, start::encode(&configuration)))
 }
 
+/// The list of what is in the image that will be known as `pinned`, and its media type, where one is wanted.
+fn list(
+    format: SbomFormat,
+    layout: &Layout,
+    configuration: &Configuration,
+    pinned: &str,
+) -> Result<Option<(&'static str, Vec<u8>)>, Failure> {
+    let Some(kind) = sbom::media_type(format) else {
+        return Ok(None);
+    };
+    let subject = sbom::Subject {
+        repository: pinned.split('@').next().unwrap_or(pinned),
+        digest: &layout.descriptor.digest,
+        created: created(configuration),
+    };
+    let layers = layout.layers().map_err(|error| left(&error))?;
+    let packages = sbom::installed::packages(layers)
+        .ok_or_else(|| left(&LayoutError::Wrong("nobody can list what is in its layers".to_owned())))?;
+    Ok(sbom::document(format, &subject, &packages).map(|document| (kind, document)))
+}
+
+/// When the image says that it was made.
+fn created(configuration: &Configuration) -> Option<Timestamp> {
+    configuration.created.as_ref()?.as_str()?.parse().ok()
+}
+
 /// What the build has left is no image.
-fn left(error: &crate::registry::layout::LayoutError) -> Failure {
+fn left(error: &LayoutError) -> Failure {
     Failure::new(
         Reason::BuildFailed,
         format!("What the build has left is no image: {error}"),

@@ -74,6 +74,8 @@ pub struct Configuration {
     pub architecture: String,
     /// What it runs with.
     pub config: Option<Execution>,
+    /// When it was made: a time by RFC 3339, as far as anybody keeps to it.
+    pub created: Option<serde_json::Value>,
 }
 
 /// What an image runs with.

@@ -103,6 +103,19 @@ impl Layout {
         })
     }
 
+    /// The media type of the manifest.
+    pub fn media_type(&self) -> &str {
+        match self.manifest.media_type.as_str() {
+            "" => self.descriptor.media_type.as_str(),
+            given => given,
+        }
+    }
+
+    /// The layers, the lowest first, each verified.
+    pub fn layers(&self) -> Result<Vec<File>, LayoutError> {
+        self.manifest.layers.iter().map(|layer| self.blob(layer)).collect()
+    }
+
     /// Configuration and layers, each once.
     pub fn parts(&self) -> Vec<&Descriptor> {
         let mut parts: Vec<&Descriptor> = Vec::new();

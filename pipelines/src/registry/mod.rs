@@ -3,6 +3,7 @@
 //! A thin layer over oci-client, which follows redirects within bounds, sends credentials to no other host and verifies digests.
 //! Nothing here knows what an image is for.
 
+pub mod attach;
 pub mod certificates;
 pub mod credentials;
 pub mod image;

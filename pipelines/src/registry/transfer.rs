@@ -94,11 +94,8 @@ impl Registry {
                 .await;
             sent.map_err(Refusal::from)?;
         }
-        let media_type = match layout.manifest.media_type.as_str() {
-            "" => layout.descriptor.media_type.as_str(),
-            given => given,
-        };
-        let media_type = media_type
+        let media_type = layout
+            .media_type()
             .parse()
             .map_err(|_| LayoutError::Wrong("the manifest's media type is none".to_owned()))?;
         let sent = self

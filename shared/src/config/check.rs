@@ -35,6 +35,7 @@ pub(super) fn check(config: &Config) -> Vec<Problem> {
         pull_secrets: _,
         tracking: _,
         build: _,
+        sbom: _,
         // Checked in `tasks`.
         signatures: _,
         python: _,

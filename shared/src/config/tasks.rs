@@ -109,6 +109,29 @@ pub struct BuildSettings {
     pub isolation: Isolation,
 }
 
+/// `sbom`: the list of the Python packages in an image that was built, a software bill of materials.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Sbom {
+    /// `Off`, `CycloneDX` or `SPDX`: as what it is attached to the image in its registry, which has to take artifacts of the OCI.
+    #[schemars(with = "String")]
+    pub format: SbomFormat,
+}
+
+/// `sbom.format`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+pub enum SbomFormat {
+    /// None is made.
+    #[default]
+    Off,
+    /// CycloneDX 1.6, in JSON.
+    #[serde(rename = "CycloneDX")]
+    CycloneDx,
+    /// SPDX 2.3, in JSON.
+    #[serde(rename = "SPDX")]
+    Spdx,
+}
+
 /// `build.storageDriver`
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]

@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::{BuildSettings, Config, Network, Python, Registry, SignaturePolicy, Source};
+use crate::config::{BuildSettings, Config, Network, Python, Registry, SbomFormat, SignaturePolicy, Source};
 
 /// The parameter [`super::params::REQUEST`]: all that a user wrote, by the names that it has in the resource. Which keys
 /// are there follows from the build type.
@@ -55,6 +55,8 @@ pub struct Settings {
     pub registry: Registry,
     /// `build`
     pub build: BuildSettings,
+    /// `sbom.format`
+    pub sbom: SbomFormat,
     /// The image for repositories that say nothing of one: see [`Config::repository_builder`].
     pub repository_builder: Option<String>,
 }
@@ -69,6 +71,7 @@ impl Settings {
             source: config.source.clone(),
             registry: config.registry.clone(),
             build: config.build,
+            sbom: config.sbom.format,
             repository_builder: config.repository_builder().map(str::to_owned),
         }
     }

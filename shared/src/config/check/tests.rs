@@ -173,4 +173,8 @@ registry: {prefix: 'quay.io/a:v1', secret: B}
     }
     assert!(problems("build: {storageDriver: overlay, isolation: oci}").is_empty());
     assert_eq!(problems("build: {isolation: vm}").len(), 1);
+    for format in ["Off", "CycloneDX", "SPDX"] {
+        assert_eq!(problems(&format!("sbom: {{format: {format}}}")), []);
+    }
+    assert_eq!(problems("sbom: {format: spdx}").len(), 1);
 }

@@ -1,0 +1,153 @@
+//! Which Python packages an image has, from what its layers list. Nothing of the image runs, so nobody in it can tell a tale.
+//!
+//! A package is known by the folder that the standard wants it to have (PyPA's "Recording installed projects"):
+//! `<name>-<version>.dist-info` with `METADATA` in it. Packages of other kinds, such as the distribution's, are not looked for.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+
+use cnbi_shared::grammar::requirement::normalize_name;
+
+use crate::layer::{self, Entry, Hidden, Room};
+
+/// Most packages.
+const PACKAGES: usize = 20_000;
+/// Most characters of a name, and of a version.
+const LENGTH: usize = 128;
+
+/// A package.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Package {
+    /// As an index knows it: in lower case, with hyphens.
+    pub name: String,
+    /// As it is written.
+    pub version: String,
+}
+
+/// The packages that are there when the layers lie on each other, the lowest first; each once. `None`: a layer cannot be read,
+/// or there is more than anybody installs.
+pub fn packages(layers: impl IntoIterator<Item = File>) -> Option<BTreeSet<Package>> {
+    let mut found: BTreeMap<String, Package> = BTreeMap::new();
+    let mut room = Room::default();
+    for layer in layers {
+        let (mut added, mut hidden) = (Vec::new(), Vec::new());
+        layer::read(layer, &mut room, &mut |entry| {
+            hidden.extend(entry.hidden());
+            added.extend(package(&entry));
+            // What is hidden below a folder of packages only; the rest would be a list without end.
+            hidden.len() <= layer::ENTRIES / 5 && added.len() <= PACKAGES
+        })?;
+        // Whatever order they stand in: a layer hides nothing of its own.
+        for hidden in hidden {
+            forget(&mut found, &hidden);
+        }
+        found.extend(added);
+        if found.len() > PACKAGES {
+            return None;
+        }
+    }
+    Some(found.into_values().collect())
+}
+
+/// The package that an entry is the sign of, by its place.
+fn package(entry: &Entry) -> Option<(String, Package)> {
+    let folder = entry.path.strip_suffix("/METADATA").filter(|_| !entry.kind.is_dir())?;
+    let name = folder.rsplit('/').next()?.strip_suffix(".dist-info")?;
+    let (name, version) = name.split_once('-')?;
+    let is_plain = |text: &str, more: &str| {
+        let is_fine = |c: char| c.is_ascii_alphanumeric() || more.contains(c);
+        !text.is_empty() && text.len() <= LENGTH && text.chars().all(is_fine)
+    };
+    let package = Package {
+        name: normalize_name(name),
+        version: version.to_owned(),
+    };
+    (is_plain(name, "._") && is_plain(version, "._+!")).then_some((entry.path.clone(), package))
+}
+
+fn forget(found: &mut BTreeMap<String, Package>, hidden: &Hidden) {
+    let (Hidden::Path(path) | Hidden::Below(path)) = hidden;
+    let below = format!("{path}/");
+    let gone: Vec<String> = found
+        .range(below.clone()..)
+        .map(|(path, _)| path)
+        .take_while(|path| path.starts_with(&below))
+        .cloned()
+        .collect();
+    for path in gone {
+        found.remove(&path);
+    }
+    if matches!(hidden, Hidden::Path(_)) {
+        found.remove(path);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Seek as _, SeekFrom, Write as _};
+
+    use tar::{Builder, Header};
+
+    use super::*;
+
+    fn layer(names: &[&str]) -> File {
+        let mut builder = Builder::new(Vec::new());
+        for name in names {
+            let mut header = Header::new_ustar();
+            header.set_size(0);
+            builder.append_data(&mut header, name, std::io::empty()).unwrap();
+        }
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(&builder.into_inner().unwrap()).unwrap();
+        file.seek(SeekFrom::Start(0)).unwrap();
+        file
+    }
+
+    fn told(layers: &[&[&str]]) -> Vec<String> {
+        let found = packages(layers.iter().map(|names| layer(names))).unwrap();
+        let text = |package: Package| format!("{} {}", package.name, package.version);
+        found.into_iter().map(text).collect()
+    }
+
+    const SITE: &str = "usr/lib/python3.11/site-packages";
+
+    #[test]
+    fn packages_are_known_by_their_folders() {
+        let names = [
+            format!("{SITE}/Flask_Login-0.6.3.dist-info/METADATA"),
+            format!("{SITE}/torch-2.1.0+cpu.dist-info/METADATA"),
+            "opt/conda/lib/python3.11/site-packages/torch-2.1.0+cpu.dist-info/METADATA".to_owned(),
+            format!("{SITE}/none-1.0.dist-info/RECORD"),
+            format!("{SITE}/no_version.dist-info/METADATA"),
+            format!("{SITE}/a b-<script>.dist-info/METADATA"),
+            format!("{SITE}/{}-1.dist-info/METADATA", "a".repeat(90)),
+        ];
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let long = format!("{} 1", "a".repeat(90));
+        assert_eq!(told(&[&names]), [long.as_str(), "flask-login 0.6.3", "torch 2.1.0+cpu"]);
+    }
+
+    #[test]
+    fn what_a_later_layer_hides_is_gone_and_what_it_brings_is_there() {
+        let of = |name: &str| format!("{SITE}/{name}.dist-info/METADATA");
+        let (old, new, other) = (of("a-1.0"), of("a-2.0"), of("b-1.0"));
+        let below: [&str; 2] = [&old, &other];
+        let upgrade = format!("{SITE}/.wh.a-1.0.dist-info");
+        assert_eq!(told(&[&below, &[&new, &upgrade]]), ["a 2.0", "b 1.0"]);
+        let opaque = format!("{SITE}/.wh..wh..opq");
+        assert_eq!(told(&[&below, &[&new, &opaque]]), ["a 2.0"]);
+        let file = format!("{SITE}/a-1.0.dist-info/.wh.METADATA");
+        assert_eq!(told(&[&below, &[&file]]), ["b 1.0"]);
+        // A layer's own entries stay, though it hides those below.
+        let both = format!("{SITE}/.wh.b-1.0.dist-info");
+        assert_eq!(told(&[&[&old], &[&other, &both]]), ["a 1.0", "b 1.0"]);
+    }
+
+    #[test]
+    fn a_layer_that_cannot_be_read_is_not_passed_over() {
+        let mut torn = tempfile::tempfile().unwrap();
+        torn.write_all(b"\x1f\x8bnonsense").unwrap();
+        torn.seek(SeekFrom::Start(0)).unwrap();
+        assert_eq!(packages([torn]), None);
+    }
+}

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use cnbi_certs::{Authority, Policy};
+use cnbi_tests::control_plane::ControlPlane;
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::json;
@@ -50,6 +51,28 @@ async fn a_ca_that_is_deleted_corrupted_or_replaced_fails_no_create() -> Outcome
         own.certificate_pem().as_bytes(),
         "a person's own is used"
     );
+
+    // As the guide says it for a key that somebody has seen: what was trusted before goes, now that nobody serves from it.
+    assert!(!fleet.trusts(1).await?);
+    let forget = json!([{"op": "remove", "path": "/data/previous.crt"}]).to_string();
+    let namespace = fleet.installation.namespace();
+    let patch = [
+        "-n",
+        namespace,
+        "patch",
+        "secret",
+        CA_SECRET,
+        "--type=json",
+        "-p",
+        &forget,
+    ];
+    ControlPlane::shared().await?.kubectl().args(patch).ok().await?;
+    fleet
+        .run_until(ahead..=ahead, "the person's own is trusted alone", async || {
+            fleet.trusts(1).await
+        })
+        .await?;
+    tokio::time::sleep(Duration::from_secs(2)).await;
     load.end().await?.none_failed("what people do to the CA")
 }
 

@@ -17,7 +17,7 @@ use prometheus_client::registry::{Registry, Unit};
 use crate::failure::Class;
 
 use builds::Builds;
-pub use builds::Standing;
+pub use builds::{Standing, Verdict};
 
 /// Everything that is counted.
 #[derive(Debug)]

@@ -17,7 +17,7 @@ use crate::build::action::Place;
 use crate::follow::{Followed, Known};
 use crate::kinds::{Kept, Run, Stream, TaskRun};
 use crate::memory::Memory;
-use crate::metrics::{Metrics, Standing};
+use crate::metrics::{Metrics, Standing, Verdict};
 use crate::site::Sites;
 use crate::stored::Stored;
 use crate::turns::{Active, Turns};
@@ -146,9 +146,24 @@ impl World {
                 .iter()
                 .map(|resource| phase(resource).unwrap_or(Phase::Pending))
                 .collect(),
+            verdicts: resources
+                .iter()
+                .map(|resource| verdict(resource.status.as_ref()))
+                .collect(),
             has_tekton: self.has_tekton(),
             has_image_streams: self.streams.known() == Known::All,
         }
+    }
+}
+
+/// What a status tells of the rules.
+fn verdict(status: Option<&Status>) -> Verdict {
+    let mut conditions = status.into_iter().flat_map(|status| &status.conditions);
+    let said = conditions.find(|said| said.type_ == ConditionType::WellFormed.as_str());
+    match said.map(|said| said.status.as_str()) {
+        Some("True") => Verdict::Accepted,
+        Some("False") => Verdict::Refused,
+        _ => Verdict::Undecided,
     }
 }
 

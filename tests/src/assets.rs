@@ -1,5 +1,5 @@
-//! Finds the programs that tests run beside ours, the control plane's and the registry, and builds them once where there
-//! are none.
+//! Finds the programs that tests run beside ours, the control plane's, the registry, kustomize and a reader of health, and
+//! builds them once where there are none.
 //!
 //! The control plane's are looked for in this order: the folder that `CNBI_KUBE_ASSETS` or `KUBEBUILDER_ASSETS` names, the user's cache, and
 //! then a build with Go from the versions pinned in `tests/controlplane/go.mod`; the registry in the last two of these places. A test is never skipped because a
@@ -23,6 +23,7 @@ const CONTROL_PLANE: Recipe = Recipe {
     folder: "controlplane",
     go_mod: GO_MOD,
     go_sum: include_str!("../controlplane/go.sum"),
+    source: "",
     programs: &[
         ("etcd", "go.etcd.io/etcd/server/v3"),
         ("kube-apiserver", "k8s.io/kubernetes/cmd/kube-apiserver"),
@@ -40,6 +41,7 @@ const REGISTRY: Recipe = Recipe {
     folder: "registry",
     go_mod: include_str!("../registry/go.mod"),
     go_sum: include_str!("../registry/go.sum"),
+    source: "",
     programs: &[("registry", "github.com/distribution/distribution/v3/cmd/registry")],
     or_instead: "there is no other way to get it",
 };
@@ -51,6 +53,7 @@ const PYTHON: Recipe = Recipe {
     folder: "stand-ins/python",
     go_mod: include_str!("../stand-ins/python/go.mod"),
     go_sum: include_str!("../stand-ins/python/main.go"),
+    source: "",
     programs: &[("python3", ".")],
     or_instead: "there is no other way to get it",
 };
@@ -60,6 +63,40 @@ const PYTHON: Recipe = Recipe {
 /// Blocks; call it outside an async task.
 pub fn python() -> Result<PathBuf> {
     Ok(build::cached(&cache()?, &PYTHON)?.join("python3"))
+}
+
+const KUSTOMIZE: Recipe = Recipe {
+    name: "kustomize",
+    folder: "kustomize",
+    go_mod: include_str!("../kustomize/go.mod"),
+    go_sum: include_str!("../kustomize/go.sum"),
+    source: "",
+    programs: &[("kustomize", "sigs.k8s.io/kustomize/kustomize/v5")],
+    or_instead: "there is no other way to get it",
+};
+
+const KSTATUS: Recipe = Recipe {
+    name: "kstatus",
+    folder: "kstatus",
+    go_mod: include_str!("../kstatus/go.mod"),
+    go_sum: include_str!("../kstatus/go.sum"),
+    source: include_str!("../kstatus/main.go"),
+    programs: &[("kstatus", ".")],
+    or_instead: "there is no other way to get it",
+};
+
+/// kustomize, built the first time, which takes a minute and is reported on stderr.
+///
+/// Blocks; call it outside an async task.
+pub fn kustomize() -> Result<PathBuf> {
+    Ok(build::cached(&cache()?, &KUSTOMIZE)?.join("kustomize"))
+}
+
+/// A program that says what kstatus makes of objects (see `tests/kstatus`), built the first time as [`kustomize`] is.
+///
+/// Blocks; call it outside an async task.
+pub fn kstatus() -> Result<PathBuf> {
+    Ok(build::cached(&cache()?, &KSTATUS)?.join("kstatus"))
 }
 
 /// The program of the OCI registry, built the first time, which takes a minute or two and is reported on stderr.

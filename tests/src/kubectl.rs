@@ -62,6 +62,13 @@ impl Kubectl {
         self
     }
 
+    /// Sets a variable of its environment.
+    #[must_use]
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.command.env(name, value);
+        self
+    }
+
     /// Has it find the files of its arguments from there.
     #[must_use]
     pub fn folder(mut self, folder: &Path) -> Self {

@@ -93,6 +93,9 @@ async fn run(command: Command) -> Result<ExitCode> {
             println!("{} (Kubernetes {version})", assets.folder().display());
             let registry = tokio::task::spawn_blocking(cnbi_tests::assets::registry).await??;
             println!("{}", registry.display());
+            for build in [cnbi_tests::assets::kustomize, cnbi_tests::assets::kstatus] {
+                println!("{}", tokio::task::spawn_blocking(build).await??.display());
+            }
         }
         Command::Rights { folder } => {
             let wrong = cnbi_tests::rights::compare(&folder)?;

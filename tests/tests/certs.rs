@@ -248,7 +248,7 @@ async fn a_bundle_that_is_cleared_or_changed_is_put_right() -> Outcome {
     let mut replica = installation.replica()?;
     replica.trusted().await?;
     let before = installation.bundles().await?;
-    let stranger = cnbi_certs::Authority::mint(k8s_openapi::jiff::Timestamp::now(), &Policy::default())?;
+    let stranger = cnbi_certs::Authority::mint(jiff::Timestamp::now(), &Policy::default())?;
     for bundle in [Vec::new(), stranger.certificate_pem().as_bytes().to_vec()] {
         let bundle = serde_json::to_value(k8s_openapi::ByteString(bundle))?;
         let change = json!([{ "op": "add", "path": "/webhooks/1/clientConfig/caBundle", "value": bundle }]);

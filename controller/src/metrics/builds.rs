@@ -21,10 +21,23 @@ pub struct Standing {
     pub under_way: Vec<BuildType>,
     /// The phases of all resources.
     pub phases: Vec<Phase>,
+    /// What the rules say of all resources.
+    pub verdicts: Vec<Verdict>,
     /// Whether the cluster has Tekton's API.
     pub has_tekton: bool,
     /// Whether the cluster has OpenShift's API of ImageStreams.
     pub has_image_streams: bool,
+}
+
+/// What the rules in force say of a stored resource, as far as they can be judged from it alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It passes.
+    Accepted,
+    /// It would be refused today.
+    Refused,
+    /// Nobody has judged it yet.
+    Undecided,
 }
 
 #[derive(Debug)]
@@ -34,6 +47,7 @@ pub(super) struct Builds {
     ended: Family<Ended, Counter>,
     time_to_ready: Family<OfType, Histogram, fn() -> Histogram>,
     resources: Family<InPhase, Gauge>,
+    judged: Family<Judged, Gauge>,
     apis: Family<Api, Gauge>,
 }
 
@@ -54,6 +68,11 @@ struct InPhase {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Judged {
+    verdict: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Api {
     api: &'static str,
 }
@@ -67,6 +86,7 @@ impl Builds {
             // From 5 seconds to three hours.
             time_to_ready: Family::new_with_constructor(|| Histogram::new(exponential_buckets(5.0, 2.0, 12))),
             resources: Family::default(),
+            judged: Family::default(),
             apis: Family::default(),
         };
         registry.register(
@@ -91,6 +111,11 @@ impl Builds {
             builds.time_to_ready.clone(),
         );
         registry.register("resources", "Resources, by phase", builds.resources.clone());
+        registry.register(
+            "resources_judged",
+            "Resources, by what the rules in force say of them where they can be judged from the resource alone: accepted, refused, or undecided; kubectl cnbi audit names them",
+            builds.judged.clone(),
+        );
         registry.register(
             "api_present",
             "1 where the cluster has an API that is built with, 0 where it has not",
@@ -129,6 +154,14 @@ impl Builds {
         ] {
             let count = standing.phases.iter().filter(|other| **other == phase).count();
             set(&self.resources.get_or_create(&InPhase { phase: label }), count);
+        }
+        for (verdict, label) in [
+            (Verdict::Accepted, "accepted"),
+            (Verdict::Refused, "refused"),
+            (Verdict::Undecided, "undecided"),
+        ] {
+            let count = standing.verdicts.iter().filter(|other| **other == verdict).count();
+            set(&self.judged.get_or_create(&Judged { verdict: label }), count);
         }
         for (api, is_there) in [
             ("tekton.dev", standing.has_tekton),

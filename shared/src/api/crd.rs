@@ -5,7 +5,7 @@
 //! The rest, and every hint, is the rules' business: CEL sees neither annotations nor a configuration.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
-    CustomResourceDefinition, JSONSchemaProps, JSONSchemaPropsOrArray, ValidationRule,
+    CustomResourceDefinition, JSON, JSONSchemaProps, JSONSchemaPropsOrArray, ValidationRule,
 };
 use kube::CustomResourceExt as _;
 
@@ -236,6 +236,9 @@ fn refine(root: &mut JSONSchemaProps) {
             });
     }
     let status = child(root, "status");
+    // Until the controller has looked at it, a resource without any status would pass for done with kstatus; a generation that
+    // there is none of says that it is not. Flux' own kinds do the same.
+    status.default = Some(JSON(serde_json::json!({"observedGeneration": -1})));
     let conditions = child(status, "conditions");
     conditions.x_kubernetes_list_type = Some("map".to_owned());
     conditions.x_kubernetes_list_map_keys = Some(vec!["type".to_owned()]);
@@ -330,10 +333,13 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_nullable_and_nothing_is_defaulted() {
+    fn nothing_is_nullable_and_nothing_but_an_unseen_status_is_defaulted() {
         let json = serde_json::to_string(&crd()).unwrap();
-        for word in ["nullable", "\"default\":", "null"] {
+        for word in ["nullable", "null"] {
             assert!(!json.contains(word), "{word}");
         }
+        let defaults: Vec<_> = json.match_indices("\"default\":").collect();
+        assert_eq!(defaults.len(), 1);
+        assert!(json.contains(r#""default":{"observedGeneration":-1}"#));
     }
 }

@@ -20,6 +20,8 @@ pub(super) struct Recipe {
     pub(super) folder: &'static str,
     pub(super) go_mod: &'static str,
     pub(super) go_sum: &'static str,
+    /// Source of our own in the module, where there is any.
+    pub(super) source: &'static str,
     /// Names of the programs, and the Go packages they are built from.
     pub(super) programs: &'static [(&'static str, &'static str)],
     /// What to do where there is no Go.
@@ -58,7 +60,7 @@ pub(super) fn cached(cache: &Path, recipe: &Recipe) -> Result<PathBuf> {
 /// Names a build by all that goes into it.
 fn key(recipe: &Recipe) -> Result<String> {
     let mut context = ring::digest::Context::new(&ring::digest::SHA256);
-    for part in [recipe.go_mod, recipe.go_sum] {
+    for part in [recipe.go_mod, recipe.go_sum, recipe.source] {
         context.update(part.as_bytes());
     }
     for (program, package) in recipe.programs {

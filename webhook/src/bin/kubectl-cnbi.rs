@@ -23,7 +23,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Task {
     Check(CheckArgs),
-    Create(create::CreateArgs),
+    Create(Box<create::CreateArgs>),
     Status(status::StatusArgs),
     Logs(logs::LogsArgs),
     Explain(explain::ExplainArgs),

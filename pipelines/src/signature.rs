@@ -6,7 +6,7 @@
 //!
 //! The cryptography is ring's. Certificates and transparency logs are not looked at: whoever holds a key is trusted, and nobody else.
 
-use std::collections::BTreeMap;
+mod bundle;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -21,6 +21,7 @@ use rustls::pki_types::pem::PemObject as _;
 use serde::Deserialize;
 use x509_parser::prelude::{FromDer as _, SubjectPublicKeyInfo};
 
+use self::bundle::{Judged, judge};
 use crate::failure::Failure;
 use crate::registry::credentials::entries;
 use crate::registry::image::Descriptor;
@@ -32,9 +33,6 @@ const MOST: usize = 32;
 const SIMPLE_SIGNING: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
 const SIGNATURE: &str = "dev.cosignproject.cosign/signature";
 const BUNDLE: &str = "application/vnd.dev.sigstore.bundle";
-const STATEMENT: &str = "application/vnd.in-toto+json";
-/// The predicate of a statement that is a signature.
-const SIGNS: &str = "https://sigstore.dev/cosign/sign/v1";
 
 /// Why an image is not taken.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -136,9 +134,9 @@ pub async fn check(
     }
     for bundle in bundles(registry, reference, digest).await? {
         match judge(&bundle, keys, digest) {
-            Bundle::Signs => return Ok(()),
-            Bundle::Invalid => count += 1,
-            Bundle::StatesElse => {}
+            Judged::Signs => return Ok(()),
+            Judged::Invalid => count += 1,
+            Judged::StatesElse => {}
         }
     }
     match (count, policy) {
@@ -222,84 +220,4 @@ async fn bundles(registry: &Registry, reference: &Reference, digest: &str) -> Re
         }
     }
     Ok(found)
-}
-
-/// What a bundle is to an image.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Bundle {
-    /// One of the keys says in it that the image is signed.
-    Signs,
-    /// It states something else of it, as an attestation does: no signature, and none that is invalid.
-    StatesElse,
-    /// It is neither.
-    Invalid,
-}
-
-fn judge(bundle: &[u8], keys: &[Key], digest: &str) -> Bundle {
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Document {
-        dsse_envelope: Envelope,
-    }
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Envelope {
-        payload: String,
-        payload_type: String,
-        signatures: Vec<Signature>,
-    }
-    #[derive(Deserialize)]
-    struct Signature {
-        sig: String,
-    }
-    let Ok(Document {
-        dsse_envelope: envelope,
-    }) = serde_json::from_slice(bundle)
-    else {
-        return Bundle::Invalid;
-    };
-    let Ok(payload) = STANDARD.decode(&envelope.payload) else {
-        return Bundle::Invalid;
-    };
-    let Ok(statement) = serde_json::from_slice::<Statement>(&payload) else {
-        return Bundle::Invalid;
-    };
-    if statement.predicate_type != SIGNS {
-        return Bundle::StatesElse;
-    }
-    let message = pre_authentication(&envelope.payload_type, &payload);
-    let signatures = envelope.signatures.iter().take(MOST);
-    let mut signatures = signatures.filter_map(|signature| STANDARD.decode(&signature.sig).ok());
-    let is_signed = envelope.payload_type == STATEMENT
-        && statement.is_about(digest)
-        && signatures.any(|signature| keys.iter().any(|key| key.has_signed(&message, &signature)));
-    if is_signed { Bundle::Signs } else { Bundle::Invalid }
-}
-
-/// What a DSSE signature is over (<https://github.com/secure-systems-lab/dsse/blob/master/protocol.md>).
-fn pre_authentication(kind: &str, payload: &[u8]) -> Vec<u8> {
-    let mut message = format!("DSSEv1 {} {kind} {} ", kind.len(), payload.len()).into_bytes();
-    message.extend_from_slice(payload);
-    message
-}
-
-/// An in-toto statement (<https://github.com/in-toto/attestation/blob/main/spec/v1/statement.md>).
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Statement {
-    predicate_type: String,
-    subject: Vec<Subject>,
-}
-
-#[derive(Deserialize)]
-struct Subject {
-    digest: BTreeMap<String, String>,
-}
-
-impl Statement {
-    fn is_about(&self, digest: &str) -> bool {
-        let (algorithm, hex) = digest.split_once(':').unwrap_or_default();
-        let mut subjects = self.subject.iter();
-        subjects.any(|subject| subject.digest.get(algorithm).is_some_and(|value| value == hex))
-    }
 }

@@ -106,7 +106,10 @@ pub fn pipeline_run(
         .collect();
     let specs: Vec<Value> = pipeline
         .all_tasks()
-        .map(|task| task_run_spec(task, config, secret))
+        .map(|task| {
+            let pulls_with = pulls_with(task, pipeline, config, secret);
+            task_run_spec(task, config, &pulls_with)
+        })
         .collect();
     json!({
         "apiVersion": "tekton.dev/v1",
@@ -117,7 +120,7 @@ pub fn pipeline_run(
             // A task that the list below forgot would run with nothing rather than with too much.
             "taskRunTemplate": {
                 "serviceAccountName": settings.service_accounts.untrusted,
-                "podTemplate": pod_template(config, false, None),
+                "podTemplate": pod_template(config, false, &[]),
             },
             "taskRunSpecs": specs,
             "timeouts": {
@@ -171,7 +174,18 @@ fn volume(name: &str, config: &Config, labels: &BTreeMap<String, String>) -> Val
     json!({ "name": name, "volumeClaimTemplate": { "metadata": { "labels": labels }, "spec": spec } })
 }
 
-fn task_run_spec(task: &Task, config: &Config, secret: Option<&str>) -> Value {
+/// The Secrets that the kubelet pulls the user's image with, which the pod never sees: the resource's own, and, as the image may
+/// just have been pushed, those that it was pushed with.
+fn pulls_with<'a>(task: &Task, pipeline: &Pipeline, config: &'a Config, secret: Option<&'a str>) -> Vec<&'a str> {
+    if task.name != tasks::VALIDATE {
+        return Vec::new();
+    }
+    let pushed_with = Some(config.registry.secret.as_str())
+        .filter(|secret| !secret.is_empty() && pipeline.has_workspace(workspaces::PUSH_CREDENTIALS));
+    secret.into_iter().chain(pushed_with).collect()
+}
+
+fn task_run_spec(task: &Task, config: &Config, pulls_with: &[&str]) -> Value {
     let settings = &config.pipelines;
     let is_trusted = task.trust == Trust::Trusted;
     let (account, resources) = if is_trusted {
@@ -179,8 +193,6 @@ fn task_run_spec(task: &Task, config: &Config, secret: Option<&str>) -> Value {
     } else {
         (&settings.service_accounts.untrusted, &settings.resources.untrusted)
     };
-    // The kubelet pulls the user's image with it; the pod never sees it.
-    let pulls_with = secret.filter(|_| task.name == tasks::VALIDATE);
     let pod = pod_template(config, is_trusted, pulls_with);
     let mut spec = json!({ "pipelineTaskName": task.name, "serviceAccountName": account, "podTemplate": pod });
     if *resources != Resources::default() {
@@ -190,16 +202,14 @@ fn task_run_spec(task: &Task, config: &Config, secret: Option<&str>) -> Value {
 }
 
 /// The configured template, with what is not for the configuration to say set last.
-fn pod_template(config: &Config, has_token: bool, pulls_with: Option<&str>) -> Value {
+fn pod_template(config: &Config, has_token: bool, pulls_with: &[&str]) -> Value {
     let mut pod = json!(config.pipelines.pod_template);
     pod["automountServiceAccountToken"] = json!(has_token);
     pod["enableServiceLinks"] = json!(false);
-    if let Some(secret) = pulls_with {
-        let named = json!({ "name": secret });
-        match pod["imagePullSecrets"].as_array_mut() {
-            Some(secrets) => secrets.insert(0, named),
-            None => pod["imagePullSecrets"] = json!([named]),
-        }
+    if !pulls_with.is_empty() {
+        let configured = pod["imagePullSecrets"].as_array().cloned().unwrap_or_default();
+        let named = pulls_with.iter().map(|secret| json!({ "name": secret }));
+        pod["imagePullSecrets"] = named.chain(configured).collect();
     }
     pod
 }

@@ -58,6 +58,23 @@ const PYTHON: Recipe = Recipe {
     or_instead: "there is no other way to get it",
 };
 
+const SSH: Recipe = Recipe {
+    name: "SSH server",
+    folder: "ssh",
+    go_mod: include_str!("../ssh/go.mod"),
+    // Its own source is what its builds differ by.
+    go_sum: concat!(include_str!("../ssh/go.sum"), include_str!("../ssh/main.go")),
+    programs: &[("ssh-server", ".")],
+    or_instead: "there is no other way to get it",
+};
+
+/// A program that serves Git repositories over SSH to one key, built the first time within seconds.
+///
+/// Blocks; call it outside an async task.
+pub fn ssh_server() -> Result<PathBuf> {
+    Ok(build::cached(&cache()?, &SSH)?.join("ssh-server"))
+}
+
 /// The static program that stands for Python in images made on the spot, built the first time within seconds.
 ///
 /// Blocks; call it outside an async task.

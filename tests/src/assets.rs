@@ -46,14 +46,13 @@ const REGISTRY: Recipe = Recipe {
     or_instead: "there is no other way to get it",
 };
 
-/// In the images that are made on the spot. It needs no module; its source stands where other recipes have their sums, so that
-/// another source is another build.
+/// In the images that are made on the spot. It needs no module.
 const PYTHON: Recipe = Recipe {
     name: "stand-in for Python",
     folder: "stand-ins/python",
     go_mod: include_str!("../stand-ins/python/go.mod"),
-    go_sum: include_str!("../stand-ins/python/main.go"),
-    source: "",
+    go_sum: "",
+    source: include_str!("../stand-ins/python/main.go"),
     programs: &[("python3", ".")],
     or_instead: "there is no other way to get it",
 };
@@ -62,8 +61,8 @@ const SSH: Recipe = Recipe {
     name: "SSH server",
     folder: "ssh",
     go_mod: include_str!("../ssh/go.mod"),
-    // Its own source is what its builds differ by.
-    go_sum: concat!(include_str!("../ssh/go.sum"), include_str!("../ssh/main.go")),
+    go_sum: include_str!("../ssh/go.sum"),
+    source: include_str!("../ssh/main.go"),
     programs: &[("ssh-server", ".")],
     or_instead: "there is no other way to get it",
 };

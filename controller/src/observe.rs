@@ -79,6 +79,7 @@ pub fn of(resource: &Stored, config: &Config) -> Observed {
             namespace: true,
             pipeline: true,
             accounts: true,
+            constraints: false,
         },
         missing_input: None,
         queue: Queue::default(),

@@ -24,6 +24,7 @@ pub struct Sites {
     namespaces: Lately<String, bool>,
     builds: Lately<(String, String), (bool, bool)>,
     inputs: Lately<(String, bool, String), bool>,
+    constraints: Lately<(), bool>,
 }
 
 /// Answers with the time of their asking.
@@ -51,6 +52,7 @@ impl Sites {
             namespaces: Lately(Mutex::default()),
             builds: Lately(Mutex::default()),
             inputs: Lately(Mutex::default()),
+            constraints: Lately(Mutex::default()),
         }
     }
 
@@ -98,11 +100,13 @@ impl Sites {
             namespace: false,
             pipeline: false,
             accounts: false,
+            constraints: false,
         };
         installed.namespace = self.has_namespace(namespace).await?;
         if !api || !installed.namespace {
             return Ok(installed);
         }
+        installed.constraints = self.has_constraints().await?;
         let key = (namespace.to_owned(), pipeline.to_owned());
         if let Some((pipeline, accounts)) = self.builds.get(&key) {
             return Ok(Installed {
@@ -120,6 +124,17 @@ impl Sites {
             && is_there(accounts.get_metadata_opt(&names.untrusted).await, namespace)?;
         self.builds.set(key, (installed.pipeline, installed.accounts));
         Ok(installed)
+    }
+
+    /// Whether the cluster has SecurityContextConstraints. Everybody who may log in may ask which APIs there are.
+    async fn has_constraints(&self) -> Result<bool, Failure> {
+        if let Some(answer) = self.constraints.get(&()) {
+            return Ok(answer);
+        }
+        let groups = self.client.list_api_groups().await?.groups;
+        let is_there = groups.iter().any(|group| group.name == "security.openshift.io");
+        self.constraints.set((), is_there);
+        Ok(is_there)
     }
 }
 

@@ -259,6 +259,49 @@ fn a_run_is_bound_to_no_copy_that_nobody_makes() {
     assert!(bound >= 3, "only {bound} runs are bound to a pull Secret");
 }
 
+/// The security contexts of the pods of all tasks of the run that a case gets.
+fn security_contexts(yaml: &'static str) -> Vec<Value> {
+    let case = Case {
+        title: "",
+        yaml,
+        plan: "",
+    };
+    let (observed, config) = case.read();
+    let plan = plan(&observed, now(), &config);
+    let manifest = plan.actions.iter().find_map(|action| match action {
+        Action::CreateRun { manifest, .. } => Some(manifest),
+        _ => None,
+    });
+    let spec = &manifest.unwrap()["spec"];
+    let tasks = spec["taskRunSpecs"].as_array().unwrap();
+    tasks
+        .iter()
+        .chain([&spec["taskRunTemplate"]])
+        .map(|task| task["podTemplate"]["securityContext"].clone())
+        .collect()
+}
+
+/// A new volume belongs to root, and tasks do not run as root. Where the cluster has groups of its own, another one is refused.
+#[test]
+fn pods_get_a_group_that_may_write_to_their_volume_where_nobody_else_gives_them_one() {
+    let same = |contexts: Vec<Value>, wanted: &Value| {
+        assert!(
+            contexts.len() > 2 && contexts.iter().all(|context| context == wanted),
+            "{contexts:?}"
+        );
+    };
+    let ours = json!({"fsGroup": 65532, "fsGroupChangePolicy": "OnRootMismatch"});
+    same(security_contexts("{}"), &ours);
+    same(security_contexts("constraints: true"), &Value::Null);
+    let admins = json!({"fsGroup": 7});
+    same(
+        security_contexts(
+            "config: {targetNamespace: {default: opendatahub}, pipelines: {podTemplate: {securityContext: {fsGroup: 7}}}}",
+        ),
+        &admins,
+    );
+}
+
 /// A tag that goes to and fro between images that all fail gets one run for each of them.
 #[test]
 fn no_failing_digest_is_tried_twice() {

@@ -24,6 +24,9 @@ pub use self::naming::{
 use super::observed::Observed;
 use super::request::{Build, Request};
 
+/// The group that may write to the volume of a run. Any but root's would do.
+const VOLUME_GROUP: i64 = 65_532;
+
 /// What is different from one run of a resource to another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Attempt<'a> {
@@ -104,11 +107,12 @@ pub fn pipeline_run(
             }
         })
         .collect();
+    let has_group = observed.installed.constraints;
     let specs: Vec<Value> = pipeline
         .all_tasks()
         .map(|task| {
             let pulls_with = pulls_with(task, pipeline, config, secret);
-            task_run_spec(task, config, &pulls_with)
+            task_run_spec(task, config, &pulls_with, has_group)
         })
         .collect();
     json!({
@@ -120,7 +124,7 @@ pub fn pipeline_run(
             // A task that the list below forgot would run with nothing rather than with too much.
             "taskRunTemplate": {
                 "serviceAccountName": settings.service_accounts.untrusted,
-                "podTemplate": pod_template(config, false, &[]),
+                "podTemplate": pod_template(config, false, &[], has_group),
             },
             "taskRunSpecs": specs,
             "timeouts": {
@@ -185,7 +189,7 @@ fn pulls_with<'a>(task: &Task, pipeline: &Pipeline, config: &'a Config, secret: 
     secret.into_iter().chain(pushed_with).collect()
 }
 
-fn task_run_spec(task: &Task, config: &Config, pulls_with: &[&str]) -> Value {
+fn task_run_spec(task: &Task, config: &Config, pulls_with: &[&str], has_group: bool) -> Value {
     let settings = &config.pipelines;
     let is_trusted = task.trust == Trust::Trusted;
     let (account, resources) = if is_trusted {
@@ -193,7 +197,7 @@ fn task_run_spec(task: &Task, config: &Config, pulls_with: &[&str]) -> Value {
     } else {
         (&settings.service_accounts.untrusted, &settings.resources.untrusted)
     };
-    let pod = pod_template(config, is_trusted, pulls_with);
+    let pod = pod_template(config, is_trusted, pulls_with, has_group);
     let mut spec = json!({ "pipelineTaskName": task.name, "serviceAccountName": account, "podTemplate": pod });
     if *resources != Resources::default() {
         spec["computeResources"] = json!(resources);
@@ -201,9 +205,13 @@ fn task_run_spec(task: &Task, config: &Config, pulls_with: &[&str]) -> Value {
     spec
 }
 
-/// The configured template, with what is not for the configuration to say set last.
-fn pod_template(config: &Config, has_token: bool, pulls_with: &[&str]) -> Value {
+/// The configured template, with what is not for the configuration to say set last. Where the cluster gives pods no group
+/// (`has_group`) and the template says nothing either, they get one: a new volume belongs to root, and the tasks do not run as root.
+fn pod_template(config: &Config, has_token: bool, pulls_with: &[&str], has_group: bool) -> Value {
     let mut pod = json!(config.pipelines.pod_template);
+    if !has_group && config.pipelines.pod_template.security_context.is_empty() {
+        pod["securityContext"] = json!({ "fsGroup": VOLUME_GROUP, "fsGroupChangePolicy": "OnRootMismatch" });
+    }
     pod["automountServiceAccountToken"] = json!(has_token);
     pod["enableServiceLinks"] = json!(false);
     if !pulls_with.is_empty() {

@@ -178,7 +178,7 @@ pub struct Copy {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(
     clippy::struct_excessive_bools,
-    reason = "four things that are there or not, each on its own"
+    reason = "five things that are there or not, each on its own"
 )]
 pub struct Installed {
     /// Tekton's API.
@@ -189,6 +189,8 @@ pub struct Installed {
     pub pipeline: bool,
     /// Both service accounts.
     pub accounts: bool,
+    /// OpenShift's SecurityContextConstraints, which give the pods of each namespace a group of its own.
+    pub constraints: bool,
 }
 
 /// Who else is building or waiting.

@@ -83,6 +83,7 @@ pub fn observed(case: &Value, config: &Config) -> Observed {
             namespace: has("namespace"),
             pipeline: has("pipeline"),
             accounts: has("accounts"),
+            constraints: case["constraints"].as_bool().unwrap_or(false),
         },
         missing_input: text(case.get("missingInput")),
         queue: Queue {

@@ -42,7 +42,8 @@ pub struct PodTemplate {
     #[serde(skip_serializing_if = "As::is_empty")]
     #[schemars(with = "Vec<BTreeMap<String, String>>")]
     pub topology_spread_constraints: As<Vec<TopologySpreadConstraint>>,
-    /// Security settings of the pod as a whole.
+    /// Security settings of the pod as a whole. Where none are set, pods get a group that may write to a new volume, as in
+    /// `{fsGroup: 65532}`; not on OpenShift, where every namespace has one.
     #[serde(skip_serializing_if = "As::is_empty")]
     #[schemars(with = "BTreeMap<String, String>")]
     pub security_context: As<PodSecurityContext>,

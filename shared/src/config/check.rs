@@ -165,6 +165,10 @@ impl Problems {
 fn allowed_target(problems: &mut Problems, place: &str, target: &AllowedTarget) {
     let AllowedTarget { namespace, from } = target;
     problems.namespace(format!("{place}.namespace"), namespace);
+    if from.is_empty() {
+        let message = "lets nobody in; name namespaces, or \"*\" for all".to_owned();
+        problems.add(format!("{place}.from"), message);
+    }
     problems.list(&format!("{place}.from"), from, |problems, place, source| {
         if source == "*" {
             return;

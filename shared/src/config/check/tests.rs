@@ -19,6 +19,7 @@ targetNamespace:
   default: Open_Data
   allowed:
     - {namespace: gpu.notebooks, from: [team-a, '*', 'team-*', '']}
+    - {namespace: nobodys, from: []}
 rules: {CNB101: Warn, CNB999: Off}
 images:
   allowed: [quay.io, 'https://quay.io', thoth-station/x, 'quay.io/a:v1', '', '*.example.com', quay.io/Team]
@@ -43,6 +44,7 @@ git:
         ("targetNamespace.allowed[0].namespace", "contains '.'"),
         ("targetNamespace.allowed[0].from[2]", "\"team-*\" is neither \"*\" nor"),
         ("targetNamespace.allowed[0].from[3]", "is empty"),
+        ("targetNamespace.allowed[1].from", "lets nobody in; name namespaces, or"),
         ("rules.CNB101", "cannot be relaxed to Warn"),
         ("rules.CNB999", "there is no such rule"),
         ("images.allowed[1]", "leave out \"https://\""),

@@ -47,6 +47,13 @@ bins:
 test: tools ## Run all tests, on a real control plane
 	@.ci/cargo-test
 
+# What depends on the API server most. CNBI_KUBE_VERSION works with every other target too.
+.PHONY: test-older
+test-older: export CNBI_KUBE_VERSION := 1.35
+test-older: bins ## Run the tests of admission, schema and installation on Kubernetes 1.35
+	@$(TARGET)/debug/cnbi-local tools
+	@.ci/cargo-test --package cnbi-tests --test admission --test schema --test deploy
+
 .PHONY: lint
 lint: $(CARGO_DENY) ## Check format, lints and dependencies
 	cargo fmt --all --check

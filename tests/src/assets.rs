@@ -1,9 +1,10 @@
 //! Finds the programs that tests run beside ours, the control plane's, the registry, kustomize and a reader of health, and
 //! builds them once where there are none.
 //!
-//! The control plane's are looked for in this order: the folder that `CNBI_KUBE_ASSETS` or `KUBEBUILDER_ASSETS` names, the user's cache, and
-//! then a build with Go from the versions pinned in `tests/controlplane/go.mod`; the registry in the last two of these places. A test is never skipped because a
-//! program is missing: that is an error which says what to do. Nothing here runs a control plane.
+//! The control plane's are looked for in this order: the folder that `CNBI_KUBE_ASSETS` or `KUBEBUILDER_ASSETS` names, the
+//! user's cache, and then a build with Go from the versions pinned in `tests/controlplane/go.mod`, or in that of another minor
+//! version that `CNBI_KUBE_VERSION` names; the others in the last two of these places. A test is never skipped because a program
+//! is missing: that is an error which says what to do. Nothing here runs a control plane.
 
 mod build;
 
@@ -13,28 +14,70 @@ use anyhow::{Context as _, Result, bail, ensure};
 
 use build::Recipe;
 
-const GO_MOD: &str = include_str!("../controlplane/go.mod");
+/// The variable that chooses the minor version of Kubernetes.
+const VERSION: &str = "CNBI_KUBE_VERSION";
 
 /// The variables that name a folder with ready programs; the first that is set is taken.
 const VARIABLES: [&str; 2] = ["CNBI_KUBE_ASSETS", "KUBEBUILDER_ASSETS"];
 
-const CONTROL_PLANE: Recipe = Recipe {
-    name: "control plane",
-    folder: "controlplane",
-    go_mod: GO_MOD,
-    go_sum: include_str!("../controlplane/go.sum"),
-    source: "",
-    programs: &[
-        ("etcd", "go.etcd.io/etcd/server/v3"),
-        ("kube-apiserver", "k8s.io/kubernetes/cmd/kube-apiserver"),
-        (
-            "kube-controller-manager",
-            "k8s.io/kubernetes/cmd/kube-controller-manager",
-        ),
-        ("kubectl", "k8s.io/kubernetes/cmd/kubectl"),
-    ],
-    or_instead: "or set CNBI_KUBE_ASSETS to a folder that holds these four programs",
-};
+const PROGRAMS: &[(&str, &str)] = &[
+    ("etcd", "go.etcd.io/etcd/server/v3"),
+    ("kube-apiserver", "k8s.io/kubernetes/cmd/kube-apiserver"),
+    (
+        "kube-controller-manager",
+        "k8s.io/kubernetes/cmd/kube-controller-manager",
+    ),
+    ("kubectl", "k8s.io/kubernetes/cmd/kubectl"),
+];
+
+const OR_INSTEAD: &str = "or set CNBI_KUBE_ASSETS to a folder that holds these four programs";
+
+/// Minor versions that tests can run on; without a choice it is the first.
+const CONTROL_PLANES: [(&str, Recipe); 2] = [
+    (
+        "1.36",
+        Recipe {
+            name: "control plane",
+            folder: "controlplane",
+            go_mod: include_str!("../controlplane/go.mod"),
+            go_sum: include_str!("../controlplane/go.sum"),
+            source: "",
+            programs: PROGRAMS,
+            or_instead: OR_INSTEAD,
+        },
+    ),
+    (
+        "1.35",
+        Recipe {
+            name: "control plane 1.35",
+            folder: "controlplane-1.35",
+            go_mod: include_str!("../controlplane-1.35/go.mod"),
+            go_sum: include_str!("../controlplane-1.35/go.sum"),
+            source: "",
+            programs: PROGRAMS,
+            or_instead: OR_INSTEAD,
+        },
+    ),
+];
+
+/// The control plane that `CNBI_KUBE_VERSION` names, or the first.
+fn chosen(version: Option<&str>) -> Result<&'static Recipe> {
+    let [(_, first), ..] = &CONTROL_PLANES;
+    let Some(version) = version.filter(|version| !version.is_empty()) else {
+        return Ok(first);
+    };
+    let found = CONTROL_PLANES.iter().find(|(minor, _)| *minor == version);
+    let known: Vec<_> = CONTROL_PLANES.iter().map(|(minor, _)| *minor).collect();
+    found
+        .map(|(_, recipe)| recipe)
+        .with_context(|| format!("{VERSION} is {version}; there are {}", known.join(", ")))
+}
+
+fn control_plane() -> Result<&'static Recipe> {
+    let version = std::env::var_os(VERSION);
+    let version = version.as_ref().map(|version| version.to_string_lossy());
+    chosen(version.as_deref())
+}
 
 const REGISTRY: Recipe = Recipe {
     name: "registry",
@@ -139,12 +182,12 @@ impl Assets {
                 return Self::given(PathBuf::from(folder)).with_context(|| format!("{variable} is set"));
             }
         }
-        let folder = build::cached(&cache()?, &CONTROL_PLANE)?;
+        let folder = build::cached(&cache()?, control_plane()?)?;
         Ok(Self { folder, pinned: true })
     }
 
     fn given(folder: PathBuf) -> Result<Self> {
-        for (program, _) in CONTROL_PLANE.programs {
+        for (program, _) in PROGRAMS {
             let path = folder.join(program);
             ensure!(path.is_file(), "{} has no {program}", folder.display());
         }
@@ -178,13 +221,9 @@ impl Assets {
     }
 }
 
-/// The version of Kubernetes that `tests/controlplane/go.mod` pins, such as `v1.36.3`.
+/// The version of Kubernetes that is pinned for this run, such as `v1.36.3`.
 pub fn kubernetes_version() -> Result<&'static str> {
-    GO_MOD
-        .lines()
-        .filter_map(|line| line.trim().strip_prefix("k8s.io/kubernetes "))
-        .find_map(|rest| rest.split_whitespace().next())
-        .context("tests/controlplane/go.mod requires no version of k8s.io/kubernetes")
+    build::kubernetes_version(control_plane()?)
 }
 
 /// Where this user's builds are kept, so that a fresh clone does not build again.
@@ -205,8 +244,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_version_comes_from_the_go_module() {
-        assert!(kubernetes_version().unwrap().starts_with("v1."));
+    fn each_minor_version_is_what_its_go_module_pins() {
+        for (minor, recipe) in &CONTROL_PLANES {
+            let version = build::kubernetes_version(recipe).unwrap();
+            assert!(version.starts_with(&format!("v{minor}.")), "{version}");
+            assert_eq!(chosen(Some(minor)).unwrap().folder, recipe.folder);
+        }
+        assert_eq!(chosen(None).unwrap().folder, "controlplane");
+        assert_eq!(chosen(Some("")).unwrap().folder, "controlplane");
+        let error = chosen(Some("1.1")).unwrap_err().to_string();
+        assert_eq!(error, "CNBI_KUBE_VERSION is 1.1; there are 1.36, 1.35");
     }
 
     #[test]

@@ -9,8 +9,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use super::kubernetes_version;
-
 /// Programs that are built together from one Go module of ours, which pins the versions of theirs.
 #[derive(Debug)]
 pub(super) struct Recipe {
@@ -65,7 +63,7 @@ fn key(recipe: &Recipe) -> Result<String> {
     }
     for (program, package) in recipe.programs {
         context.update(program.as_bytes());
-        for argument in arguments(package)? {
+        for argument in arguments(package, recipe)? {
             context.update(argument.as_bytes());
         }
     }
@@ -93,7 +91,7 @@ fn build(folder: &Path, recipe: &Recipe) -> Result<()> {
     for (index, (program, package)) in programs.iter().enumerate() {
         let step = format!("{name}: {program} ({} of {})", index + 1, programs.len());
         eprintln!("{step}, building; the first time this takes some minutes and downloads Go modules");
-        build_one(&unfinished.join(program), recipe.folder, package, &step)?;
+        build_one(&unfinished.join(program), recipe, package, &step)?;
     }
     fs::rename(&unfinished, folder).with_context(|| format!("moving the programs to {}", folder.display()))?;
     eprintln!(
@@ -104,15 +102,15 @@ fn build(folder: &Path, recipe: &Recipe) -> Result<()> {
     Ok(())
 }
 
-fn build_one(output: &Path, module: &str, package: &str, step: &str) -> Result<()> {
+fn build_one(output: &Path, recipe: &Recipe, package: &str, step: &str) -> Result<()> {
     let log_path = output.with_extension("log");
     let log = File::create(&log_path).with_context(|| format!("creating {}", log_path.display()))?;
     let mut go = Command::new("go")
         .arg("build")
         .arg("-o")
         .arg(output)
-        .args(arguments(package)?)
-        .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(module))
+        .args(arguments(package, recipe)?)
+        .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(recipe.folder))
         .env("CGO_ENABLED", "0")
         // A workspace or flags of the user's own would build something else than what is pinned here.
         .env("GOWORK", "off")
@@ -156,12 +154,26 @@ fn missing_go(recipe: &Recipe) -> String {
     )
 }
 
+/// The version of Kubernetes that a recipe's module requires.
+pub(super) fn kubernetes_version(recipe: &Recipe) -> Result<&'static str> {
+    let mut lines = recipe.go_mod.lines().map(str::trim);
+    lines
+        .find_map(|line| line.strip_prefix("k8s.io/kubernetes "))
+        .and_then(|rest| rest.split_whitespace().next())
+        .with_context(|| {
+            format!(
+                "tests/{}/go.mod requires no version of k8s.io/kubernetes",
+                recipe.folder
+            )
+        })
+}
+
 /// What `go build` is told, apart from where to put the result.
-fn arguments(package: &str) -> Result<Vec<String>> {
+fn arguments(package: &str, recipe: &Recipe) -> Result<Vec<String>> {
     let mut link = "-s -w".to_owned();
     if package.starts_with("k8s.io/kubernetes/") {
         // Without these the API server would say that it is v0.0.0-master.
-        let version = kubernetes_version()?;
+        let version = kubernetes_version(recipe)?;
         let mut numbers = version.trim_start_matches('v').split('.');
         let (major, minor) = numbers
             .next()

@@ -1,7 +1,6 @@
 //! The keys and certificates of one control plane, as files in its folder.
 
 use std::fs;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
@@ -105,13 +104,11 @@ fn name(user: &str, group: Option<&str>) -> DistinguishedName {
 /// Writes a file that only its owner may read.
 pub(super) fn write_private(path: &Path, text: &str) -> Result<()> {
     use std::io::Write as _;
-    let mut file = fs::File::options()
-        .create(true)
-        .truncate(true)
-        .write(true)
-        .mode(0o600)
-        .open(path)
-        .with_context(|| format!("creating {}", path.display()))?;
+    // Nobody else may read it. It takes its place whole: tests that ask for the same file at once read each other's.
+    let folder = path.parent().context("a file lies in a folder")?;
+    let mut file =
+        tempfile::NamedTempFile::new_in(folder).with_context(|| format!("writing to {}", folder.display()))?;
     file.write_all(text.as_bytes())
+        .and_then(|()| file.persist(path).map(drop).map_err(Into::into))
         .with_context(|| format!("writing {}", path.display()))
 }

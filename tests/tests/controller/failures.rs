@@ -88,6 +88,33 @@ async fn a_failure_that_stays_says_why_and_waits_for_somebody() -> Result {
 }
 
 #[tokio::test]
+async fn a_failed_task_that_has_lost_its_label_is_asked_for_by_its_name() -> Result {
+    let cluster = shared().await?;
+    let stage = cluster.stage("failures-unlabelled").await?;
+    let uid = stage.create("unlabelled", import()).await?;
+    let run = stage.run_of(&uid).await?;
+    let failure = Failure::said("probe", "ImageInvalid", "there is no JupyterLab");
+    let script = Script::fails_at(&tasks(&IMPORT), names::VALIDATE, failure)?;
+    let mut play = stage.player().begin(&run, script).await?;
+    play.until_running(names::VALIDATE).await?;
+    // From here on the controller does not follow it, and the run's end is what it hears of first.
+    let of_task = format!(
+        "tekton.dev/pipelineRun={run},tekton.dev/pipelineTask={}",
+        names::VALIDATE
+    );
+    cluster
+        .kubectl(&["-n", BUILDS, "label", "taskruns", "-l", &of_task, "meteor.zone/uid-"])
+        .await?;
+    play.finish().await?;
+    let failed = stage
+        .until("unlabelled", "ImageValidated", "False", "ImageInvalid")
+        .await?;
+    let message = said(&failed, "ImageValidated")["message"].as_str().unwrap_or_default();
+    assert!(message.contains("there is no JupyterLab"), "{message}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_quota_that_is_used_up_is_told_and_waited_for() -> Result {
     let cluster = shared().await?;
     // Tests beside this one meet the quota too, and wait for its end as this one does.

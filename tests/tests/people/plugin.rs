@@ -15,30 +15,15 @@ async fn a_person_follows_a_build_without_knowing_tekton() -> Result {
     let folder = tempfile::tempdir()?;
     let cnbi = |args: &[&str]| -> Result<Kubectl> { Ok(site.with_plugin(folder.path())?.arg("cnbi").args(args)) };
 
-    let create = [
-        "create",
-        "import",
-        "plugin-life",
-        "-n",
-        "plugin-life",
-        "--image",
-        "quay.io/a/b",
-    ];
-    let refused = cnbi(&create)?.run().await?;
+    let import = ["create", "import", "plugin-life", "-n", "plugin-life", "--image"];
+    let create = |image| [&import[..], &[image]].concat();
+    let refused = cnbi(&create("quay.io/a/b"))?.run().await?;
     assert!(
         !refused.success && refused.stderr.contains("CNB103"),
         "{}",
         refused.stderr
     );
-    let create = [
-        "create",
-        "import",
-        "plugin-life",
-        "-n",
-        "plugin-life",
-        "--image",
-        "quay.io/a/b:v0.2.2",
-    ];
+    let create = create("quay.io/a/b:v0.2.2");
     let created = cnbi(&create)?.ok().await?;
     assert!(
         created.starts_with("customnbimage.meteor.zone/plugin-life created"),

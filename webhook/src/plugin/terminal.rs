@@ -128,20 +128,15 @@ pub fn styled(style: Style, text: &str) -> String {
 
 /// Prints text of ours. Whether it could be; a reader that goes away early wants no more, and that is no failure.
 pub fn print(text: &str) -> bool {
-    let mut stdout = anstream::stdout().lock();
-    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
-        Ok(()) => true,
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => false,
-        Err(error) => {
-            complain(&format!("standard output: {error}"));
-            false
-        }
-    }
+    write_whole(&mut anstream::stdout().lock(), text)
 }
 
-/// Prints a user's own text as it is. Whether it could be.
+/// Prints a user's own text as it is. Whether it could be, as with [`print`].
 pub fn print_raw(text: &str) -> bool {
-    let mut stdout = io::stdout().lock();
+    write_whole(&mut io::stdout().lock(), text)
+}
+
+fn write_whole(stdout: &mut impl io::Write, text: &str) -> bool {
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
         Ok(()) => true,
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => false,

@@ -14,20 +14,85 @@ use crate::kinds::{Kept, Kind};
 /// All objects of one kind.
 #[derive(Debug)]
 pub struct Cache<K> {
-    groups: Groups<K>,
+    objects: Objects<K>,
     /// What a list that is under way has brought so far.
-    listing: Option<Groups<K>>,
+    listing: Option<Objects<K>>,
 }
-
-type Groups<K> = HashMap<String, BTreeMap<(String, String), Arc<Kept<K>>>>;
 
 impl<K> Default for Cache<K> {
     fn default() -> Self {
         Self {
-            groups: HashMap::new(),
+            objects: Objects::default(),
             listing: None,
         }
     }
+}
+
+/// There are thousands of groups and few objects in each, so a list costs less than a tree, and no key is kept twice.
+#[derive(Debug)]
+struct Objects<K> {
+    /// Each in the order of namespaces and names.
+    groups: HashMap<String, Vec<Arc<Kept<K>>>>,
+    /// Those that are under way, by namespace and name: a few of thousands, which every visit asks for.
+    active: BTreeMap<(String, String), Arc<Kept<K>>>,
+}
+
+impl<K> Default for Objects<K> {
+    fn default() -> Self {
+        Self {
+            groups: HashMap::new(),
+            active: BTreeMap::new(),
+        }
+    }
+}
+
+impl<K: Kind> Objects<K> {
+    /// Puts an object in; what stood in its place.
+    fn put(&mut self, object: Kept<K>) -> Option<Arc<Kept<K>>> {
+        let place = object.place();
+        let group = object.kept.group(&place)?;
+        let object = Arc::new(object);
+        let key = (place.namespace, place.name);
+        if object.kept.is_active() {
+            self.active.insert(key, Arc::clone(&object));
+        } else {
+            self.active.remove(&key);
+        }
+        let members = self.groups.entry(group).or_default();
+        match members.binary_search_by(|member| name(member).cmp(&name(&object))) {
+            Ok(at) => Some(std::mem::replace(&mut members[at], object)),
+            Err(at) => {
+                // Most groups have one member and will have no more.
+                members.reserve_exact(1);
+                members.insert(at, object);
+                None
+            }
+        }
+    }
+
+    fn take_out(&mut self, object: &Kept<K>) {
+        let place = object.place();
+        let Some(group) = object.kept.group(&place) else { return };
+        if let Some(members) = self.groups.get_mut(&group) {
+            members.retain(|member| name(member) != name(object));
+            if members.is_empty() {
+                self.groups.remove(&group);
+            }
+        }
+        self.active.remove(&(place.namespace, place.name));
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Arc<Kept<K>>> {
+        self.groups.values().flatten()
+    }
+}
+
+fn name<K>(object: &Kept<K>) -> (&str, &str) {
+    let metadata = &object.metadata;
+    (
+        metadata.namespace.as_deref().unwrap_or_default(),
+        metadata.name.as_deref().unwrap_or_default(),
+    )
 }
 
 impl<K: Kind> Cache<K> {
@@ -35,36 +100,38 @@ impl<K: Kind> Cache<K> {
     pub fn take(&mut self, event: Event<Kept<K>>) -> BTreeSet<(String, String)> {
         let mut touched = BTreeSet::new();
         match event {
-            Event::Init => self.listing = Some(HashMap::new()),
+            Event::Init => self.listing = Some(Objects::default()),
             Event::InitApply(object) => {
-                put(self.listing.get_or_insert_default(), object);
+                self.listing.get_or_insert_default().put(object);
             }
             Event::InitDone => {
-                let before = std::mem::replace(&mut self.groups, self.listing.take().unwrap_or_default());
-                let all = before.values().chain(self.groups.values());
-                all.flat_map(BTreeMap::values)
-                    .for_each(|object| touch(&mut touched, object));
+                let before = std::mem::replace(&mut self.objects, self.listing.take().unwrap_or_default());
+                let all = before.all().chain(self.objects.all());
+                all.for_each(|object| touch(&mut touched, object));
             }
             Event::Apply(object) => {
                 touch(&mut touched, &object);
-                if let Some(before) = put(&mut self.groups, object) {
+                if let Some(before) = self.objects.put(object) {
                     touch(&mut touched, &before);
                 }
             }
             Event::Delete(object) => {
                 touch(&mut touched, &object);
-                let place = object.place();
-                if let Some(group) = object.kept.group(&place)
-                    && let Some(members) = self.groups.get_mut(&group)
-                {
-                    members.remove(&(place.namespace, place.name));
-                    if members.is_empty() {
-                        self.groups.remove(&group);
-                    }
-                }
+                self.objects.take_out(&object);
             }
         }
         touched
+    }
+
+    /// Forgets those of a group that are of no use to anybody any more.
+    pub fn retain(&mut self, group: &str, is_of_use: impl Fn(&Kept<K>) -> bool) {
+        let Some(members) = self.objects.groups.get_mut(group) else {
+            return;
+        };
+        members.retain(|member| is_of_use(member));
+        if members.is_empty() {
+            self.objects.groups.remove(group);
+        }
     }
 
     /// Forgets all. The resources to look at.
@@ -75,20 +142,23 @@ impl<K: Kind> Cache<K> {
 
     /// The objects of a group.
     pub fn group(&self, group: &str) -> impl Iterator<Item = &Arc<Kept<K>>> {
-        self.groups.get(group).into_iter().flat_map(BTreeMap::values)
+        self.objects.groups.get(group).into_iter().flatten()
     }
 
     /// The object of that name in a group.
     pub fn find(&self, group: &str, place: &Place) -> Option<&Arc<Kept<K>>> {
-        self.group(group).find(|object| {
-            object.metadata.name.as_deref() == Some(&place.name)
-                && object.metadata.namespace.as_deref() == Some(&place.namespace)
-        })
+        let asked = (place.namespace.as_str(), place.name.as_str());
+        self.group(group).find(|object| name(object) == asked)
+    }
+
+    /// The objects that are under way.
+    pub fn active(&self) -> impl Iterator<Item = &Arc<Kept<K>>> {
+        self.objects.active.values()
     }
 
     /// All objects.
     pub fn all(&self) -> impl Iterator<Item = &Arc<Kept<K>>> {
-        self.groups.values().flat_map(BTreeMap::values)
+        self.objects.all()
     }
 }
 
@@ -96,20 +166,12 @@ fn touch<K>(touched: &mut BTreeSet<(String, String)>, object: &Kept<K>) {
     touched.extend(object.owner.clone().map(|owner| (owner.namespace, owner.name)));
 }
 
-/// Puts an object in; what stood in its place.
-fn put<K: Kind>(groups: &mut Groups<K>, object: Kept<K>) -> Option<Arc<Kept<K>>> {
-    let place = object.place();
-    let group = object.kept.group(&place)?;
-    let members = groups.entry(group).or_default();
-    members.insert((place.namespace, place.name), Arc::new(object))
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::kinds::Stream;
+    use crate::kinds::{Run, Stream};
 
     fn stream(name: &str, owner: &str) -> Kept<Stream> {
         serde_json::from_value(json!({
@@ -145,5 +207,42 @@ mod tests {
         assert_eq!(cache.all().count(), 0);
         cache.take(Event::Apply(stream("t", "c/t")));
         assert_eq!(owners(cache.clear()), ["c/t"]);
+    }
+
+    fn run(name: &str, outcome: &str) -> Kept<Run> {
+        serde_json::from_value(json!({
+            "metadata": {"name": name, "namespace": "n", "labels": {
+                "meteor.zone/uid": "u", "meteor.zone/generation": "1", "meteor.zone/attempt": "1",
+            }},
+            "status": {"conditions": [{"type": "Succeeded", "status": outcome}]},
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn those_under_way_are_known_whatever_happens_to_them() {
+        let mut cache = Cache::default();
+        let active = |cache: &Cache<Run>| -> Vec<String> {
+            let names = cache.active().map(|run| run.kept.run.name.clone());
+            names.collect()
+        };
+        for name in ["b", "a", "c"] {
+            cache.take(Event::Apply(run(name, "Unknown")));
+        }
+        assert_eq!(active(&cache), ["a", "b", "c"]);
+        let of_group: Vec<_> = cache.group("u").map(|run| run.kept.run.name.clone()).collect();
+        assert_eq!(of_group, ["a", "b", "c"]);
+        cache.take(Event::Apply(run("b", "True")));
+        cache.take(Event::Delete(run("c", "Unknown")));
+        assert_eq!(active(&cache), ["a"]);
+        assert_eq!(cache.all().count(), 2);
+        cache.take(Event::Init);
+        cache.take(Event::InitApply(run("d", "Unknown")));
+        cache.take(Event::InitApply(run("b", "True")));
+        assert_eq!(active(&cache), ["a"], "a list counts when it is complete");
+        cache.take(Event::InitDone);
+        assert_eq!(active(&cache), ["d"]);
+        cache.clear();
+        assert_eq!(active(&cache), [""; 0]);
     }
 }

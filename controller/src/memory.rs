@@ -24,8 +24,8 @@ struct Remembered {
     uid: String,
     /// The resource as our last write left it, until the watch has brought as much.
     written: Option<Arc<Stored>>,
-    /// And under which configuration.
-    refusal: Option<(Refusal, i64)>,
+    /// And under which configuration. Few are ever refused.
+    refusal: Option<Box<(Refusal, i64)>>,
     copies: HashMap<(String, String), (Instant, Option<Copied>)>,
 }
 
@@ -93,17 +93,17 @@ impl Memory {
     /// The API server did not take a run, under that configuration.
     pub fn refused(&self, resource: &Stored, mut refusal: Refusal, configuration: i64) {
         self.with(resource, |remembered| {
-            let before = remembered.refusal.take().map(|(refusal, _)| refusal);
+            let before = remembered.refusal.take().map(|before| before.0);
             let before = before.filter(|before| before.run == refusal.run && before.retry == refusal.retry);
             refusal.times = before.map_or(1, |before| before.times.saturating_add(1));
-            remembered.refusal = Some((refusal, configuration));
+            remembered.refusal = Some(Box::new((refusal, configuration)));
         });
     }
 
     /// The last refusal under that configuration. Another one may make another run.
     pub fn refusal(&self, resource: &Stored, configuration: i64) -> Option<Refusal> {
         self.with(resource, |remembered| {
-            let (refusal, under) = remembered.refusal.as_ref()?;
+            let (refusal, under) = &**remembered.refusal.as_ref()?;
             (*under == configuration).then(|| refusal.clone())
         })
     }

@@ -8,8 +8,8 @@ mod runs;
 
 use std::collections::BTreeMap;
 
+use cnbi_shared::api::Draft;
 use cnbi_shared::api::status::Phase;
-use cnbi_shared::api::{CustomNBImage, Draft};
 use cnbi_shared::config::Config;
 use cnbi_shared::contract::{self, ConditionType, WorkspaceKind};
 use cnbi_shared::defaults::Defaults;
@@ -48,11 +48,7 @@ pub const SECRET: &str = "secret";
 pub fn of(resource: &Stored, config: &Config) -> Observed {
     let (namespace, name) = resource.names();
     let metadata = &resource.metadata;
-    let whole = CustomNBImage {
-        metadata: metadata.clone(),
-        spec: resource.spec.value().cloned().unwrap_or_default(),
-        status: None,
-    };
+    let whole = resource.whole();
     let mut draft = Draft::from(&whole);
     // That there is no spec, or none that reads as one, is for the rules to find.
     draft.spec = resource.spec.clone();

@@ -5,6 +5,7 @@
 //! memory.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use cnbi_shared::api::annotations::{CREATOR, DESCRIPTION, DISPLAY_NAME};
 use cnbi_shared::api::{CustomNBImage, Field, Spec, Status};
@@ -21,32 +22,58 @@ pub const FINALIZER: &str = "meteor.zone/cleanup";
 
 /// A resource as it was read from the API server.
 #[derive(Clone, Debug, Default, Deserialize)]
+#[serde(from = "Read")]
 pub struct Stored {
-    /// Without `managedFields`, and with our annotations only.
-    #[serde(default, deserialize_with = "slim")]
+    /// Names, versions and times; without annotations.
     pub metadata: ObjectMeta,
+    /// Ours, of those that are set. Four at most, so a tree would be mostly empty.
+    annotations: Box<[(&'static str, String)]>,
     /// As it stands there.
-    #[serde(default)]
     pub spec: Field<Spec>,
     /// `None` also where it does not read as ours; it is then written anew.
-    #[serde(default, deserialize_with = "readable")]
     pub status: Option<Status>,
 }
 
-fn slim<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ObjectMeta, D::Error> {
-    let mut metadata = ObjectMeta::deserialize(deserializer)?;
-    metadata.managed_fields = None;
-    metadata.labels = None;
-    metadata.owner_references = None;
-    if let Some(annotations) = &mut metadata.annotations {
-        annotations.retain(|key, _| [DISPLAY_NAME, DESCRIPTION, CREATOR, RETRY].contains(&key.as_str()));
+/// The same as it is sent.
+#[derive(Deserialize)]
+struct Read {
+    #[serde(default)]
+    metadata: ObjectMeta,
+    #[serde(default)]
+    spec: Field<Spec>,
+    #[serde(default, deserialize_with = "readable")]
+    status: Option<Status>,
+}
+
+impl From<Read> for Stored {
+    fn from(read: Read) -> Self {
+        let Read {
+            mut metadata,
+            spec,
+            status,
+        } = read;
+        metadata.managed_fields = None;
+        metadata.labels = None;
+        metadata.owner_references = None;
+        let mut all = metadata.annotations.take().unwrap_or_default();
+        let ours = [DISPLAY_NAME, DESCRIPTION, CREATOR, RETRY].into_iter();
+        Self {
+            metadata,
+            annotations: ours.filter_map(|key| Some((key, all.remove(key)?))).collect(),
+            spec,
+            status,
+        }
     }
-    Ok(metadata)
 }
 
 fn readable<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Status>, D::Error> {
     let status = Option::<serde_json::Value>::deserialize(deserializer)?;
-    Ok(status.and_then(|status| serde_json::from_value(status).ok()))
+    let mut status: Option<Status> = status.and_then(|status| serde_json::from_value(status).ok());
+    if let Some(status) = &mut status {
+        status.conditions.shrink_to_fit();
+        status.history.shrink_to_fit();
+    }
+    Ok(status)
 }
 
 impl Stored {
@@ -72,7 +99,24 @@ impl Stored {
 
     /// The value of an annotation that is kept.
     pub fn annotation(&self, key: &str) -> Option<&str> {
-        self.metadata.annotations.as_ref()?.get(key).map(String::as_str)
+        let found = self.annotations.iter().find(|(of, _)| *of == key);
+        found.map(|(_, value)| value.as_str())
+    }
+
+    /// The resource without its status, as the rules take it; a spec that is none is left empty.
+    pub fn whole(&self) -> CustomNBImage {
+        let annotations = self.annotations.iter();
+        let annotations: BTreeMap<String, String> = annotations
+            .map(|(key, value)| ((*key).to_owned(), value.clone()))
+            .collect();
+        CustomNBImage {
+            metadata: ObjectMeta {
+                annotations: Some(annotations).filter(|all| !all.is_empty()),
+                ..self.metadata.clone()
+            },
+            spec: self.spec.value().cloned().unwrap_or_default(),
+            status: None,
+        }
     }
 
     /// Whether it carries our finalizer.
@@ -138,9 +182,12 @@ mod tests {
         );
         assert_eq!(resource.metadata.managed_fields, None);
         assert!(resource.has_finalizer());
+        assert_eq!(resource.metadata.annotations, None);
         assert_eq!(
-            resource.metadata.annotations.unwrap().into_keys().collect::<Vec<_>>(),
-            [RETRY, DESCRIPTION]
+            (resource.annotation(DESCRIPTION), resource.annotation(CREATOR)),
+            (Some("d"), None)
         );
+        let whole = resource.whole().metadata.annotations.unwrap();
+        assert_eq!(whole.into_keys().collect::<Vec<_>>(), [RETRY, DESCRIPTION]);
     }
 }

@@ -17,6 +17,9 @@ const UNSEEN: Duration = Duration::from_secs(60);
 /// How long a resource keeps its turn without being looked at.
 const WAITS: Duration = Duration::from_secs(60);
 
+/// How often those who have waited too long are looked for: every visit would otherwise look at all who wait.
+const EXPIRY: Duration = Duration::from_secs(1);
+
 /// A run that has not ended.
 #[derive(Clone, Copy, Debug)]
 pub struct Active<'a> {
@@ -31,8 +34,12 @@ pub struct Active<'a> {
 /// Who waits, and which runs were asked for a moment ago.
 #[derive(Debug, Default)]
 pub struct Turns {
-    /// By uid.
-    waiting: HashMap<String, Waiting>,
+    /// By creation and uid, so that the oldest come first.
+    waiting: BTreeMap<(Timestamp, String), Waiting>,
+    /// When each of them was created, by uid.
+    since: HashMap<String, Timestamp>,
+    /// When somebody looked for those who have waited too long.
+    expired: Option<Instant>,
     /// By namespace and name of the run.
     requested: HashMap<(String, String), Requested>,
 }
@@ -42,8 +49,6 @@ pub struct Turns {
 struct Waiting {
     namespace: String,
     name: String,
-    /// When it was created.
-    since: Timestamp,
     seen: Instant,
 }
 
@@ -89,13 +94,13 @@ impl Turns {
     ) -> Queue {
         let mut tally = self.tally(active, Some(uid));
         let (running, running_in_namespace) = (tally.total, tally.of(namespace));
-        for older in self
-            .by_age()
-            .filter(|(other, waiting)| *other != uid && (waiting.since, *other) < (since, uid))
-        {
+        for older in self.waiting.range(..(since, uid.to_owned())).map(|(_, older)| older) {
+            if tally.total >= limits.total {
+                break;
+            }
             // Whoever waits for its own namespace takes nobody else's place.
-            if tally.has_room(&older.1.namespace, limits) {
-                tally.add(&older.1.namespace);
+            if tally.has_room(&older.namespace, limits) {
+                tally.add(&older.namespace);
             }
         }
         Queue {
@@ -117,7 +122,7 @@ impl Turns {
         }
         let mut tally = self.tally(active, None);
         let mut next = Vec::new();
-        for (_, waiting) in self.by_age() {
+        for waiting in self.waiting.values() {
             if tally.total >= limits.total {
                 break;
             }
@@ -151,42 +156,45 @@ impl Turns {
         tally
     }
 
-    fn by_age(&self) -> impl Iterator<Item = (&str, &Waiting)> {
-        let mut waiting: Vec<_> = self
-            .waiting
-            .iter()
-            .map(|(uid, waiting)| (uid.as_str(), waiting))
-            .collect();
-        waiting.sort_by_key(|(uid, waiting)| (waiting.since, *uid));
-        waiting.into_iter()
-    }
-
     /// It waits for its turn.
     pub fn wait(&mut self, uid: &str, namespace: &str, name: &str, since: Timestamp, now: Instant) {
         let waiting = Waiting {
             namespace: namespace.to_owned(),
             name: name.to_owned(),
-            since,
             seen: now,
         };
-        self.waiting.insert(uid.to_owned(), waiting);
+        self.leave(uid);
+        self.since.insert(uid.to_owned(), since);
+        self.waiting.insert((since, uid.to_owned()), waiting);
     }
 
     /// It does not wait any more.
     pub fn leave(&mut self, uid: &str) {
-        self.waiting.remove(uid);
+        if let Some((uid, since)) = self.since.remove_entry(uid) {
+            self.waiting.remove(&(since, uid));
+        }
     }
 
     /// Whoever has that name is gone.
     pub fn leave_by_name(&mut self, namespace: &str, name: &str) {
-        self.waiting
-            .retain(|_, waiting| waiting.namespace != namespace || waiting.name != name);
+        self.keep(|waiting| waiting.namespace != namespace || waiting.name != name);
     }
 
     /// How many wait.
     pub fn waiting(&mut self, now: Instant) -> usize {
         self.expire(now);
         self.waiting.len()
+    }
+
+    fn keep(&mut self, stays: impl Fn(&Waiting) -> bool) {
+        let since = &mut self.since;
+        self.waiting.retain(|(_, uid), waiting| {
+            let stays = stays(waiting);
+            if !stays {
+                since.remove(uid);
+            }
+            stays
+        });
     }
 
     /// A run is being asked for.
@@ -214,8 +222,14 @@ impl Turns {
 
     /// Forgets what nobody has asked after for long.
     pub fn expire(&mut self, now: Instant) {
-        self.waiting
-            .retain(|_, waiting| now.saturating_duration_since(waiting.seen) < WAITS);
+        if self
+            .expired
+            .is_some_and(|last| now.saturating_duration_since(last) < EXPIRY)
+        {
+            return;
+        }
+        self.expired = Some(now);
+        self.keep(|waiting| now.saturating_duration_since(waiting.seen) < WAITS);
         self.requested
             .retain(|_, requested| now.saturating_duration_since(requested.at) < UNSEEN);
     }

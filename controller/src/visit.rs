@@ -56,6 +56,7 @@ pub async fn visit(
         };
         let applied = applying.apply(plan).await;
         count(world, &resource, &sight, metrics);
+        sight.forget_tasks(world);
         if let (Err(_), Some((namespace, name))) = (&applied, &created) {
             world.turns().settle((namespace, name));
         }

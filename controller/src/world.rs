@@ -96,7 +96,7 @@ impl World {
         let mut turns = self.turns();
         let cache = self.runs.cache();
         turns.settle_seen(|of, namespace, name| cache.find(of, &Place::new(namespace, name)).is_some());
-        cache.all().filter(|run| !run.kept.run.has_ended()).cloned().collect()
+        cache.active().cloned().collect()
     }
 
     /// Takes it from their status which resources waited for their turn before we began.

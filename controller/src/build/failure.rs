@@ -160,11 +160,10 @@ fn condition(pipeline: &Pipeline, reason: Reason, task: Option<&Task>) -> Condit
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use cnbi_shared::contract::IMPORT;
 
     use super::*;
+    use crate::build::by_name::ByName;
 
     fn unstarted_message(task: &str, reason: &str) -> String {
         let task = IMPORT.task(task).unwrap();
@@ -175,7 +174,7 @@ mod tests {
             message: String::new(),
             pod: None,
             failed_step: None,
-            results: BTreeMap::new(),
+            results: ByName::default(),
         };
         unstarted(task, &task_run).to_owned()
     }

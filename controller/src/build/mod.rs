@@ -10,6 +10,7 @@
 
 pub mod action;
 mod board;
+pub mod by_name;
 mod deletion;
 pub mod failure;
 pub mod manifest;

@@ -4,13 +4,12 @@
 //! the API server before it is left out of [`Observed::runs`], because a cache may not know it yet; and [`Queue`] counts
 //! runs that were asked for a moment ago too.
 
-use std::collections::BTreeMap;
-
 use cnbi_shared::api::Status;
 use cnbi_shared::facts::{Fact, PullSecret};
 use cnbi_shared::verdict::Report;
 use jiff::Timestamp;
 
+use super::by_name::ByName;
 use super::request::{Display, Request};
 
 /// One resource and all that belongs to it.
@@ -90,10 +89,10 @@ pub struct Run {
     pub start: Option<Timestamp>,
     /// When it ended.
     pub completion: Option<Timestamp>,
-    /// Its TaskRuns.
+    /// Its TaskRuns. Of a run that succeeded there need not be any: nothing about it is left to tell.
     pub tasks: Vec<TaskRun>,
     /// Its results.
-    pub results: BTreeMap<String, String>,
+    pub results: ByName<String>,
     /// Whether its volume is still there.
     pub has_volume: bool,
     /// Whether a pod of its that has ended is kept for its log, and holds the volume.
@@ -128,7 +127,7 @@ pub struct TaskRun {
     /// The step that ended with an error.
     pub failed_step: Option<String>,
     /// Its results, whole: they are bounded where they are used.
-    pub results: BTreeMap<String, String>,
+    pub results: ByName<String>,
 }
 
 /// The ImageStream.
@@ -150,7 +149,7 @@ pub enum Stream {
         /// Its display annotations.
         display: Display,
         /// Its tags, by name.
-        tags: BTreeMap<String, Tag>,
+        tags: ByName<Tag>,
     },
 }
 

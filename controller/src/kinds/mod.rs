@@ -18,6 +18,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use crate::build::action::Place;
+use crate::build::by_name::ByName;
 
 pub use run::Run;
 pub use stream::Stream;
@@ -39,6 +40,11 @@ pub trait Kind: Clone + Debug + Send + Sync + 'static {
 
     /// What objects are looked up by. `None`: of no use to anybody.
     fn group(&self, place: &Place) -> Option<String>;
+
+    /// Whether it is a run that has not ended.
+    fn is_active(&self) -> bool {
+        false
+    }
 }
 
 /// An object as it is kept.
@@ -148,7 +154,7 @@ fn succeeded(status: &Value) -> (crate::build::observed::Outcome, String, String
 }
 
 /// Names and values of the results that are texts and named in `wanted`.
-fn results(list: &Value, wanted: &[&str]) -> std::collections::BTreeMap<String, String> {
+fn results(list: &Value, wanted: &[&str]) -> ByName<String> {
     let items = list.as_array().into_iter().flatten();
     items
         .filter_map(|item| {

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::{Kind, results as read_results, succeeded, text};
 use crate::build::action::Place;
+use crate::build::by_name::ByName;
 use crate::build::manifest::{ATTEMPT, GENERATION, NAMESPACE, POD_KEPT, RETRY, TRIES, UID, UPSTREAM, VOLUME_DELETED};
 use crate::build::observed::{self, Outcome};
 
@@ -93,7 +94,7 @@ impl Kind for Run {
                 tasks: Vec::new(),
                 results: match outcome {
                     Outcome::True => read_results(&status["results"], &RESULTS),
-                    _ => std::collections::BTreeMap::new(),
+                    _ => ByName::default(),
                 },
                 has_volume: has_template && annotations[VOLUME_DELETED].is_null(),
                 has_kept_pod: annotations[VOLUME_DELETED] == POD_KEPT,
@@ -106,6 +107,10 @@ impl Kind for Run {
         (self.run.generation > 0 && self.run.attempt > 0)
             .then(|| self.of.clone())
             .flatten()
+    }
+
+    fn is_active(&self) -> bool {
+        !self.run.has_ended()
     }
 }
 
@@ -151,7 +156,7 @@ mod tests {
             (run.retry.as_deref(), run.outcome, run.reason.as_str()),
             (Some("now"), Outcome::False, "Failed")
         );
-        assert!(run.is_cancelled && run.has_volume && run.results.is_empty());
+        assert!(run.is_cancelled && run.has_volume && run.results.names().count() == 0);
         assert!(run.start.is_some() && run.completion > run.start);
     }
 }

@@ -1,12 +1,11 @@
 //! What is kept of an ImageStream.
 
-use std::collections::BTreeMap;
-
 use cnbi_shared::api::annotations::{CREATOR, DESCRIPTION, DISPLAY_NAME};
 use serde_json::Value;
 
 use super::{Kind, bounded, text};
 use crate::build::action::Place;
+use crate::build::by_name::ByName;
 use crate::build::observed::Tag;
 use crate::build::request::Display;
 
@@ -18,7 +17,7 @@ pub struct Stream {
     /// Its display annotations.
     pub display: Display,
     /// Its tags, by name.
-    pub tags: BTreeMap<String, Tag>,
+    pub tags: ByName<Tag>,
 }
 
 impl Kind for Stream {
@@ -32,13 +31,12 @@ impl Kind for Stream {
         let metadata = &object["metadata"];
         let annotation = |key: &str| text(&metadata["annotations"][key]);
         let told = object["status"]["tags"].as_array().into_iter().flatten();
-        let mut tags: BTreeMap<String, Tag> = BTreeMap::new();
-        for wanted in object["spec"]["tags"].as_array().into_iter().flatten() {
-            if let Some(name) = text(&wanted["name"]) {
-                let told = told.clone().find(|told| told["tag"] == name.as_str());
-                tags.insert(name, tag(wanted, told.unwrap_or(&Value::Null)));
-            }
-        }
+        let wanted = object["spec"]["tags"].as_array().into_iter().flatten();
+        let tags = wanted.filter_map(|wanted| {
+            let name = text(&wanted["name"])?;
+            let told = told.clone().find(|told| told["tag"] == name.as_str());
+            Some((name, tag(wanted, told.unwrap_or(&Value::Null))))
+        });
         Self {
             is_terminating: !metadata["deletionTimestamp"].is_null(),
             display: Display {
@@ -46,7 +44,7 @@ impl Kind for Stream {
                 description: annotation(DESCRIPTION),
                 creator: annotation(CREATOR),
             },
-            tags,
+            tags: tags.collect(),
         }
     }
 
@@ -83,7 +81,7 @@ mod tests {
         let stream = Stream::read(&json!({
             "spec": {"tags": [{"name": "v1", "generation": 2}]}, "status": {"tags": [told]},
         }));
-        stream.tags["v1"].clone()
+        stream.tags.get("v1").unwrap().clone()
     }
 
     #[test]

@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use super::{Kind, results as read_results, succeeded, text};
 use crate::build::action::Place;
+use crate::build::by_name::ByName;
 use crate::build::manifest::UID;
 use crate::build::observed::{self, Outcome};
 
@@ -49,7 +50,7 @@ impl Kind for TaskRun {
                 results: if has_failed {
                     read_results(&status["results"], &[results::REASON, results::MESSAGE])
                 } else {
-                    std::collections::BTreeMap::new()
+                    ByName::default()
                 },
             },
         }
@@ -93,7 +94,7 @@ mod tests {
             (task.pod.as_deref(), task.failed_step.as_deref()),
             (Some("p"), Some("two"))
         );
-        assert_eq!(task.results.keys().collect::<Vec<_>>(), ["reason"]);
+        assert_eq!(task.results.names().collect::<Vec<_>>(), ["reason"]);
         assert_eq!(task.reason, "StepFailed");
     }
 }

@@ -9,7 +9,7 @@ use kube::api::ListParams;
 use super::{RUN, Sight};
 use crate::build::action::Place;
 use crate::build::manifest::UID;
-use crate::build::observed::Outcome;
+use crate::build::observed::{self, Outcome};
 use crate::failure::Failure;
 use crate::kinds::{self, Kept, Kind};
 use crate::world::World;
@@ -67,6 +67,21 @@ impl Sight {
             }
         }
         Ok(())
+    }
+
+    /// Forgets the tasks of runs that succeeded: of these nobody asks how they came to it, and there are several for each.
+    pub fn forget_tasks(&self, world: &World) {
+        let succeeded = |run: &&observed::Run| run.outcome == Outcome::True;
+        let runs: Vec<_> = self.observed.runs.iter().filter(succeeded).collect();
+        if runs.is_empty() {
+            return;
+        }
+        world.task_runs.cache().retain(&self.observed.uid, |task| {
+            let namespace = task.metadata.namespace.as_deref();
+            let is_of =
+                |run: &&observed::Run| task.kept.run.as_deref() == Some(&run.name) && namespace == Some(&run.namespace);
+            !runs.iter().any(is_of)
+        });
     }
 
     /// Runs count where we make them. Elsewhere, whoever may write runs may write labels.

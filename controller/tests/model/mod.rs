@@ -174,7 +174,7 @@ fn run(value: &Value) -> Run {
         message: text(value.get("message")).unwrap_or_default(),
         pod: text(value.get("pod")),
         failed_step: text(value.get("step")),
-        results: texts(value.get("results")),
+        results: texts(value.get("results")).into_iter().collect(),
     };
     Run {
         namespace: text(value.get("namespace")).unwrap_or("cnbi-builds".into()),
@@ -191,7 +191,7 @@ fn run(value: &Value) -> Run {
         start: time(value.get("start")),
         completion: time(value.get("end")),
         tasks: value["tasks"].as_array().into_iter().flatten().map(task).collect(),
-        results,
+        results: results.into_iter().collect(),
         has_volume: value["volume"].as_bool().unwrap_or(false),
         has_kept_pod: value["keptPod"].as_bool().unwrap_or(false),
     }
@@ -352,7 +352,7 @@ pub fn happen(observed: &mut Observed, chance: &mut Chance, time: Timestamp) {
             run.outcome = Outcome::True;
             run.completion = Some(time);
             let digest = if run.upstream.is_empty() { DIGEST } else { &run.upstream };
-            run.results.insert("digest".into(), digest.to_owned());
+            run.results = [("digest".to_owned(), digest.to_owned())].into_iter().collect();
             let tag = Tag {
                 is_usable: chance.below(4) > 0,
                 failure: None,
@@ -360,7 +360,7 @@ pub fn happen(observed: &mut Observed, chance: &mut Chance, time: Timestamp) {
             observed.stream = Stream::Ours {
                 uid: "s1".into(),
                 display: display("Example"),
-                tags: BTreeMap::from([("v1".to_owned(), tag)]),
+                tags: [("v1".to_owned(), tag)].into_iter().collect(),
             };
         }
         (5, _) if !observed.runs.is_empty() => {

@@ -1,13 +1,15 @@
 //! Tekton and its tasks at work: every run that appears is played, and its ImageStream published.
 
 use std::collections::BTreeSet;
+use std::pin::pin;
 use std::time::Duration;
 
 use cnbi_shared::contract::{self, Pipeline};
 use cnbi_tests::tekton::pipeline_runs;
 use cnbi_tests::tekton::player::Player;
 use cnbi_tests::tekton::script::{Script, Step};
-use kube::api::ListParams;
+use futures::StreamExt as _;
+use kube::runtime::{WatchStreamExt as _, watcher};
 use serde_json::Value;
 use tokio::task::{JoinHandle, JoinSet};
 
@@ -29,18 +31,17 @@ impl Factory {
         let builds = builds.to_owned();
         Ok(Self(tokio::spawn(async move {
             let (mut seen, mut plays) = (BTreeSet::new(), JoinSet::new());
-            loop {
-                let list = pipeline_runs(&client, &builds).list(&ListParams::default()).await;
-                for run in list.map(|list| list.items).unwrap_or_default() {
-                    let uid = run.metadata.uid.clone().unwrap_or_default();
-                    let Ok(run) = serde_json::to_value(run) else { continue };
-                    if seen.insert(uid) {
-                        let (client, builds) = (client.clone(), builds.clone());
-                        plays.spawn(async move { play(&Player::new(client.clone(), &builds), client, &run).await });
-                    }
+            let runs = watcher(pipeline_runs(&client, &builds), watcher::Config::default());
+            let mut runs = pin!(runs.default_backoff().applied_objects());
+            while let Some(run) = runs.next().await {
+                let Some(run) = run.ok().and_then(|run| serde_json::to_value(run).ok()) else {
+                    continue;
+                };
+                if seen.insert(run["metadata"]["uid"].to_string()) {
+                    let (client, builds) = (client.clone(), builds.clone());
+                    plays.spawn(async move { play(&Player::new(client.clone(), &builds), client, &run).await });
                 }
                 while plays.try_join_next().is_some() {}
-                tokio::time::sleep(Duration::from_millis(100)).await;
             }
         })))
     }

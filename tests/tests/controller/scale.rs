@@ -1,13 +1,15 @@
 //! Many at once: all come to their end, within the limits, and rules that are tightened afterwards freeze none of them.
 
+use std::cell::Cell;
+use std::io::Write as _;
 use std::time::{Duration, Instant};
 
-use cnbi_tests::installation::{Replica, shipped};
+use cnbi_tests::installation::{Installation, Replica, shipped};
 use cnbi_tests::tekton::pipeline_runs;
 use kube::api::ListParams;
 use serde_json::{Value, json};
 
-use crate::cluster::{BUILDS, Cluster, Result, Stage, WITHIN, held, import, said, until, until_metric_is};
+use crate::cluster::{BUILDS, Cluster, Result, Stage, WITHIN, held, import, metric, said, until, until_metric_is};
 use crate::factory::Factory;
 
 /// Most writes for one import from its creation to its image, Events aside: see `cost`, and one more says that it waits.
@@ -18,6 +20,9 @@ const READS: usize = 8;
 
 /// Most memory for one resource with its run and ImageStream, in KiB, with what the allocator wastes.
 const MEMORY: usize = 24;
+
+/// How long ten thousand may take that are settled when the controller starts.
+const RESTART: Duration = Duration::from_secs(15);
 
 /// What a process needs of its own before memory says anything about resources, in KiB.
 const SLACK: usize = 4 * 1024;
@@ -54,13 +59,52 @@ fn resident(replica: &Replica) -> Result<usize> {
     Ok(text.trim().parse()?)
 }
 
+/// What the controller asked of the API server so far.
+struct Cost {
+    reads: usize,
+    writes: usize,
+}
+
+impl Cost {
+    fn of(cluster: &Cluster) -> Result<Self> {
+        let requests = cluster.requests()?;
+        let is_read = |request: &&String| request.starts_with("get ") || request.starts_with("list ");
+        Ok(Self {
+            reads: requests.iter().filter(is_read).count(),
+            writes: cluster.writes()?.len(),
+        })
+    }
+}
+
+/// What was measured, as one line for `make bench`, where it asks for it.
+fn tell(measured: &Value) -> Result {
+    eprintln!("{measured}");
+    if let Some(path) = std::env::var_os("CNBI_SCALE_RESULTS") {
+        let mut file = std::fs::File::options().create(true).append(true).open(path)?;
+        writeln!(file, "{measured}")?;
+    }
+    Ok(())
+}
+
+/// Starts the controller once more, and waits for as many looks that find nothing to do as there are resources: how long that
+/// took, and what it wrote.
+async fn looks_again(cluster: &Cluster, installation: &Installation<'_>, many: usize) -> Result<(Replica, f64, usize)> {
+    let before = Cost::of(cluster)?.writes;
+    let mut controller = installation.start(shipped::CONTROLLER).await?;
+    let begin = Instant::now();
+    controller.ready(WITHIN).await?;
+    let visits = r#"cnbi_controller_visits_total{outcome="unchanged"}"#;
+    while metric(&controller, visits).await? < u64::try_from(many)? {
+        assert!(begin.elapsed() < RESTART, "not all are looked at within {RESTART:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let took = begin.elapsed().as_secs_f64();
+    Ok((controller, took, Cost::of(cluster)?.writes - before))
+}
+
 /// Few requests for each, and little memory, however many there are: what grows with the square of them shows here.
-fn assert_each_is_cheap(cluster: &Cluster, many: usize, before: usize, after: usize) -> Result {
-    let (requests, writes) = (cluster.requests()?, cluster.writes()?.len());
-    let reads = requests
-        .iter()
-        .filter(|request| request.starts_with("get ") || request.starts_with("list "));
-    let reads = reads.count();
+fn assert_each_is_cheap(cost: &Cost, many: usize, before: usize, after: usize) {
+    let Cost { reads, writes } = *cost;
     eprintln!("{many} resources: {writes} writes, {reads} reads, {before} KiB before, {after} KiB after");
     assert!(writes <= WRITES * many, "{writes} writes");
     assert!(reads <= READS * many + 50, "{reads} reads");
@@ -68,7 +112,6 @@ fn assert_each_is_cheap(cluster: &Cluster, many: usize, before: usize, after: us
         after <= before + MEMORY * many + SLACK,
         "{before} KiB, then {after} KiB"
     );
-    Ok(())
 }
 
 #[tokio::test]
@@ -100,16 +143,42 @@ async fn many_at_once_are_all_built_and_stay_ready_when_rules_are_tightened() ->
             break;
         }
         assert!(begin.elapsed() < within, "{ready} of {many} are ready after {within:?}");
-        tokio::time::sleep(Duration::from_millis(500)).await;
+        // To list ten thousand takes the API server a while, which it shall spend on the controller.
+        tokio::time::sleep(Duration::from_millis(500) * (1 + u32::try_from(many)? / 1000)).await;
     }
-    eprintln!("{many} resources were ready after {:?}", begin.elapsed());
+    let settled = begin.elapsed().as_secs_f64();
     let runs = pipeline_runs(&stage.client, BUILDS)
         .list(&ListParams::default())
         .await?
         .items
         .len();
     assert_eq!(runs, many);
-    assert_each_is_cheap(&cluster, many, before, resident(&controller)?)?;
+    let (cost, worked) = (Cost::of(&cluster)?, resident(&controller)?);
+    assert_each_is_cheap(&cost, many, before, worked);
+
+    let written = Cell::new(0);
+    until("nothing is written any more", async || {
+        let before = written.replace(Cost::of(&cluster)?.writes);
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        Ok(before == written.get())
+    })
+    .await?;
+    controller.into_process().terminate(Duration::from_secs(10)).await?;
+    let (controller, again, resync_writes) = looks_again(&cluster, &installation, many).await?;
+    let knows = resident(&controller)?;
+    #[expect(clippy::cast_precision_loss, reason = "counts and KiB")]
+    let each = |count: usize| (count as f64 / many as f64 * 100.0).round() / 100.0;
+    tell(&json!({
+        "resources": many,
+        "settle_s": settled,
+        "reads_per_resource": each(cost.reads),
+        "writes_per_resource": each(cost.writes),
+        "rss_kib_per_resource": each(worked.saturating_sub(before)),
+        "resync_writes": resync_writes,
+        "restart_s": again,
+        "restart_rss_kib_per_resource": each(knows.saturating_sub(before)),
+    }))?;
+    assert_eq!(resync_writes, 0, "what is settled is left alone");
 
     cluster
         .configure(&format!("{TARGET}\nimages: {{allowed: [registry.example]}}"))

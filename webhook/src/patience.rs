@@ -1,8 +1,9 @@
 //! How long a client may take over the head of a request, and how long it may say nothing at all.
 //!
 //! The two must differ. A head that trickles in is an attack or a fault and is cut off soon. A connection that is kept
-//! alive between two requests must outlive the client's own patience (90 s in the API server), because a client
-//! that sends just as we hang up loses its request. hyper's one timer covers the silence; this covers the head.
+//! alive between two requests, or in store for the first one, must outlive the client's own patience (90 s in the API
+//! server), because a client that sends just as we hang up loses its request. hyper's one timer covers the silence; this
+//! covers the head.
 
 use std::io;
 use std::pin::Pin;
@@ -23,9 +24,10 @@ const BUSY: u8 = 1;
 const IDLE: u8 = 2;
 
 impl Stage {
-    /// A new connection: its first request is due.
+    /// A new connection. The client may keep it in store: Go's dials one for each request that waits, and a request for which
+    /// another connection is free sooner leaves its own unused.
     pub fn connected() -> Self {
-        Self(Arc::new(AtomicU8::new(HEAD)))
+        Self(Arc::new(AtomicU8::new(IDLE)))
     }
 
     /// A request has come and is being answered.
@@ -49,7 +51,7 @@ pub struct Patient<S> {
 }
 
 impl<S> Patient<S> {
-    /// Heads may take up to `limit` from now on, or from their first byte.
+    /// Heads may take up to `limit` from their first byte.
     pub fn new(stream: S, stage: Stage, limit: Duration) -> Self {
         Self {
             stream,
@@ -113,6 +115,24 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
 mod tests {
     use super::*;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_may_wait_for_its_first_request() {
+        let limit = Duration::from_secs(10);
+        let (mut client, server) = duplex(64);
+        let mut patient = Patient::new(server, Stage::connected(), limit);
+        let mut byte = [0];
+        let silence = tokio::time::timeout(10 * limit, patient.read_exact(&mut byte)).await;
+        assert!(silence.is_err(), "silence is not a failure");
+
+        // Once it has begun, its head counts as any other.
+        client.write_all(b"P").await.unwrap();
+        patient.read_exact(&mut byte).await.unwrap();
+        let begin = Instant::now();
+        let error = patient.read_exact(&mut byte).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert!(begin.elapsed() >= limit, "{:?}", begin.elapsed());
+    }
 
     #[tokio::test(start_paused = true)]
     async fn a_slow_head_is_cut_off_and_silence_between_requests_is_not() {

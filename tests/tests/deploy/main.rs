@@ -6,6 +6,7 @@ mod denied;
 mod files;
 mod gone;
 mod make;
+mod pages;
 mod pods;
 
 use std::path::{Path, PathBuf};

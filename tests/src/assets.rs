@@ -1,4 +1,4 @@
-//! Finds the programs that tests run beside ours, the control plane's, the registry, kustomize and a reader of health, and
+//! Finds the programs that tests run beside ours, the control plane's, the registry, kustomize and readers of health and SARIF, and
 //! builds them once where there are none.
 //!
 //! The control plane's are looked for in this order: the folder that `CNBI_KUBE_ASSETS` or `KUBEBUILDER_ASSETS` names, the
@@ -144,6 +144,16 @@ const KSTATUS: Recipe = Recipe {
     or_instead: "there is no other way to get it",
 };
 
+const SARIF: Recipe = Recipe {
+    name: "reader of SARIF",
+    folder: "sarif",
+    go_mod: include_str!("../sarif/go.mod"),
+    go_sum: include_str!("../sarif/go.sum"),
+    source: include_str!("../sarif/main.go"),
+    programs: &[("sarif", ".")],
+    or_instead: "there is no other way to get it",
+};
+
 /// kustomize, built the first time, which takes a minute and is reported on stderr.
 ///
 /// Blocks; call it outside an async task.
@@ -156,6 +166,13 @@ pub fn kustomize() -> Result<PathBuf> {
 /// Blocks; call it outside an async task.
 pub fn kstatus() -> Result<PathBuf> {
     Ok(build::cached(&cache()?, &KSTATUS)?.join("kstatus"))
+}
+
+/// A program that holds SARIF logs against their published schema (see `tests/sarif`), built the first time within seconds.
+///
+/// Blocks; call it outside an async task.
+pub fn sarif() -> Result<PathBuf> {
+    Ok(build::cached(&cache()?, &SARIF)?.join("sarif"))
 }
 
 /// The program of the OCI registry, built the first time, which takes a minute or two and is reported on stderr.

@@ -93,7 +93,11 @@ async fn run(command: Command) -> Result<ExitCode> {
             println!("{} (Kubernetes {version})", assets.folder().display());
             let registry = tokio::task::spawn_blocking(cnbi_tests::assets::registry).await??;
             println!("{}", registry.display());
-            for build in [cnbi_tests::assets::kustomize, cnbi_tests::assets::kstatus] {
+            for build in [
+                cnbi_tests::assets::kustomize,
+                cnbi_tests::assets::kstatus,
+                cnbi_tests::assets::sarif,
+            ] {
                 println!("{}", tokio::task::spawn_blocking(build).await??.display());
             }
         }

@@ -1,6 +1,6 @@
 //! What GitOps tools and people see: health, drift, order, kustomize, and `kubectl cnbi` on a real API server.
 //!
-//! The tools are the real ones: kubectl, kustomize, and the library by which Flux and kpt read health. What Tekton would do is
+//! The tools are the real ones: kubectl, kustomize, the library by which Flux and kpt read health, and the schema of SARIF. What Tekton would do is
 //! played; see `cnbi_tests::tekton`.
 
 #[path = "../controller/cluster.rs"]
@@ -14,4 +14,5 @@ mod health;
 mod model;
 mod order;
 mod plugin;
+mod sarif;
 mod site;

@@ -13,6 +13,7 @@ pub mod explain;
 pub mod function;
 pub mod logs;
 pub mod runs;
+pub mod screen;
 pub mod status;
 pub mod terminal;
 

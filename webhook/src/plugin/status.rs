@@ -3,8 +3,10 @@
 //! [`render`] is pure: what was seen and the time in, text out. [`watch`] draws it again and again.
 
 pub mod render;
+mod steps;
 mod table;
 mod watch;
+pub mod words;
 
 use clap::{Args, ValueEnum};
 use cnbi_shared::api::status::Phase;

@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 use std::io::{self, IsTerminal as _, Write as _};
 
+use anstream::{AutoStream, ColorChoice};
 use clap::builder::styling::{AnsiColor, Style};
 use cnbi_shared::verdict::escaped;
 use unicode_width::UnicodeWidthStr as _;
@@ -41,6 +42,12 @@ impl Size {
 /// Whether somebody looks at stdout.
 pub fn is_watched() -> bool {
     io::stdout().is_terminal()
+}
+
+/// Whether what stdout shows can be drawn over: somebody looks, and at a terminal that knows how.
+pub fn can_redraw() -> bool {
+    let is_able = |kind: String| !kind.is_empty() && kind != "dumb";
+    is_watched() && std::env::var("TERM").is_ok_and(is_able)
 }
 
 /// Text from outside as one line that does nothing but be there.
@@ -124,6 +131,15 @@ pub mod styles {
 /// Text in a colour.
 pub fn styled(style: Style, text: &str) -> String {
     format!("{style}{text}{style:#}")
+}
+
+/// Text of ours with its colours, or without where stdout is not to have any: `NO_COLOR` speaks of colours, and takes nothing else
+/// away.
+pub fn as_shown(text: &str) -> Cow<'_, str> {
+    match AutoStream::choice(&io::stdout()) {
+        ColorChoice::Never => anstream::adapter::strip_str(text).to_string().into(),
+        _ => text.into(),
+    }
 }
 
 /// Prints text of ours. Whether it could be; a reader that goes away early wants no more, and that is no failure.

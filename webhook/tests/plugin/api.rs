@@ -1,22 +1,31 @@
 //! An API server that answers from a table, and the binary that asks it.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::fs;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
+use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
+use futures::stream;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::process::Command;
+use tokio::sync::mpsc;
 
 /// What is answered, by path; without a query.
 #[derive(Clone, Default)]
-pub struct Answers(Arc<Mutex<BTreeMap<String, (u16, String)>>>);
+pub struct Answers(
+    Arc<Mutex<BTreeMap<String, (u16, String)>>>,
+    Arc<Mutex<BTreeMap<String, Changes>>>,
+);
+
+type Changes = mpsc::UnboundedReceiver<String>;
 
 impl Answers {
     pub fn set(&self, path: &str, answer: &Value) {
@@ -33,6 +42,13 @@ impl Answers {
         all.insert(path.to_owned(), (code, answer.to_string()));
     }
 
+    /// What is sent there is what the first watch of that path hears.
+    pub fn changes(&self, path: &str) -> mpsc::UnboundedSender<String> {
+        let (sender, changes) = mpsc::unbounded_channel();
+        self.1.lock().unwrap().insert(path.to_owned(), changes);
+        sender
+    }
+
     /// Refused for lack of rights.
     pub fn forbid(&self, path: &str) {
         let status = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 403, "reason": "Forbidden",
@@ -44,7 +60,7 @@ impl Answers {
 
 pub struct Api {
     pub answers: Answers,
-    folder: TempDir,
+    pub folder: TempDir,
 }
 
 pub struct Outcome {
@@ -90,6 +106,15 @@ impl Api {
 
 async fn answer(State(answers): State<Answers>, request: Request) -> Response {
     let path = request.uri().path();
+    if request.uri().query().is_some_and(|query| query.contains("watch=")) {
+        let changes = answers.1.lock().unwrap().remove(path);
+        let next = |changes: Option<Changes>| async {
+            let mut changes = changes?;
+            let change = changes.recv().await? + "\n";
+            Some((Ok::<_, Infallible>(change), Some(changes)))
+        };
+        return Body::from_stream(stream::unfold(changes, next)).into_response();
+    }
     let found = answers.0.lock().unwrap().get(path).cloned();
     let (code, text) = found.unwrap_or_else(|| {
         let name = path.rsplit('/').next().unwrap_or_default();

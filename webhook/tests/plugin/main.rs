@@ -2,5 +2,6 @@
 
 mod api;
 mod audit;
+mod live;
 mod manifests;
 mod status;

@@ -4,18 +4,18 @@ use serde_json::{Value, json};
 
 use crate::api::Api;
 
-const RESOURCE: &str = "/apis/meteor.zone/v1alpha1/namespaces/team-a/customnbimages/pandas-notebook";
-const LIST: &str = "/apis/meteor.zone/v1alpha1/namespaces/team-a/customnbimages";
-const TASK_RUNS: &str = "/apis/tekton.dev/v1/namespaces/cnbi-builds/taskruns";
-const LOG: &str = "/api/v1/namespaces/cnbi-builds/pods/pandas-notebook-26ae3db9f603-build-pod/log";
+pub const RESOURCE: &str = "/apis/meteor.zone/v1alpha1/namespaces/team-a/customnbimages/pandas-notebook";
+pub const LIST: &str = "/apis/meteor.zone/v1alpha1/namespaces/team-a/customnbimages";
+pub const TASK_RUNS: &str = "/apis/tekton.dev/v1/namespaces/cnbi-builds/taskruns";
+pub const LOG: &str = "/api/v1/namespaces/cnbi-builds/pods/pandas-notebook-26ae3db9f603-build-pod/log";
 const RUN: &str = "pandas-notebook-26ae3db9f603";
 
-fn condition(name: &str, status: &str, reason: &str, message: &str) -> Value {
+pub fn condition(name: &str, status: &str, reason: &str, message: &str) -> Value {
     json!({"type": name, "status": status, "reason": reason, "message": message, "observedGeneration": 2,
         "lastTransitionTime": "2026-03-01T11:00:00Z"})
 }
 
-fn resource(status: &Value) -> Value {
+pub fn resource(status: &Value) -> Value {
     json!({
         "apiVersion": "meteor.zone/v1alpha1", "kind": "CustomNBImage",
         "metadata": {"name": "pandas-notebook", "namespace": "team-a", "generation": 2, "uid": "u",
@@ -26,7 +26,7 @@ fn resource(status: &Value) -> Value {
 }
 
 /// As the controller writes it, of a task whose message fills what it may.
-fn failed(message: &str) -> Value {
+pub fn failed(message: &str) -> Value {
     let told = format!(
         "Task build: {message}, in step build. Read the log of the step: kubectl logs -n cnbi-builds {RUN}-build-pod -c step-build"
     );
@@ -49,7 +49,7 @@ fn failed(message: &str) -> Value {
     }))
 }
 
-fn task_run(task: &str, seconds: u32, code: Option<u32>) -> Value {
+pub fn task_run(task: &str, seconds: u32, code: Option<u32>) -> Value {
     let (status, reason) = match code {
         Some(0) => ("True", "Succeeded"),
         Some(_) => ("False", "StepFailed"),
@@ -77,11 +77,11 @@ fn task_run(task: &str, seconds: u32, code: Option<u32>) -> Value {
     run
 }
 
-fn list(items: &[Value]) -> Value {
+pub fn list(items: &[Value]) -> Value {
     json!({"apiVersion": "v1", "kind": "List", "metadata": {"resourceVersion": "1"}, "items": items})
 }
 
-fn tasks_of_failure() -> Value {
+pub fn tasks_of_failure() -> Value {
     list(&[
         task_run("create-imagestream", 2, Some(0)),
         task_run("fetch", 11, Some(0)),

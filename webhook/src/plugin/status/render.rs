@@ -1,146 +1,18 @@
 //! What is told of one resource: at most a screen, the cause and the next action before everything else that could fill it.
 
-use cnbi_shared::api::CustomNBImage;
-use cnbi_shared::api::status::{Phase, PipelineRun, Status, Step};
-use cnbi_shared::contract::{self, ConditionType, Reason};
+use cnbi_shared::api::status::{Phase, PipelineRun, Status};
+use cnbi_shared::contract::ConditionType;
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
-use super::super::runs::{State, TaskRun};
-use super::super::terminal::{Size, cut, safe, styled, styles, wrap};
-use super::{View, build_type};
+use super::super::runs::TaskRun;
+use super::super::terminal::{Size, USUAL, cut, safe, styled, styles, wrap};
+use super::words::{Words, age, condition};
+use super::{View, build_type, steps};
 
 /// Columns before what is told of a cause, an action or an image.
 const LABEL: usize = 8;
 /// Fewest and most lines of a log's end.
 const LOG: std::ops::RangeInclusive<usize> = 2..=12;
-
-/// A resource in a few words, safe to print.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Words {
-    /// How it stands.
-    pub state: String,
-    /// Why, where that needs saying; the image where there is one to use.
-    pub why: Option<String>,
-    /// What to do now, where there is anything.
-    pub next: Option<String>,
-}
-
-impl Words {
-    /// What the status says.
-    pub fn of(resource: &CustomNBImage) -> Self {
-        let Some(status) = resource.status.as_ref().filter(|status| status.phase.is_some()) else {
-            return Self {
-                state: "Pending".to_owned(),
-                why: Some("the controller has not looked at it yet".to_owned()),
-                next: None,
-            };
-        };
-        let state = state(status).to_owned();
-        if status.observed_generation != resource.metadata.generation {
-            return Self {
-                state,
-                why: Some("the controller has not looked at the last change yet".to_owned()),
-                next: None,
-            };
-        }
-        let ready = condition(status, ConditionType::Ready);
-        match (status.phase, ready) {
-            (Some(Phase::Ready), _) => {
-                let image = status.image.as_ref();
-                let reference = image.and_then(|image| image.reference.as_deref().or(image.digest.as_deref()));
-                let (why, next) = (reference.map(safe), None);
-                Self { state, why, next }
-            }
-            (Some(Phase::Building), Some(ready)) if ready.status == "Unknown" => {
-                let (why, next) = (None, None);
-                Self { state, why, next }
-            }
-            (phase, Some(ready)) => {
-                let (why, next) = cause(resource, ready, phase == Some(Phase::Failed));
-                let why = Some(why);
-                Self { state, why, next }
-            }
-            (_, None) => {
-                let (why, next) = (None, None);
-                Self { state, why, next }
-            }
-        }
-    }
-}
-
-fn state(status: &Status) -> &'static str {
-    match (status.phase, status.step) {
-        (Some(Phase::Ready), _) => "Ready",
-        (Some(Phase::Failed), _) => "Failed",
-        (Some(Phase::Building), Some(Step::Importing)) => "Importing",
-        (Some(Phase::Building), Some(Step::Validating)) => "Validating",
-        (Some(Phase::Building), Some(Step::Preparing)) => "Preparing",
-        (Some(Phase::Building), _) => "Building",
-        (Some(Phase::Pending) | None, _) => "Pending",
-    }
-}
-
-fn condition(status: &Status, wanted: ConditionType) -> Option<&Condition> {
-    status
-        .conditions
-        .iter()
-        .find(|condition| condition.type_ == wanted.as_str())
-}
-
-/// Reason and message without what to do about it, and that apart.
-fn cause(resource: &CustomNBImage, ready: &Condition, has_failed: bool) -> (String, Option<String>) {
-    let message = safe(&ready.message);
-    let known = Reason::by_name(&ready.reason);
-    let advice = known.map(Reason::advice);
-    // The controller ends its messages with the advice.
-    let what = match advice.and_then(|advice| message.find(&format!(". {advice}"))) {
-        Some(end) => &message[..end],
-        None => message.trim_end_matches('.'),
-    };
-    let why = format!("{}: {what}", safe(&ready.reason));
-    let (namespace, name) = (
-        safe(resource.metadata.namespace.as_deref().unwrap_or_default()),
-        safe(resource.metadata.name.as_deref().unwrap_or_default()),
-    );
-    let again = || format!("kubectl annotate cnbi {name} -n {namespace} --overwrite meteor.zone/retry=\"$(date +%s)\"");
-    let next = match known {
-        None if ready.reason.starts_with("CNB") => Some(format!(
-            "correct the manifest and apply it again; about the rule: kubectl cnbi explain {}",
-            safe(&ready.reason)
-        )),
-        None => None,
-        Some(Reason::BuildFailed) => Some(format!(
-            "read the whole log: kubectl cnbi logs {name} -n {namespace}; then change the spec"
-        )),
-        Some(Reason::Cancelled) => Some(format!("start it again: {}", again())),
-        Some(reason) if has_failed && reason.is_temporary() => {
-            Some(format!("it was tried often enough; to try again: {}", again()))
-        }
-        Some(reason) => Some(lowered(reason.advice())),
-    };
-    (why, next)
-}
-
-fn lowered(sentence: &str) -> String {
-    let mut characters = sentence.chars();
-    characters
-        .next()
-        .map(|first| first.to_lowercase().chain(characters).collect())
-        .unwrap_or_default()
-}
-
-/// How long ago something was, or how long it has taken.
-pub fn age(from: Timestamp, to: Timestamp) -> String {
-    let seconds = (to.as_second() - from.as_second()).max(0);
-    let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86400);
-    match seconds {
-        0..60 => format!("{seconds}s"),
-        60..3600 => format!("{minutes}m{:02}s", seconds % 60),
-        3600..86400 => format!("{hours}h{:02}m", minutes % 60),
-        _ => format!("{days}d{:02}h", hours % 24),
-    }
-}
 
 /// The text; no line is longer than the width, and a failure fits the height.
 pub fn render(view: &View, now: Timestamp, size: Size) -> String {
@@ -148,22 +20,39 @@ pub fn render(view: &View, now: Timestamp, size: Size) -> String {
     let words = Words::of(resource);
     let nothing = Status::default();
     let status = resource.status.as_ref().unwrap_or(&nothing);
-    let mut page = Page {
-        lines: Vec::new(),
-        width: size.width,
+    // A line is left free for whatever comes after.
+    let room = size.height.saturating_sub(1);
+    let upper_half = |in_short| {
+        let mut page = Page {
+            lines: Vec::new(),
+            width: size.width,
+        };
+        page.title(view, status, &words, now);
+        let steps = steps::lines(view, now, size.width, in_short);
+        if !steps.is_empty() {
+            page.empty();
+        }
+        page.lines.extend(steps);
+        if let (Some(why), false) = (&words.why, status.phase == Some(Phase::Ready)) {
+            page.empty();
+            page.labelled("Why", why, 3);
+        }
+        if let Some(next) = &words.next {
+            page.labelled("Next", next, 2);
+        }
+        page
     };
-    page.title(view, status, &words, now);
-    page.steps(view, now);
-    let is_ready = status.phase == Some(Phase::Ready);
-    if let (Some(why), false) = (&words.why, is_ready) {
-        page.empty();
-        page.labelled("Why", why, 3);
+    let mut page = upper_half(false);
+    if page.lines.len() > room {
+        page = upper_half(true);
     }
-    if let Some(next) = &words.next {
-        page.labelled("Next", next, 2);
-    }
+    let needed = page.lines.len();
     page.image(status);
     page.conditions(status);
+    if status.phase == Some(Phase::Failed) {
+        let log = view.log.as_ref().map_or(0, |_| LOG.start() + 1);
+        page.lines.truncate(room.saturating_sub(log).max(needed));
+    }
     if let Some(log) = &view.log {
         let left = size.height.saturating_sub(page.lines.len() + 2);
         page.log(view, log.as_deref(), left.clamp(*LOG.start(), *LOG.end()));
@@ -181,9 +70,11 @@ impl Page {
         self.lines.push(String::new());
     }
 
-    /// A word in front, and text beside it in as many lines as it takes, up to a limit.
+    /// A word in front, and text beside it in as many lines as it takes, up to a limit: that of 80 columns, and more in less.
     fn labelled(&mut self, label: &str, text: &str, limit: usize) {
-        for (number, line) in wrap(text, self.width - LABEL, limit).iter().enumerate() {
+        let columns = self.width.saturating_sub(LABEL).max(1);
+        let limit = limit * (USUAL.width - LABEL).div_ceil(columns);
+        for (number, line) in wrap(text, columns, limit).iter().enumerate() {
             let label = if number == 0 {
                 format!("{label}:")
             } else {
@@ -234,54 +125,6 @@ impl Page {
         } else {
             about.push_str("; there is no run");
             self.lines.push(cut(&about, self.width));
-        }
-    }
-
-    fn steps(&mut self, view: &View, now: Timestamp) {
-        let status = view.resource.status.as_ref();
-        let run = status.and_then(|status| status.pipeline_run.as_ref());
-        let (Some(run), Some(build_type)) = (run, build_type(&view.resource)) else {
-            return;
-        };
-        self.empty();
-        let tasks = match &view.tasks {
-            Ok(tasks) if tasks.is_empty() && run.completion_time.is_some() => {
-                self.lines.push("  The record of its tasks is gone.".to_owned());
-                return;
-            }
-            Ok(tasks) => tasks,
-            Err(why) => {
-                let text = format!("  Its tasks are not told: {}", safe(why));
-                self.lines.push(cut(&text, self.width));
-                return;
-            }
-        };
-        let pipeline = contract::of(build_type);
-        let names: Vec<&str> = pipeline.all_tasks().map(|task| task.name).collect();
-        let others = tasks.iter().filter(|task| !names.contains(&task.task.as_str()));
-        let rows: Vec<(String, Option<&TaskRun>)> = names
-            .iter()
-            .map(|name| ((*name).to_owned(), tasks.iter().find(|task| task.task == *name)))
-            .chain(others.map(|task| (safe(&task.task), Some(task))))
-            .collect();
-        let widest = rows.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
-        for (name, task) in rows {
-            let (mark, style) = match task.map(|task| task.state) {
-                Some(State::Succeeded) => ("done", styles::GOOD),
-                Some(State::Failed) => ("FAILED", styles::BAD),
-                Some(State::Running) => ("runs", styles::UNDER_WAY),
-                Some(State::Waiting) => ("begins", styles::UNDER_WAY),
-                None if run.completion_time.is_some() => ("not run", styles::FAINT),
-                None => ("waits", styles::FAINT),
-            };
-            let took = task
-                .and_then(|task| Some(age(task.start?, task.end.unwrap_or(now))))
-                .unwrap_or_default();
-            let more = task.map(detail).unwrap_or_default();
-            let plain = format!("{name:widest$} {took:>8}   {more}");
-            let plain = cut(plain.trim_end(), self.width.saturating_sub(10));
-            let mark = format!("{mark:<7}");
-            self.lines.push(format!("  {} {plain}", styled(style, &mark)));
         }
     }
 
@@ -398,29 +241,6 @@ fn run_words(run: &PipelineRun, now: Timestamp) -> String {
         _ => String::new(),
     };
     format!("{attempt}{took}")
-}
-
-/// What is worth saying of a task beside how long it took.
-fn detail(task: &TaskRun) -> String {
-    match task.state {
-        State::Failed => match task.failed_step() {
-            Some(step) => {
-                let code = step.exit_code.unwrap_or_default();
-                let reason = match task.reason.as_str() {
-                    "StepFailed" | "Failed" => String::new(),
-                    reason => format!(" ({})", safe(reason)),
-                };
-                format!("step {}, exit code {code}{reason}", safe(&step.name))
-            }
-            None => safe(&task.reason),
-        },
-        State::Running => {
-            let step = task.steps.iter().find(|step| step.state == State::Running);
-            step.map(|step| format!("step {}", safe(&step.name)))
-                .unwrap_or_default()
-        }
-        State::Waiting | State::Succeeded => String::new(),
-    }
 }
 
 fn phrase(condition: ConditionType) -> Option<&'static str> {

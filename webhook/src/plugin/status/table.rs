@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::super::terminal::{cut, safe, styled, styles, width};
 use super::build_type;
-use super::render::{Words, age};
+use super::words::{Words, age};
 
 /// Columns between columns.
 const GAP: usize = 3;

@@ -1,6 +1,7 @@
-//! The same again whenever something has changed: drawn over the last one on a terminal, a line for each change elsewhere.
+//! The same again whenever something has changed: a view on a terminal, a line for each change elsewhere.
 
 use std::collections::BTreeMap;
+use std::future::pending;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -8,12 +9,15 @@ use cnbi_shared::api::CustomNBImage;
 use futures::{Stream, StreamExt as _};
 use jiff::Timestamp;
 use kube::runtime::{WatchStreamExt as _, watcher};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::super::connection::{Connection, Problem};
+use super::super::screen::Screen;
 use super::super::terminal::{self, Size, safe};
 use super::super::{DONE, FOUND};
-use super::render::{Words, render};
+use super::render::render;
+use super::words::Words;
 use super::{StatusArgs, View, one, outcome, resources, table};
 
 /// How often durations are brought up to date on a terminal.
@@ -30,7 +34,7 @@ pub async fn run(connection: &Connection, args: &StatusArgs) -> Result<u8, Probl
         watcher::Config::default()
     };
     let events = watcher(resources(connection, args.all_namespaces), config).default_backoff();
-    if terminal::is_watched() {
+    if terminal::can_redraw() {
         redraw(connection, args, events).await
     } else {
         append(args, events).await
@@ -151,22 +155,55 @@ fn line(resource: &CustomNBImage) -> String {
     format!("{}/{} {}{why}", safe(&namespace), safe(&name), words.state)
 }
 
+/// The view, until it ends by itself or somebody ends it.
 async fn redraw(connection: &Connection, args: &StatusArgs, events: impl Stream<Item = Events>) -> Result<u8, Problem> {
+    let mut screen = Screen::default();
+    let ended = tokio::select! {
+        ended = follow(connection, args, events, &mut screen) => ended,
+        status = ended_from_outside() => Ok(Ended { status, told: String::new() }),
+    };
+    screen.close();
+    ended.map(|Ended { status, told }| {
+        terminal::print(&told);
+        status
+    })
+}
+
+/// How a view has ended.
+struct Ended {
+    /// The exit status.
+    status: u8,
+    /// What is said of it besides.
+    told: String,
+}
+
+async fn follow(
+    connection: &Connection,
+    args: &StatusArgs,
+    events: impl Stream<Item = Events>,
+    screen: &mut Screen,
+) -> Result<Ended, Problem> {
+    let ended = |status| {
+        Ok(Ended {
+            status,
+            told: String::new(),
+        })
+    };
     let mut events = pin!(events);
     let mut seen = Seen::default();
     let mut tick = interval(TICK);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut drawn = 0;
+    let mut resized = signal(SignalKind::window_change()).ok();
     let mut is_known = false;
     loop {
         tokio::select! {
             event = events.next() => match event {
-                None => return Ok(DONE),
+                None => return ended(DONE),
                 Some(Ok(event)) => match seen.take(event) {
                     Change::None => continue,
                     Change::Gone((namespace, name)) if args.name.is_some() => {
-                        terminal::print(&format!("{}/{} was deleted\n", safe(&namespace), safe(&name)));
-                        return Ok(FOUND);
+                        let told = format!("{}/{} was deleted\n", safe(&namespace), safe(&name));
+                        return Ok(Ended { status: FOUND, told });
                     }
                     Change::To(_) | Change::All | Change::Gone(_) => is_known = true,
                 },
@@ -174,6 +211,7 @@ async fn redraw(connection: &Connection, args: &StatusArgs, events: impl Stream<
                 Some(Err(_)) => continue,
             },
             _ = tick.tick() => {}
+            () = heard(&mut resized) => {}
         }
         if !is_known {
             continue;
@@ -191,41 +229,30 @@ async fn redraw(connection: &Connection, args: &StatusArgs, events: impl Stream<
             let all: Vec<CustomNBImage> = seen.known.values().cloned().collect();
             table::render(&all, args.all_namespaces, now, size.width)
         };
-        // What has scrolled out of a terminal cannot be drawn over.
-        let kept: Vec<&str> = text.lines().take(size.height - 1).collect();
-        if !terminal::print(&frame(drawn, &kept)) {
-            return Ok(DONE);
+        if !screen.draw(text, size) {
+            return ended(DONE);
         }
-        drawn = kept.len();
         if let Some(is_well) = over {
-            return Ok(if is_well { DONE } else { FOUND });
+            return ended(if is_well { DONE } else { FOUND });
         }
     }
 }
 
-/// Goes back over what was drawn, and draws anew.
-fn frame(drawn: usize, lines: &[&str]) -> String {
-    let mut text = if drawn == 0 {
-        String::new()
-    } else {
-        format!("\u{1b}[{drawn}A\r")
-    };
-    for line in lines {
-        text.push_str("\u{1b}[2K");
-        text.push_str(line);
-        text.push('\n');
+async fn heard(signal: &mut Option<Signal>) {
+    let Some(signal) = signal else { return pending().await };
+    if signal.recv().await.is_none() {
+        pending::<()>().await;
     }
-    text.push_str("\u{1b}[J");
-    text
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_frame_takes_the_place_of_the_last_one() {
-        assert_eq!(frame(0, &["a"]), "\u{1b}[2Ka\n\u{1b}[J");
-        assert_eq!(frame(3, &["a", "b"]), "\u{1b}[3A\r\u{1b}[2Ka\n\u{1b}[2Kb\n\u{1b}[J");
+/// Waits for the signals by which people and systems end programs. The exit status that a shell gives after each.
+async fn ended_from_outside() -> u8 {
+    let of = |kind| signal(kind).ok();
+    let (mut interrupt, mut terminate) = (of(SignalKind::interrupt()), of(SignalKind::terminate()));
+    let mut hangup = of(SignalKind::hangup());
+    tokio::select! {
+        () = heard(&mut interrupt) => 130,
+        () = heard(&mut terminate) => 143,
+        () = heard(&mut hangup) => 129,
     }
 }

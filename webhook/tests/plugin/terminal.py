@@ -1,0 +1,67 @@
+"""Runs a program on a pseudo terminal of its own: `terminal.py LINES COLUMNS PROGRAM ARGUMENTS...`.
+
+What the program writes goes to standard output, byte for byte; the exit status is the program's, or 128 and the number of the
+signal that ended it. Each line of standard input is an order: `size LINES COLUMNS` makes the window another one, `type TEXT`
+types the JSON string TEXT.
+"""
+
+import fcntl
+import json
+import os
+import pty
+import select
+import struct
+import sys
+import termios
+
+
+def resize(terminal, lines, columns):
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", int(lines), int(columns), 0, 0))
+
+
+def obey(terminal, order):
+    word, rest = order.split(" ", 1)
+    if word == "size":
+        resize(terminal, *rest.split())
+    else:
+        os.write(terminal, json.loads(rest).encode())
+
+
+def main(lines, columns, *command):
+    # The child waits until the window has its size.
+    reading, writing = os.pipe()
+    child, terminal = pty.fork()
+    if child == 0:
+        os.close(writing)
+        os.read(reading, 1)
+        os.close(reading)
+        os.execvp(command[0], command)
+    resize(terminal, lines, columns)
+    os.close(writing)
+    orders = b""
+    sources = [terminal, sys.stdin.fileno()]
+    while True:
+        ready, _, _ = select.select(sources, [], [])
+        if terminal in ready:
+            try:
+                written = os.read(terminal, 65536)
+            except OSError:
+                break
+            if not written:
+                break
+            sys.stdout.buffer.write(written)
+            sys.stdout.buffer.flush()
+        if sys.stdin.fileno() in ready:
+            given = os.read(sys.stdin.fileno(), 65536)
+            if not given:
+                sources.remove(sys.stdin.fileno())
+            orders += given
+            *whole, orders = orders.split(b"\n")
+            for order in whole:
+                obey(terminal, order.decode())
+    _, status = os.waitpid(child, 0)
+    status = os.waitstatus_to_exitcode(status)
+    return status if status >= 0 else 128 - status
+
+
+sys.exit(main(*sys.argv[1:]))

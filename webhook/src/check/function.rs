@@ -3,6 +3,8 @@
 //! Follows the KRM Functions Specification (config.kubernetes.io/v1) that kustomize and kpt run. Items that are not ours pass
 //! through byte by byte; Secrets, Namespaces and ImageStreams among them count as there.
 
+use std::collections::BTreeMap;
+
 use cnbi_shared::config::KEY;
 use cnbi_shared::verdict::Level;
 use serde_json::{Value, json};
@@ -23,7 +25,7 @@ pub struct Transformed {
     pub text: String,
     /// Whether anything is refused.
     pub is_refused: bool,
-    /// The results for people, a line each.
+    /// For people: a line for each finding and each change, and one that counts what was not decided.
     pub told: Vec<String>,
 }
 
@@ -66,6 +68,7 @@ pub fn transform(text: &str) -> Result<Transformed, String> {
     let judge = Judge::new(&settings, "items");
     let mut results = Vec::new();
     let mut is_refused = false;
+    let mut open = 0;
     let items = root.get("items").and_then(Node::items).unwrap_or_default();
     for item in items {
         let mut budget = text.len();
@@ -73,11 +76,17 @@ pub fn transform(text: &str) -> Result<Transformed, String> {
             if is_ours {
                 let report = judge.document(object, text.len(), None);
                 is_refused |= !report.allowed;
+                open += usize::from(!report.undecided.is_empty());
                 results.extend(results_of(object, &report, settings.strict));
             }
         }
     }
-    told.extend(results.iter().map(line));
+    told.extend(results.iter().filter(|result| result["severity"] != "info").map(line));
+    if open > 0 && !settings.strict {
+        told.push(format!(
+            "some rules are left to a cluster to decide, for {open} of the CustomNBImages; the results name them"
+        ));
+    }
     Ok(Transformed {
         text: with_results(&root, &text, results)?,
         is_refused,
@@ -166,14 +175,35 @@ fn results_of(object: &Node, report: &DocumentReport, is_strict: bool) -> Vec<Va
         result["tags"] = json!({"rule": finding.rule});
         result
     });
-    let undecided = report.undecided.iter().map(|undecided| {
-        let mut result = common.clone();
-        result["message"] = format!("undecided: it needs {}", undecided.needs).into();
-        result["severity"] = if is_strict { "error" } else { "info" }.into();
-        result["tags"] = json!({"rule": undecided.rule});
-        result
-    });
-    findings.chain(undecided).collect()
+    let mut results: Vec<Value> = findings.collect();
+    if is_strict {
+        results.extend(report.undecided.iter().map(|undecided| {
+            let mut result = common.clone();
+            result["message"] = format!("undecided: it needs {}", undecided.needs).into();
+            result["severity"] = "error".into();
+            result["tags"] = json!({"rule": undecided.rule});
+            result
+        }));
+    } else if let Some(message) = left_to_the_cluster(report) {
+        let mut result = common;
+        result["message"] = message.into();
+        result["severity"] = "info".into();
+        results.push(result);
+    }
+    results
+}
+
+/// What was not decided, in one sentence.
+fn left_to_the_cluster(report: &DocumentReport) -> Option<String> {
+    let mut by_need: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for undecided in &report.undecided {
+        by_need.entry(&undecided.needs).or_default().push(undecided.rule);
+    }
+    let parts: Vec<String> = by_need
+        .iter()
+        .map(|(need, rules)| format!("{} without {need}", rules.join(", ")))
+        .collect();
+    (!parts.is_empty()).then(|| format!("left to the cluster to decide: {}", parts.join("; ")))
 }
 
 /// A result for people.
@@ -182,13 +212,14 @@ fn line(result: &Value) -> String {
     let of = &result["resourceRef"];
     let file = text(&result["file"]["path"]);
     let file = if file.is_empty() { file } else { format!("{file}: ") };
+    let field = text(&result["field"]["path"]);
+    let field = if field.is_empty() { field } else { format!(" {field}") };
     format!(
-        "{file}{}/{}: {} {} {}: {}",
+        "{file}{}/{}: {} {}{field}: {}",
         text(&of["namespace"]),
         text(&of["name"]),
         text(&result["severity"]),
         text(&result["tags"]["rule"]),
-        text(&result["field"]["path"]),
         text(&result["message"])
     )
 }

@@ -236,6 +236,26 @@ fn a_resource_list_comes_out_with_results() {
     let results = out["results"].as_array().unwrap();
     let refused: Vec<&Value> = results.iter().filter(|result| result["severity"] == "error").collect();
     assert_eq!(refused.len(), 1, "{results:?}");
+    // What only a cluster can decide is one result of a resource, and one line of all.
+    let open: Vec<&Value> = results.iter().filter(|result| result["severity"] == "info").collect();
+    assert_eq!((open.len(), results.len()), (1, 3), "{results:?}");
+    let message = open[0]["message"].as_str().unwrap();
+    assert!(
+        message
+            .starts_with("left to the cluster to decide: CNB004, CNB023 without the cluster's configuration; CNB012"),
+        "{message}"
+    );
+    assert_eq!(
+        (&open[0]["file"], &open[0]["field"]),
+        (&refused[0]["file"], &Value::Null)
+    );
+    assert_eq!(told.stderr.lines().count(), 3, "{}", told.stderr);
+    assert!(
+        told.stderr
+            .contains("left to a cluster to decide, for 1 of the CustomNBImages"),
+        "{}",
+        told.stderr
+    );
     let refused = refused[0];
     assert_eq!(refused["file"], json!({"path": "dir/a.yaml", "index": 1}));
     assert_eq!(
@@ -246,6 +266,15 @@ fn a_resource_list_comes_out_with_results() {
         (&refused["tags"]["rule"], &refused["resourceRef"]["name"]),
         (&json!("CNB000"), &json!("a"))
     );
+    // Where they refuse, each is told.
+    let strict = run(&["function"], &list("strict: 'true'"));
+    let out: Value = serde_saphyr::from_str(&strict.stdout).unwrap();
+    let all = out["results"].as_array().unwrap();
+    assert!(
+        all.len() > 2 && all.iter().all(|result| result["tags"]["rule"].is_string()),
+        "{all:?}"
+    );
+    assert!(!strict.stderr.contains("left to a cluster"), "{}", strict.stderr);
     // The mutator mends it and fills in defaults.
     let all = "fix: 'true', default: 'true', config.yaml: 'targetNamespace: {default: odh}'";
     let told = run(&["function"], &list(all));

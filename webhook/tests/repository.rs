@@ -270,6 +270,80 @@ fn thousands_of_files_are_told_in_order_and_quietly() {
     assert_eq!(check(folder.path(), &[".", "-o", "json"]).stdout, outcome.stdout);
 }
 
+/// As `helm template` writes: each template with a comment that names it, those that came out empty as well, and whatever a chart's
+/// author has written behind a separator or put into a List.
+const RENDERED: &str = "---
+# Source: notebooks/templates/empty.yaml
+---
+# Source: notebooks/templates/service.yaml
+apiVersion: v1
+kind: Service
+metadata:
+  name: release-name-other
+---
+# Source: notebooks/templates/notebook.yaml
+# Written by hand.
+
+apiVersion: meteor.zone/v1alpha1
+kind: CustomNBImage
+metadata:
+  name: release-name-notebook
+  labels:
+    helm.sh/chart: notebooks-0.1.0
+spec:
+  buildType: ImageImport
+  fromImage: \"quay.io/a/b\"
+--- # of the list
+# Source: notebooks/templates/list.yaml
+apiVersion: v1
+kind: List
+items:
+  - apiVersion: meteor.zone/v1alpha1
+    kind: CustomNBImage
+    metadata:
+      name: release-name-good
+    spec: {buildType: ImageImport, fromImage: quay.io/a/b:v1}
+  - apiVersion: meteor.zone/v1alpha1
+    kind: CustomNBImage
+    metadata:
+      name: release-name-bad
+    spec: {buildType: packagelist}
+---
+# Source: notebooks/templates/last.yaml
+# {{- if .Values.never }}
+---
+";
+
+#[test]
+fn what_helm_renders_is_checked_at_its_lines() {
+    let folder = repository(&[
+        ("rendered.yaml", RENDERED),
+        ("crlf.yaml", &RENDERED.replace('\n', "\r\n")),
+    ]);
+    for file in ["rendered.yaml", "crlf.yaml"] {
+        let outcome = check(folder.path(), &[file, "-o", "json"]);
+        assert_eq!((outcome.status, outcome.stderr.as_str()), (1, ""), "{}", outcome.stdout);
+        let report: Value = serde_json::from_str(&outcome.stdout).unwrap();
+        let documents = report["documents"].as_array().unwrap();
+        let told: Vec<_> = documents
+            .iter()
+            .map(|document| {
+                let denied = document["findings"].as_array().unwrap().iter();
+                let denied = denied.filter(|finding| finding["level"] == "Deny");
+                let places =
+                    denied.map(|finding| (finding["rule"].as_str().unwrap(), finding["line"].as_u64().unwrap()));
+                (document["name"].as_str().unwrap(), places.collect::<Vec<_>>())
+            })
+            .collect();
+        let expected = [
+            ("release-name-notebook", vec![("CNB103", 21)]),
+            ("release-name-good", vec![]),
+            ("release-name-bad", vec![("CNB000", 36)]),
+        ];
+        assert_eq!(told, expected, "{report}");
+    }
+}
+
 /// The commands of a page, without `kubectl cnbi` before them.
 fn commands(page: &str) -> Vec<Vec<String>> {
     let mut found = Vec::new();

@@ -20,6 +20,7 @@
 pub mod api_calls;
 pub mod apply;
 pub mod args;
+pub mod authorities;
 pub mod build;
 pub mod cache;
 pub mod configuration;

@@ -6,10 +6,12 @@
 //! answers of any length and panics over some, so it is not used here. Nothing is logged in this file.
 
 mod challenge;
+mod outward;
 
 use std::time::Duration;
 
 use bytes::Bytes;
+use cnbi_shared::config::Network;
 use cnbi_shared::credentials;
 use cnbi_shared::grammar::image::ImageReference;
 use http::header::{ACCEPT, AUTHORIZATION, LOCATION, RETRY_AFTER, USER_AGENT, WWW_AUTHENTICATE};
@@ -17,14 +19,14 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Status
 use http_body_util::{BodyExt as _, Empty, Limited};
 use hyper::body::Incoming;
 use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
-use kube::client::ConfigExt as _;
 use ring::digest::{SHA256, digest};
+use rustls::pki_types::CertificateDer;
 use url::Url;
 
 use crate::build::track::is_digest;
 use challenge::{Challenge, token};
+use outward::Outward;
 
 /// How long one question may take, with all that it needs.
 const DEADLINE: Duration = Duration::from_secs(15);
@@ -44,7 +46,7 @@ const KINDS: &str = "application/vnd.oci.image.index.v1+json, application/vnd.oc
 /// Speaks to registries.
 #[derive(Clone, Debug)]
 pub struct Registries {
-    client: Client<hyper_rustls::HttpsConnector<HttpConnector>, Empty<Bytes>>,
+    client: Client<hyper_rustls::HttpsConnector<Outward>, Empty<Bytes>>,
 }
 
 /// Why a registry gave no digest.
@@ -91,11 +93,9 @@ struct Question {
 }
 
 impl Registries {
-    /// With the certificate authorities of this machine; `SSL_CERT_FILE` names others.
-    pub fn new() -> Result<Self, Box<kube::Error>> {
-        // The address is of no consequence: what is wanted of kube is its way of speaking TLS.
-        let config = kube::Config::new(http::Uri::from_static("https://localhost"));
-        let connector = config.rustls_https_connector().map_err(Box::new)?;
+    /// By the proxies of `network`, with `authorities` trusted besides those of this machine; `SSL_CERT_FILE` names others.
+    pub fn new(network: &Network, authorities: Vec<CertificateDer<'static>>) -> Result<Self, rustls::Error> {
+        let connector = outward::connector(network, authorities)?;
         let mut builder = Client::builder(TokioExecutor::new());
         // Questions are rare, and connections that idle are memory for whoever has the most registries.
         builder.pool_max_idle_per_host(0);

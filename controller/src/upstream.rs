@@ -4,6 +4,8 @@
 //! is asked a few questions at a time, so that a slow one holds up nobody else for long. What an answer means is for
 //! [`crate::build::plan`]; answers are kept in memory only and asked for again after a restart.
 
+mod access;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -25,9 +27,10 @@ use crate::build::action::Place;
 use crate::build::observed::Upstream;
 use crate::build::track::{Asked, is_followed, until_asked};
 use crate::metrics::Metrics;
-use crate::registry::{Registries, Unanswered};
+use crate::registry::Unanswered;
 use crate::secrets;
 use crate::stored::Stored;
+use access::Access;
 
 /// How many registries are asked side by side.
 const SIDE_BY_SIDE: usize = 8;
@@ -69,6 +72,8 @@ struct Question {
 enum Failed {
     /// The pull Secret is not there, or has nothing for that registry.
     NoCredential,
+    /// The ConfigMap with further authorities is not there, or has none that can be used.
+    NoAuthorities,
     Registry(Unanswered),
 }
 
@@ -76,6 +81,7 @@ impl Failed {
     fn label(self) -> &'static str {
         match self {
             Self::NoCredential => "no_credential",
+            Self::NoAuthorities => "no_authorities",
             Self::Registry(unanswered) => unanswered.label(),
         }
     }
@@ -129,19 +135,13 @@ impl Upstreams {
         metrics: &Metrics,
         touched: &UnboundedSender<ObjectRef<Stored>>,
     ) {
-        let registries = match Registries::new() {
-            Ok(registries) => registries,
-            Err(error) => {
-                tracing::error!(%error, "no registry can be asked: there is no TLS");
-                return std::future::pending().await;
-            }
-        };
+        let access = Access::default();
         loop {
             let config = in_force.borrow_and_update().config().cloned();
             let every = config.as_ref().and_then(|config| config.tracking.every());
             let wait = if let (Some(config), Some(every)) = (config, every) {
                 let (due, wait) = self.due(&resources.state(), every, Timestamp::now());
-                let ask = |of_registry| self.ask_in_a_row(client, &registries, &config, metrics, touched, of_registry);
+                let ask = |of_registry| self.ask_in_a_row(client, &access, &config, metrics, touched, of_registry);
                 futures::stream::iter(due).for_each_concurrent(SIDE_BY_SIDE, ask).await;
                 wait
             } else {
@@ -193,7 +193,7 @@ impl Upstreams {
     async fn ask_in_a_row(
         &self,
         client: &Client,
-        registries: &Registries,
+        access: &Access,
         config: &Config,
         metrics: &Metrics,
         touched: &UnboundedSender<ObjectRef<Stored>>,
@@ -203,7 +203,7 @@ impl Upstreams {
         for question in questions {
             let answer = match out_of_order {
                 Some(failed) => Err(failed),
-                None => ask(client, registries, config, &question).await,
+                None => ask(client, access, config, &question).await,
             };
             if let Err(failed @ Failed::Registry(Unanswered::Busy(_) | Unanswered::Unreachable)) = answer {
                 out_of_order = Some(failed);
@@ -259,7 +259,9 @@ impl Upstreams {
     }
 }
 
-async fn ask(client: &Client, registries: &Registries, config: &Config, question: &Question) -> Result<String, Failed> {
+async fn ask(client: &Client, access: &Access, config: &Config, question: &Question) -> Result<String, Failed> {
+    let namespace = question.resource.namespace.as_deref().unwrap_or_default();
+    let registries = access.registries(client, config, namespace).await?;
     let mut credential = None;
     if let Some(secret) = &question.secret {
         let found = secrets::authorization(client, secret, &question.image).await;

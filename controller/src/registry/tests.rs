@@ -55,7 +55,7 @@ fn found() -> Response<Body> {
 
 async fn ask(address: SocketAddr, credential: Option<&'static str>) -> Result<String, Unanswered> {
     let image = ImageReference::parse(&format!("{address}/team/base:v1")).unwrap();
-    let registries = Registries::new().unwrap();
+    let registries = Registries::new(&Network::default(), Vec::new()).unwrap();
     registries
         .digest(&image, credential.map(HeaderValue::from_static), true)
         .await
@@ -249,4 +249,68 @@ fn docker_hub_is_asked_where_it_answers() {
         let image = ImageReference::parse(image).unwrap();
         assert_eq!(address(&image), (host.to_owned(), repository.to_owned()));
     }
+}
+
+/// A proxy that opens tunnels; the head of each request to it is in the log.
+async fn proxy() -> (SocketAddr, Log) {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let log = Log::default();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let heads = log.clone();
+    tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            let heads = heads.clone();
+            tokio::spawn(async move {
+                let mut head = Vec::new();
+                while !head.ends_with(b"\r\n\r\n") {
+                    head.push(client.read_u8().await.unwrap());
+                }
+                let head = String::from_utf8(head).unwrap();
+                let to = head.split_whitespace().nth(1).unwrap().to_owned();
+                heads.lock().unwrap().push(head);
+                client.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
+                let mut server = tokio::net::TcpStream::connect(to).await.unwrap();
+                let _ = tokio::io::copy_bidirectional(&mut client, &mut server).await;
+            });
+        }
+    });
+    (address, log)
+}
+
+#[tokio::test]
+async fn the_proxy_of_the_configuration_is_taken_but_for_hosts_that_need_none() {
+    let (address, _) = registry(|_| found()).await;
+    let (proxy, log) = proxy().await;
+    let image = ImageReference::parse(&format!("{address}/team/base:v1")).unwrap();
+    let mut network = Network {
+        http_proxy: format!("http://us:word@{proxy}"),
+        ..Network::default()
+    };
+    let registries = Registries::new(&network, Vec::new()).unwrap();
+    assert_eq!(registries.digest(&image, None, true).await, Ok(DIGEST.to_owned()));
+    let heads = std::mem::take(&mut *log.lock().unwrap());
+    assert_eq!(heads.len(), 1, "{heads:?}");
+    assert!(
+        heads[0].starts_with(&format!("CONNECT {address} HTTP/1.1\r\n")),
+        "{heads:?}"
+    );
+    let lower = heads[0].to_ascii_lowercase();
+    assert!(
+        lower.contains("\r\nproxy-authorization: basic dxm6d29yza==\r\n"),
+        "{heads:?}"
+    );
+
+    network.no_proxy = vec![address.ip().to_string()];
+    let registries = Registries::new(&network, Vec::new()).unwrap();
+    assert_eq!(registries.digest(&image, None, true).await, Ok(DIGEST.to_owned()));
+    assert!(log.lock().unwrap().is_empty());
+
+    network.no_proxy = Vec::new();
+    network.http_proxy = "http://127.0.0.1:9".to_owned();
+    let registries = Registries::new(&network, Vec::new()).unwrap();
+    assert_eq!(
+        registries.digest(&image, None, true).await,
+        Err(Unanswered::Unreachable)
+    );
 }

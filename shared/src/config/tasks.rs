@@ -47,7 +47,8 @@ impl Default for Python {
     }
 }
 
-/// `network`: how the tasks reach registries, package indexes and Git hosts.
+/// `network`: how the tasks reach registries, package indexes and Git hosts, and the controller the registries whose tags it
+/// follows.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Network {

@@ -7,7 +7,7 @@ use cnbi_tests::tekton::script::{Failure, Script};
 use kube::api::PostParams;
 use serde_json::{Value, json};
 
-use crate::cluster::{Cluster, Result, Stage, TARGET, WITHIN, metric, said, tasks, until_metric};
+use crate::cluster::{BUILDS, Cluster, Result, Stage, TARGET, WITHIN, metric, said, tasks, until_metric};
 
 const ANSWERED: &str = r#"cnbi_controller_registry_questions_total{outcome="answered"}"#;
 
@@ -125,5 +125,51 @@ async fn a_new_image_behind_a_tag_is_taken_once_it_has_passed() -> Result {
     cluster.assert_nothing_was_forbidden()?;
     let log = std::fs::read_to_string(controller.log())?;
     assert!(!log.contains(PASSWORD));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_registry_of_the_house_is_asked_with_the_authorities_of_the_configuration() -> Result {
+    let registry = Registry::start(Setup {
+        has_tls: true,
+        ..Setup::default()
+    })
+    .await?;
+    let digest = registry.push("team/base:v1", &Image::new()).await?;
+    let cluster = Cluster::whole().await?;
+    let installation = cluster.install().await?;
+    cluster
+        .configure(&format!(
+            "{{targetNamespace: {{default: {TARGET}}}, tracking: {{interval: 1s}}, network: {{caConfigMap: authorities}}}}"
+        ))
+        .await?;
+    let authority = std::fs::read_to_string(registry.authority().ok_or("no authority")?)?;
+    cluster
+        .apply(&json!({
+            "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "authorities", "namespace": BUILDS},
+            "data": {"README": "whom we trust besides the public ones", "ours.pem": authority},
+        }))
+        .await?;
+    let mut controller = installation.start(shipped::CONTROLLER).await?;
+    controller.ready(WITHIN).await?;
+    let stage = cluster.stage("house").await?;
+    let image = format!("{}/team/base:v1", registry.address());
+    let uid = stage
+        .create("house", json!({"buildType": "ImageImport", "fromImage": image}))
+        .await?;
+    let run = stage.run_of(&uid).await?;
+    let play = stage.player().begin(&run, found(&digest)).await?;
+    stage.publish("house", "v1").await?;
+    play.finish().await?;
+    stage.until_ready("house").await?;
+    until_metric(&controller, ANSWERED, 1).await?;
+
+    cluster
+        .kubectl(&["-n", BUILDS, "delete", "configmap", "authorities"])
+        .await?;
+    let without = r#"cnbi_controller_registry_questions_total{outcome="no_authorities"}"#;
+    until_metric(&controller, without, 1).await?;
+    stage.until_ready("house").await?;
+    cluster.assert_nothing_was_forbidden()?;
     Ok(())
 }

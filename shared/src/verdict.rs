@@ -251,6 +251,11 @@ pub(crate) fn listed(choices: impl ExactSizeIterator<Item = String>) -> String {
 }
 
 fn shortened(text: &str, limit: usize, kept: &[char]) -> String {
+    // Nearly every text that comes here.
+    let is_plain = |byte: u8| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\';
+    if text.len() <= limit && text.bytes().all(is_plain) {
+        return text.to_owned();
+    }
     let mut shown = String::new();
     for (count, character) in text.chars().enumerate() {
         if count == limit {

@@ -87,8 +87,12 @@ pub fn normalize_name(name: &str) -> String {
                 normal.push('-');
             }
             separated = true;
+            continue;
+        }
+        separated = false;
+        if c.is_ascii() {
+            normal.push(c.to_ascii_lowercase());
         } else {
-            separated = false;
             normal.extend(c.to_lowercase());
         }
     }
@@ -98,6 +102,15 @@ pub fn normalize_name(name: &str) -> String {
 /// The requirement without the white space around it; what is handed on must be this and not what was written.
 pub fn trim(text: &str) -> &str {
     text.trim_matches([' ', '\t', '\r', '\n'])
+}
+
+/// The first place at which pip would break a requirements file.
+fn line_break(text: &str) -> Option<usize> {
+    if text.is_ascii() {
+        text.bytes().position(|byte| is_line_break(char::from(byte)))
+    } else {
+        text.find(is_line_break)
+    }
 }
 
 /// The characters at which pip breaks a requirements file into lines (Python's `str.splitlines`).

@@ -3,7 +3,7 @@
 use super::cursor::Cursor;
 use super::marker::{self, Marker};
 use super::specifier::{self, Specifiers};
-use super::{Requirement, is_line_break};
+use super::{Requirement, line_break};
 
 /// Why and where a text is no requirement.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -78,7 +78,7 @@ pub(super) fn requirement(text: &str) -> Result<Requirement, RequirementError> {
             offset: 0,
         });
     }
-    if let Some(offset) = text.find(is_line_break) {
+    if let Some(offset) = line_break(text) {
         return Err(RequirementError {
             kind: Kind::LineBreak,
             offset,
@@ -148,10 +148,10 @@ fn url(cursor: &mut Cursor<'_>) -> Result<String, RequirementError> {
 fn specifiers(cursor: &mut Cursor<'_>) -> Result<Specifiers, RequirementError> {
     let parenthesis = cursor.eat(b'(');
     cursor.skip_blanks();
-    let mut joined = String::new();
+    let mut parts: Vec<&str> = Vec::new();
     let start = cursor.position();
     while let Some(length) = specifier::prefix(cursor.rest()) {
-        joined.push_str(cursor.take(length));
+        parts.push(cursor.take(length));
         if cursor.rest().starts_with(".*") {
             return fail(RequirementErrorKind::Wildcard, cursor);
         }
@@ -166,7 +166,6 @@ fn specifiers(cursor: &mut Cursor<'_>) -> Result<Specifiers, RequirementError> {
         if !cursor.eat(b',') {
             break;
         }
-        joined.push(',');
         cursor.skip_blanks();
     }
     cursor.skip_blanks();
@@ -180,7 +179,7 @@ fn specifiers(cursor: &mut Cursor<'_>) -> Result<Specifiers, RequirementError> {
     if parenthesis && !cursor.eat(b')') {
         return fail(RequirementErrorKind::SpecifierParenthesis, cursor);
     }
-    Specifiers::from_joined(&joined).map_err(|bad| RequirementError {
+    Specifiers::from_parts(&parts).map_err(|bad| RequirementError {
         kind: RequirementErrorKind::Specifier(bad),
         offset: start,
     })

@@ -260,7 +260,10 @@ pub(super) fn unsatisfiable(specifiers: &[Specifier]) -> Option<bool> {
     let mut allowed: Option<Ranges> = None;
     for specifier in specifiers {
         let ranges = Ranges::of(specifier)?;
-        allowed = Some(allowed.map_or_else(|| ranges.clone(), |allowed| allowed.intersect(&ranges)));
+        allowed = Some(match allowed {
+            None => ranges,
+            Some(allowed) => allowed.intersect(&ranges),
+        });
         if allowed.as_ref().is_some_and(Ranges::is_empty) {
             return Some(true);
         }

@@ -102,8 +102,25 @@ impl fmt::Display for Specifier {
 pub struct Specifiers(Vec<Specifier>);
 
 impl Specifiers {
+    /// From texts that each are a specifier by [`prefix`].
+    pub(super) fn from_parts(parts: &[&str]) -> Result<Self, String> {
+        let known = parts.iter().map(|part| {
+            let operator = Operator::at_start(part).filter(|operator| *operator != Operator::Arbitrary)?;
+            let version = part[operator.as_str().len()..].trim_start_matches(is_python_space);
+            Some(Specifier {
+                operator,
+                version: version.to_owned(),
+            })
+        });
+        // A comma can only be in what follows `===`, so all others are what they were taken for.
+        match known.collect::<Option<Vec<_>>>() {
+            Some(known) => Ok(Self(known)),
+            None => Self::from_joined(&parts.join(",")),
+        }
+    }
+
     /// Splits at commas, as `packaging` does after tokenizing: so `===a,==1` is two, and `===a,b` is none.
-    pub(super) fn from_joined(joined: &str) -> Result<Self, String> {
+    fn from_joined(joined: &str) -> Result<Self, String> {
         let parts = joined
             .split(',')
             .map(|part| part.trim_matches(is_python_space))
@@ -250,7 +267,8 @@ impl Scanner<'_> {
     fn suffix(&mut self, words: &[&str]) {
         let before = self.rest;
         self.separator();
-        if self.one_of(words) {
+        // Most versions end before this, and every word begins with a letter.
+        if self.rest.starts_with(char::is_alphabetic) && self.one_of(words) {
             self.separator();
             self.digits();
         } else {

@@ -143,7 +143,8 @@ bench-webhook: bench-bins
 .PHONY: bench-bins
 bench-bins:
 	@mkdir -p $(BENCH_TARGET)
-	cargo build --release -p cnbi-webhook -p cnbi-controller -p cnbi-tests --bins --features cnbi-tests/bench
+	cargo build --release --features cnbi-tests/bench $(foreach crate,webhook controller tests,-p cnbi-$(crate)) \
+	  $(foreach program,webhook controller local bench,--bin cnbi-$(program))
 	cd tests/bench/peer && GOWORK=off CGO_ENABLED=0 go build -o $(abspath $(BENCH_TARGET))/peer .
 
 .PHONY: bench-document

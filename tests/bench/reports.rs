@@ -64,21 +64,22 @@ fn table(results: &Value) -> Result<String> {
     writeln!(out, "machine: {}\n", results["machine"])?;
     writeln!(
         out,
-        "| case | connections | | reviews/s | p50 µs | p99 µs | at reviews/s |"
+        "| case | connections | | reviews/s | p50 µs | p99 µs | at reviews/s | CPU µs |"
     )?;
-    writeln!(out, "|---|---|---|---|---|---|---|")?;
+    writeln!(out, "|---|---|---|---|---|---|---|---|")?;
     for (case, _) in CASES {
         for connections in CONNECTIONS {
             for (rival, _) in RIVALS {
                 let cell = &results["webhook"][case][rival][connections];
                 writeln!(
                     out,
-                    "| {case} | {} | {rival} | {} | {} | {} | {} |",
+                    "| {case} | {} | {rival} | {} | {} | {} | {} | {} |",
                     &connections[1..],
                     cell["rps"],
                     cell["p50_us"],
                     cell["p99_us"],
                     cell["at_rate"],
+                    cell["cpu_us"],
                 )?;
             }
         }
@@ -105,6 +106,21 @@ fn table(results: &Value) -> Result<String> {
         ),
         ("reviews/s, Secret", "at least 1.5", ratio("secret", "rps")),
         ("p99, Secret", "at most 0.5", ratio("secret", "p99_us")),
+        (
+            "processor time, no fact, ours to the peer's",
+            "",
+            ratio("no_fact", "cpu_us"),
+        ),
+        (
+            "processor time, no fact, the parsing floor's to ours",
+            "",
+            at("no_fact", "parse_floor", "cpu_us") / at("no_fact", "ours", "cpu_us"),
+        ),
+        (
+            "processor time, Secret, ours to the peer's",
+            "",
+            ratio("secret", "cpu_us"),
+        ),
         ("memory", "at most 0.33", memory("ours") / memory("peer")),
         ("memory in MiB, ours alone", "at most 32", memory("ours")),
         (

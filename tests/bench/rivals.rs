@@ -31,6 +31,24 @@ pub struct Target {
     pub name: String,
     /// PEM file with who signed it.
     pub authority: PathBuf,
+    /// Its process.
+    pub pid: u32,
+}
+
+impl Target {
+    /// Processor time that it has used since it was started, in microseconds.
+    pub fn used(&self) -> Result<f64> {
+        let mut nanoseconds = 0.0;
+        for thread in fs::read_dir(format!("/proc/{}/task", self.pid))? {
+            // A thread may have ended by now.
+            let Ok(text) = fs::read_to_string(thread?.path().join("schedstat")) else {
+                continue;
+            };
+            let first = text.split_whitespace().next().context("schedstat is empty")?;
+            nanoseconds += first.parse::<f64>()?;
+        }
+        Ok(nanoseconds / 1e3)
+    }
 }
 
 /// The cores that servers and the load generator are kept to, so that they do not take turns on one.
@@ -118,6 +136,7 @@ impl<'a> Ours<'a> {
             address: local(replica.port("https")?),
             name: format!("cnbi-webhook.{}.svc", self.installation.namespace()),
             authority,
+            pid: replica.pid(),
         })
     }
 
@@ -239,12 +258,13 @@ impl<'a> Rival<'a> {
     }
 
     /// Where it listens.
-    pub fn target(&self) -> Target {
-        Target {
+    pub fn target(&self) -> Result<Target> {
+        Ok(Target {
             address: self.address,
             name: NAME.to_owned(),
             authority: self.authority.clone(),
-        }
+            pid: self.process.as_ref().context("it does not run")?.pid(),
+        })
     }
 
     /// Memory that it occupies, in MiB.

@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
@@ -82,6 +81,7 @@ impl Run {
         let installation = Installation::install(&control_plane, rivals::options(folder, cores)?).await?;
         let authority = rivals::certificate(folder)?;
 
+        say(begin, "a control plane with CNBi on it");
         // First under the policy that the rules' examples are written for, to see that the peer does the same.
         let policy = folder.join("policy.yaml");
         fs::write(&policy, SHIPPED)?;
@@ -93,7 +93,7 @@ impl Run {
         let mut peer = Rival::peer(&control_plane, &installation, &peer_program, folder, &policy, cores).await?;
         ours.start().await?;
         peer.start().await?;
-        let verdicts = verdicts::compare(&control_plane, &ours.target(&client).await?, &peer.target(), folder).await?;
+        let verdicts = verdicts::compare(&control_plane, &ours.target(&client).await?, &peer.target()?, folder).await?;
         say(begin, &format!("{verdicts} examples are answered the same by both"));
 
         configure(&control_plane, installation.namespace(), reviews::POLICY).await?;
@@ -115,9 +115,9 @@ impl Run {
         noop_floor.start().await?;
         let targets = [
             ("ours", ours.target(&client).await?),
-            ("peer", peer.target()),
-            ("parse_floor", parse_floor.target()),
-            ("noop_floor", noop_floor.target()),
+            ("peer", peer.target()?),
+            ("parse_floor", parse_floor.target()?),
+            ("noop_floor", noop_floor.target()?),
         ];
         let webhook = under_load(&targets, folder, &extent, cores, begin).await?;
         let memory = json!({
@@ -197,6 +197,7 @@ impl Bench<'_> {
         let closed = self.rounds(connections, None).await?;
         let of_peer = self.targets.iter().position(|(name, _)| *name == "peer");
         let rate = closed[of_peer.context("there is no peer")?].rps / 2.0;
+        ensure!(rate > 0.0, "the peer has answered nothing in time");
         let open = self.rounds(connections, Some(rate)).await?;
         let outcomes = self.targets.iter().zip(closed.iter().zip(&open));
         Ok(outcomes
@@ -206,6 +207,7 @@ impl Bench<'_> {
                     "p50_us": open.p50_us.round(),
                     "p99_us": open.p99_us.round(),
                     "at_rate": rate.round(),
+                    "cpu_us": (closed.cpu_us * 10.0).round() / 10.0,
                     "closed_p50_us": closed.p50_us.round(),
                     "closed_p99_us": closed.p99_us.round(),
                 });
@@ -230,9 +232,11 @@ impl Bench<'_> {
             .map(|outcomes| Outcome {
                 answered: outcomes.iter().map(|outcome| outcome.answered).sum(),
                 failed: 0,
+                asked: outcomes.iter().map(|outcome| outcome.asked).sum(),
                 rps: of(outcomes, |outcome| outcome.rps),
                 p50_us: of(outcomes, |outcome| outcome.p50_us),
                 p99_us: of(outcomes, |outcome| outcome.p99_us),
+                cpu_us: of(outcomes, |outcome| outcome.cpu_us),
             })
             .collect())
     }
@@ -257,15 +261,25 @@ impl Bench<'_> {
         if let Some(rate) = rate {
             command.arg(format!("--rate={rate}"));
         }
-        let output = command.stderr(Stdio::inherit()).kill_on_drop(true).output().await?;
-        ensure!(output.status.success(), "the load generator failed on {}", target.name);
-        let outcome: Outcome = serde_json::from_slice(&output.stdout)?;
+        let before = target.used()?;
+        let output = command.kill_on_drop(true).output().await?;
+        let used = target.used()? - before;
+        let said = String::from_utf8_lossy(&output.stderr);
+        ensure!(
+            output.status.success(),
+            "the load generator failed on {}: {said}",
+            target.name
+        );
+        let mut outcome: Outcome = serde_json::from_slice(&output.stdout)?;
         ensure!(
             outcome.failed == 0,
-            "{} reviews were not allowed by {}",
+            "{} reviews were not allowed by {}: {said}",
             outcome.failed,
             target.name
         );
+        #[expect(clippy::cast_precision_loss, reason = "a count of requests")]
+        let all = outcome.asked.max(1) as f64;
+        outcome.cpu_us = used / all;
         Ok(outcome)
     }
 }

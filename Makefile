@@ -122,6 +122,14 @@ demo: bins ## See requests answered and images made, on a real API server
 	@command -v buildah >/dev/null || [[ -n "$(filter buildah,$(WITHOUT))" ]] || tests/get-buildah || echo "The tour goes on without buildah."
 	@$(TARGET)/debug/cnbi-local demo
 
+# CNBI_SEED repeats a run. What is done and how to ask for more: docs/testing.md.
+.PHONY: soak
+soak: tools ## Kill the webhook 200 times, and send the parsers what nobody would write; takes an hour or so
+	CNBI_KILLS=$${CNBI_KILLS:-200} cargo test -p cnbi-tests --test admission endurance:: -- --nocapture
+	cargo test -p cnbi-tests --test controller faults:: -- --nocapture
+	CNBI_FUZZ_RUNS=$${CNBI_FUZZ_RUNS:-300000} cargo test -p cnbi-tests --test fuzz -- --nocapture
+	tests/oracles/run
+
 # Release builds, which nothing else here needs; the peer is built with Go. Takes about ten minutes besides, or two with BENCH=quick.
 BENCH_TARGET := $(TARGET)/bench
 SCALE := $(if $(filter quick,$(BENCH)),100,100 1000 10000)

@@ -5,6 +5,7 @@
 //! account, and the Service that a webhook configuration names leads to a port on loopback. All else is what the API
 //! server makes of the files. This room knows no file and no flag of this project except in [`shipped`].
 
+mod between;
 mod render;
 mod replica;
 mod service;
@@ -22,6 +23,7 @@ use serde_json::{Value, json};
 use crate::control_plane::ControlPlane;
 use crate::kubectl::Answer;
 
+pub use between::{Between, Treatment};
 pub use replica::Replica;
 pub use service::Service;
 use workload::Workload;
@@ -153,13 +155,19 @@ impl<'a> Installation<'a> {
     /// Returns at once: see [`Replica::ready`].
     pub async fn start(&self, container: &str) -> Result<Replica> {
         let workload = self.workload(container)?;
-        Replica::start(self, workload, workload.ports.clone()).await
+        Replica::start(self, workload, workload.ports.clone(), None).await
+    }
+
+    /// The same for a program that finds the API server at `server`, such as the URL of a [`Between`].
+    pub async fn start_behind(&self, container: &str, server: &str) -> Result<Replica> {
+        let workload = self.workload(container)?;
+        Replica::start(self, workload, workload.ports.clone(), Some(server)).await
     }
 
     /// Starts one more replica, on ports of its own, which no Service leads to.
     pub async fn start_beside(&self, container: &str) -> Result<Replica> {
         let workload = self.workload(container)?;
-        Replica::start(self, workload, workload.other_ports()?).await
+        Replica::start(self, workload, workload.other_ports()?, None).await
     }
 
     /// Plays the Service that leads to `port` of `container`, for replicas of [`Self::start_beside`]; it takes the place of the one

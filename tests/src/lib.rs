@@ -6,6 +6,7 @@
 //! nothing here is shipped.
 
 pub mod assets;
+pub mod chance;
 pub mod control_plane;
 pub mod demo;
 pub mod installation;

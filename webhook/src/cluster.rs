@@ -140,7 +140,12 @@ impl Cluster {
             });
         }
         refuse_failure(status)?;
-        Ok(Got::Object(json))
+        // Whoever answers in the API server's place may well do so with 200 and a page for people.
+        if is_named(&json, name) {
+            Ok(Got::Object(json))
+        } else {
+            Err(Unread::Unintelligible)
+        }
     }
 
     async fn ask(&self, method: Method, path: &str, body: Vec<u8>) -> Result<(StatusCode, Zeroizing<Vec<u8>>), Unread> {
@@ -221,6 +226,21 @@ fn is_about(json: &[u8], name: &str) -> bool {
         .is_ok_and(|status| status.reason == "NotFound" && status.details.is_some_and(|details| details.name == name))
 }
 
+/// Whether this is an object of that name.
+fn is_named(json: &[u8], name: &str) -> bool {
+    #[derive(Deserialize)]
+    struct Object<'a> {
+        #[serde(borrow)]
+        metadata: Metadata<'a>,
+    }
+    #[derive(Deserialize)]
+    struct Metadata<'a> {
+        #[serde(borrow)]
+        name: Cow<'a, str>,
+    }
+    serde_json::from_slice::<Object<'_>>(json).is_ok_and(|object| object.metadata.name == name)
+}
+
 fn read_secret(json: &[u8]) -> Result<PullSecret, Unread> {
     #[derive(Deserialize)]
     struct Secret<'a> {
@@ -295,6 +315,24 @@ mod tests {
         let resource = br#"{"kind":"Status","message":"the server could not find the requested resource","reason":"NotFound","details":{},"code":404}"#;
         assert!(!is_about(resource, "x"));
         assert!(!is_about(b"404 page not found\n", "x"));
+    }
+
+    #[test]
+    fn an_answer_is_taken_for_the_object_that_was_asked_for_alone() {
+        assert!(is_named(
+            br#"{"kind":"Namespace","metadata":{"labels":{},"name":"x"},"spec":{}}"#,
+            "x"
+        ));
+        for other in [
+            r#"{"metadata":{"name":"y"}}"#,
+            r#"{"metadata":{"name":"x"}"#,
+            r#"{"metadata":{}}"#,
+            r#"{"name":"x"}"#,
+            "<html>x</html>",
+            "",
+        ] {
+            assert!(!is_named(other.as_bytes(), "x"), "{other}");
+        }
     }
 
     #[test]

@@ -1,11 +1,13 @@
 //! One running program of an installation.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use serde_json::{Value, json};
 
 use crate::process::{Process, binary};
 
@@ -22,7 +24,12 @@ pub struct Replica {
 }
 
 impl Replica {
-    pub(super) async fn start(installation: &Installation<'_>, workload: &Workload, ports: Vec<Port>) -> Result<Self> {
+    pub(super) async fn start(
+        installation: &Installation<'_>,
+        workload: &Workload,
+        ports: Vec<Port>,
+        server: Option<&str>,
+    ) -> Result<Self> {
         static STARTED: AtomicU32 = AtomicU32::new(0);
         let pod = format!("{}-{}", workload.deployment, STARTED.fetch_add(1, Ordering::Relaxed));
         let environment = workload.environment(&pod, &installation.namespace)?;
@@ -46,7 +53,13 @@ impl Replica {
             .map(|(name, value)| (name, value.into()))
             .collect();
         // In a pod it would find the API server and its token by itself.
-        let kubeconfig = installation.kubeconfig(&workload.container).await?;
+        let mut kubeconfig = installation.kubeconfig(&workload.container).await?;
+        if let Some(server) = server {
+            let mut led: Value = serde_json::from_slice(&fs::read(&kubeconfig)?)?;
+            led["clusters"][0]["cluster"] = json!({"server": server});
+            kubeconfig = installation.folder.join(format!("{pod}.kubeconfig"));
+            fs::write(&kubeconfig, led.to_string())?;
+        }
         program.env.insert("KUBECONFIG".to_owned(), kubeconfig.into());
         let readiness = workload.readiness(&ports)?;
         Ok(Self {

@@ -7,8 +7,10 @@
 mod asked;
 mod cluster;
 mod configuration;
+mod endurance;
 mod examples;
 mod faults;
 mod hostile;
 mod requests;
 mod site;
+mod unwell;

@@ -4,20 +4,16 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use cnbi_controller::build::plan::plan;
 use cnbi_shared::api::CustomNBImage;
 use cnbi_shared::api::status::Phase;
-use cnbi_shared::config::Config;
 use cnbi_tests::assets;
 use serde_json::{Value, json};
 
 use crate::cluster::Result;
-use crate::model;
+use crate::golden::{NOW, cases};
 use crate::site::{Site, resource};
 
-const CASES: &str = include_str!("../../../controller/tests/builds.txt");
 const PAGE: &str = include_str!("../../../docs/gitops.md");
-const NOW: &str = "2026-03-01T12:00:00Z";
 
 /// What kstatus says of objects, in their order.
 fn kstatus(objects: &[Value]) -> Result<Vec<String>> {
@@ -53,47 +49,6 @@ fn health(objects: &[Value], arguments: &[&Path]) -> Result<Vec<String>> {
         Ok(told["status"].as_str().unwrap_or_default().to_owned())
     };
     text.lines().map(read).collect()
-}
-
-struct Case {
-    title: String,
-    phase: Option<Phase>,
-    is_looking_beside: bool,
-    object: Value,
-}
-
-/// The golden cases of the controller's plans, as they are stored once the plan is carried out.
-fn cases() -> Vec<Case> {
-    let read = |case: &str| {
-        let (title, rest) = case.split_once('\n')?;
-        let (yaml, _) = rest.split_once("-->\n").unwrap_or((rest, ""));
-        let value: Option<Value> = serde_saphyr::from_str(yaml).ok()?;
-        let value = value.unwrap_or(json!({}));
-        let config = match value.get("config") {
-            Some(config) => Config::from_yaml(&config.to_string()).ok()?,
-            None => Config::shipped(),
-        };
-        let observed = model::observed(&value, &config);
-        let planned = plan(&observed, NOW.parse().ok()?, &config).status;
-        let status = planned.or(observed.status.clone())?;
-        let is_true = |wanted: &str| {
-            status
-                .conditions
-                .iter()
-                .any(|said| said.type_ == wanted && said.status == "True")
-        };
-        Some(Case {
-            title: title.to_owned(),
-            phase: status.phase,
-            is_looking_beside: is_true("Ready") && is_true("Reconciling"),
-            object: json!({
-                "apiVersion": "meteor.zone/v1alpha1", "kind": "CustomNBImage",
-                "metadata": {"name": "example", "namespace": "team-a", "generation": observed.generation},
-                "status": status,
-            }),
-        })
-    };
-    CASES.split("=== ").skip(1).filter_map(read).collect()
 }
 
 #[test]

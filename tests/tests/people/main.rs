@@ -8,6 +8,7 @@
 mod cluster;
 mod drift;
 mod function;
+mod golden;
 mod health;
 #[path = "../../../controller/tests/model/mod.rs"]
 #[allow(dead_code, reason = "its words are for the controller's own tests")]
@@ -15,4 +16,6 @@ mod model;
 mod order;
 mod plugin;
 mod sarif;
+mod screens;
 mod site;
+mod snippets;

@@ -9,7 +9,7 @@ use std::io::{self, IsTerminal as _, Write as _};
 use anstream::{AutoStream, ColorChoice};
 use clap::builder::styling::{AnsiColor, Style};
 use cnbi_shared::verdict::escaped;
-use unicode_width::UnicodeWidthStr as _;
+use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 /// What a terminal was when nobody asks it, and what is assumed in a pipe.
 pub const USUAL: Size = Size { width: 80, height: 24 };
@@ -81,7 +81,7 @@ pub fn cut(text: &str, columns: usize) -> String {
     let mut kept = String::new();
     let mut taken = 0;
     for character in text.chars() {
-        let wide = unicode_width::UnicodeWidthChar::width(character).unwrap_or(0);
+        let wide = character.width().unwrap_or(0);
         if taken + wide + 1 > columns {
             break;
         }
@@ -92,7 +92,8 @@ pub fn cut(text: &str, columns: usize) -> String {
     kept
 }
 
-/// The text in lines of at most so many columns, broken at spaces; `lines` of them at most, the last one cut.
+/// The text in lines of at most so many columns, broken at spaces, and where a word is longer than a line; `lines` of them at
+/// most, the last one cut.
 pub fn wrap(text: &str, columns: usize, lines: usize) -> Vec<String> {
     let columns = columns.max(1);
     let mut wrapped: Vec<String> = Vec::new();
@@ -102,7 +103,7 @@ pub fn wrap(text: &str, columns: usize, lines: usize) -> Vec<String> {
                 line.push(' ');
                 line.push_str(word);
             }
-            _ => wrapped.push(word.to_owned()),
+            _ => wrapped.extend(pieces(word, columns)),
         }
     }
     if wrapped.len() > lines {
@@ -110,6 +111,23 @@ pub fn wrap(text: &str, columns: usize, lines: usize) -> Vec<String> {
         wrapped.push(rest);
     }
     wrapped.iter().map(|line| cut(line, columns)).collect()
+}
+
+fn pieces(word: &str, columns: usize) -> Vec<String> {
+    let mut pieces = vec![String::new()];
+    let mut used = 0;
+    for c in word.chars() {
+        let wide = c.width().unwrap_or(0);
+        if used > 0 && used + wide > columns {
+            pieces.push(String::new());
+            used = 0;
+        }
+        used += wide;
+        if let Some(piece) = pieces.last_mut() {
+            piece.push(c);
+        }
+    }
+    pieces
 }
 
 /// How things are coloured; a pipe and `NO_COLOR` take it away where it is printed.
@@ -198,5 +216,7 @@ mod tests {
         assert_eq!(wrap("one two three four", 9, 2), ["one two", "three fo…"]);
         assert_eq!(wrap("one two", 80, 3), ["one two"]);
         assert!(wrap("", 80, 3).is_empty());
+        assert_eq!(wrap("a bcdefgh i", 3, 9), ["a", "bcd", "efg", "h i"]);
+        assert_eq!(wrap("\u{5bb6}\u{5bb6}", 3, 9), ["\u{5bb6}", "\u{5bb6}"]);
     }
 }

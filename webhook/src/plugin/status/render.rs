@@ -9,7 +9,7 @@ use super::super::terminal::{Size, USUAL, cut, safe, styled, styles, wrap};
 use super::words::{Words, age, condition};
 use super::{View, build_type, steps};
 
-/// Columns before what is told of a cause, an action or an image.
+/// Columns before what is told of a cause, an action or an image: the longest label, its colon and a space.
 const LABEL: usize = 8;
 /// Fewest and most lines of a log's end.
 const LOG: std::ops::RangeInclusive<usize> = 2..=12;
@@ -38,24 +38,25 @@ pub fn render(view: &View, now: Timestamp, size: Size) -> String {
             page.labelled("Why", why, 3);
         }
         if let Some(next) = &words.next {
-            page.labelled("Next", next, 2);
+            // Half a command is none.
+            page.labelled("Next", next, 5);
         }
         page
     };
+    let least = view.log.as_ref().map_or(0, |_| LOG.start() + 1);
     let mut page = upper_half(false);
-    if page.lines.len() > room {
+    if page.lines.len() + least > room {
         page = upper_half(true);
     }
     let needed = page.lines.len();
     page.image(status);
     page.conditions(status);
-    if status.phase == Some(Phase::Failed) {
-        let log = view.log.as_ref().map_or(0, |_| LOG.start() + 1);
-        page.lines.truncate(room.saturating_sub(log).max(needed));
+    if status.phase == Some(Phase::Failed) || view.log.is_some() {
+        page.lines.truncate(room.saturating_sub(least).max(needed));
     }
-    if let Some(log) = &view.log {
-        let left = size.height.saturating_sub(page.lines.len() + 2);
-        page.log(view, log.as_deref(), left.clamp(*LOG.start(), *LOG.end()));
+    let left = room.saturating_sub(page.lines.len());
+    if let Some(log) = view.log.as_ref().filter(|_| left >= least) {
+        page.log(view, log.as_deref(), (left - 1).min(*LOG.end()));
     }
     page.lines.join("\n") + "\n"
 }
@@ -154,7 +155,7 @@ impl Page {
                 part(&stream.name),
                 part(&stream.tag)
             );
-            self.labelled("Found as", &text, 1);
+            self.labelled("Found", &text, 2);
         }
         if let (Some(source), true) = (&status.source, is_ready) {
             let part = |text: &Option<String>| text.as_deref().map(safe);
@@ -221,7 +222,7 @@ impl Page {
             }
             Err(why) => {
                 let text = format!("The log{of} is not told: {}", safe(why));
-                self.lines.extend(wrap(&text, self.width, 3));
+                self.lines.extend(wrap(&text, self.width, 3.min(limit)));
             }
         }
     }

@@ -12,7 +12,8 @@ pub struct Signatures {
     /// `Off`, `IfPresent` (a signature that is there has to be valid) or `Required`.
     #[schemars(with = "String")]
     pub policy: SignaturePolicy,
-    /// Name of the Secret, in the build namespace, with the public keys that count, one PEM an entry. Needed unless the policy is `Off`.
+    /// Name of the Secret, in the build namespace, with the public keys that count, one PEM an entry: ECDSA on P-256
+    /// or P-384, RSA, Ed25519. What cosign signs with Ed25519 (its Ed25519ph) cannot be verified. Needed unless the policy is `Off`.
     pub keys_secret: String,
 }
 

@@ -176,6 +176,9 @@ async fn packages(tour: &mut Tour<'_>, stage: &Stage<'_>) -> Result<()> {
     narrator.claim("the request is accepted", answer.success);
     let done = stage.run(narrator, "with-packages").await?;
     narrator.claim("every task has succeeded", done.iter().all(|done| done.success));
+    // The status tells the tag only once the controller has heard of the end of the run.
+    let ready = ["wait", "--for=condition=Ready", "--timeout=60s", "cnbi/with-packages"];
+    narrator.quietly(&ready, None).await?;
     let path = "jsonpath={.status.imageStream.tag}";
     let tag = narrator
         .quietly(&["get", "cnbi", "with-packages", "-o", path], None)

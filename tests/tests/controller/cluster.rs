@@ -193,9 +193,8 @@ impl Cluster {
 
     /// Those of them that write; Events are for people and do not count.
     pub fn writes(&self) -> Result<Vec<String>> {
-        let reads = ["get ", "list ", "watch "];
         let mut requests = self.requests()?;
-        requests.retain(|request| !reads.iter().any(|read| request.starts_with(read)) && !request.contains(" events "));
+        requests.retain(|request| is_write(request));
         Ok(requests)
     }
 
@@ -206,6 +205,12 @@ impl Cluster {
         assert!(forbidden.is_empty(), "{forbidden:?}");
         Ok(())
     }
+}
+
+/// Whether one of [`Cluster::requests`] writes; Events are for people and do not count.
+pub fn is_write(request: &str) -> bool {
+    let reads = ["get ", "list ", "watch "];
+    !reads.iter().any(|read| request.starts_with(read)) && !request.contains(" events ")
 }
 
 fn anyhow(error: &dyn std::error::Error) -> anyhow::Error {

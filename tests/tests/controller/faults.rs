@@ -5,6 +5,7 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use cnbi_controller::build::manifest::run_name;
+use cnbi_tests::chance::{Chance, number};
 use cnbi_tests::installation::shipped;
 use kube::api::ListParams;
 use serde_json::{Value, json};
@@ -14,19 +15,6 @@ use crate::factory::Factory;
 
 /// How long everything may take to settle once nothing goes wrong any more.
 const SETTLED_WITHIN: Duration = Duration::from_secs(60);
-
-/// Numbers that look random and are the same for the same seed (SplitMix64).
-struct Chance(u64);
-
-impl Chance {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % limit
-    }
-}
 
 /// The names of the runs that were made, each as often as it was, from the audit log.
 pub fn made(cluster: &Cluster) -> Result<BTreeMap<String, usize>> {
@@ -55,12 +43,9 @@ async fn until_all_ready(stage: &Stage, names: &[String], within: Duration) -> R
 
 #[tokio::test]
 async fn killed_a_hundred_times_it_makes_each_run_once() -> Result {
-    let seed = std::env::var("CNBI_SEED")
-        .ok()
-        .and_then(|seed| seed.parse().ok())
-        .unwrap_or(20_260_301);
+    let seed = number("CNBI_SEED").unwrap_or(20_260_301);
     eprintln!("CNBI_SEED={seed}");
-    let mut chance = Chance(seed);
+    let mut chance = Chance::of(seed);
     let cluster = Cluster::whole().await?;
     let installation = cluster.install_without_election().await?;
     let stage = cluster.stage("team-a").await?;

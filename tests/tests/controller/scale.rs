@@ -9,7 +9,9 @@ use cnbi_tests::tekton::pipeline_runs;
 use kube::api::ListParams;
 use serde_json::{Value, json};
 
-use crate::cluster::{BUILDS, Cluster, Result, Stage, WITHIN, held, import, metric, said, until, until_metric_is};
+use crate::cluster::{
+    BUILDS, Cluster, Result, Stage, WITHIN, held, import, is_write, metric, said, until, until_metric_is,
+};
 use crate::factory::Factory;
 
 /// Most writes for one import from its creation to its image, Events aside: see `cost`, and one more says that it waits.
@@ -71,7 +73,7 @@ impl Cost {
         let is_read = |request: &&String| request.starts_with("get ") || request.starts_with("list ");
         Ok(Self {
             reads: requests.iter().filter(is_read).count(),
-            writes: cluster.writes()?.len(),
+            writes: requests.iter().filter(|request| is_write(request)).count(),
         })
     }
 }

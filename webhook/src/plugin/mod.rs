@@ -11,6 +11,7 @@ pub mod create;
 pub mod default;
 pub mod explain;
 pub mod function;
+pub mod job;
 pub mod logs;
 pub mod runs;
 pub mod screen;

@@ -12,7 +12,9 @@ use vt100::Parser;
 use crate::api::Api;
 use crate::status::{LIST, LOG, RESOURCE, TASK_RUNS, condition, failed, list, resource, task_run, tasks_of_failure};
 
-const WITHIN: Duration = Duration::from_secs(30);
+const PROGRAM: &str = env!("CARGO_BIN_EXE_kubectl-cnbi");
+
+const WITHIN: Duration = Duration::from_secs(60);
 
 /// What stood on the terminal before.
 const BEFORE: &str = "$ cnbi\r\n";
@@ -29,12 +31,22 @@ struct Terminal {
 
 impl Terminal {
     fn start(api: &Api, environment: &[(&str, &str)]) -> Self {
+        Self::run(api, environment, &[PROGRAM, "status", "pandas-notebook", "--watch"])
+    }
+
+    /// A shell with job control, to type commands at.
+    fn shell(api: &Api) -> Self {
+        Self::run(api, &[("PS1", "% ")], &["sh", "-i"])
+    }
+
+    fn run(api: &Api, environment: &[(&str, &str)], command: &[&str]) -> Self {
         let driver = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/plugin/terminal.py");
-        let program = env!("CARGO_BIN_EXE_kubectl-cnbi");
         let mut child = Command::new("python3")
-            .args([driver, "24", "80", program, "status", "pandas-notebook", "--watch"])
+            .args([driver, "24", "80"])
+            .args(command)
             .env("KUBECONFIG", api.folder.path().join("kubeconfig"))
             .env("TERM", "xterm-256color")
+            .env_remove("ENV")
             .env_remove("NO_COLOR")
             .env_remove("CLICOLOR_FORCE")
             .envs(environment.iter().copied())
@@ -65,6 +77,19 @@ impl Terminal {
 
     fn order(&mut self, order: &str) {
         writeln!(self.orders, "{order}").unwrap();
+    }
+
+    fn type_in(&mut self, text: &str) {
+        self.order(&format!("type {}", json!(text)));
+    }
+
+    fn is_filled(&self) -> bool {
+        self.parser.screen().alternate_screen()
+    }
+
+    /// How often the view has taken the terminal.
+    fn taken(&self) -> usize {
+        String::from_utf8_lossy(&self.bytes).matches("\u{1b}[?1049h").count()
     }
 
     fn shown(&self) -> String {
@@ -189,7 +214,7 @@ async fn a_view_is_drawn_in_place_and_its_end_stays() {
     terminal
         .until("first view", |shown| shown.contains("runs    prepare"))
         .await;
-    assert!(terminal.parser.screen().alternate_screen());
+    assert!(terminal.is_filled());
     assert!(
         terminal.shown().starts_with("team-a/pandas-notebook: Preparing"),
         "{}",
@@ -259,7 +284,7 @@ async fn a_window_of_another_size_is_drawn_anew() {
         assert!(shown.contains("runs    prepare"), "{lines}x{columns}:\n{shown}");
         assert!(shown.lines().count() < usize::from(lines), "{shown}");
     }
-    terminal.order("type \"\\u0003\"");
+    terminal.type_in("\u{3}");
     assert_eq!(terminal.ended().await, 130);
     terminal.assert_restored();
     assert_eq!(
@@ -298,6 +323,118 @@ async fn without_colours_it_is_drawn_in_place_all_the_same() {
         end.is_some_and(|end| rest[end..].starts_with('m'))
     });
     assert!(!is_coloured, "{}", text.escape_debug());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stopped_or_in_the_background_it_leaves_the_terminal_to_the_shell() {
+    let api = Api::start().await;
+    let changes = begin(&api);
+    let mut terminal = Terminal::shell(&api);
+    terminal.type_in(&format!("{PROGRAM} status pandas-notebook --watch\r"));
+    terminal
+        .until("first view", |shown| shown.contains("runs    prepare"))
+        .await;
+    assert!(terminal.is_filled());
+
+    terminal.type_in("\u{1a}");
+    terminal.type_in("echo a''nswer\r");
+    terminal
+        .until("answer of the shell", |shown| shown.contains("answer"))
+        .await;
+    terminal.assert_restored();
+    assert!(!terminal.shown().contains("runs    prepare"), "{}", terminal.shown());
+
+    // What has changed meanwhile is seen at once.
+    let mut next = building();
+    next["status"]["step"] = "Building".into();
+    api.answers.set(TASK_RUNS, &list(&[task_run("build", 0, None)]));
+    change(&changes, &next);
+    terminal.type_in("fg\r");
+    terminal
+        .until("second view", |shown| shown.contains("runs    build"))
+        .await;
+    assert!(terminal.is_filled());
+    assert_eq!(terminal.taken(), 2);
+
+    terminal.type_in("\u{1a}");
+    terminal.type_in("bg; echo a''gain\r");
+    terminal
+        .until("answer of the shell", |shown| shown.contains("again"))
+        .await;
+    fail(&api, &changes);
+    terminal.until("end", |shown| shown.contains("Failed at build")).await;
+    assert_eq!(terminal.taken(), 2, "{}", terminal.bytes.escape_ascii());
+    terminal.assert_restored();
+    terminal.type_in("exit 7\r");
+    assert_eq!(terminal.ended().await, 7);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn in_the_background_of_a_terminal_that_bears_no_writers_it_waits_to_be_fetched() {
+    let api = Api::start().await;
+    let changes = begin(&api);
+    let mut terminal = Terminal::shell(&api);
+    terminal.type_in(&format!(
+        "stty tostop; {PROGRAM} status pandas-notebook --watch & echo b''egun\r"
+    ));
+    terminal
+        .until("answer of the shell", |shown| shown.contains("begun"))
+        .await;
+    fail(&api, &changes);
+    terminal.type_in("fg; echo status $?\r");
+    terminal.until("end", |shown| shown.contains("status 1")).await;
+    assert!(terminal.shown().contains("Failed at build"), "{}", terminal.shown());
+    terminal.assert_restored();
+    terminal.type_in("exit 7\r");
+    assert_eq!(terminal.ended().await, 7);
+}
+
+/// Where nobody could wake it up, as in a container, Ctrl-Z is as if it had not been typed.
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_shell_it_does_not_stop() {
+    let api = Api::start().await;
+    let changes = begin(&api);
+    let mut terminal = Terminal::start(&api, &[]);
+    terminal
+        .until("first view", |shown| shown.contains("runs    prepare"))
+        .await;
+    terminal.type_in("\u{1a}");
+    fail(&api, &changes);
+    assert_eq!(terminal.ended().await, 1);
+    assert_eq!(terminal.taken(), 1);
+    terminal.assert_restored();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_ends_it_the_terminal_is_as_before() {
+    let orders = [
+        ("signal 15", 143),
+        ("signal 1", 129),
+        ("type \"\\u001c\"", 131),
+        ("type \"\\u0003\"", 130),
+    ];
+    for (order, status) in orders {
+        let api = Api::start().await;
+        let _changes = begin(&api);
+        let mut terminal = Terminal::start(&api, &[]);
+        terminal
+            .until("first view", |shown| shown.contains("runs    prepare"))
+            .await;
+        terminal.order(order);
+        assert_eq!(terminal.ended().await, status, "{order}");
+        terminal.assert_restored();
+    }
+    // A window that is closed leaves nothing to restore, and no program behind.
+    let api = Api::start().await;
+    let _changes = begin(&api);
+    let mut terminal = Terminal::start(&api, &[]);
+    terminal
+        .until("first view", |shown| shown.contains("runs    prepare"))
+        .await;
+    terminal.order("close");
+    // It hears of that, or finds that it cannot draw any more: never as if the build had gone well.
+    let status = terminal.ended().await;
+    assert!(matches!(status, 129 | 2), "{status}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,7 +2,7 @@
 
 What the program writes goes to standard output, byte for byte; the exit status is the program's, or 128 and the number of the
 signal that ended it. Each line of standard input is an order: `size LINES COLUMNS` makes the window another one, `type TEXT`
-types the JSON string TEXT.
+types the JSON string TEXT, `signal NUMBER` sends one to the program, `close` closes the window.
 """
 
 import fcntl
@@ -19,12 +19,18 @@ def resize(terminal, lines, columns):
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", int(lines), int(columns), 0, 0))
 
 
-def obey(terminal, order):
-    word, rest = order.split(" ", 1)
+def obey(child, terminal, order):
+    word, _, rest = order.partition(" ")
     if word == "size":
         resize(terminal, *rest.split())
-    else:
+    elif word == "signal":
+        os.kill(child, int(rest))
+    elif word == "type":
         os.write(terminal, json.loads(rest).encode())
+    else:
+        os.close(terminal)
+        return False
+    return True
 
 
 def main(lines, columns, *command):
@@ -37,10 +43,15 @@ def main(lines, columns, *command):
         os.close(reading)
         os.execvp(command[0], command)
     resize(terminal, lines, columns)
+    # A key that sends a signal would throw away what was written and not read yet, half a view perhaps.
+    settings = termios.tcgetattr(terminal)
+    settings[3] |= termios.NOFLSH
+    termios.tcsetattr(terminal, termios.TCSANOW, settings)
     os.close(writing)
     orders = b""
     sources = [terminal, sys.stdin.fileno()]
-    while True:
+    is_open = True
+    while is_open:
         ready, _, _ = select.select(sources, [], [])
         if terminal in ready:
             try:
@@ -58,7 +69,7 @@ def main(lines, columns, *command):
             orders += given
             *whole, orders = orders.split(b"\n")
             for order in whole:
-                obey(terminal, order.decode())
+                is_open = is_open and obey(child, terminal, order.decode())
     _, status = os.waitpid(child, 0)
     status = os.waitstatus_to_exitcode(status)
     return status if status >= 0 else 128 - status

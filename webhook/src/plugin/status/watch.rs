@@ -1,7 +1,8 @@
 //! The same again whenever something has changed: a view on a terminal, a line for each change elsewhere.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::future::pending;
+use std::convert::Infallible;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -9,13 +10,14 @@ use cnbi_shared::api::CustomNBImage;
 use futures::{Stream, StreamExt as _};
 use jiff::Timestamp;
 use kube::runtime::{WatchStreamExt as _, watcher};
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::super::connection::{Connection, Problem};
+use super::super::job::{self, Asked};
 use super::super::screen::Screen;
 use super::super::terminal::{self, Size, safe};
-use super::super::{DONE, FOUND};
+use super::super::{DONE, FOUND, UNUSABLE};
 use super::render::render;
 use super::words::Words;
 use super::{StatusArgs, View, one, outcome, resources, table};
@@ -157,16 +159,32 @@ fn line(resource: &CustomNBImage) -> String {
 
 /// The view, until it ends by itself or somebody ends it.
 async fn redraw(connection: &Connection, args: &StatusArgs, events: impl Stream<Item = Events>) -> Result<u8, Problem> {
-    let mut screen = Screen::default();
+    let screen = RefCell::default();
     let ended = tokio::select! {
-        ended = follow(connection, args, events, &mut screen) => ended,
-        status = ended_from_outside() => Ok(Ended { status, told: String::new() }),
+        ended = follow(connection, args, events, &screen) => ended,
+        status = job::ended() => Ok(Ended { status, told: String::new() }),
+        never = make_room(&screen) => match never {},
     };
-    screen.close();
+    screen.into_inner().close();
     ended.map(|Ended { status, told }| {
         terminal::print(&told);
         status
     })
+}
+
+/// Leaves the terminal to the shell whenever that asks for it.
+async fn make_room(screen: &RefCell<Screen>) -> Infallible {
+    let mut requests = job::Requests::listen();
+    loop {
+        match requests.next().await {
+            Asked::ToStop if job::can_stop() => {
+                screen.borrow_mut().suspend();
+                job::stop();
+            }
+            Asked::ToStop => {}
+            Asked::ToGoOn => screen.borrow_mut().resume(Size::of_stdout()),
+        }
+    }
 }
 
 /// How a view has ended.
@@ -181,7 +199,7 @@ async fn follow(
     connection: &Connection,
     args: &StatusArgs,
     events: impl Stream<Item = Events>,
-    screen: &mut Screen,
+    screen: &RefCell<Screen>,
 ) -> Result<Ended, Problem> {
     let ended = |status| {
         Ok(Ended {
@@ -211,7 +229,7 @@ async fn follow(
                 Some(Err(_)) => continue,
             },
             _ = tick.tick() => {}
-            () = heard(&mut resized) => {}
+            () = job::heard(&mut resized) => {}
         }
         if !is_known {
             continue;
@@ -229,30 +247,11 @@ async fn follow(
             let all: Vec<CustomNBImage> = seen.known.values().cloned().collect();
             table::render(&all, args.all_namespaces, now, size.width)
         };
-        if !screen.draw(text, size) {
-            return ended(DONE);
+        if !screen.borrow_mut().draw(text, size) {
+            return ended(UNUSABLE);
         }
         if let Some(is_well) = over {
             return ended(if is_well { DONE } else { FOUND });
         }
-    }
-}
-
-async fn heard(signal: &mut Option<Signal>) {
-    let Some(signal) = signal else { return pending().await };
-    if signal.recv().await.is_none() {
-        pending::<()>().await;
-    }
-}
-
-/// Waits for the signals by which people and systems end programs. The exit status that a shell gives after each.
-async fn ended_from_outside() -> u8 {
-    let of = |kind| signal(kind).ok();
-    let (mut interrupt, mut terminate) = (of(SignalKind::interrupt()), of(SignalKind::terminate()));
-    let mut hangup = of(SignalKind::hangup());
-    tokio::select! {
-        () = heard(&mut interrupt) => 130,
-        () = heard(&mut terminate) => 143,
-        () = heard(&mut hangup) => 129,
     }
 }

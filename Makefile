@@ -11,6 +11,9 @@ CARGO_DENY_VERSION := 0.20.2
 CARGO_DENY := $(CACHE)/tools/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny
 UV_VERSION := $(shell sed -n 's/^uv==//p' pipelines/tools.txt)
 UV := $(CACHE)/tools/uv-$(UV_VERSION)/bin/uv
+SCHEMAS_VERSION := $(shell sed -n 's/^check-jsonschema==\([^ ]*\).*/\1/p' tests/schemas.txt)
+SCHEMAS := $(CACHE)/tools/schemas-$(SCHEMAS_VERSION)
+PIP := PIP_ROOT_USER_ACTION=ignore python3 -m pip install --quiet --disable-pip-version-check --no-input
 # Parts of the tests to do without, by name: buildah is the only one.
 comma := ,
 WITHOUT := $(subst $(comma), ,$(CNBI_WITHOUT))
@@ -20,16 +23,20 @@ help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-19s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: tools
-tools: bins $(UV) $(if $(filter buildah,$(WITHOUT)),,buildah) ## Get what the tests need, once for this user
+tools: bins $(UV) $(SCHEMAS) $(if $(filter buildah,$(WITHOUT)),,buildah) ## Get what the tests need, once for this user
 	@$(TARGET)/debug/cnbi-local tools
 
 $(UV):
 	@echo "uv $(UV_VERSION) is fetched once, into $(CACHE)/tools"
 	@rm -rf $(CACHE)/tools/uv-$(UV_VERSION).part
-	@PIP_ROOT_USER_ACTION=ignore python3 -m pip install --quiet --disable-pip-version-check --no-input \
-	  --target $(CACHE)/tools/uv-$(UV_VERSION).part --requirement pipelines/tools.txt
+	@$(PIP) --target $(CACHE)/tools/uv-$(UV_VERSION).part --requirement pipelines/tools.txt
 	@rm -rf $(CACHE)/tools/uv-$(UV_VERSION)
 	@mv $(CACHE)/tools/uv-$(UV_VERSION).part $(CACHE)/tools/uv-$(UV_VERSION)
+
+$(SCHEMAS):
+	@rm -rf $@.part
+	@$(PIP) --no-deps --target $@.part --requirement tests/schemas.txt
+	@mv $@.part $@
 
 .PHONY: buildah
 buildah:

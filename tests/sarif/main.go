@@ -1,5 +1,5 @@
-// Says of each SARIF log on standard input, one JSON document a line, whether the schema that OASIS publishes for SARIF 2.1.0
-// takes it: a line "ok", or what is wrong, on one line.
+// Says of each JSON document on standard input, one a line, whether a schema takes it: a line "ok", or what is wrong, on one line. The
+// schema is the one that the argument names, and without one that which OASIS publishes for SARIF 2.1.0.
 package main
 
 import (
@@ -21,7 +21,7 @@ var begin = []byte("{\n  \"$schema\": \"http://json-schema.org/")
 const identifier = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 
 func main() {
-	text, err := published()
+	text, err := chosen(os.Args[1:])
 	if err != nil {
 		fail(err)
 	}
@@ -50,7 +50,14 @@ func main() {
 	}
 }
 
-// The schema. The library keeps it to itself and validates only what went through its own types, which add and leave out
+func chosen(arguments []string) ([]byte, error) {
+	if len(arguments) == 0 {
+		return published()
+	}
+	return os.ReadFile(arguments[0])
+}
+
+// The schema of SARIF. The library keeps it to itself and validates only what went through its own types, which add and leave out
 // fields; so it is read where the linker has put it, in the bytes of this program.
 func published() ([]byte, error) {
 	// What it calls is linked in.

@@ -30,6 +30,9 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("kubectl", "k8s.io/kubernetes/cmd/kubectl"),
 ];
 
+/// Where the schemas of CI systems come from.
+const SCHEMAS: &str = include_str!("../schemas.txt");
+
 const OR_INSTEAD: &str = "or set CNBI_KUBE_ASSETS to a folder that holds these four programs";
 
 /// Minor versions that tests can run on; without a choice it is the first.
@@ -168,11 +171,29 @@ pub fn kstatus() -> Result<PathBuf> {
     Ok(build::cached(&cache()?, &KSTATUS)?.join("kstatus"))
 }
 
-/// A program that holds SARIF logs against their published schema (see `tests/sarif`), built the first time within seconds.
+/// A program that holds SARIF logs against their published schema, and other documents against the schema that its argument names (see
+/// `tests/sarif`), built the first time within seconds.
 ///
 /// Blocks; call it outside an async task.
 pub fn sarif() -> Result<PathBuf> {
     Ok(build::cached(&cache()?, &SARIF)?.join("sarif"))
+}
+
+/// The schemas that `tests/schemas.txt` says, as `make tools` has fetched them: `github-workflows` or `gitlab-ci`.
+///
+/// # Errors
+/// They were not fetched.
+pub fn ci_schema(name: &str) -> Result<PathBuf> {
+    let version = SCHEMAS.lines().find_map(|line| line.strip_prefix("check-jsonschema=="));
+    let version = version.and_then(|rest| rest.split(' ').next()).context("no version")?;
+    let folder = cache()?.join(format!("tools/schemas-{version}"));
+    let schema = folder.join(format!("check_jsonschema/builtin_schemas/vendor/{name}.json"));
+    ensure!(
+        schema.is_file(),
+        "{} is not there; `make tools` fetches it",
+        schema.display()
+    );
+    Ok(schema)
 }
 
 /// The program of the OCI registry, built the first time, which takes a minute or two and is reported on stderr.

@@ -23,9 +23,15 @@ fn log(folder: &Path, arguments: &[&str]) -> Result<Value> {
     Ok(serde_json::from_slice(&check.stdout)?)
 }
 
-/// What the schema says of each log: `ok`, or what is wrong.
+/// What the schema of SARIF says of each log: `ok`, or what is wrong.
 fn judged(logs: &[Value]) -> Result<Vec<String>> {
+    judged_by(&[], logs)
+}
+
+/// What a schema says of each document: `ok`, or what is wrong. Without one it is that of SARIF.
+pub fn judged_by(schema: &[&Path], logs: &[Value]) -> Result<Vec<String>> {
     let mut child = Command::new(assets::sarif()?)
+        .args(schema)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()?;

@@ -1,14 +1,19 @@
 //! What `docs/gitops.md` has people paste into their pipelines: each does in a small repository what the page says of it.
+//!
+//! Neither GitHub nor GitLab can be asked here whether they would take them. Their form is held against the schemas that editors use,
+//! GitLab's own and SchemaStore's of GitHub's workflows; the scripts in them are run.
 
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
+use cnbi_tests::assets;
 use cnbi_tests::process::binary;
 use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::cluster::Result;
+use crate::sarif::judged_by;
 use crate::site::Site;
 
 const PAGE: &str = include_str!("../../../docs/gitops.md");
@@ -119,6 +124,73 @@ fn lines(list: &Value) -> Vec<&str> {
         .flatten()
         .filter_map(Value::as_str)
         .collect()
+}
+
+/// A slip: in that object, what stands at a key moves to another one, or is another value.
+enum Slip {
+    Key(&'static str, &'static str, &'static str),
+    Value(&'static str, &'static str, Value),
+}
+
+/// The schema takes the snippet as it is, and sees each slip in it.
+fn assert_is_of(schema: &str, snippet: &Value, slips: &[Slip]) -> Result {
+    let mut all = vec![snippet.clone()];
+    for slip in slips {
+        let mut changed = snippet.clone();
+        let (Slip::Key(parent, key, _) | Slip::Value(parent, key, _)) = slip;
+        let object = changed
+            .pointer_mut(parent)
+            .and_then(Value::as_object_mut)
+            .ok_or(*parent)?;
+        let value = object.remove(*key).ok_or(*key)?;
+        match slip {
+            Slip::Key(_, _, other) => object.insert((*other).to_owned(), value),
+            Slip::Value(_, _, other) => object.insert((*key).to_owned(), other.clone()),
+        };
+        all.push(changed);
+    }
+    let told = judged_by(&[&assets::ci_schema(schema)?], &all)?;
+    assert_eq!(told[0], "ok");
+    for (changed, told) in all.iter().zip(&told).skip(1) {
+        assert_ne!(told, "ok", "{changed}");
+    }
+    Ok(())
+}
+
+#[test]
+fn the_schema_of_github_takes_the_workflow_and_no_slip_in_it() -> Result {
+    let workflow = yaml("GitHub Actions")?;
+    let slips = [
+        Slip::Key("", "on", "when"),
+        Slip::Key("", "jobs", "job"),
+        Slip::Key("", "permissions", "permission"),
+        Slip::Key("/permissions", "contents", "content"),
+        Slip::Key("/jobs/check", "runs-on", "runs_on"),
+        Slip::Key("/jobs/check", "container", "image"),
+        Slip::Key("/jobs/check", "steps", "step"),
+        Slip::Key("/jobs/check/steps/0", "uses", "use"),
+        Slip::Key("/jobs/check/steps/1", "run", "script"),
+        Slip::Value("", "on", "pull-request".into()),
+        Slip::Value("/permissions", "contents", "reed".into()),
+        Slip::Value("/jobs/check/steps/1", "run", vec!["a", "b"].into()),
+    ];
+    assert_is_of("github-workflows", &workflow, &slips)
+}
+
+#[test]
+fn the_schema_of_gitlab_takes_the_pipeline_and_no_slip_in_it() -> Result {
+    let pipeline = yaml("GitLab CI")?;
+    let slips = [
+        Slip::Key("/notebooks", "image", "container"),
+        Slip::Key("/notebooks", "script", "run"),
+        Slip::Key("/notebooks", "after_script", "after-script"),
+        Slip::Key("/notebooks", "artifacts", "artefacts"),
+        Slip::Key("/notebooks/artifacts", "when", "if"),
+        Slip::Key("/notebooks/artifacts", "paths", "path"),
+        Slip::Value("/notebooks/artifacts", "when", "allways".into()),
+        Slip::Value("/notebooks/artifacts", "paths", "cnbi.sarif".into()),
+    ];
+    assert_is_of("gitlab-ci", &pipeline, &slips)
 }
 
 #[test]

@@ -188,7 +188,8 @@ fn must_serve_anew(
     // would only make the outage longer.
     let accepted = serving.validity.holds(now) && !published.lacks(&serving.issuer);
     if accepted {
-        settled(held, current, now, policy)
+        // A CA of the future comes from a replica whose clock is ahead; no API server accepts anything of it yet.
+        settled(held, current, now, policy) && current.validity().holds(now)
     } else {
         published.carries(current) || kept(held, now).is_none()
     }
@@ -228,7 +229,7 @@ fn advance(
     if held.observed.as_ref().is_none_or(|seen| seen.authority != *goal) {
         return published.carries(goal).then(|| Step::Observe(goal.clone()));
     }
-    (!moving && settled(held, goal, now, policy)).then_some(Step::Promote)
+    (!moving && settled(held, goal, now, policy) && goal.validity().holds(now)).then_some(Step::Promote)
 }
 
 #[cfg(test)]

@@ -415,6 +415,25 @@ fn a_ca_of_the_future_is_not_thrown_away() {
 }
 
 #[test]
+fn nobody_moves_to_a_ca_of_the_future_before_it_holds() {
+    // Another replica, whose clock is a day ahead, has made it, and let it sign.
+    let (a, b, now) = (authority(0), authority(DAY), 100);
+    let published = everywhere(&of(&[&a, &b]));
+    let added = Succession::new(a.clone(), None).with_next(b.clone());
+    for (succession, then) in [(added.clone(), Step::Promote), (added.promoted(), Step::Serve)] {
+        let mut replica = held(succession, &a, 0);
+        replica.observed = Some(observed(&b, 0));
+        assert_eq!(step(&replica, &published, now), Step::Rest);
+        assert_eq!(step(&replica, &published, DAY - 3_601), Step::Rest);
+        assert_eq!(step(&replica, &published, DAY - 3_600), then);
+    }
+    // Where nothing else is left to serve, waiting would gain nothing.
+    let mut replica = held(Succession::new(b.clone(), None), &a, -8 * DAY);
+    replica.observed = Some(observed(&b, 0));
+    assert_eq!(step(&replica, &published, now), Step::Serve);
+}
+
+#[test]
 fn a_certificate_of_a_clock_that_was_ahead_is_made_again() {
     let a = authority(0);
     let replica = held(Succession::new(a.clone(), None), &a, DAY);

@@ -270,6 +270,10 @@ struct Replica {
     keeper: Keeper,
     /// Until when its machine is suspended.
     suspended: Timestamp,
+    /// How far its clock is off.
+    ahead: SignedDuration,
+    /// Until when it may be refused, because its clock is or was off.
+    astray: Option<Timestamp>,
     /// Whether it has looked with success since it started, woke up, or trust was destroyed.
     looked: bool,
     /// Counts the certificates that it has served.
@@ -285,7 +289,14 @@ enum Mischief {
     Secret,
     /// All of it, trust destroyed included.
     All,
+    /// The clock of one replica is off, by days or years, for days or weeks.
+    Clock,
 }
+
+/// How many days a clock is off at most. A CA that is made by one that is ahead is of the future: as long as what is served lives on, for
+/// a third of seven days at least, nobody has to serve from it.
+const BACK: i64 = 10 * 365;
+const AHEAD: i64 = 2;
 
 struct Simulation {
     model: Model,
@@ -324,6 +335,8 @@ impl Simulation {
         let replica = |_| Replica {
             keeper: Keeper::new(names.clone(), policy.clone()),
             suspended: start(),
+            ahead: SignedDuration::ZERO,
+            astray: None,
             looked: false,
             leaves: 0,
         };
@@ -354,7 +367,7 @@ impl Simulation {
                 return true;
             };
             let before = replica.keeper.leaf().map(|leaf| leaf.certificate().clone());
-            let (_, _, failure) = replica.keeper.work(model, now).await;
+            let (_, _, failure) = replica.keeper.work(model, now + replica.ahead).await;
             replica.looked |= failure.is_none();
             replica.leaves += u64::from(before.as_ref() != replica.keeper.leaf().map(Leaf::certificate));
             failure.is_none()
@@ -379,8 +392,10 @@ impl Simulation {
         for server in &mut world.servers {
             server.load(now);
         }
-        for (number, replica) in self.replicas.iter().enumerate().filter(|(_, replica)| replica.looked) {
+        let replicas = self.replicas.iter_mut().enumerate();
+        for (number, replica) in replicas.filter(|(_, replica)| replica.looked) {
             let leaf = replica.keeper.leaf().expect("served since the first look");
+            let mut by_all = true;
             for bundle in world.servers.iter().flat_map(|server| server.loaded.iter().flatten()) {
                 // Signatures do not depend on the time, so each pair is verified once, in the middle of the leaf's life.
                 let (version, bundle) = &**bundle;
@@ -400,6 +415,9 @@ impl Simulation {
                 });
                 if signed && leaf.serving().validity.holds(now) && issuer.validity().holds(now) {
                     self.accepted += 1;
+                } else if replica.astray.is_some_and(|until| now <= until) {
+                    by_all = false;
+                    self.refused += 1;
                 } else {
                     assert!(
                         self.excused.is_none_or(|until| now <= until),
@@ -411,6 +429,9 @@ impl Simulation {
                     );
                     self.refused += 1;
                 }
+            }
+            if by_all && replica.ahead.is_zero() {
+                replica.astray = None;
             }
         }
     }
@@ -484,8 +505,29 @@ impl Simulation {
                 self.world().now = now + SignedDuration::from_secs(400 * DAY);
                 self.destroy_trust();
             }
+            (Mischief::Clock, _) => self.jump(),
             _ => {}
         }
+    }
+
+    /// Puts the clock that is off right, or has one jump. Whoever it is may be refused meanwhile, and until a CA that it made holds.
+    fn jump(&mut self) {
+        self.disturbances += 1;
+        let now = self.world().now;
+        if let Some(replica) = self.replicas.iter_mut().find(|replica| !replica.ahead.is_zero()) {
+            replica.ahead = SignedDuration::ZERO;
+            replica.astray = Some(now + SignedDuration::from_secs((AHEAD + 1) * DAY));
+            return;
+        }
+        let which = self.any_replica();
+        let dice = &mut self.world().dice;
+        let ahead = match dice.below(4) {
+            0 => -dice.below(BACK * DAY),
+            1 => -dice.below(DAY),
+            _ => dice.below(AHEAD * DAY),
+        };
+        self.replicas[which].ahead = SignedDuration::from_secs(1 + ahead);
+        self.replicas[which].astray = Some(Timestamp::MAX);
     }
 
     fn break_secret(&mut self) {
@@ -533,7 +575,9 @@ impl Simulation {
             self.check("before a look");
             let succeeded = self.look().await;
             self.check("after a look");
-            if succeeded && self.replicas.iter().any(|replica| replica.looked) {
+            // Who has ended is seen differently where a clock is off.
+            let all_right = self.replicas.iter().all(|replica| replica.ahead.is_zero());
+            if succeeded && all_right && self.replicas.iter().any(|replica| replica.looked) {
                 self.check_published();
             }
             let now = self.world().now;
@@ -602,6 +646,7 @@ fn simulate(replicas: usize, mischief: Mischief) {
                 assert!(refused < 500, "only before the first publication");
             }
             Mischief::Secret => assert!(disturbances > 10 && reports.len() > 5),
+            Mischief::Clock => assert!(disturbances > 50 && refused > 0 && refused < accepted / 5),
             Mischief::All => assert!(disturbances > 20 && refused > 0 && refused < accepted / 20),
         }
         if replicas > 1 {
@@ -624,4 +669,5 @@ simulations! {
     three_replicas_are_never_refused: 3, Ordinary;
     a_lost_secret_goes_unnoticed: 2, Secret;
     trust_that_was_destroyed_comes_back: 2, All;
+    a_clock_that_is_off_costs_nobody_else: 3, Clock;
 }

@@ -1,11 +1,13 @@
-//! The whole life of a CA, at a clock that is told.
+//! The whole life of a CA, and clocks that jump, at a clock that is told.
+
+use std::time::{Duration, Instant};
 
 use cnbi_certs::bundle::Bundle;
 use cnbi_certs::{Authority, Policy};
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
 use crate::Outcome;
-use crate::fleet::Fleet;
+use crate::fleet::{Fleet, WITHIN};
 
 const DAY: i64 = 86_400;
 
@@ -58,6 +60,35 @@ async fn ca_and_serving_certificates_are_replaced_by_the_clock_and_no_create_fai
     assert!(!Bundle::mentions(bundle, old.certificate()));
     assert_eq!(*bundle, new);
     // Everything that is created from here on knows the new one alone.
-    tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
     load.end().await?.none_failed("a rotation by the clock")
+}
+
+/// Ahead by no more than the hour by which certificates are backdated, so that what is made then holds already; back by more, so that
+/// what is served is of the future.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_jumps_ahead_and_back_costs_no_create_and_no_ca() -> Outcome {
+    let mut fleet = Fleet::install("jumps", &[]).await?;
+    fleet.add(2).await?;
+    let (ca, bundles, first) = (fleet.ca().await?, fleet.bundles().await?, fleet.ends().await?);
+    let load = fleet.load().await?;
+    for (minutes, is_remade) in [(50, false), (-120, true), (55, false), (-240, true), (0, false)] {
+        // Replicas look every five seconds; where nothing is to be waited for, there is time for something to go wrong.
+        let looked = Duration::from_secs(if is_remade { 0 } else { 6 });
+        let before = fleet.ends().await?;
+        fleet.set_clock(minutes)?;
+        let begin = Instant::now();
+        while is_remade && fleet.ends().await?.iter().zip(&before).any(|(now, then)| now >= then) {
+            assert!(
+                begin.elapsed() < WITHIN,
+                "with the clock at {minutes}, {before:?} is served"
+            );
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        tokio::time::sleep(looked).await;
+    }
+    assert_ne!(fleet.ends().await?, first);
+    assert_eq!(fleet.ca().await?, ca, "a CA of the future is kept");
+    assert_eq!(fleet.bundles().await?, bundles);
+    load.end().await?.none_failed("a clock that jumps")
 }

@@ -122,8 +122,13 @@ impl Fleet {
 
     /// The clock of all replicas is so many minutes ahead from now on.
     pub fn ahead(&self, minutes: u32) -> Outcome {
+        self.set_clock(minutes.into())
+    }
+
+    /// The same; below zero it is behind.
+    pub fn set_clock(&self, minutes: i64) -> Outcome {
         let new = self.clock.with_extension("new");
-        fs::write(&new, (u64::from(minutes) * 60).to_string())?;
+        fs::write(&new, (minutes * 60).to_string())?;
         Ok(fs::rename(new, &self.clock)?)
     }
 

@@ -24,6 +24,7 @@ pub mod health;
 pub mod http;
 pub mod logging;
 pub mod metrics;
+pub mod open_files;
 pub mod patch;
 pub mod patience;
 pub mod plugin;

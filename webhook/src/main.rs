@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 use cnbi_webhook::args::Args;
-use cnbi_webhook::{logging, run};
+use cnbi_webhook::{logging, open_files, run};
 
 fn main() -> ExitCode {
     let args = Args::parse();
@@ -15,6 +15,7 @@ fn main() -> ExitCode {
     if rustls::crypto::ring::default_provider().install_default().is_err() {
         tracing::warn!("another cryptographic provider was there first");
     }
+    open_files::raise();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {

@@ -12,5 +12,6 @@ mod examples;
 mod faults;
 mod hostile;
 mod requests;
+mod silent;
 mod site;
 mod unwell;

@@ -9,7 +9,7 @@ use std::fs;
 use anyhow::{Result, ensure};
 use cnbi_shared::config::KEY;
 use cnbi_tests::control_plane::ControlPlane;
-use cnbi_tests::installation::{Installation, Replica, shipped};
+use cnbi_tests::installation::{Installation, Options, Replica, shipped};
 use cnbi_tests::kubectl::Kubectl;
 use cnbi_tests::process::Fault;
 use http::Method;
@@ -44,7 +44,16 @@ impl<'a> Site<'a> {
         name: &str,
         test: impl AsyncFnOnce(&mut Site<'a>) -> Result<()>,
     ) -> Result<()> {
-        let installation = Installation::install(cluster, shipped::default(Some(name))).await?;
+        Site::run_with(cluster, shipped::default(Some(name)), test).await
+    }
+
+    /// Runs a test in an installation that is as these options say.
+    pub async fn run_with(
+        cluster: &'a ControlPlane,
+        options: Options,
+        test: impl AsyncFnOnce(&mut Site<'a>) -> Result<()>,
+    ) -> Result<()> {
+        let installation = Installation::install(cluster, options).await?;
         let mut site = Self {
             cluster,
             client: cluster.client().await?,

@@ -23,6 +23,9 @@ const TAIL: u64 = 4096;
 /// How long one answer may take before it is asked for again.
 const PATIENCE: Duration = Duration::from_secs(1);
 
+/// How long the kernel may take to end what is killed, where the machine has much else to do.
+const KILLED_WITHIN: Duration = Duration::from_secs(60);
+
 /// How often a condition is looked at.
 pub(crate) const POLL: Duration = Duration::from_millis(20);
 
@@ -206,7 +209,7 @@ impl Process {
     /// Ends it on the spot, as a crash or the kernel would.
     pub async fn kill(mut self) -> Result<()> {
         self.send(Fault::Kill)?;
-        self.wait(Duration::from_secs(10)).await.map(drop)
+        self.wait(KILLED_WITHIN).await.map(drop)
     }
 
     /// Waits until `url` answers 200. Certificates are not verified, as the kubelet's probes do not verify them.

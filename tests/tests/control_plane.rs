@@ -220,8 +220,8 @@ async fn until<F: Future<Output = Result<bool, Box<dyn std::error::Error>>>>(
 ) -> Outcome {
     let begin = Instant::now();
     while !condition().await? {
-        if begin.elapsed() > Duration::from_secs(30) {
-            return Err(format!("after 30 s it is not so that {what}").into());
+        if begin.elapsed() > Duration::from_secs(60) {
+            return Err(format!("after 60 s it is not so that {what}").into());
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }

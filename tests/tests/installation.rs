@@ -10,7 +10,7 @@ use cnbi_tests::kubectl::Answer;
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
 
-const WITHIN: Duration = Duration::from_secs(30);
+const WITHIN: Duration = Duration::from_secs(60);
 
 fn fixture(cluster: &ControlPlane, name: Option<&str>) -> Options {
     Options {

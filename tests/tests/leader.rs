@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-const WITHIN: Duration = Duration::from_secs(30);
+const WITHIN: Duration = Duration::from_secs(60);
 
 const LEASE: &str = "cnbi-controller";
 
@@ -58,13 +58,13 @@ async fn leads(replica: &Replica) -> Result<bool> {
     }
 }
 
-async fn until_leads(replica: &Replica) -> Result<Duration> {
+async fn until_leads(replica: &Replica) -> Result<()> {
     let begin = Instant::now();
     while !leads(replica).await? {
         ensure!(begin.elapsed() < WITHIN, "{} does not come to lead", replica.pod());
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    Ok(begin.elapsed())
+    Ok(())
 }
 
 async fn lease(control_plane: &ControlPlane, installation: &Installation<'_>) -> Result<Value> {
@@ -101,7 +101,7 @@ async fn until_worked_on(control_plane: &ControlPlane, name: &str) -> Result<()>
         "customnbimage",
         name,
         "--for=condition=WellFormed",
-        "--timeout=30s",
+        "--timeout=60s",
     ];
     control_plane.kubectl().args(wait).ok().await.map(drop)
 }
@@ -139,15 +139,14 @@ async fn a_replica_that_is_asked_to_end_gives_the_lease_up(control_plane: &Contr
     let (_installation, leader, other) = pair(control_plane, options("asked", Some(["600s", "300s", "1s"]))).await?;
     let status = leader.into_process().terminate(WITHIN).await?;
     assert!(status.success(), "{status}");
-    let took = until_leads(&other).await?;
-    assert!(took < Duration::from_secs(10), "{took:?}");
+    until_leads(&other).await?;
     until_worked_on(control_plane, "asked-after").await
 }
 
 async fn a_leader_that_has_lost_the_lease_ends_at_once(control_plane: &ControlPlane) -> Result<()> {
     let (installation, mut leader, other) = pair(control_plane, options("robbed", Some(["4s", "3s", "1s"]))).await?;
     patch_lease(control_plane, &installation, json!({"holderIdentity": "somebody-else"})).await?;
-    let status = leader.wait(Duration::from_secs(10)).await?;
+    let status = leader.wait(WITHIN).await?;
     assert_eq!(status.code(), Some(1), "{status}");
     let log = std::fs::read_to_string(leader.log())?;
     assert!(
@@ -165,7 +164,7 @@ async fn a_leader_that_was_frozen_does_not_go_on(control_plane: &ControlPlane) -
     leader.send(Fault::Stop)?;
     until_leads(&other).await?;
     leader.send(Fault::Continue)?;
-    let status = leader.wait(Duration::from_secs(10)).await?;
+    let status = leader.wait(WITHIN).await?;
     assert_eq!(status.code(), Some(1), "{status}");
     assert!(leads(&other).await?);
     until_worked_on(control_plane, "frozen-after").await
@@ -175,12 +174,12 @@ async fn a_leader_that_was_frozen_does_not_go_on(control_plane: &ControlPlane) -
 async fn a_leader_that_cannot_renew_ends_before_the_lease_does() -> Result<()> {
     let control_plane = ControlPlane::start().await?;
     let (_installation, mut leader, mut other) =
-        pair(&control_plane, options("cut-off", Some(["6s", "3s", "1s"]))).await?;
+        pair(&control_plane, options("cut-off", Some(["20s", "4s", "1s"]))).await?;
     control_plane.stop_api_server().await?;
     let begin = Instant::now();
-    let status = leader.wait(Duration::from_secs(10)).await?;
+    let status = leader.wait(WITHIN).await?;
     assert_eq!(status.code(), Some(1), "{status}");
-    assert!(begin.elapsed() < Duration::from_secs(6), "{:?}", begin.elapsed());
+    assert!(begin.elapsed() < Duration::from_secs(20), "{:?}", begin.elapsed());
     control_plane.start_api_server().await?;
     other.ensure_running()?;
     until_leads(&other).await?;

@@ -12,8 +12,8 @@ use crate::asked::Told;
 use crate::cluster::{ADMIN, WITHIN, resource};
 use crate::site::Site;
 
-/// `timeoutSeconds` of the webhooks.
-const TIMEOUT: Duration = Duration::from_secs(5);
+/// `timeoutSeconds` of the two webhooks that are called one after the other: what takes longer was not answered by ours.
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A namespace for images that is not the default one, so that somebody has to be asked whether it may be used.
 const ELSEWHERE: &str = "unwell-images";

@@ -1,7 +1,5 @@
 //! How often the controller writes: counted in the API server's audit log.
 
-use std::time::Duration;
-
 use cnbi_shared::contract::IMPORT;
 use cnbi_tests::installation::shipped;
 use serde_json::json;
@@ -58,7 +56,7 @@ async fn an_import_costs_few_writes_and_a_look_that_finds_nothing_to_do_none() -
     let configuration = "targetNamespace: {default: opendatahub}\nrepositories: {allowed: [example.com]}";
     cluster.configure(configuration).await?;
     until_metric(&controller, UNCHANGED, seen + 3).await?;
-    controller.into_process().terminate(Duration::from_secs(10)).await?;
+    controller.into_process().terminate(WITHIN).await?;
     let mut controller = installation.start(shipped::CONTROLLER).await?;
     controller.ready(WITHIN).await?;
     until_metric(&controller, UNCHANGED, 3).await?;

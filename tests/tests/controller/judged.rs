@@ -1,7 +1,5 @@
 //! What is stored is judged by the rules in force, with a configuration and without one.
 
-use std::time::Duration;
-
 use cnbi_tests::installation::shipped;
 
 use crate::cluster::{Cluster, Result, WITHIN, get, import, metric, said, until_metric};
@@ -48,7 +46,7 @@ async fn a_stored_resource_is_judged_by_the_rules_in_force() -> Result {
     cluster.configure(CONFIGURATION).await?;
     stage.until("blank", "WellFormed", "False", "CNB012").await?;
 
-    let ended = controller.into_process().terminate(Duration::from_secs(10)).await?;
+    let ended = controller.into_process().terminate(WITHIN).await?;
     assert!(ended.success(), "{ended}");
     cluster.assert_nothing_was_forbidden()
 }

@@ -1,7 +1,5 @@
 //! What a resource leaves behind when somebody takes our finalizer off.
 
-use std::time::Duration;
-
 use cnbi_shared::contract::IMPORT;
 use cnbi_tests::installation::shipped;
 use cnbi_tests::process::Fault;
@@ -41,7 +39,7 @@ async fn runs_go_after_their_resource_and_streams_where_it_was_seen_to_go() -> R
     })
     .await?;
 
-    controller.into_process().terminate(Duration::from_secs(10)).await?;
+    controller.into_process().terminate(WITHIN).await?;
     tear_away(&stage, "unseen").await?;
     let _controller = installation.start(shipped::CONTROLLER).await?;
     until("the run is gone", async || Ok(stage.runs_of(&unseen).await?.is_empty())).await?;

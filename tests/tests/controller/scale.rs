@@ -26,6 +26,9 @@ const MEMORY: usize = 24;
 /// How long ten thousand may take that are settled when the controller starts.
 const RESTART: Duration = Duration::from_secs(15);
 
+/// How soon one that waits its turn would be looked at again if nobody woke it.
+const LOOKED_AGAIN: Duration = Duration::from_secs(10);
+
 /// What a process needs of its own before memory says anything about resources, in KiB.
 const SLACK: usize = 4 * 1024;
 
@@ -130,7 +133,7 @@ async fn many_at_once_are_all_built_and_stay_ready_when_rules_are_tightened() ->
     let mut controller = installation.start(shipped::CONTROLLER).await?;
     controller.ready(WITHIN).await?;
     let before = resident(&controller)?;
-    controller.into_process().terminate(Duration::from_secs(10)).await?;
+    controller.into_process().terminate(WITHIN).await?;
     for index in 0..many {
         stage.create(&format!("many-{index}"), import()).await?;
     }
@@ -165,7 +168,7 @@ async fn many_at_once_are_all_built_and_stay_ready_when_rules_are_tightened() ->
         Ok(before == written.get())
     })
     .await?;
-    controller.into_process().terminate(Duration::from_secs(10)).await?;
+    controller.into_process().terminate(WITHIN).await?;
     let (controller, again, resync_writes) = looks_again(&cluster, &installation, many).await?;
     let knows = resident(&controller)?;
     #[expect(clippy::cast_precision_loss, reason = "counts and KiB")]
@@ -249,11 +252,7 @@ async fn no_more_run_at_once_than_may_and_the_oldest_is_next() -> Result {
     play.await??;
     let begin = Instant::now();
     stage.until("third", "Ready", "Unknown", "Building").await?;
-    assert!(
-        begin.elapsed() < Duration::from_secs(5),
-        "woken after {:?}",
-        begin.elapsed()
-    );
+    assert!(begin.elapsed() < LOOKED_AGAIN, "woken after {:?}", begin.elapsed());
     stage.until("fourth", "PipelineRunCreated", "False", "Queued").await?;
     assert_eq!(stage.runs_of(&uids[3]).await?.len(), 0);
     until_metric_is(&controller, "cnbi_controller_waiting_resources", 1).await?;

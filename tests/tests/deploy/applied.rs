@@ -151,7 +151,7 @@ async fn what_is_installed_works_with_the_rights_it_has() -> Outcome {
         "wait",
         "customnbimage/good",
         "--for=condition=WellFormed",
-        "--timeout=30s",
+        "--timeout=60s",
     ];
     cluster.kubectl().args(wait).ok().await?;
     let read = [

@@ -41,7 +41,7 @@ async fn until_finalized(cluster: &ControlPlane, namespace: &str, name: &str) ->
         "wait",
         &resource,
         "--for=jsonpath={.metadata.finalizers[0]}",
-        "--timeout=30s",
+        "--timeout=60s",
     ];
     cluster.kubectl().args(wait).ok().await?;
     Ok(())
@@ -211,7 +211,7 @@ async fn everything_works_after_the_namespace_was_deleted_and_installed_again() 
         "customnbimage",
         "before",
         "after",
-        "--timeout=30s",
+        "--timeout=60s",
     ];
     cluster.kubectl().args(gone).ok().await?;
     Ok(())

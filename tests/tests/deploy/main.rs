@@ -19,7 +19,7 @@ use serde_json::Value;
 
 type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;
 
-const WITHIN: Duration = Duration::from_secs(30);
+const WITHIN: Duration = Duration::from_secs(60);
 
 /// The namespace that the overlays name.
 const NAMESPACE: &str = "cnbi-system";

@@ -12,7 +12,10 @@ use crate::Outcome;
 use crate::fleet::{CA_SECRET, Fleet, WITHIN};
 
 /// How long a bundle that was cleared may stay so: two looks, and what an API server takes to load it.
-const CLEARED: Duration = Duration::from_secs(15);
+const CLEARED: Duration = Duration::from_secs(20);
+
+/// How long an API server may take to learn of it, on a machine that has much else to do.
+const LOADED: Duration = Duration::from_secs(6);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_ca_that_is_deleted_corrupted_or_replaced_fails_no_create() -> Outcome {
@@ -91,12 +94,12 @@ async fn a_bundle_that_is_cleared_comes_back_and_nothing_fails_after_that() -> O
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     let back = load.now();
-    tokio::time::sleep(Duration::from_secs(4)).await;
+    tokio::time::sleep(LOADED + Duration::from_secs(2)).await;
     let tally = load.end().await?;
     tally.tell("a bundle that is cleared")?;
     eprintln!("it was back after {:.1?}", back.saturating_sub(cleared));
     assert!(back.saturating_sub(cleared) < CLEARED);
-    let loaded = back + Duration::from_secs(2);
+    let loaded = back + LOADED;
     for (when, error) in &tally.failed {
         assert!(
             *when >= cleared && *when < loaded,

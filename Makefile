@@ -14,6 +14,9 @@ UV := $(CACHE)/tools/uv-$(UV_VERSION)/bin/uv
 SCHEMAS_VERSION := $(shell sed -n 's/^check-jsonschema==\([^ ]*\).*/\1/p' tests/schemas.txt)
 SCHEMAS := $(CACHE)/tools/schemas-$(SCHEMAS_VERSION)
 PIP := PIP_ROOT_USER_ACTION=ignore python3 -m pip install --quiet --disable-pip-version-check --no-input
+# What the grammar of requirements is compared with, in a folder of its own for PYTHONPATH.
+PACKAGING_VERSION := $(shell sed -n 's/^packaging==//p' tests/oracles/requirements.txt)
+PACKAGING := $(CACHE)/tools/packaging-$(PACKAGING_VERSION)
 # Parts of the tests to do without, by name: buildah is the only one.
 comma := ,
 WITHOUT := $(subst $(comma), ,$(CNBI_WITHOUT))
@@ -23,7 +26,7 @@ help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-19s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: tools
-tools: bins $(UV) $(SCHEMAS) $(if $(filter buildah,$(WITHOUT)),,buildah) ## Get what the tests need, once for this user
+tools: bins $(UV) $(SCHEMAS) $(PACKAGING) $(if $(filter buildah,$(WITHOUT)),,buildah) ## Get what the tests need, once for this user
 	@$(TARGET)/debug/cnbi-local tools
 
 $(UV):
@@ -38,6 +41,11 @@ $(SCHEMAS):
 	@$(PIP) --no-deps --target $@.part --requirement tests/schemas.txt
 	@mv $@.part $@
 
+$(PACKAGING):
+	@rm -rf $@.part
+	@$(PIP) --target $@.part --requirement tests/oracles/requirements.txt
+	@mv $@.part $@
+
 .PHONY: buildah
 buildah:
 	@command -v buildah >/dev/null || tests/get-buildah
@@ -49,6 +57,9 @@ build: bins ## Build the programs
 .PHONY: bins
 bins:
 	cargo build --workspace --bins
+
+# What fresh inputs are judged with has to be there, where this is set.
+test soak: export CNBI_ORACLE_PYTHON := $(PACKAGING)
 
 .PHONY: test
 test: tools ## Run all tests, on a real control plane
@@ -131,11 +142,13 @@ demo: bins ## See requests answered and images made, on a real API server
 
 # CNBI_SEED repeats a run. What is done and how to ask for more: docs/testing.md.
 .PHONY: soak
-soak: tools ## Kill the webhook 200 times, and send the parsers what nobody would write; takes an hour or so
-	CNBI_KILLS=$${CNBI_KILLS:-200} cargo test -p cnbi-tests --test admission endurance:: -- --nocapture
-	cargo test -p cnbi-tests --test controller faults:: -- --nocapture
-	CNBI_FUZZ_RUNS=$${CNBI_FUZZ_RUNS:-300000} cargo test -p cnbi-tests --test fuzz -- --nocapture
-	tests/oracles/run
+soak: tools ## Kill the programs 200 times each, and send them what nobody would write; takes an hour or so
+	CNBI_KILLS=$${CNBI_KILLS:-200} cargo test --workspace --test admission endurance:: -- --nocapture
+	CNBI_KILLS=$${CNBI_KILLS:-200} cargo test --workspace --test controller faults:: -- --nocapture
+	CNBI_FUZZ_RUNS=$${CNBI_FUZZ_RUNS:-300000} cargo test --workspace --test fuzz -- --nocapture
+	CNBI_SCHEMA_RUNS=$${CNBI_SCHEMA_RUNS:-20000} cargo test --workspace --test schema generated -- --nocapture
+	tests/oracles/run $${CNBI_ORACLE_RUNS:-100000} $$CNBI_SEED
+	@echo "soak: all parts have run, and found nothing"
 
 # Release builds, which nothing else here needs; the peer is built with Go. Takes about ten minutes besides, or two with BENCH=quick.
 BENCH_TARGET := $(TARGET)/bench

@@ -1,29 +1,94 @@
 //! The grammars against the specifications' own implementations: `packaging`, `distribution/reference`, Git, Kubernetes.
 //!
-//! The verdicts are recorded in `tests/oracles/vectors`, so that this needs neither Python nor Go nor a network.
+//! The verdicts are recorded in `tests/oracles/vectors`, so that this needs neither Python nor Go nor a network. What Python and Git
+//! can judge is asked about fresh inputs besides, of a seed that is printed; `CNBI_SEED` repeats it. `make test` sees to it that they
+//! are there, and says so in `CNBI_ORACLE_PYTHON`; where they are not, that is printed, and the recorded verdicts are all there is.
 //! `tests/oracles/run` records fresh ones for many more inputs and points `CNBI_ORACLE_VECTORS` at them. What differs on
 //! purpose stands in `docs/grammar-exceptions.md`, and here as a condition on the input.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use cnbi_shared::grammar::image::ImageReference;
 use cnbi_shared::grammar::requirement::{self, Environment, Refusal, Requirement, Truth};
 use cnbi_shared::grammar::{dns, git_ref};
 use serde_json::Value;
 
+/// How many fresh inputs of a kind there are; a fourth of it of markers.
+const FRESH: u32 = 1000;
+
+/// What the recorder ends with where the implementation that it is to ask is not there.
+const IS_NOT_THERE: i32 = 3;
+
+/// Recorded verdicts, and fresh ones where they can be had.
 fn rows(kind: &str) -> Vec<Value> {
-    let directory = std::env::var_os("CNBI_ORACLE_VECTORS").map_or_else(
-        || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/oracles/vectors")),
-        PathBuf::from,
-    );
-    let path = directory.join(format!("{kind}.jsonl"));
+    if let Some(folder) = std::env::var_os("CNBI_ORACLE_VECTORS") {
+        return read(Path::new(&folder), kind);
+    }
+    let mut rows = read(&oracles().join("vectors"), kind);
+    rows.extend(fresh(kind));
+    rows
+}
+
+fn oracles() -> PathBuf {
+    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/oracles"))
+}
+
+fn read(folder: &Path, kind: &str) -> Vec<Value> {
+    let path = folder.join(format!("{kind}.jsonl"));
     let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let rows: Vec<Value> = text
         .lines()
         .map(|line| serde_json::from_str(line).expect("a line of JSON"))
         .collect();
-    assert!(rows.len() >= 1000, "{}: only {} lines", path.display(), rows.len());
+    assert!(rows.len() >= 250, "{}: only {} lines", path.display(), rows.len());
+    rows
+}
+
+/// What the oracle says of inputs that nobody has seen yet; none, and a word about it, where it is not there.
+fn fresh(kind: &str) -> Vec<Value> {
+    // The others need a program in Go.
+    if !["requirement", "marker", "git-ref"].contains(&kind) {
+        return Vec::new();
+    }
+    let seed = std::env::var("CNBI_SEED").unwrap_or_else(|_| {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        now.as_nanos().to_string()
+    });
+    let packages = std::env::var_os("CNBI_ORACLE_PYTHON");
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{kind}-{}", std::process::id()));
+    let mut record = Command::new("python3");
+    record.arg("-B").arg(oracles().join("record.py")).arg(&folder);
+    record.args([&FRESH.to_string(), &seed, kind]);
+    if let Some(packages) = &packages {
+        record.env("PYTHONPATH", packages);
+    }
+    let why = match record.output() {
+        Ok(done) if done.status.success() => None,
+        Ok(done) => {
+            let told = String::from_utf8_lossy(&done.stderr).into_owned();
+            assert_eq!(done.status.code(), Some(IS_NOT_THERE), "{kind}: {told}");
+            Some(told)
+        }
+        Err(error) => Some(format!("python3: {error}")),
+    };
+    let rows = if let Some(why) = why {
+        assert!(
+            packages.is_none(),
+            "fresh inputs are to be judged, and cannot be: {why}"
+        );
+        println!(
+            "{kind}: LEFT OUT: no fresh inputs are judged, only recorded verdicts: {}",
+            why.trim()
+        );
+        Vec::new()
+    } else {
+        println!("{kind}: CNBI_SEED={seed}");
+        read(&folder, kind)
+    };
+    let _ = fs::remove_dir_all(folder);
     rows
 }
 

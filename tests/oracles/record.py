@@ -1,20 +1,27 @@
 """Writes what the specifications' own implementations say of generated inputs, as JSON lines.
 
-    record.py DIRECTORY COUNT SEED
+    record.py DIRECTORY COUNT SEED [KIND...]
 
-needs Python's `packaging`, Git, and the program of `specifications/` as $CNBI_ORACLE_GO.
+needs, for `requirement` and `marker`, Python's `packaging` as requirements.txt names it; for `git-ref`, Git; for `image` and
+`dns`, the program of `specifications/` as $CNBI_ORACLE_GO. Exits with 3 where a kind was named whose oracle is not there.
 """
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 
 import inputs
-from packaging.markers import Marker
-from packaging.requirements import InvalidRequirement, Requirement
+
+try:
+    import packaging
+    from packaging.markers import Marker
+    from packaging.requirements import InvalidRequirement, Requirement
+except ImportError:
+    packaging = None
 
 warnings.simplefilter("ignore")
 
@@ -74,24 +81,36 @@ def go(kind, texts):
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
+def missing(kind):
+    """What is not there of what a kind is compared with; None where all is."""
+    if kind in ("requirement", "marker"):
+        with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "requirements.txt"), encoding="ascii") as file:
+            wanted = file.read().strip()
+        found = packaging and f"packaging=={packaging.__version__}"
+        return None if found == wanted else wanted
+    program = "git" if kind == "git-ref" else os.environ.get("CNBI_ORACLE_GO", "CNBI_ORACLE_GO")
+    return None if shutil.which(program) else program
+
+
+def rows(kind, count, seed):
+    if kind == "requirement":
+        return ([text, requirement(text)] for text in inputs.distinct(kind, count, seed))
+    if kind == "marker":
+        return ([a, b, evaluated(a), evaluated(b)] for a, b in inputs.marker_pairs(count // 4, seed))
+    texts = inputs.distinct(kind, count, seed)
+    return zip(texts, git_refs(texts) if kind == "git-ref" else go(kind, texts))
+
+
 def main():
     directory, count, seed = sys.argv[1], int(sys.argv[2]), sys.argv[3]
     os.makedirs(directory, exist_ok=True)
-
-    def write(name, rows):
-        with open(os.path.join(directory, name + ".jsonl"), "w", encoding="ascii") as file:
-            for row in rows:
+    for kind in sys.argv[4:] or ("requirement", "marker", "image", "dns", "git-ref"):
+        if absent := missing(kind):
+            print(f"{kind}: {absent} is not there", file=sys.stderr)
+            sys.exit(3)
+        with open(os.path.join(directory, kind + ".jsonl"), "w", encoding="ascii") as file:
+            for row in rows(kind, count, seed):
                 file.write(json.dumps(row, separators=(",", ":")) + "\n")
-
-    texts = inputs.distinct("requirement", count, seed)
-    write("requirement", ([text, requirement(text)] for text in texts))
-    write("marker", ([a, b, evaluated(a), evaluated(b)] for a, b in inputs.marker_pairs(count // 4, seed)))
-    texts = inputs.distinct("image", count, seed)
-    write("image", zip(texts, go("image", texts)))
-    texts = inputs.distinct("dns", count, seed)
-    write("dns", zip(texts, go("dns", texts)))
-    texts = inputs.distinct("git-ref", count, seed)
-    write("git-ref", zip(texts, git_refs(texts)))
 
 
 main()

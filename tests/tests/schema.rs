@@ -14,13 +14,14 @@ use cnbi_shared::rules::examples::{Example, NAMESPACE, REQUESTER};
 use cnbi_shared::rules::{RULES, evaluate};
 use cnbi_shared::subject::Subject;
 use cnbi_shared::verdict::Report;
+use cnbi_tests::chance::{Chance, number};
 use cnbi_tests::control_plane::ControlPlane;
 use kube::api::{Api, DeleteParams, DynamicObject, PostParams};
 use kube::core::{ApiResource, GroupVersionKind};
 use kube::{Client, Error};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
-use proptest::test_runner::TestRunner;
+use proptest::test_runner::{RngAlgorithm, TestRng, TestRunner};
 use serde_json::{Value, json};
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
@@ -382,10 +383,13 @@ async fn what_the_schema_refuses_of_generated_resources_the_rules_refuse() -> Ou
         ..PostParams::default()
     };
     let config = Config::shipped();
-    let mut runner = TestRunner::deterministic();
+    let mut chance = Chance::new();
+    let seed: Vec<u8> = (0..4).flat_map(|_| chance.draw().to_le_bytes()).collect();
+    let source = TestRng::from_seed(RngAlgorithm::ChaCha, &seed);
+    let mut runner = TestRunner::new_with_rng(ProptestConfig::default(), source);
     let strategy = resource();
     let (mut taken, mut refused, mut failures) = (0, 0, Vec::new());
-    for _ in 0..600 {
+    for _ in 0..number("CNBI_SCHEMA_RUNS").unwrap_or(600) {
         let object = strategy
             .new_tree(&mut runner)
             .map_err(|reason| reason.to_string())?

@@ -3,6 +3,8 @@
 //! Knows the protocol and no rule. A request whose envelope is not what we registered for is a [`NotOurs`], which is the
 //! caller's mistake; what is wrong *inside* the object is for the rules to say.
 
+mod not_ours;
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
@@ -10,6 +12,8 @@ use cnbi_shared::api::{Draft, GROUP, KIND, VERSION};
 use cnbi_shared::subject::Subject;
 use cnbi_shared::verdict::printable;
 use serde::Deserialize;
+
+pub use not_ours::NotOurs;
 
 /// `apiVersion` of a review.
 pub const API_VERSION: &str = "admission.k8s.io/v1";
@@ -116,48 +120,6 @@ impl User {
     /// The name, where there is one.
     pub fn name(&self) -> Option<&str> {
         Some(self.username.as_str()).filter(|name| !name.is_empty())
-    }
-}
-
-/// Why a body is not a review that we can answer: the caller's mistake.
-#[derive(Debug, thiserror::Error)]
-pub enum NotOurs {
-    /// Nothing was sent.
-    #[error("the body is empty; send an AdmissionReview of {API_VERSION}")]
-    Empty,
-    /// It ends too early.
-    #[error("the body is cut off: {0}")]
-    Truncated(String),
-    /// It is not JSON.
-    #[error("the body is not JSON: {0}")]
-    NotJson(String),
-    /// It is JSON but not a review.
-    #[error("the body is not an AdmissionReview of {API_VERSION}: {0}")]
-    NotAReview(String),
-    /// It is a review of something else.
-    #[error("this path answers reviews of {expected}, not of {found}")]
-    AnotherKind {
-        /// What the path is for.
-        expected: &'static str,
-        /// What was sent.
-        found: String,
-    },
-    /// It asks about an operation that we are not registered for.
-    #[error("reviews of operation {0} are not answered here; register for CREATE and UPDATE")]
-    Operation(&'static str),
-    /// There is nothing to judge.
-    #[error("request.{0} is missing")]
-    NoObject(&'static str),
-}
-
-impl From<serde_json::Error> for NotOurs {
-    fn from(error: serde_json::Error) -> Self {
-        let text = printable(&error.to_string(), SHOWN);
-        match error.classify() {
-            serde_json::error::Category::Eof => Self::Truncated(text),
-            serde_json::error::Category::Data => Self::NotAReview(text),
-            serde_json::error::Category::Syntax | serde_json::error::Category::Io => Self::NotJson(text),
-        }
     }
 }
 

@@ -400,6 +400,17 @@ fn what_is_ours_and_what_is_not() {
         (of("kind: CustomNBImage"), 1, 0),
         (of("apiVersion: example.com/v1\nkind: CustomNBImage"), 0, 1),
         (of("apiVersion: meteor.zone/v1alpha1\nkind: Meteor"), 0, 1),
+        (
+            of("apiVersion: meteor.zone/v1alpha1\nkind: CustomRuntimeEnvironment"),
+            0,
+            1,
+        ),
+        (of("apiVersion: meteor.zone/v1alpha1\nkind: customnbimage"), 1, 0),
+        (of("apiVersion: meteor.zone/v1alpha1\nkind: CustomNotebookImage"), 1, 0),
+        (of("apiVersion: meteor.zone/v1alpha1"), 1, 0),
+        (of("apiVersion: example.com/v1alpha1\nkind: customnbimage"), 0, 1),
+        (of("kind: customnbimage"), 0, 1),
+        (of("apiVersion: v1"), 0, 1),
         ("[1, 2]\n---\ntext\n---\n~\n---\n\n---\n{}\n".to_owned(), 0, 3),
         (
             "\u{feff}".to_owned() + &of("apiVersion: meteor.zone/v1alpha1\r\nkind: CustomNBImage"),
@@ -424,6 +435,54 @@ fn what_is_ours_and_what_is_not() {
     }
     let report = check_json(of("apiVersion: meteor.zone/v2\nkind: CustomNBImage"));
     assert_eq!(places(&report, "CNB000"), [place("apiVersion", 1, 13)]);
+    for (kind, at, value, message) in [
+        (
+            "kind: CustomNbImage",
+            place("kind", 2, 7),
+            json!("CustomNbImage"),
+            "is no kind",
+        ),
+        ("x: 1", place("kind", 1, 1), Value::Null, "is missing"),
+    ] {
+        let report = check_json(of(&format!("apiVersion: meteor.zone/v1alpha1\n{kind}")));
+        assert!(places(&report, "CNB000").contains(&at), "{report}");
+        let findings = report["documents"][0]["findings"].as_array().unwrap();
+        let finding = findings.iter().find(|finding| finding["path"] == "kind").unwrap();
+        assert_eq!(
+            (&finding["value"], &finding["hint"]),
+            (&value, &json!("write CustomNBImage"))
+        );
+        assert!(finding["message"].as_str().unwrap().contains(message), "{finding}");
+    }
+}
+
+/// A patch or a base is not whole, and somebody who checks a whole repository is told what to check instead.
+#[test]
+fn what_kustomize_has_yet_to_build_is_told_apart() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    };
+    write("overlay/kustomization.yaml", "patches: [{path: patch.yaml}]\n");
+    write("overlay/patch.yaml", &manifest(" {fromImage: quay.io/a/b:v1}"));
+    write("plain/patch.yaml", &manifest(" {fromImage: quay.io/a/b:v1}"));
+    let path = folder.path().to_str().unwrap();
+    let outcome = run(&[path]);
+    let told: Vec<_> = outcome.stderr.lines().collect();
+    let overlay = format!("{path}/overlay");
+    let expected = format!(
+        "kubectl-cnbi: {overlay} is a kustomization; what it builds is checked by: kubectl kustomize {overlay} | kubectl cnbi check -"
+    );
+    assert_eq!((outcome.status, told), (1, vec![&*expected]));
+    assert_eq!(run(&[path, "-o", "json"]).stderr, "");
+    // Nothing is refused, nothing is told.
+    write(
+        "overlay/patch.yaml",
+        &manifest(" {buildType: ImageImport, fromImage: quay.io/a/b:v1}"),
+    );
+    assert_eq!(run(&[&overlay]).stderr, "");
 }
 
 #[test]

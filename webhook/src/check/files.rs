@@ -90,6 +90,9 @@ pub fn read(input: &Input) -> io::Result<String> {
     String::from_utf8(bytes).map_err(|error| {
         let offset = error.utf8_error().valid_up_to();
         let line = error.as_bytes()[..offset].split(|byte| *byte == b'\n').count();
-        io::Error::new(io::ErrorKind::InvalidData, format!("not UTF-8 text (line {line})"))
+        io::Error::new(
+            io::ErrorKind::InvalidData,
+            format!("not UTF-8 text (line {line}); if it is a manifest, save it as UTF-8"),
+        )
     })
 }

@@ -8,9 +8,26 @@ use super::yaml::Broken;
 /// Whether an object says that it is one of ours, or means to.
 ///
 /// Somebody who writes our kind under no group, or under another version of our group, means it: the API server would
-/// refuse that, and skipping it would hide the mistake. The same kind in somebody else's group is somebody else's.
+/// refuse that, and skipping it would hide the mistake. The same holds in our group for a kind that is nearly ours, or none; the
+/// group has other kinds, which are not. The same kind in somebody else's group is somebody else's.
 fn is_ours(object: &Node) -> bool {
-    object.text("kind") == Some(KIND) && object.text("apiVersion").is_none_or(is_our_group)
+    match (object.text("kind"), object.text("apiVersion")) {
+        (Some(KIND), api_version) => api_version.is_none_or(is_our_group),
+        (Some(kind), Some(api_version)) => names_our_group(api_version) && is_nearly_ours(kind),
+        (None, Some(api_version)) => names_our_group(api_version) && object.get("kind").is_none(),
+        _ => false,
+    }
+}
+
+fn names_our_group(api_version: &str) -> bool {
+    api_version.split_once('/').is_some_and(|(group, _)| group == GROUP)
+}
+
+fn is_nearly_ours(kind: &str) -> bool {
+    // Whoever writes a kind of that length means nothing.
+    kind.len() <= 64
+        && !kind.ends_with("List")
+        && strsim::normalized_damerau_levenshtein(&kind.to_lowercase(), &KIND.to_lowercase()) >= 0.6
 }
 
 fn is_our_group(api_version: &str) -> bool {

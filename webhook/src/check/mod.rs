@@ -17,6 +17,7 @@ mod kind;
 mod known;
 mod many;
 mod node;
+mod placed;
 mod policy;
 mod run;
 mod sarif;

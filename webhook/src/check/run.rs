@@ -1,5 +1,6 @@
 //! The shell around [`super::Check`]: files in, text or JSON out, an exit status.
 
+use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -18,6 +19,10 @@ const REFUSED: u8 = 1;
 /// The arguments make no sense, or something cannot be read.
 const UNUSABLE: u8 = 2;
 
+/// The names under which kustomize looks for its own file.
+const KUSTOMIZATIONS: [&str; 3] = ["kustomization.yaml", "kustomization.yml", "Kustomization"];
+/// Most folders of kustomize that are spoken of.
+const FOLDERS: usize = 5;
 /// Most notes about unreadable documents that are printed.
 const NOTES: usize = 50;
 
@@ -45,6 +50,11 @@ pub fn run(args: &CheckArgs) -> u8 {
     }
     if report.notes.len() > NOTES {
         complain(&format!("and {} more that were not read", report.notes.len() - NOTES));
+    }
+    if args.output == Output::Text {
+        for note in kustomized(&report) {
+            complain(&note);
+        }
     }
     let is_printed = print(&report, args.output, &settings);
     if has_failed || !is_printed {
@@ -110,6 +120,26 @@ fn fix_all(settings: &Settings, inputs: Vec<many::Named>) -> Vec<String> {
 fn tell(line: &str) {
     // Nobody is left to tell when this fails.
     let _ = writeln!(io::stderr().lock(), "{}", escaped(line, usize::MAX));
+}
+
+/// What is refused in a folder of kustomize may be a part that is whole only once it is built.
+fn kustomized(report: &CheckReport) -> Vec<String> {
+    let refused = report.documents.iter().filter(|document| !document.allowed);
+    let files: BTreeSet<&Path> = refused.map(|document| Path::new(&document.file)).collect();
+    let folders: BTreeSet<&Path> = files
+        .into_iter()
+        .filter(|file| file.is_file())
+        .filter_map(Path::parent)
+        .filter(|folder| KUSTOMIZATIONS.iter().any(|name| folder.join(name).is_file()))
+        .collect();
+    let said = folders.into_iter().take(FOLDERS).map(|folder| {
+        let folder = match escaped(&folder.to_string_lossy(), usize::MAX) {
+            here if here.is_empty() => ".".to_owned(),
+            folder => folder,
+        };
+        format!("{folder} is a kustomization; what it builds is checked by: kubectl kustomize {folder} | kubectl cnbi check -")
+    });
+    said.collect()
 }
 
 /// Reads the policy of a cluster.

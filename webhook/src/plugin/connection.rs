@@ -1,5 +1,6 @@
 //! The cluster that a subcommand speaks to, chosen as kubectl chooses it.
 
+use std::error::Error;
 use std::future::Future;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -51,21 +52,34 @@ impl Problem {
 /// What went wrong, as the API server says it where it said anything.
 pub fn words(error: &kube::Error) -> String {
     match error {
+        kube::Error::Api(status) if status.code == 401 => {
+            "the API server does not accept the kubeconfig's credentials; if they have expired, log in again".to_owned()
+        }
         kube::Error::Api(status) if !status.message.is_empty() => status.message.clone(),
         kube::Error::Api(status) => format!("the API server answered with status {}", status.code),
-        error => {
-            let mut text = error.to_string();
-            let mut source = std::error::Error::source(error);
-            while let Some(cause) = source {
-                let cause_text = cause.to_string();
-                if !text.contains(&cause_text) {
-                    text = format!("{text}: {cause_text}");
-                }
-                source = cause.source();
-            }
-            text
+        kube::Error::SerdeError(error) if error.is_syntax() || error.is_eof() => {
+            format!("what answers there is no API server, but perhaps a proxy or a page to log in: {error}")
         }
+        kube::Error::Service(error) => {
+            // The layers above the cause say only that there is one.
+            let cause = error.source().map_or_else(|| error.to_string(), with_causes);
+            format!("the API server gives no answer: {cause}")
+        }
+        error => with_causes(error),
     }
+}
+
+fn with_causes(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        source = cause.source();
+    }
+    text
 }
 
 /// Whether nothing is served there, or there is no such object.
@@ -81,7 +95,14 @@ impl ClusterArgs {
     pub async fn connect(&self) -> Result<Connection, Problem> {
         // A second one changes nothing.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let unusable = |error: &dyn std::fmt::Display| Problem(format!("no cluster to speak to: {error}"));
+        let unusable = |error: &dyn std::fmt::Display| {
+            // What is wrong with a kubeconfig comes with a drawing of the place, below the line that says it.
+            let said = error.to_string();
+            Problem(format!(
+                "no cluster to speak to: {}",
+                said.lines().next().unwrap_or_default()
+            ))
+        };
         let options = KubeConfigOptions {
             context: self.context.clone(),
             ..KubeConfigOptions::default()

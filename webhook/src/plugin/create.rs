@@ -1,18 +1,19 @@
 //! `kubectl cnbi create`: a manifest from a few words, judged before anybody sees it.
 
+mod manifest;
 mod requirements;
 
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, Subcommand, ValueEnum};
-use cnbi_shared::api::{API_VERSION, KIND, annotations};
+use cnbi_shared::api::KIND;
 use kube::api::{Api, DynamicObject, PostParams};
 use kube::core::{ApiResource, GroupVersionKind};
 
 use super::connection::{ClusterArgs, Problem, block_on};
 use super::terminal::{self, safe};
 use super::{DONE, FOUND, UNUSABLE, give_up};
-use crate::check::{self, Check, Settings, scalar_text};
+use crate::check::{self, Check, Settings};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -174,7 +175,7 @@ fn create(args: &CreateArgs) -> Result<u8, Problem> {
         What::Packages(args) => &args.common,
         What::Git(args) => &args.common,
     };
-    let manifest = manifest(&args.what)?;
+    let manifest = manifest::manifest(&args.what)?;
     let settings = Settings {
         config: common
             .config
@@ -245,74 +246,4 @@ async fn apply(common: &CommonArgs, manifest: &str) -> Result<u8, Problem> {
         }
         Err(error) => Err(Problem::of(&what, &error)),
     }
-}
-
-/// The manifest, as somebody would write it by hand.
-fn manifest(what: &What) -> Result<String, Problem> {
-    let mut spec: Vec<String> = Vec::new();
-    let mut set = |key: &str, value: Option<&String>| {
-        if let Some(value) = value {
-            spec.push(format!("  {key}: {}", scalar_text(value)));
-        }
-    };
-    let (common, build_type) = match what {
-        What::Import(args) => {
-            set("fromImage", Some(&args.image));
-            (&args.common, "ImageImport")
-        }
-        What::Packages(args) => {
-            set("builderImage", args.builder_image.as_ref());
-            if let (Some(os), Some(version), Some(python)) = (&args.os, &args.os_version, &args.python) {
-                spec.push("  runtimeEnvironment:".to_owned());
-                for (key, value) in [("osName", os), ("osVersion", version), ("pythonVersion", python)] {
-                    spec.push(format!("    {key}: {}", scalar_text(value)));
-                }
-            }
-            let mut packages = args.packages.clone();
-            if let Some(file) = &args.requirements {
-                packages.extend(requirements::read(file)?);
-            }
-            spec.push("  packageVersions:".to_owned());
-            spec.extend(packages.iter().map(|package| format!("    - {}", scalar_text(package))));
-            (&args.common, "PackageList")
-        }
-        What::Git(args) => {
-            set("repositoryUrl", Some(&args.url));
-            set("gitRef", args.r#ref.as_ref());
-            set("builderImage", args.builder_image.as_ref());
-            (&args.common, "GitRepository")
-        }
-    };
-    if let Some(secret) = &common.pull_secret {
-        spec.push("  imagePullSecret:".to_owned());
-        spec.push(format!("    name: {}", scalar_text(secret)));
-    }
-    if let Some(target) = &common.target_namespace {
-        spec.push(format!("  targetNamespace: {}", scalar_text(target)));
-    }
-    let mut lines = vec![
-        format!("apiVersion: {API_VERSION}"),
-        format!("kind: {KIND}"),
-        "metadata:".to_owned(),
-        format!("  name: {}", scalar_text(&common.name)),
-    ];
-    if let Some(namespace) = &common.cluster.namespace {
-        lines.push(format!("  namespace: {}", scalar_text(namespace)));
-    }
-    let told = [
-        (annotations::DISPLAY_NAME, &common.display_name),
-        (annotations::DESCRIPTION, &common.description),
-    ];
-    if told.iter().any(|(_, text)| text.is_some()) {
-        lines.push("  annotations:".to_owned());
-    }
-    for (key, text) in told {
-        if let Some(text) = text {
-            lines.push(format!("    {key}: {}", scalar_text(text)));
-        }
-    }
-    lines.push("spec:".to_owned());
-    lines.push(format!("  buildType: {build_type}"));
-    lines.extend(spec);
-    Ok(lines.join("\n") + "\n")
 }

@@ -44,8 +44,11 @@ pub fn run(args: &ExplainArgs) -> u8 {
         Some(_) => UNUSABLE,
         None => {
             let what = args.what.as_deref().unwrap_or_default();
+            let nearest = nearest(what)
+                .map(|name| format!("did you mean {name}? "))
+                .unwrap_or_default();
             give_up(&Problem(format!(
-                "nothing is called {what}; kubectl cnbi explain lists all rules, fields, conditions and reasons"
+                "nothing is called {what}; {nearest}kubectl cnbi explain lists all rules, fields, conditions and reasons"
             )))
         }
     }
@@ -73,6 +76,32 @@ pub fn explain(what: &str) -> Option<String> {
             is_called(&path) || at.keys().last().is_some_and(|key| is_called(key))
         })
         .map(of_field)
+}
+
+/// The name that a reader would take this for, if there is one.
+fn nearest(what: &str) -> Option<String> {
+    // Something pasted by mistake must not cost a matrix of its size.
+    if what.chars().count() > 64 {
+        return None;
+    }
+    let rules = RULES.iter().flat_map(|rule| [rule.id, rule.slug]).map(str::to_owned);
+    let conditions = ConditionType::ALL
+        .into_iter()
+        .map(|condition| condition.as_str().to_owned());
+    let reasons = contract::REASONS.iter().map(|reason| reason.as_str().to_owned());
+    let paths = fields().into_iter().flat_map(|at| {
+        let key = at.keys().last().map(|key| (*key).to_owned());
+        key.into_iter().chain([at.whole().to_string()])
+    });
+    let similarity = |name: &str| strsim::normalized_damerau_levenshtein(&what.to_lowercase(), &name.to_lowercase());
+    rules
+        .chain(conditions)
+        .chain(reasons)
+        .chain(paths)
+        .map(|name| (similarity(&name), name))
+        .filter(|(similarity, _)| *similarity >= 0.7)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, name)| name)
 }
 
 fn fields() -> Vec<At> {

@@ -329,4 +329,26 @@ fn what_has_a_name_is_explained() {
     let told = run(&["explain", "x\u{1b}[31m"], "");
     assert_eq!(told.status, 2);
     assert!(!told.stderr.contains('\u{1b}'));
+    for (slip, meant) in [
+        ("Redy", "Ready"),
+        ("spec.fromImag", "spec.fromImage"),
+        ("image-taged", "image-tagged"),
+        ("RegistryUnauthorised", "RegistryUnauthorized"),
+    ] {
+        let told = run(&["explain", slip], "");
+        assert_eq!(told.status, 2);
+        assert!(
+            told.stderr.contains(&format!("did you mean {meant}?")),
+            "{slip}: {}",
+            told.stderr
+        );
+    }
+    for nothing in ["", "nonsense", &"x".repeat(100_000)] {
+        let told = run(&["explain", nothing], "");
+        assert!(
+            told.status == 2 && !told.stderr.contains("did you mean"),
+            "{}",
+            told.stderr
+        );
+    }
 }

@@ -274,3 +274,49 @@ async fn what_is_not_there_is_told_apart() {
         (0, "There are no CustomNBImages here.\n")
     );
 }
+
+/// Who is in a hurry reads one line, and it says what to do or whom to ask.
+#[tokio::test]
+async fn a_cluster_that_cannot_be_asked_is_told_in_a_line() {
+    let api = Api::start().await;
+    let failure = |code: u16, reason: &str| json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "reason": reason, "message": reason});
+    let folder = tempfile::tempdir().unwrap();
+    let broken = folder.path().join("kubeconfig");
+    std::fs::write(&broken, "clusters: [{name: k").unwrap();
+    api.answers.status(RESOURCE, 401, &failure(401, "Unauthorized"));
+    api.answers.status(LIST, 503, &failure(503, "ServiceUnavailable"));
+    let told = api.run(&["status", "pandas-notebook"]).await;
+    let said = [
+        told.stderr.as_str(),
+        "CustomNBImage team-a/pandas-notebook: the API server does not accept the kubeconfig's credentials",
+    ];
+    assert!(told.status == 2 && said[0].contains(said[1]), "{}", said[0]);
+    let told = api.run(&["status"]).await;
+    assert!(
+        told.status == 2 && told.stderr.ends_with(": ServiceUnavailable\n"),
+        "{}",
+        told.stderr
+    );
+
+    api.answers.text(LIST, "<html>Log in</html>");
+    let told = api.run(&["status"]).await;
+    assert!(
+        told.status == 2 && told.stderr.contains("is no API server"),
+        "{}",
+        told.stderr
+    );
+
+    let gone = api.folder.path().join("gone");
+    let text = std::fs::read_to_string(api.folder.path().join("kubeconfig")).unwrap();
+    let mut config: Value = serde_json::from_str(&text).unwrap();
+    config["clusters"][0]["cluster"]["server"] = "http://127.0.0.1:1".into();
+    std::fs::write(&gone, config.to_string()).unwrap();
+    let told = api.run(&["status", "--kubeconfig", gone.to_str().unwrap()]).await;
+    assert_eq!(told.status, 2);
+    let said = "the API server gives no answer: tcp connect error: Connection refused";
+    assert!(told.stderr.contains(said), "{}", told.stderr);
+
+    let told = api.run(&["status", "--kubeconfig", broken.to_str().unwrap()]).await;
+    assert_eq!((told.status, told.stderr.lines().count()), (2, 1));
+    assert!(!told.stderr.contains("\\n"), "{}", told.stderr);
+}

@@ -3,12 +3,16 @@
 //! Ready means: certificates trusted, configuration valid, API reached. Once that has been so it stays so until the end:
 //! after that a blip of the API server, or a configuration that went bad, must not take every replica of a webhook that
 //! fails closed out of service. Those are metrics.
+//!
+//! From SIGTERM on `/readyz` says no, for load balancers that know nothing of pods. Kubernetes takes a pod that is being
+//! deleted out of a Service by itself, and falls back on such pods where there are no others, but only while their probe says
+//! yes: so a pod's probe asks for `/readyz?exclude=shutdown`, in the words of the API server's own `/readyz`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use http::{StatusCode, header};
@@ -95,6 +99,11 @@ impl Health {
         if self.is_draining.load(Ordering::Relaxed) {
             return vec!["shutting down".to_owned()];
         }
+        self.reasons_besides_the_end()
+    }
+
+    /// Why it could not answer as it should; empty when it can, also while it serves on after SIGTERM.
+    pub fn reasons_besides_the_end(&self) -> Vec<String> {
         if self.was_ready.load(Ordering::Relaxed) {
             return Vec::new();
         }
@@ -126,8 +135,13 @@ pub fn router(health: Arc<Health>) -> Router {
         .with_state(health)
 }
 
-async fn readyz(State(health): State<Arc<Health>>) -> Response {
-    let reasons = health.reasons();
+async fn readyz(State(health): State<Arc<Health>>, RawQuery(query): RawQuery) -> Response {
+    let mut asked = query.iter().flat_map(|query| query.split('&'));
+    let reasons = if asked.any(|parameter| parameter == "exclude=shutdown") {
+        health.reasons_besides_the_end()
+    } else {
+        health.reasons()
+    };
     if reasons.is_empty() {
         return "ok\n".into_response();
     }
@@ -147,6 +161,7 @@ async fn metrics(State(health): State<Arc<Health>>) -> impl IntoResponse {
 mod tests {
     use super::*;
     use cnbi_shared::in_force::Seen;
+    use tower::ServiceExt as _;
 
     #[test]
     fn readiness_names_every_reason_and_outlives_a_blip() {
@@ -184,5 +199,41 @@ mod tests {
         assert!(health.reasons().is_empty());
         health.drain();
         assert_eq!(health.reasons(), ["shutting down"]);
+    }
+
+    #[tokio::test]
+    async fn a_probe_may_ask_whether_reviews_are_answered_until_the_last() {
+        let metrics = Arc::new(Metrics::default());
+        let health = Arc::new(Health {
+            was_ready: AtomicBool::new(true),
+            ..Health::new(
+                Arc::new(Configuration::new("ns", "cnbi-config")),
+                Arc::new(ApiReach::new(metrics.api_reachable.clone())),
+                Box::new(|| None),
+                metrics,
+            )
+        });
+        let status = async |path: &str| {
+            let request = http::Request::get(path).body(axum::body::Body::empty()).unwrap();
+            router(Arc::clone(&health)).oneshot(request).await.unwrap().status()
+        };
+        let probe = "/readyz?verbose&exclude=shutdown";
+        assert_eq!(
+            (status("/readyz").await, status(probe).await),
+            (StatusCode::OK, StatusCode::OK)
+        );
+        health.drain();
+        assert_eq!(status("/readyz").await, StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(status(probe).await, StatusCode::OK);
+        assert_eq!(
+            status("/readyz?exclude=shutdowns").await,
+            StatusCode::SERVICE_UNAVAILABLE
+        );
+        health.was_ready.store(false, Ordering::Relaxed);
+        assert_eq!(
+            status(probe).await,
+            StatusCode::SERVICE_UNAVAILABLE,
+            "it never was ready"
+        );
     }
 }

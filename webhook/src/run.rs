@@ -104,7 +104,7 @@ pub async fn run(args: Args) -> Result<(), Failure> {
     let reviews = tokio::spawn(reviews.run(phases));
 
     either(&mut terminate, &mut interrupt).await;
-    tracing::info!(grace = ?args.bounds.grace_ms, "not ready any more; serving on while endpoints drain");
+    tracing::info!(grace = ?args.bounds.grace_ms, "asked to end; serving on while endpoints drain");
     health.drain();
     phase.send_replace(Phase::Draining);
     // Whoever asks twice wants it now.

@@ -15,7 +15,7 @@ use serde_json::json;
 use crate::build::action::{Action, Place, Plan};
 use crate::build::observed::RefusalKind;
 use crate::failure::{Class, Failure};
-use crate::kinds::{Kept, Run, Stream};
+use crate::kinds::{Run, Stream, Watched};
 use crate::observe::{RUN, SECRET, Sight};
 use crate::secrets;
 use crate::stored::{FINALIZER, Stored};
@@ -188,7 +188,7 @@ impl Applying<'_> {
             secondary: None,
         };
         let about = self.resource.object_ref(&());
-        if let Err(error) = self.world.recorder.publish(&event, &about).await {
+        if let Err(error) = self.world.events.publish(&event, &about).await {
             tracing::debug!(%error, resource = self.resource.name_any(), "the Event could not be written");
         }
     }
@@ -242,12 +242,12 @@ pub async fn write_status(world: &World, resource: &Stored, status: &Status) -> 
 }
 
 /// PipelineRuns of a namespace.
-pub fn runs(client: &Client, namespace: &str) -> Api<Kept<Run>> {
+pub fn runs(client: &Client, namespace: &str) -> Api<Watched<Run>> {
     Api::namespaced(client.clone(), namespace)
 }
 
 /// ImageStreams of a namespace.
-pub fn streams(client: &Client, namespace: &str) -> Api<Kept<Stream>> {
+pub fn streams(client: &Client, namespace: &str) -> Api<Watched<Stream>> {
     Api::namespaced(client.clone(), namespace)
 }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use kube::runtime::watcher::Event;
 
 use crate::build::action::Place;
-use crate::kinds::{Kept, Kind};
+use crate::kinds::{Kept, Kind, Watched};
 
 /// All objects of one kind.
 #[derive(Debug)]
@@ -34,7 +34,7 @@ struct Objects<K> {
     /// Each in the order of namespaces and names.
     groups: HashMap<String, Vec<Arc<Kept<K>>>>,
     /// Those that are under way, by namespace and name: a few of thousands, which every visit asks for.
-    active: BTreeMap<(String, String), Arc<Kept<K>>>,
+    active: BTreeMap<Place, Arc<Kept<K>>>,
 }
 
 impl<K> Default for Objects<K> {
@@ -49,17 +49,15 @@ impl<K> Default for Objects<K> {
 impl<K: Kind> Objects<K> {
     /// Puts an object in; what stood in its place.
     fn put(&mut self, object: Kept<K>) -> Option<Arc<Kept<K>>> {
-        let place = object.place();
-        let group = object.kept.group(&place)?;
+        let group = object.kept.group(&object.place)?;
         let object = Arc::new(object);
-        let key = (place.namespace, place.name);
         if object.kept.is_active() {
-            self.active.insert(key, Arc::clone(&object));
+            self.active.insert(object.place.clone(), Arc::clone(&object));
         } else {
-            self.active.remove(&key);
+            self.active.remove(&object.place);
         }
         let members = self.groups.entry(group).or_default();
-        match members.binary_search_by(|member| name(member).cmp(&name(&object))) {
+        match members.binary_search_by(|member| member.place.cmp(&object.place)) {
             Ok(at) => Some(std::mem::replace(&mut members[at], object)),
             Err(at) => {
                 // Most groups have one member and will have no more.
@@ -71,15 +69,16 @@ impl<K: Kind> Objects<K> {
     }
 
     fn take_out(&mut self, object: &Kept<K>) {
-        let place = object.place();
-        let Some(group) = object.kept.group(&place) else { return };
+        let Some(group) = object.kept.group(&object.place) else {
+            return;
+        };
         if let Some(members) = self.groups.get_mut(&group) {
-            members.retain(|member| name(member) != name(object));
+            members.retain(|member| member.place != object.place);
             if members.is_empty() {
                 self.groups.remove(&group);
             }
         }
-        self.active.remove(&(place.namespace, place.name));
+        self.active.remove(&object.place);
     }
 
     fn all(&self) -> impl Iterator<Item = &Arc<Kept<K>>> {
@@ -87,22 +86,14 @@ impl<K: Kind> Objects<K> {
     }
 }
 
-fn name<K>(object: &Kept<K>) -> (&str, &str) {
-    let metadata = &object.metadata;
-    (
-        metadata.namespace.as_deref().unwrap_or_default(),
-        metadata.name.as_deref().unwrap_or_default(),
-    )
-}
-
 impl<K: Kind> Cache<K> {
     /// Takes an event in. The resources to look at.
-    pub fn take(&mut self, event: Event<Kept<K>>) -> BTreeSet<(String, String)> {
+    pub fn take(&mut self, event: Event<Watched<K>>) -> BTreeSet<(String, String)> {
         let mut touched = BTreeSet::new();
         match event {
             Event::Init => self.listing = Some(Objects::default()),
             Event::InitApply(object) => {
-                self.listing.get_or_insert_default().put(object);
+                self.listing.get_or_insert_default().put(object.into_kept());
             }
             Event::InitDone => {
                 let before = std::mem::replace(&mut self.objects, self.listing.take().unwrap_or_default());
@@ -110,12 +101,14 @@ impl<K: Kind> Cache<K> {
                 all.for_each(|object| touch(&mut touched, object));
             }
             Event::Apply(object) => {
+                let object = object.into_kept();
                 touch(&mut touched, &object);
                 if let Some(before) = self.objects.put(object) {
                     touch(&mut touched, &before);
                 }
             }
             Event::Delete(object) => {
+                let object = object.into_kept();
                 touch(&mut touched, &object);
                 self.objects.take_out(&object);
             }
@@ -147,8 +140,7 @@ impl<K: Kind> Cache<K> {
 
     /// The object of that name in a group.
     pub fn find(&self, group: &str, place: &Place) -> Option<&Arc<Kept<K>>> {
-        let asked = (place.namespace.as_str(), place.name.as_str());
-        self.group(group).find(|object| name(object) == asked)
+        self.group(group).find(|object| object.place == *place)
     }
 
     /// The objects that are under way.
@@ -173,7 +165,7 @@ mod tests {
     use super::*;
     use crate::kinds::{Run, Stream};
 
-    fn stream(name: &str, owner: &str) -> Kept<Stream> {
+    fn stream(name: &str, owner: &str) -> Watched<Stream> {
         serde_json::from_value(json!({
             "metadata": {"name": name, "namespace": "n", "annotations": {"meteor.zone/owned-by": owner}},
         }))
@@ -209,7 +201,7 @@ mod tests {
         assert_eq!(owners(cache.clear()), ["c/t"]);
     }
 
-    fn run(name: &str, outcome: &str) -> Kept<Run> {
+    fn run(name: &str, outcome: &str) -> Watched<Run> {
         serde_json::from_value(json!({
             "metadata": {"name": name, "namespace": "n", "labels": {
                 "meteor.zone/uid": "u", "meteor.zone/generation": "1", "meteor.zone/attempt": "1",

@@ -12,9 +12,13 @@ use kube::{Api, Client};
 use tokio::sync::{Notify, watch};
 
 use crate::cache::Cache;
-use crate::kinds::{Kept, Kind};
+use crate::kinds::{Kind, Watched};
 use crate::metrics::Metrics;
 use crate::stored::Stored;
+
+/// Objects that are listed at a time. A page is in memory as a whole, as it was sent, for a moment; a run may be ten KiB of
+/// JSON, of which one is kept.
+pub const PAGE: u32 = 100;
 
 /// The first wait after a failure, doubled with each further one.
 const FIRST: Duration = Duration::from_millis(200);
@@ -85,14 +89,14 @@ impl<K: Kind> Followed<K> {
         metrics: Arc<Metrics>,
         touched: UnboundedSender<ObjectRef<Stored>>,
     ) {
-        let api: Api<Kept<K>> = Api::all(client);
+        let api: Api<Watched<K>> = Api::all(client);
         let tell = |resources: std::collections::BTreeSet<(String, String)>| {
             for (namespace, name) in resources {
                 // Nobody listens any more when the program ends.
                 let _ = touched.unbounded_send(ObjectRef::new(&name).within(&namespace));
             }
         };
-        let config = watcher::Config::default().labels(K::SELECTOR);
+        let config = watcher::Config::default().labels(K::SELECTOR).page_size(PAGE);
         let mut events = pin!(watcher(api, config));
         let mut wait = FIRST;
         // The stream has no end; what it yields after an error is its next try, so the waits are made here.

@@ -24,6 +24,7 @@ pub mod authorities;
 pub mod build;
 pub mod cache;
 pub mod configuration;
+pub mod events;
 pub mod failure;
 pub mod follow;
 pub mod kinds;

@@ -18,6 +18,7 @@ use tokio::sync::watch;
 use tracing::Instrument;
 
 use crate::failure::{Failure, wait};
+use crate::follow::PAGE;
 use crate::metrics::{Metrics, Outcome};
 use crate::stored::Stored;
 use crate::sweep::sweep;
@@ -67,7 +68,7 @@ pub async fn run(
         failures: Mutex::default(),
     });
     let (touched, to_look_at) = mpsc::unbounded();
-    let controller = Controller::new(Api::<Stored>::all(client), watcher::Config::default())
+    let controller = Controller::new(Api::<Stored>::all(client), watcher::Config::default().page_size(PAGE))
         .with_config(Config::default().concurrency(concurrency.get()).debounce(DEBOUNCE))
         .reconcile_all_on(changes(in_force.clone()))
         .reconcile_on(to_look_at)

@@ -97,10 +97,10 @@ async fn all(
         if let Some(owner) = &stream.owner
             && stored(world, owner).await?.is_none()
         {
-            let place = stream.place();
+            let place = &stream.place;
             tracing::info!(stream = %place, %owner, "deleting the ImageStream of a resource that is gone");
             let deleted = streams(&world.client, &place.namespace)
-                .delete(&place.name, &fenced(stream.metadata.uid.clone()))
+                .delete(&place.name, &fenced(stream.uid.clone()))
                 .await;
             gone_is_well(deleted.map(drop))?;
         }
@@ -110,7 +110,7 @@ async fn all(
 
 /// Elsewhere we have no rights, and whoever has them may write what labels they like.
 fn is_where_runs_are_made(run: &Kept<Run>, owner: &Place, config: &Config) -> bool {
-    run.metadata.namespace.as_deref() == Some(config.pipelines.namespace_of_runs(&owner.namespace))
+    run.place.namespace == config.pipelines.namespace_of_runs(&owner.namespace)
 }
 
 async fn delete_orphan(world: &World, run: &Kept<Run>, config: &Config) -> Result<(), Failure> {
@@ -120,7 +120,7 @@ async fn delete_orphan(world: &World, run: &Kept<Run>, config: &Config) -> Resul
     if stored(world, owner).await?.as_deref() == Some(of) {
         return Ok(());
     }
-    let place = run.place();
+    let place = &run.place;
     tracing::info!(run = %place, %owner, "deleting the run of a resource that is gone");
     let mut copies = Vec::new();
     if run.kept.secret.as_deref() == Some(&run_copy_name(&place.name)) {
@@ -137,7 +137,7 @@ async fn delete_orphan(world: &World, run: &Kept<Run>, config: &Config) -> Resul
         }
     }
     let deleted = runs(&world.client, &place.namespace)
-        .delete(&place.name, &fenced(run.metadata.uid.clone()))
+        .delete(&place.name, &fenced(run.uid.clone()))
         .await;
     gone_is_well(deleted.map(drop))
 }

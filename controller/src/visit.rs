@@ -115,7 +115,7 @@ fn count(world: &World, resource: &Stored, sight: &Sight, metrics: &Metrics) {
     for past in progress.ended {
         // The resource may ask for something else by now.
         let of_run = world.runs.cache().group(resource.uid()).find_map(|run| {
-            let is_it = run.metadata.name.as_deref() == Some(&past.name);
+            let is_it = run.place.name == past.name;
             run.kept.build_type.filter(|_| is_it)
         });
         let outcome = past.outcome.as_deref().unwrap_or_default();

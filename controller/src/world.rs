@@ -9,11 +9,11 @@ use cnbi_shared::contract::{ConditionType, Reason};
 use cnbi_shared::in_force::InForce;
 use futures::channel::mpsc::UnboundedSender;
 use kube::Client;
-use kube::runtime::events::{Recorder, Reporter};
 use kube::runtime::reflector::ObjectRef;
 use tokio::sync::watch;
 
 use crate::build::action::Place;
+use crate::events::Events;
 use crate::follow::{Followed, Known};
 use crate::kinds::{Kept, Run, Stream, TaskRun};
 use crate::memory::Memory;
@@ -44,16 +44,12 @@ pub struct World {
     /// What tags name that are followed.
     pub upstreams: Upstreams,
     /// Writes Events.
-    pub recorder: Recorder,
+    pub events: Events,
 }
 
 impl World {
     /// Nothing is known yet.
     pub fn new(client: Client) -> Self {
-        let reporter = Reporter {
-            controller: "cnbi-controller".to_owned(),
-            instance: None,
-        };
         Self {
             runs: Arc::default(),
             task_runs: Arc::default(),
@@ -62,7 +58,7 @@ impl World {
             memory: Memory::default(),
             turns: Mutex::default(),
             upstreams: Upstreams::default(),
-            recorder: Recorder::new(client.clone(), reporter),
+            events: Events::new(client.clone()),
             client,
         }
     }

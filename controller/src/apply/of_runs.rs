@@ -10,7 +10,7 @@ use crate::build::action::Place;
 use crate::build::manifest::{POD_KEPT, RUN as RUN_LABEL, UID, VOLUME_DELETED};
 use crate::build::observed::RefusalKind;
 use crate::failure::{Class, Failure};
-use crate::kinds::{Kept, Run};
+use crate::kinds::{Run, Watched};
 use crate::observe::RUN;
 
 impl Applying<'_> {
@@ -24,7 +24,7 @@ impl Applying<'_> {
             Ok(object) => object,
             Err(error) => return Err(refused(RefusalKind::Invalid, error.to_string())),
         };
-        let kind = kube::api::ApiResource::erase::<Kept<Run>>(&());
+        let kind = kube::api::ApiResource::erase::<Watched<Run>>(&());
         let api: Api<DynamicObject> = Api::namespaced_with(self.world.client.clone(), &place.namespace, &kind);
         let params = PostParams {
             field_manager: Some(FIELD_MANAGER.to_owned()),
@@ -40,7 +40,7 @@ impl Applying<'_> {
         match status.code {
             409 => {
                 let found = runs(&self.world.client, &place.namespace).get_opt(&place.name).await?;
-                match found {
+                match found.map(Watched::into_kept) {
                     Some(run) if run.kept.of.as_deref() == Some(self.resource.uid()) => Ok(()),
                     _ => Err(refused(
                         RefusalKind::Other,

@@ -22,7 +22,7 @@ pub struct Plan {
 }
 
 /// Namespace and name.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
     /// Namespace.
     pub namespace: String,

@@ -14,7 +14,7 @@ use cnbi_shared::api::annotations::OWNED_BY;
 use k8s_openapi::NamespaceResourceScope;
 use kube::Resource;
 use kube::api::ObjectMeta;
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use serde_json::Value;
 
 use crate::build::action::Place;
@@ -47,52 +47,61 @@ pub trait Kind: Clone + Debug + Send + Sync + 'static {
     }
 }
 
-/// An object as it is kept.
+/// An object as it is kept. There are thousands, so nothing is said twice, and nothing that nobody reads.
 #[derive(Clone, Debug)]
 pub struct Kept<K> {
-    /// Names, uid and version only.
-    pub metadata: ObjectMeta,
+    /// Namespace and name.
+    pub place: Place,
+    /// Its uid.
+    pub uid: Option<String>,
     /// The resource that it belongs to, as it says itself.
     pub owner: Option<Place>,
     /// The rest.
     pub kept: K,
 }
 
-impl<K: Kind> Kept<K> {
-    /// Namespace and name.
-    pub fn place(&self) -> Place {
-        let text = |text: &Option<String>| text.clone().unwrap_or_default();
-        Place {
-            namespace: text(&self.metadata.namespace),
-            name: text(&self.metadata.name),
-        }
+/// An object as kube's client and watches take it.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(from = "Value", bound = "K: Kind")]
+pub struct Watched<K> {
+    metadata: ObjectMeta,
+    kept: Kept<K>,
+}
+
+impl<K> Watched<K> {
+    /// What is kept of it.
+    pub fn into_kept(self) -> Kept<K> {
+        self.kept
     }
 }
 
-impl<'de, K: Kind> Deserialize<'de> for Kept<K> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let object = Value::deserialize(deserializer)?;
+impl<K: Kind> From<Value> for Watched<K> {
+    fn from(object: Value) -> Self {
         let metadata = &object["metadata"];
-        let said = |key: &str| metadata[key].as_str().map(str::to_owned);
         let owner = metadata["annotations"][OWNED_BY].as_str().and_then(|owner| {
             let (namespace, name) = owner.split_once('/')?;
             Some(Place::new(namespace, name))
         });
-        Ok(Self {
+        let said = |key: &str| metadata[key].as_str().unwrap_or_default();
+        Self {
+            // A watch goes on from the version.
             metadata: ObjectMeta {
-                name: said("name"),
-                namespace: said("namespace"),
-                uid: said("uid"),
-                resource_version: said("resourceVersion"),
+                name: text(&metadata["name"]),
+                namespace: text(&metadata["namespace"]),
+                resource_version: text(&metadata["resourceVersion"]),
                 ..ObjectMeta::default()
             },
-            owner,
-            kept: K::read(&object),
-        })
+            kept: Kept {
+                place: Place::new(said("namespace"), said("name")),
+                uid: text(&metadata["uid"]),
+                owner,
+                kept: K::read(&object),
+            },
+        }
     }
 }
 
-impl<K: Kind> Resource for Kept<K> {
+impl<K: Kind> Resource for Watched<K> {
     type DynamicType = ();
     type Scope = NamespaceResourceScope;
 
@@ -177,9 +186,9 @@ mod tests {
             r#"{"metadata":{"labels":[],"annotations":{"meteor.zone/owned-by":7}},"status":[]}"#,
             r#"{"spec":{"workspaces":7,"tags":{}},"status":{"conditions":{},"results":[1],"tags":[7]}}"#,
         ] {
-            serde_json::from_str::<Kept<Run>>(object).unwrap();
-            serde_json::from_str::<Kept<TaskRun>>(object).unwrap();
-            serde_json::from_str::<Kept<Stream>>(object).unwrap();
+            serde_json::from_str::<Watched<Run>>(object).unwrap();
+            serde_json::from_str::<Watched<TaskRun>>(object).unwrap();
+            serde_json::from_str::<Watched<Stream>>(object).unwrap();
         }
     }
 

@@ -119,11 +119,11 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::kinds::Kept;
+    use crate::kinds::Watched;
 
     #[test]
     fn what_plans_look_at_is_read() {
-        let run: Kept<Run> = serde_json::from_value(json!({
+        let run: Watched<Run> = serde_json::from_value(json!({
             "metadata": {
                 "name": "r", "namespace": "builds", "uid": "7", "resourceVersion": "3", "managedFields": [{}],
                 "labels": {"meteor.zone/uid": "u", "meteor.zone/namespace": "a", "meteor.zone/generation": "2",
@@ -142,10 +142,11 @@ mod tests {
             },
         }))
         .unwrap();
+        let run = run.into_kept();
         assert_eq!(run.owner, Some(Place::new("a", "x")));
         let kept = &run.kept;
         assert_eq!(kept.build_type, Some(BuildType::PackageList));
-        assert_eq!(kept.group(&run.place()).as_deref(), Some("u"));
+        assert_eq!(kept.group(&run.place).as_deref(), Some("u"));
         assert_eq!(
             (kept.secret.as_deref(), kept.children.as_slice()),
             (Some("r-pull"), &["r-setup".to_owned()][..])

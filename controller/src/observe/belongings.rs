@@ -9,7 +9,7 @@ use crate::build::manifest::{run_copy_name, run_name, target_copy_name};
 use crate::build::observed::{Copy, Stream};
 use crate::failure::Failure;
 use crate::follow::Known;
-use crate::kinds::{self, Kept};
+use crate::kinds::{self, Kept, Watched};
 use crate::secrets;
 use crate::stored::Stored;
 use crate::world::World;
@@ -37,9 +37,9 @@ impl Sight {
     /// The stream, asked of the API server where the cache has none: it selects by a label that anybody can take off.
     pub(super) async fn find_stream(&mut self, world: &World) -> Result<(), Failure> {
         if self.observed.stream == Stream::Absent {
-            let api: Api<Kept<kinds::Stream>> = Api::namespaced(world.client.clone(), &self.target);
+            let api: Api<Watched<kinds::Stream>> = Api::namespaced(world.client.clone(), &self.target);
             if let Some(stream) = api.get_opt(&self.observed.name).await? {
-                self.observed.stream = self.stream(&stream);
+                self.observed.stream = self.stream(&stream.into_kept());
             }
         }
         Ok(())
@@ -54,7 +54,7 @@ impl Sight {
             return Stream::Foreign;
         }
         Stream::Ours {
-            uid: stream.metadata.uid.clone().unwrap_or_default(),
+            uid: stream.uid.clone().unwrap_or_default(),
             display: stream.kept.display.clone(),
             tags: stream.kept.tags.clone(),
         }

@@ -11,7 +11,7 @@ use crate::build::action::Place;
 use crate::build::manifest::UID;
 use crate::build::observed::{self, Outcome};
 use crate::failure::Failure;
-use crate::kinds::{self, Kept, Kind};
+use crate::kinds::{self, Kept, Kind, Watched};
 use crate::world::World;
 
 impl Sight {
@@ -42,10 +42,9 @@ impl Sight {
     async fn see_tasks(&mut self, world: &World, kept: &[Arc<Kept<kinds::Run>>]) -> Result<(), Failure> {
         let tasks: Vec<_> = world.task_runs.cache().group(&self.observed.uid).cloned().collect();
         for run in &mut self.observed.runs {
-            let of_run = tasks.iter().filter(|task| {
-                task.kept.run.as_deref() == Some(&run.name)
-                    && task.metadata.namespace.as_deref() == Some(&run.namespace)
-            });
+            let of_run = tasks
+                .iter()
+                .filter(|task| task.kept.run.as_deref() == Some(&run.name) && task.place.namespace == run.namespace);
             run.tasks = of_run.clone().map(|task| task.kept.task.clone()).collect();
             if run.outcome != Outcome::False {
                 continue;
@@ -55,12 +54,12 @@ impl Sight {
                 .filter(|kept| kept.kept.run.name == run.name && kept.kept.run.namespace == run.namespace)
                 .flat_map(|kept| &kept.kept.children);
             for child in children {
-                let seen = of_run.clone().find(|task| task.metadata.name.as_deref() == Some(child));
+                let seen = of_run.clone().find(|task| task.place.name == *child);
                 if seen.is_some_and(|seen| seen.kept.task.outcome != Outcome::Unknown) {
                     continue;
                 }
-                let api: Api<Kept<kinds::TaskRun>> = Api::namespaced(world.client.clone(), &run.namespace);
-                if let Some(found) = api.get_opt(child).await? {
+                let api: Api<Watched<kinds::TaskRun>> = Api::namespaced(world.client.clone(), &run.namespace);
+                if let Some(found) = api.get_opt(child).await?.map(Watched::into_kept) {
                     run.tasks.retain(|task| task.task != found.kept.task.task);
                     run.tasks.push(found.kept.task);
                 }
@@ -77,16 +76,16 @@ impl Sight {
             return;
         }
         world.task_runs.cache().retain(&self.observed.uid, |task| {
-            let namespace = task.metadata.namespace.as_deref();
-            let is_of =
-                |run: &&observed::Run| task.kept.run.as_deref() == Some(&run.name) && namespace == Some(&run.namespace);
+            let is_of = |run: &&observed::Run| {
+                task.kept.run.as_deref() == Some(&run.name) && task.place.namespace == run.namespace
+            };
             !runs.iter().any(is_of)
         });
     }
 
     /// Runs count where we make them. Elsewhere, whoever may write runs may write labels.
     pub(super) fn is_trusted(&self, run: &Kept<kinds::Run>, config: &Config) -> bool {
-        let namespace = run.metadata.namespace.as_deref().unwrap_or_default();
+        let namespace = run.place.namespace.as_str();
         let named = self
             .observed
             .status
@@ -98,17 +97,17 @@ impl Sight {
     }
 
     pub(super) fn add_run(&mut self, run: &Kept<kinds::Run>) {
-        let place = run.place();
         self.observed.runs.push(run.kept.run.clone());
-        if let Some(uid) = &run.metadata.uid {
-            self.uids.insert((RUN, place.namespace, place.name), uid.clone());
+        if let Some(uid) = &run.uid {
+            let Place { namespace, name } = run.place.clone();
+            self.uids.insert((RUN, namespace, name), uid.clone());
         }
     }
 
     /// A run of ours, asked of the API server.
     pub(super) async fn find_run(&self, world: &World, place: &Place) -> Result<Option<Kept<kinds::Run>>, Failure> {
-        let api: Api<Kept<kinds::Run>> = Api::namespaced(world.client.clone(), &place.namespace);
-        let found = api.get_opt(&place.name).await?;
+        let api: Api<Watched<kinds::Run>> = Api::namespaced(world.client.clone(), &place.namespace);
+        let found = api.get_opt(&place.name).await?.map(Watched::into_kept);
         Ok(found.filter(|run| {
             run.kept.of.as_deref() == Some(&self.observed.uid)
                 && !run.kept.is_terminating
@@ -117,9 +116,9 @@ impl Sight {
     }
 
     pub(super) async fn list_runs(&mut self, world: &World, config: &Config) -> Result<(), Failure> {
-        let api: Api<Kept<kinds::Run>> = Api::all(world.client.clone());
+        let api: Api<Watched<kinds::Run>> = Api::all(world.client.clone());
         let params = ListParams::default().labels(&format!("{UID}={}", self.observed.uid));
-        for run in api.list(&params).await?.items {
+        for run in api.list(&params).await?.items.into_iter().map(Watched::into_kept) {
             let is_new = !self
                 .observed
                 .runs

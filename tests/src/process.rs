@@ -140,6 +140,17 @@ impl Process {
         self.pid
     }
 
+    /// Memory of the program that is resident, in KiB.
+    ///
+    /// # Errors
+    /// It does not run any more.
+    pub fn resident(&self) -> Result<usize> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let text = line.context("no VmRSS")?.trim().trim_end_matches(" kB");
+        text.parse().with_context(|| format!("VmRSS: {text}"))
+    }
+
     /// What it was called when it was started.
     pub fn name(&self) -> &str {
         &self.name

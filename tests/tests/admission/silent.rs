@@ -29,7 +29,7 @@ const BESIDE: usize = 16;
 
 /// How much more memory may be resident than after the first round, in KiB: what an allocator keeps varies a little. A connection that
 /// were kept would be 10 KiB or so, so that those of a single round would be too many.
-const LEEWAY: u64 = 8 * 1024;
+const LEEWAY: usize = 8 * 1024;
 
 /// The ends of the connections that are here are open files of this process as well.
 fn allow_open_files(count: u64) -> Result<()> {
@@ -58,14 +58,6 @@ fn with_few_open_files(cluster: &ControlPlane, name: &str) -> Result<Options> {
     Ok(options)
 }
 
-/// Memory of the process that is resident, in KiB.
-fn resident(pid: u32) -> Result<u64> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let text = line.context("no VmRSS")?.trim().trim_end_matches(" kB");
-    text.parse().with_context(|| format!("VmRSS: {text}"))
-}
-
 #[tokio::test]
 async fn a_thousand_connections_that_send_nothing_hold_up_nobody() -> Result<()> {
     allow_open_files(4096)?;
@@ -92,7 +84,7 @@ async fn a_thousand_connections_that_send_nothing_hold_up_nobody() -> Result<()>
                 refused += usize::from(is_late);
             }
             answered_all += usize::from(refused == 0);
-            let (answered, during) = (begin.elapsed(), resident(site.webhook.pid())?);
+            let (answered, during) = (begin.elapsed(), site.webhook.resident()?);
             for mut stream in silent {
                 let mut heard = Vec::new();
                 // The end may come with or without a goodbye.
@@ -105,7 +97,7 @@ async fn a_thousand_connections_that_send_nothing_hold_up_nobody() -> Result<()>
                 Ok(site.metric("cnbi_connections").await? <= (3 * BESIDE).try_into()?)
             })
             .await?;
-            after.push(resident(site.webhook.pid())?);
+            after.push(site.webhook.resident()?);
             eprintln!(
                 "{SILENT} silent connections: {BESIDE} reviews beside them, {refused} refused, after {answered:?}; all cut after {cut:?}; \
                  resident {during} KiB, then {after:?} KiB"

@@ -56,14 +56,6 @@ fn count(resources: &[Value], condition: &str, status: &str) -> usize {
         .count()
 }
 
-/// Memory that a program occupies, in KiB.
-fn resident(replica: &Replica) -> Result<usize> {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", replica.pid()))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let text = line.ok_or("no VmRSS")?.trim().trim_end_matches("kB");
-    Ok(text.trim().parse()?)
-}
-
 /// What the controller asked of the API server so far.
 struct Cost {
     reads: usize,
@@ -132,7 +124,7 @@ async fn many_at_once_are_all_built_and_stay_ready_when_rules_are_tightened() ->
     let stage = cluster.stage("team-a").await?;
     let mut controller = installation.start(shipped::CONTROLLER).await?;
     controller.ready(WITHIN).await?;
-    let before = resident(&controller)?;
+    let before = controller.resident()?;
     controller.into_process().terminate(WITHIN).await?;
     for index in 0..many {
         stage.create(&format!("many-{index}"), import()).await?;
@@ -158,7 +150,7 @@ async fn many_at_once_are_all_built_and_stay_ready_when_rules_are_tightened() ->
         .items
         .len();
     assert_eq!(runs, many);
-    let (cost, worked) = (Cost::of(&cluster)?, resident(&controller)?);
+    let (cost, worked) = (Cost::of(&cluster)?, controller.resident()?);
     assert_each_is_cheap(&cost, many, before, worked);
 
     let written = Cell::new(0);
@@ -170,7 +162,7 @@ async fn many_at_once_are_all_built_and_stay_ready_when_rules_are_tightened() ->
     .await?;
     controller.into_process().terminate(WITHIN).await?;
     let (controller, again, resync_writes) = looks_again(&cluster, &installation, many).await?;
-    let knows = resident(&controller)?;
+    let knows = controller.resident()?;
     #[expect(clippy::cast_precision_loss, reason = "counts and KiB")]
     let each = |count: usize| (count as f64 / many as f64 * 100.0).round() / 100.0;
     tell(&json!({

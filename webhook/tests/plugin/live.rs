@@ -97,6 +97,12 @@ impl Terminal {
     }
 
     /// Reads on until the screen is as wanted.
+    /// What [`begin`] has answered is shown.
+    async fn until_first_view(&mut self) {
+        self.until("first view", |shown| shown.contains("runs    prepare"))
+            .await;
+    }
+
     async fn until(&mut self, what: &str, is_wanted: impl Fn(&str) -> bool) {
         let begin = Instant::now();
         while !is_wanted(&self.shown()) {
@@ -211,9 +217,7 @@ async fn a_view_is_drawn_in_place_and_its_end_stays() {
     let api = Api::start().await;
     let changes = begin(&api);
     let mut terminal = Terminal::start(&api, &[]);
-    terminal
-        .until("first view", |shown| shown.contains("runs    prepare"))
-        .await;
+    terminal.until_first_view().await;
     assert!(terminal.is_filled());
     assert!(
         terminal.shown().starts_with("team-a/pandas-notebook: Preparing"),
@@ -266,9 +270,7 @@ async fn a_window_of_another_size_is_drawn_anew() {
     let api = Api::start().await;
     let _changes = begin(&api);
     let mut terminal = Terminal::start(&api, &[]);
-    terminal
-        .until("first view", |shown| shown.contains("runs    prepare"))
-        .await;
+    terminal.until_first_view().await;
     let frames = |terminal: &Terminal| String::from_utf8_lossy(&terminal.bytes).matches("\u{1b}[H").count();
     for (lines, columns) in [(24, 40), (12, 40), (30, 120)] {
         // What a terminal makes of the old lines is its own affair; all of it has to go.
@@ -300,9 +302,7 @@ async fn without_colours_it_is_drawn_in_place_all_the_same() {
     let api = Api::start().await;
     let changes = begin(&api);
     let mut terminal = Terminal::start(&api, &[("NO_COLOR", "1")]);
-    terminal
-        .until("first view", |shown| shown.contains("runs    prepare"))
-        .await;
+    terminal.until_first_view().await;
     assert!(
         terminal.shown().starts_with("team-a/pandas-notebook: Preparing"),
         "{}",
@@ -331,9 +331,7 @@ async fn stopped_or_in_the_background_it_leaves_the_terminal_to_the_shell() {
     let changes = begin(&api);
     let mut terminal = Terminal::shell(&api);
     terminal.type_in(&format!("{PROGRAM} status pandas-notebook --watch\r"));
-    terminal
-        .until("first view", |shown| shown.contains("runs    prepare"))
-        .await;
+    terminal.until_first_view().await;
     assert!(terminal.is_filled());
 
     terminal.type_in("\u{1a}");
@@ -395,9 +393,7 @@ async fn without_a_shell_it_does_not_stop() {
     let api = Api::start().await;
     let changes = begin(&api);
     let mut terminal = Terminal::start(&api, &[]);
-    terminal
-        .until("first view", |shown| shown.contains("runs    prepare"))
-        .await;
+    terminal.until_first_view().await;
     terminal.type_in("\u{1a}");
     fail(&api, &changes);
     assert_eq!(terminal.ended().await, 1);
@@ -417,9 +413,7 @@ async fn whatever_ends_it_the_terminal_is_as_before() {
         let api = Api::start().await;
         let _changes = begin(&api);
         let mut terminal = Terminal::start(&api, &[]);
-        terminal
-            .until("first view", |shown| shown.contains("runs    prepare"))
-            .await;
+        terminal.until_first_view().await;
         terminal.order(order);
         assert_eq!(terminal.ended().await, status, "{order}");
         terminal.assert_restored();
@@ -428,9 +422,7 @@ async fn whatever_ends_it_the_terminal_is_as_before() {
     let api = Api::start().await;
     let _changes = begin(&api);
     let mut terminal = Terminal::start(&api, &[]);
-    terminal
-        .until("first view", |shown| shown.contains("runs    prepare"))
-        .await;
+    terminal.until_first_view().await;
     terminal.order("close");
     // It hears of that, or finds that it cannot draw any more: never as if the build had gone well.
     let status = terminal.ended().await;

@@ -3,11 +3,12 @@
 use anyhow::{Context as _, Result};
 use cnbi_shared::config::{KEY, SHIPPED};
 use cnbi_tests::installation::{Replica, shipped};
+use cnbi_tests::process::Fault;
 use http::Method;
 use serde_json::{Value, json};
 
 use crate::asked::Told;
-use crate::cluster::{ADMIN, WITHIN, resource, until};
+use crate::cluster::{ADMIN, WITHIN, cluster, resource, until};
 use crate::site::{Site, get};
 
 /// Admits nothing that comes from elsewhere than here.
@@ -91,6 +92,22 @@ async fn until_it_says(replica: &Replica, reason: &str) -> Result<()> {
         // It may not listen yet.
         let answer = get(replica, "/readyz").await.unwrap_or_default();
         Ok(answer.starts_with("HTTP/1.1 503 ") && answer.contains(reason))
+    })
+    .await
+}
+
+/// The only one left of a Service is asked although it is being deleted, as long as its own probe says yes.
+#[tokio::test]
+async fn a_replica_that_is_asked_to_end_is_unready_to_all_but_its_own_probe() -> Result<()> {
+    let mut options = shipped::default(Some("leaving"));
+    let grace = ("--grace-ms".to_owned(), "120000".to_owned());
+    options.flags.insert(shipped::WEBHOOK.to_owned(), vec![grace]);
+    Site::run_with(cluster().await?, options, async |site| {
+        let mut replica = site.installation.start_beside(shipped::WEBHOOK).await?;
+        replica.ready(WITHIN).await?;
+        replica.send(Fault::Terminate)?;
+        until_it_says(&replica, "shutting down").await?;
+        replica.ready(WITHIN).await
     })
     .await
 }

@@ -88,7 +88,7 @@ fn names(requirements: &str) -> Vec<String> {
     requirements
         .lines()
         .filter_map(|line| Requirement::parse(line).ok())
-        .map(|requirement| requirement.normalized_name())
+        .map(|requirement| requirement.normalized_name().into_owned())
         .collect()
 }
 

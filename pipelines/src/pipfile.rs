@@ -123,8 +123,7 @@ fn requirement(name: &str, value: &Value) -> Result<String, PipfileError> {
     if !conditions.is_empty() {
         text = format!("{text} ; {}", conditions.join(" and "));
     }
-    let parsed = admit(&text).map_err(|_| wrong())?;
-    let is_ours = parsed.name() == name && parsed.url().is_none();
+    let is_ours = admit(&text).is_ok_and(|parsed| parsed.name() == name && parsed.url().is_none());
     if !is_ours || text.contains(['\\', '$', '#', '\n']) || Requirement::parse(name).is_err() {
         return Err(wrong());
     }

@@ -111,7 +111,7 @@ fn assert_mixed(accepted: usize, all: usize) {
     );
 }
 
-fn sorted(mut texts: Vec<String>) -> Vec<String> {
+fn sorted<T: Ord>(mut texts: Vec<T>) -> Vec<T> {
     texts.sort();
     texts
 }
@@ -146,7 +146,8 @@ fn requirements_are_those_of_packaging() {
             Ok(requirement) => {
                 let mut extras = sorted(requirement.extras().to_vec());
                 extras.dedup();
-                let mut specifiers = sorted(requirement.specifiers().iter().map(ToString::to_string).collect());
+                let specifiers = requirement.specifiers().iter();
+                let mut specifiers: Vec<String> = sorted(specifiers.map(ToString::to_string).collect());
                 specifiers.dedup();
                 let contradict = match &expected[4] {
                     // `packaging` itself cannot say.
@@ -201,7 +202,8 @@ const PYTHONS: [&str; 12] = [
 #[test]
 fn markers_mean_what_packaging_takes_them_for() {
     let marker = |text: &str| {
-        let requirement = Requirement::parse(&format!("a; {text}")).unwrap_or_else(|error| panic!("{text}: {error}"));
+        let text = format!("a; {text}");
+        let requirement = Requirement::parse(&text).unwrap_or_else(|error| panic!("{text}: {error}"));
         requirement.marker().expect("a marker").clone()
     };
     let mut disagreements = Vec::new();

@@ -59,7 +59,7 @@ fn package(entry: &Entry) -> Option<(String, Package)> {
         !text.is_empty() && text.len() <= LENGTH && text.chars().all(is_fine)
     };
     let package = Package {
-        name: normalize_name(name),
+        name: normalize_name(name).into_owned(),
         version: version.to_owned(),
     };
     (is_plain(name, "._") && is_plain(version, "._+!")).then_some((entry.path.clone(), package))

@@ -1,6 +1,6 @@
 //! CNB204: a project stands in a package list once.
 
-use std::collections::HashMap;
+use std::borrow::Cow;
 
 use super::{Context, Findings, Package, Rule, rule};
 use crate::grammar::requirement::Requirement;
@@ -22,27 +22,42 @@ pub(super) const RULE: Rule = rule(
 const EFFORT: usize = 4_000_000;
 
 fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
-    let mut effort: usize = 0;
-    let mut seen: HashMap<String, Vec<(&Package<'_>, &Requirement)>> =
-        HashMap::with_capacity(context.packages().len());
-    for (package, requirement) in context.requirements() {
-        let earlier = seen.entry(requirement.normalized_name()).or_default();
-        let twin = earlier.iter().find(|(first, other)| {
+    let mut named: Vec<Named<'_, '_>> = context
+        .requirements()
+        .map(|(package, requirement)| (requirement.normalized_name(), package, requirement))
+        .collect();
+    // Stable: those of one project stay in the order of the list.
+    named.sort_by(|(left, ..), (right, ..)| left.cmp(right));
+    let mut effort = 0;
+    for namesakes in named.chunk_by(|(left, ..), (right, ..)| left == right) {
+        if namesakes.len() > 1 {
+            tell_apart(namesakes, &mut effort, findings);
+        }
+    }
+}
+
+/// An item under the name by which an index knows it.
+type Named<'c, 'a> = (Cow<'a, str>, &'c Package<'a>, &'c Requirement<'a>);
+
+/// Items of one project: each that has an earlier one beside it is a duplicate.
+fn tell_apart(namesakes: &[Named<'_, '_>], effort: &mut usize, findings: &mut Findings<'_>) {
+    let mut kept: Vec<&Named<'_, '_>> = Vec::new();
+    for namesake @ (name, package, requirement) in namesakes {
+        let twin = kept.iter().find(|(_, first, other)| {
             let (Some(left), Some(right)) = (requirement.marker(), other.marker()) else {
                 return true;
             };
-            effort = effort.saturating_add(package.text.len() * first.text.len());
-            effort > EFFORT || !left.disjoint(right)
+            *effort = effort.saturating_add(package.text.len() * first.text.len());
+            *effort > EFFORT || !left.disjoint(right)
         });
-        let Some((first, other)) = twin else {
-            earlier.push((package, requirement));
+        let Some((_, first, other)) = twin else {
+            kept.push(namesake);
             continue;
         };
         let path = At::PackageVersions.item(package.index);
         let message = format!(
-            "item {} lists the project {} again, after item {} ({})",
+            "item {} lists the project {name} again, after item {} ({})",
             package.index,
-            requirement.normalized_name(),
             first.index,
             At::PackageVersions.item(first.index),
         );

@@ -31,7 +31,7 @@ pub struct Package<'a> {
     /// As it was written.
     pub text: &'a str,
     /// What it says.
-    pub requirement: Result<Requirement, Refusal>,
+    pub requirement: Result<Requirement<'a>, Refusal>,
 }
 
 /// The repository that the build would clone.
@@ -103,7 +103,7 @@ impl<'a> Context<'a> {
     }
 
     /// The items that are legal requirements.
-    pub fn requirements(&self) -> impl Iterator<Item = (&Package<'a>, &Requirement)> {
+    pub fn requirements(&self) -> impl Iterator<Item = (&Package<'a>, &Requirement<'a>)> {
         self.packages()
             .iter()
             .filter_map(|package| Some((package, package.requirement.as_ref().ok()?)))

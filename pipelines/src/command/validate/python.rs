@@ -158,7 +158,7 @@ impl Python {
             .take(PACKAGES)
             .filter_map(|(name, version)| Some((name?, version?)))
             .filter(|(name, version)| is_plain(name, 64, "._-") && is_plain(version, 40, "._-+!"))
-            .map(|(name, version)| (normalize_name(&name), version))
+            .map(|(name, version)| (normalize_name(&name).into_owned(), version))
             .collect();
         Self {
             version: (major, minor),

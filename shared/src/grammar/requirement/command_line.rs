@@ -37,7 +37,7 @@ pub enum CommandLine {
 /// Parses one item of a package list.
 ///
 /// An item that `packaging` refuses, or that has a line break inside, is refused in exactly one of the two ways.
-pub fn admit(text: &str) -> Result<Requirement, Refusal> {
+pub fn admit(text: &str) -> Result<Requirement<'_>, Refusal> {
     Requirement::parse(text).map_err(|error| match command_line(trim(text), &error) {
         Some(found) => Refusal::CommandLine(found),
         None => Refusal::Requirement(error),

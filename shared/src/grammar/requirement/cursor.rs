@@ -78,7 +78,7 @@ impl<'a> Cursor<'a> {
         let run = self.rest();
         let end = run
             .bytes()
-            .position(|b| !(b.is_ascii_alphanumeric() || b"._-".contains(&b)))
+            .position(|b| !(b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-')))
             .unwrap_or(run.len());
         let length = run[..end].trim_end_matches(['.', '-']).len();
         Some(self.take(length))

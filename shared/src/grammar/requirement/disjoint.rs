@@ -149,8 +149,8 @@ impl VersionConstraints {
 
 /// Adds a demand; one whose literal is no version says nothing, for then texts are compared.
 fn narrow(allowed: &mut Option<Ranges>, operator: Operator, literal: &str) {
-    let specifier = Specifier::parse(&format!("{}{literal}", operator.as_str()));
-    if let Some(ranges) = specifier.as_ref().and_then(Ranges::of) {
+    let text = format!("{}{literal}", operator.as_str());
+    if let Some(ranges) = Specifier::parse(&text).as_ref().and_then(Ranges::of) {
         *allowed = Some(
             allowed
                 .as_ref()

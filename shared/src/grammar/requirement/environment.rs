@@ -139,7 +139,7 @@ impl Comparison {
             return self.evaluate_any_patch(environment, literal, variable_left);
         }
         let literal = if variable == Variable::Extra {
-            normalize_name(literal)
+            normalize_name(literal).into_owned()
         } else {
             literal.to_owned()
         };

@@ -8,6 +8,8 @@
 //! `range` decides whether specifiers contradict each other, `marker` and its rooms evaluate environment markers,
 //! `command_line` tells pip's options and files from mere mistakes, `slips` proposes corrections.
 
+use std::borrow::Cow;
+
 mod command_line;
 mod cursor;
 mod disjoint;
@@ -32,43 +34,43 @@ pub const MARKER_DEPTH_MAX: usize = 256;
 
 /// A parsed requirement.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Requirement {
-    pub(super) name: String,
-    pub(super) extras: Vec<String>,
-    pub(super) specifiers: Specifiers,
-    pub(super) url: Option<String>,
+pub struct Requirement<'a> {
+    pub(super) name: &'a str,
+    pub(super) extras: Vec<&'a str>,
+    pub(super) specifiers: Specifiers<'a>,
+    pub(super) url: Option<&'a str>,
     pub(super) marker: Option<Marker>,
 }
 
-impl Requirement {
+impl<'a> Requirement<'a> {
     /// Parses a requirement; white space around it is ignored.
-    pub fn parse(text: &str) -> Result<Self, RequirementError> {
+    pub fn parse(text: &'a str) -> Result<Self, RequirementError> {
         parse::requirement(trim(text))
     }
 
     /// The name as written.
-    pub fn name(&self) -> &str {
-        &self.name
+    pub fn name(&self) -> &'a str {
+        self.name
     }
 
     /// The name by which an index knows the project (PEP 503): lower case, runs of `-`, `_` and `.` as one `-`.
-    pub fn normalized_name(&self) -> String {
-        normalize_name(&self.name)
+    pub fn normalized_name(&self) -> Cow<'a, str> {
+        normalize_name(self.name)
     }
 
     /// The extras as written and in that order.
-    pub fn extras(&self) -> &[String] {
+    pub fn extras(&self) -> &[&'a str] {
         &self.extras
     }
 
     /// The version specifiers; none for a direct reference.
-    pub fn specifiers(&self) -> &Specifiers {
+    pub fn specifiers(&self) -> &Specifiers<'a> {
         &self.specifiers
     }
 
     /// The URL of a direct reference (`name @ url`). Not validated in any way, and it may carry credentials.
-    pub fn url(&self) -> Option<&str> {
-        self.url.as_deref()
+    pub fn url(&self) -> Option<&'a str> {
+        self.url
     }
 
     /// The environment marker.
@@ -78,7 +80,15 @@ impl Requirement {
 }
 
 /// PEP 503's normal form of a project's or an extra's name.
-pub fn normalize_name(name: &str) -> String {
+pub fn normalize_name(name: &str) -> Cow<'_, str> {
+    let mut before = 0;
+    let is_normal = name.bytes().all(|byte| {
+        let after = std::mem::replace(&mut before, byte);
+        matches!(byte, b'a'..=b'z' | b'0'..=b'9') || (byte == b'-' && after != b'-')
+    });
+    if is_normal {
+        return Cow::Borrowed(name);
+    }
     let mut normal = String::with_capacity(name.len());
     let mut separated = false;
     for c in name.chars() {
@@ -96,7 +106,7 @@ pub fn normalize_name(name: &str) -> String {
             normal.extend(c.to_lowercase());
         }
     }
-    normal
+    Cow::Owned(normal)
 }
 
 /// The requirement without the white space around it; what is handed on must be this and not what was written.
@@ -106,11 +116,11 @@ pub fn trim(text: &str) -> &str {
 
 /// The first place at which pip would break a requirements file.
 fn line_break(text: &str) -> Option<usize> {
-    if text.is_ascii() {
-        text.bytes().position(|byte| is_line_break(char::from(byte)))
-    } else {
-        text.find(is_line_break)
-    }
+    // Nearly every text is plain, and to look at all of it without a branch costs next to nothing.
+    let is_plain = text
+        .bytes()
+        .fold(true, |plain, byte| plain & matches!(byte, b' '..=b'~'));
+    if is_plain { None } else { text.find(is_line_break) }
 }
 
 /// The characters at which pip breaks a requirements file into lines (Python's `str.splitlines`).

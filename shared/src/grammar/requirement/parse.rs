@@ -2,7 +2,7 @@
 
 use super::cursor::Cursor;
 use super::marker::{self, Marker};
-use super::specifier::{self, Specifiers};
+use super::specifier::{self, Specifier, Specifiers};
 use super::{Requirement, line_break};
 
 /// Why and where a text is no requirement.
@@ -69,7 +69,7 @@ pub(super) fn fail<T>(kind: RequirementErrorKind, cursor: &Cursor<'_>) -> Result
 }
 
 /// Parses a requirement that has no white space around it.
-pub(super) fn requirement(text: &str) -> Result<Requirement, RequirementError> {
+pub(super) fn requirement(text: &str) -> Result<Requirement<'_>, RequirementError> {
     use RequirementErrorKind as Kind;
 
     if text.is_empty() {
@@ -102,7 +102,7 @@ pub(super) fn requirement(text: &str) -> Result<Requirement, RequirementError> {
     };
     let marker = marker_part(&mut cursor, url.is_some(), !specifiers.is_empty())?;
     Ok(Requirement {
-        name: name.to_owned(),
+        name,
         extras,
         specifiers,
         url,
@@ -110,7 +110,7 @@ pub(super) fn requirement(text: &str) -> Result<Requirement, RequirementError> {
     })
 }
 
-fn extras(cursor: &mut Cursor<'_>) -> Result<Vec<String>, RequirementError> {
+fn extras<'a>(cursor: &mut Cursor<'a>) -> Result<Vec<&'a str>, RequirementError> {
     let mut extras = Vec::new();
     if !cursor.eat(b'[') {
         return Ok(extras);
@@ -123,7 +123,7 @@ fn extras(cursor: &mut Cursor<'_>) -> Result<Vec<String>, RequirementError> {
         let Some(extra) = cursor.identifier() else {
             return fail(RequirementErrorKind::Extras, cursor);
         };
-        extras.push(extra.to_owned());
+        extras.push(extra);
         cursor.skip_blanks();
         if cursor.eat(b']') {
             return Ok(extras);
@@ -135,23 +135,24 @@ fn extras(cursor: &mut Cursor<'_>) -> Result<Vec<String>, RequirementError> {
     }
 }
 
-fn url(cursor: &mut Cursor<'_>) -> Result<String, RequirementError> {
+fn url<'a>(cursor: &mut Cursor<'a>) -> Result<&'a str, RequirementError> {
     cursor.skip_blanks();
     let url = cursor.take_while(|b| b != b' ' && b != b'\t');
     if url.is_empty() {
         fail(RequirementErrorKind::Url, cursor)
     } else {
-        Ok(url.to_owned())
+        Ok(url)
     }
 }
 
-fn specifiers(cursor: &mut Cursor<'_>) -> Result<Specifiers, RequirementError> {
+fn specifiers<'a>(cursor: &mut Cursor<'a>) -> Result<Specifiers<'a>, RequirementError> {
     let parenthesis = cursor.eat(b'(');
     cursor.skip_blanks();
-    let mut parts: Vec<&str> = Vec::new();
+    let mut specifiers = specifier::List::new();
     let start = cursor.position();
-    while let Some(length) = specifier::prefix(cursor.rest()) {
-        parts.push(cursor.take(length));
+    while let Some((specifier, length)) = Specifier::at_start(cursor.rest()) {
+        specifiers.push(specifier);
+        cursor.take(length);
         if cursor.rest().starts_with(".*") {
             return fail(RequirementErrorKind::Wildcard, cursor);
         }
@@ -179,8 +180,8 @@ fn specifiers(cursor: &mut Cursor<'_>) -> Result<Specifiers, RequirementError> {
     if parenthesis && !cursor.eat(b')') {
         return fail(RequirementErrorKind::SpecifierParenthesis, cursor);
     }
-    Specifiers::from_parts(&parts).map_err(|bad| RequirementError {
-        kind: RequirementErrorKind::Specifier(bad),
+    Specifiers::new(specifiers).map_err(|bad| RequirementError {
+        kind: RequirementErrorKind::Specifier(bad.to_owned()),
         offset: start,
     })
 }

@@ -2,7 +2,7 @@
 //!
 //! A correction is only ever a proposal shown to a person, so it need not be clever, but it must itself be a requirement.
 
-use super::specifier::{self, Operator};
+use super::specifier::{Operator, Specifier};
 use super::{Requirement, trim};
 
 /// Longer texts get no proposal: an item has at most 512 characters.
@@ -172,7 +172,7 @@ fn specifier_text(operator: &str, version: &str) -> Option<String> {
         version.push_str(".0");
     }
     let specifier = format!("{operator}{version}");
-    (specifier::prefix(&specifier) == Some(specifier.len())).then_some(specifier)
+    Specifier::is_whole(&specifier).then_some(specifier)
 }
 
 /// Puts quotes around the versions that were written without.

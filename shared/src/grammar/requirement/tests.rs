@@ -1,6 +1,6 @@
 use super::*;
 
-fn parse(text: &str) -> Requirement {
+fn parse(text: &str) -> Requirement<'_> {
     Requirement::parse(text).unwrap_or_else(|error| panic!("{text:?}: {error} at {}", error.offset))
 }
 
@@ -153,6 +153,43 @@ fn contradictions_are_found_and_only_those() {
         "===1.99999999999999999999,>=1",
     ] {
         assert!(!parse(&format!("a{text}")).specifiers().contradict(), "{text}");
+    }
+}
+
+#[test]
+fn what_is_seen_without_arithmetic_is_what_arithmetic_says() {
+    let versions = [
+        "0",
+        "1",
+        "1.0",
+        "1.0.0",
+        "01",
+        "1.5",
+        "1.10",
+        "1.9",
+        "2",
+        "1a1",
+        "1.dev0",
+        "1.post1",
+        "1+a",
+        "1!0",
+        "999999999",
+        "9999999999",
+    ];
+    let operators = [">=", "<", ">", "<=", "!=", "==", "~=", "==="];
+    for (left, right) in operators.iter().flat_map(|left| operators.map(|right| (left, right))) {
+        for (from, to) in versions.iter().flat_map(|from| versions.map(|to| (from, to))) {
+            let text = format!("a{left}{from},{right}{to}");
+            let Ok(requirement) = Requirement::parse(&text) else {
+                continue;
+            };
+            let specifiers: Vec<_> = requirement.specifiers().iter().copied().collect();
+            assert_eq!(
+                range::unsatisfiable(&specifiers),
+                range::unsatisfiable_by_ranges(&specifiers),
+                "{text}"
+            );
+        }
     }
 }
 

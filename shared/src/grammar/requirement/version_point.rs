@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use pep440_rs::{LocalSegment, PrereleaseKind, Version};
 
-use super::specifier::{self, is_python_space};
+use super::specifier::{Specifier, is_python_space};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Parts {
@@ -99,6 +99,25 @@ impl Parts {
     }
 }
 
+/// How two versions compare that are nothing but short numbers with dots between, as most are. `None` for any other.
+pub(super) fn compare_plain(left: &str, right: &str) -> Option<Ordering> {
+    let number = |part: Option<&str>| {
+        let digits = part.unwrap_or("0").bytes();
+        let is_short = (1..=9).contains(&digits.len());
+        (is_short && digits.clone().all(|byte| byte.is_ascii_digit()))
+            .then(|| digits.fold(0_u64, |number, digit| 10 * number + u64::from(digit - b'0')))
+    };
+    let (mut left, mut right) = (left.split('.'), right.split('.'));
+    let mut ordering = Ordering::Equal;
+    loop {
+        let parts = (left.next(), right.next());
+        if parts == (None, None) {
+            return Some(ordering);
+        }
+        ordering = ordering.then(number(parts.0)?.cmp(&number(parts.1)?));
+    }
+}
+
 /// A number for each place in the order, compared from the left: pre-release, post-release, development release.
 type Suffix = ((u8, u64), (u8, u64), (u8, u64));
 
@@ -180,6 +199,5 @@ pub(super) fn least_above(point: &Point) -> Option<Parts> {
 /// refuses what is no version, but `packaging` compares them.
 pub(super) fn is_version(text: &str) -> bool {
     let text = text.trim_matches(is_python_space);
-    let exactly = format!("=={text}");
-    !text.starts_with('=') && !text.ends_with('*') && specifier::prefix(&exactly) == Some(exactly.len())
+    !text.starts_with('=') && !text.ends_with('*') && Specifier::is_whole(&format!("=={text}"))
 }

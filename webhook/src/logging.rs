@@ -1,5 +1,7 @@
 //! The log: one line an event on standard error, as JSON or text, and panics among them.
 
+mod span_fields;
+
 use std::io::IsTerminal as _;
 
 use clap::ValueEnum;
@@ -8,6 +10,8 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::ParseError;
 
 use crate::http::panic_text;
+
+use span_fields::SpanFields;
 
 /// How a line looks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -28,7 +32,7 @@ pub fn init(format: Format, level: &str) -> Result<(), ParseError> {
         .with_writer(std::io::stderr);
     match format {
         Format::Text => lines.init(),
-        Format::Json => lines.json().flatten_event(true).init(),
+        Format::Json => lines.json().flatten_event(true).fmt_fields(SpanFields).init(),
     }
     // The default hook would print what a user wrote as it is.
     std::panic::set_hook(Box::new(|panic| {

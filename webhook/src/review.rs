@@ -218,7 +218,11 @@ fn read_for<'a, O: Deserialize<'a>>(body: &'a [u8], target: &Target) -> Result<Q
     if body.is_empty() {
         return Err(NotOurs::Empty);
     }
-    let review: Review<'a, O> = serde_json::from_slice(body)?;
+    // To see once that all of it is UTF-8 costs less than to ask for each text. Where it is not, the error is to say where.
+    let review: Review<'a, O> = match std::str::from_utf8(body) {
+        Ok(text) => serde_json::from_str(text)?,
+        Err(_) => serde_json::from_slice(body)?,
+    };
     if review.api_version != API_VERSION || review.kind != REVIEW {
         let found = format!("{} {}", review.api_version, review.kind);
         return Err(NotOurs::NotAReview(format!(

@@ -1,4 +1,5 @@
-//! Reads facts from the API server, each anew: nothing is cached, so a Secret made a moment ago counts.
+//! Reads facts from the API server, for each review anew: nothing is cached here, and what the API server's own cache lacks
+//! is looked up behind it, so a Secret made a moment ago counts.
 //!
 //! Answers are read here and not by the client library, which writes what it cannot parse into the log: an answer may
 //! hold a Secret. What is read of a Secret is zeroed as soon as the registries' names are known.
@@ -22,7 +23,7 @@ use kube::client::Body;
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
-use crate::facts::{FactSource, Unread};
+use crate::facts::{FactSource, Freshness, Unread};
 use crate::health::ApiReach;
 use crate::review::User;
 
@@ -53,24 +54,25 @@ impl Cluster {
         Self { client, reach }
     }
 
-    async fn find_out(&self, need: &Need, user: &User) -> Result<Answer, Unread> {
+    async fn find_out(&self, need: &Need, user: &User, freshness: Freshness) -> Result<Answer, Unread> {
         match need {
             Need::Secret { namespace, name } => {
                 let path = format!("/api/v1/namespaces/{}/secrets/{}", segment(namespace)?, segment(name)?);
-                match self.get(&path, name).await? {
+                match self.get_present(&path, name, freshness).await? {
                     Got::Object(json) => Ok(Answer::Secret(read_secret(&json)?)),
                     Got::NoObject => Ok(Answer::No),
                     Got::NoPath => Err(Unread::Status(404)),
                 }
             }
-            Need::Namespace { name } => match self
-                .get(&format!("/api/v1/namespaces/{}", segment(name)?), name)
-                .await?
-            {
-                Got::Object(_) => Ok(Answer::Yes),
-                Got::NoObject => Ok(Answer::No),
-                Got::NoPath => Err(Unread::Status(404)),
-            },
+            Need::Namespace { name } => {
+                let path = format!("/api/v1/namespaces/{}", segment(name)?);
+                match self.get_present(&path, name, freshness).await? {
+                    Got::Object(_) => Ok(Answer::Yes),
+                    Got::NoObject => Ok(Answer::No),
+                    Got::NoPath => Err(Unread::Status(404)),
+                }
+            }
+            // That none is there is the answer that is wished for here, and it has to be of now.
             Need::ImageStream { namespace, name } => {
                 let (namespace, segment) = (segment(namespace)?, segment(name)?);
                 let path = format!("{IMAGE_STREAMS}/namespaces/{namespace}/imagestreams/{segment}");
@@ -130,6 +132,17 @@ impl Cluster {
         Ok(if status.allowed { Answer::Yes } else { Answer::No })
     }
 
+    /// GETs what is good to be there: where anything will do, from what the API server has at hand, and anew if it is not
+    /// among that.
+    async fn get_present(&self, path: &str, name: &str, freshness: Freshness) -> Result<Got, Unread> {
+        if freshness == Freshness::Any
+            && let object @ Got::Object(_) = self.get(&format!("{path}?resourceVersion=0"), name).await?
+        {
+            return Ok(object);
+        }
+        self.get(path, name).await
+    }
+
     async fn get(&self, path: &str, name: &str) -> Result<Got, Unread> {
         let (status, json) = self.ask(Method::GET, path, Vec::new()).await?;
         if status == StatusCode::NOT_FOUND {
@@ -180,8 +193,13 @@ impl Cluster {
 }
 
 impl FactSource for Cluster {
-    fn read<'a>(&'a self, need: &'a Need, user: &'a User) -> BoxFuture<'a, Result<Answer, Unread>> {
-        self.find_out(need, user).boxed()
+    fn read<'a>(
+        &'a self,
+        need: &'a Need,
+        user: &'a User,
+        freshness: Freshness,
+    ) -> BoxFuture<'a, Result<Answer, Unread>> {
+        self.find_out(need, user, freshness).boxed()
     }
 }
 

@@ -2,6 +2,9 @@
 //!
 //! Where an answer comes from is behind [`FactSource`]; see [`crate::cluster`] for the real one. What could not be found out
 //! stays unknown, with the reason, and never becomes an answer. Nothing is remembered between two reviews.
+//!
+//! The API server may answer from what it has at hand, which spares it a question to its database, as long as that
+//! answer is in the user's favour: see [`Freshness`].
 
 use std::fmt;
 use std::time::Duration;
@@ -16,7 +19,21 @@ use crate::review::User;
 /// Something that knows the cluster.
 pub trait FactSource: Send + Sync + 'static {
     /// Finds out about one need. `user` is who makes the request, for [`Need::Access`].
-    fn read<'a>(&'a self, need: &'a Need, user: &'a User) -> BoxFuture<'a, Result<Answer, Unread>>;
+    fn read<'a>(
+        &'a self,
+        need: &'a Need,
+        user: &'a User,
+        freshness: Freshness,
+    ) -> BoxFuture<'a, Result<Answer, Unread>>;
+}
+
+/// How old an answer may be, in the words of Kubernetes' API concepts (*Resource versions*, on `get`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Freshness {
+    /// As it was at any time, usually a few milliseconds ago. That something is *absent* is never taken from this.
+    Any,
+    /// As it is now.
+    MostRecent,
 }
 
 /// Why something could not be found out, in words that anybody may read.
@@ -82,36 +99,48 @@ pub fn at_hand() -> Facts {
         .with(Need::Requester, Answer::Yes)
 }
 
-/// Finds out about all `needs` at once. Gives what is known, and why the rest is not.
-pub async fn gather(
-    source: &dyn FactSource,
-    needs: Vec<Need>,
-    user: &User,
-    limit: Duration,
-    metrics: &Metrics,
-) -> (Facts, Vec<(Need, Unread)>) {
-    let begin = Instant::now();
-    let read = async |need: Need| {
-        let answer = timeout_at(begin + limit, source.read(&need, user)).await;
-        let answer = answer.unwrap_or(Err(Unread::Deadline(limit)));
+/// Finds things out for one review.
+pub struct Reader<'a> {
+    /// Whom to ask.
+    pub source: &'a dyn FactSource,
+    /// Who makes the request.
+    pub user: &'a User,
+    /// When the first thing was asked.
+    pub begin: Instant,
+    /// How long after that all has to be known.
+    pub limit: Duration,
+    /// What Prometheus is told.
+    pub metrics: &'a Metrics,
+}
+
+impl Reader<'_> {
+    /// Finds out about all `needs` at once. Gives what is known, and why the rest is not.
+    pub async fn gather(&self, needs: &[Need], freshness: Freshness) -> (Facts, Vec<(Need, Unread)>) {
+        let mut facts = at_hand();
+        let mut unread = Vec::new();
+        let reads = needs.iter().map(async |need| (need, self.read(need, freshness).await));
+        for (need, answer) in join_all(reads).await {
+            match answer {
+                Ok(answer) => facts.insert(need.clone(), answer),
+                Err(why) => {
+                    tracing::warn!(kind = kind(need), %why, "a fact could not be read");
+                    unread.push((need.clone(), why));
+                }
+            }
+        }
+        (facts, unread)
+    }
+
+    async fn read(&self, need: &Need, freshness: Freshness) -> Result<Answer, Unread> {
+        let begin = Instant::now();
+        let answer = timeout_at(self.begin + self.limit, self.source.read(need, self.user, freshness)).await;
+        let answer = answer.unwrap_or(Err(Unread::Deadline(self.limit)));
         let outcome = match &answer {
             Ok(Answer::No) => "absent",
             Ok(_) => "found",
             Err(unread) => unread.label(),
         };
-        metrics.fact(kind(&need), outcome, begin.elapsed());
-        (need, answer)
-    };
-    let mut facts = at_hand();
-    let mut unread = Vec::new();
-    for (need, answer) in join_all(needs.into_iter().map(read)).await {
-        match answer {
-            Ok(answer) => facts.insert(need, answer),
-            Err(why) => {
-                tracing::warn!(kind = kind(&need), %why, "a fact could not be read");
-                unread.push((need, why));
-            }
-        }
+        self.metrics.fact(kind(need), outcome, begin.elapsed());
+        answer
     }
-    (facts, unread)
 }

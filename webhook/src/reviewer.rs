@@ -10,11 +10,12 @@ use cnbi_shared::config::{Config, KEY, Problem};
 use cnbi_shared::facts::Need;
 use cnbi_shared::in_force::InForce;
 use cnbi_shared::verdict::{Report, printable};
+use tokio::time::Instant;
 use tracing::Instrument as _;
 
 use crate::admit::{self, TargetSource};
 use crate::configuration::Configuration;
-use crate::facts::{self, FactSource, Unread};
+use crate::facts::{self, FactSource, Freshness, Reader, Unread};
 use crate::metrics::Metrics;
 use crate::respond::Response;
 use crate::review::{self, NotOurs, Operation, Question};
@@ -130,13 +131,37 @@ impl Reviewer {
         let needs = admit::needs(&question, &report, &known, config);
         let mut unread: Vec<(Need, Unread)> = Vec::new();
         if !needs.is_empty() {
-            let gathered;
-            (gathered, unread) =
-                facts::gather(&*self.source, needs, &question.user, self.fact_limit, &self.metrics).await;
-            report = admit::judge(&question, &gathered, config);
+            (report, unread) = self.look(&question, config, &needs, &report).await;
         }
         let response = Response::from_report(&question.uid, object_name(&question), &report, &unread);
         (response, report)
+    }
+
+    /// Judges the object with what is found out about `needs`. `before` is the report without.
+    async fn look(
+        &self,
+        question: &Question<'_>,
+        config: &Config,
+        needs: &[Need],
+        before: &Report,
+    ) -> (Report, Vec<(Need, Unread)>) {
+        let reader = Reader {
+            source: &*self.source,
+            user: &question.user,
+            begin: Instant::now(),
+            limit: self.fact_limit,
+            metrics: &self.metrics,
+        };
+        let judge = async |freshness| {
+            let (facts, unread) = reader.gather(needs, freshness).await;
+            (admit::judge(question, &facts, config), unread)
+        };
+        let (report, unread) = judge(Freshness::Any).await;
+        // Nothing is held against anybody that may have been put right a moment ago.
+        if unread.is_empty() && report.findings.len() > before.findings.len() {
+            return judge(Freshness::MostRecent).await;
+        }
+        (report, unread)
     }
 
     /// Refuses our ConfigMap when what it says cannot be taken. Every other ConfigMap is none of our business.

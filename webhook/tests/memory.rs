@@ -12,7 +12,7 @@ use cnbi_shared::config::SHIPPED;
 use cnbi_shared::facts::{Answer, Need};
 use cnbi_shared::in_force::Seen;
 use cnbi_webhook::configuration::Configuration;
-use cnbi_webhook::facts::{FactSource, Unread};
+use cnbi_webhook::facts::{FactSource, Freshness, Unread};
 use cnbi_webhook::metrics::Metrics;
 use cnbi_webhook::review::User;
 use cnbi_webhook::reviewer::{Reviewer, Webhook};
@@ -26,7 +26,7 @@ const ALLOCATOR: usize = 8 << 20;
 struct Nothing;
 
 impl FactSource for Nothing {
-    fn read<'a>(&'a self, _: &'a Need, _: &'a User) -> BoxFuture<'a, Result<Answer, Unread>> {
+    fn read<'a>(&'a self, _: &'a Need, _: &'a User, _: Freshness) -> BoxFuture<'a, Result<Answer, Unread>> {
         async { Ok(Answer::No) }.boxed()
     }
 }

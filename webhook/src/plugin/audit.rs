@@ -31,7 +31,7 @@ use super::terminal;
 use super::{DONE, FOUND, UNUSABLE, give_up};
 use crate::check;
 use crate::cluster::Cluster;
-use crate::facts::FactSource as _;
+use crate::facts::{FactSource as _, Freshness};
 use crate::health::ApiReach;
 use crate::review::User;
 
@@ -159,7 +159,7 @@ async fn gather(args: &AuditArgs, given: Option<Config>) -> Result<Audit, Proble
         let read = stream::iter(needs).map(|need| {
             let (cluster, user) = (&cluster, &user);
             async move {
-                let answer = cluster.read(&need, user).await;
+                let answer = cluster.read(&need, user, Freshness::MostRecent).await;
                 (need, answer)
             }
         });

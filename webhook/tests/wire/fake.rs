@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use cnbi_shared::facts::{Answer, Need};
-use cnbi_webhook::facts::{FactSource, Unread};
+use cnbi_webhook::facts::{FactSource, Freshness, Unread};
 use cnbi_webhook::review::User;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
@@ -14,6 +14,8 @@ type Script = Arc<dyn Fn(&Need, &User) -> Result<Answer, Unread> + Send + Sync>;
 /// Answers from a script.
 pub struct FakeCluster {
     script: Mutex<Script>,
+    /// What is answered where an older answer will do; the same as now if this is not set.
+    earlier: Mutex<Option<Script>>,
     /// Everything that was asked.
     pub asked: Mutex<Vec<Need>>,
     /// Each answer waits for one permit.
@@ -26,6 +28,7 @@ impl FakeCluster {
     pub fn new(script: impl Fn(&Need, &User) -> Result<Answer, Unread> + Send + Sync + 'static) -> Self {
         Self {
             script: Mutex::new(Arc::new(script)),
+            earlier: Mutex::default(),
             asked: Mutex::default(),
             leave: Semaphore::new(Semaphore::MAX_PERMITS),
             questions: Semaphore::new(0),
@@ -53,16 +56,27 @@ impl FakeCluster {
     pub fn play(&self, script: impl Fn(&Need, &User) -> Result<Answer, Unread> + Send + Sync + 'static) {
         *self.script.lock().unwrap() = Arc::new(script);
     }
+
+    pub fn play_earlier(&self, script: impl Fn(&Need, &User) -> Result<Answer, Unread> + Send + Sync + 'static) {
+        *self.earlier.lock().unwrap() = Some(Arc::new(script));
+    }
 }
 
 impl FactSource for FakeCluster {
-    fn read<'a>(&'a self, need: &'a Need, user: &'a User) -> BoxFuture<'a, Result<Answer, Unread>> {
+    fn read<'a>(
+        &'a self,
+        need: &'a Need,
+        user: &'a User,
+        freshness: Freshness,
+    ) -> BoxFuture<'a, Result<Answer, Unread>> {
         async move {
             self.asked.lock().unwrap().push(need.clone());
             self.questions.add_permits(1);
             self.leave.acquire().await.unwrap().forget();
             // A script may panic, and must not take the lock with it.
-            let script = Arc::clone(&self.script.lock().unwrap());
+            let now = Arc::clone(&self.script.lock().unwrap());
+            let earlier = self.earlier.lock().unwrap().clone();
+            let script = earlier.filter(|_| freshness == Freshness::Any).unwrap_or(now);
             script(need, user)
         }
         .boxed()

@@ -1,9 +1,12 @@
 //! Clients and clusters that misbehave, and many at once.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cnbi_shared::facts::Need;
+use cnbi_shared::facts::{Answer, Need, PullSecret};
+use cnbi_webhook::facts::Unread;
+use cnbi_webhook::review::User;
 use http::{StatusCode, header};
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -56,8 +59,8 @@ async fn all_facts_are_asked_for_side_by_side_and_for_the_user() {
         assert_eq!(user.groups.as_deref(), Some(&["system:authenticated".to_owned()][..]));
         assert_eq!(user.extra.as_ref().unwrap()["a"], ["b"]);
         Ok(match need {
-            Need::Access { .. } | Need::Namespace { .. } => cnbi_shared::facts::Answer::Yes,
-            _ => cnbi_shared::facts::Answer::No,
+            Need::Access { .. } | Need::Namespace { .. } => Answer::Yes,
+            _ => Answer::No,
         })
     });
     cluster.leave.add_permits(100);
@@ -70,6 +73,51 @@ async fn all_facts_are_asked_for_side_by_side_and_for_the_user() {
     );
 }
 
+/// Answers of a cluster with that Secret, in which everybody may do everything.
+fn with_secret(secret: PullSecret) -> impl Fn(&Need, &User) -> Result<Answer, Unread> + Send + Sync + 'static {
+    move |need, _| {
+        Ok(match need {
+            Need::Secret { .. } => Answer::Secret(secret.clone()),
+            Need::Access { .. } | Need::Namespace { .. } => Answer::Yes,
+            _ => Answer::No,
+        })
+    }
+}
+
+#[tokio::test]
+async fn what_was_put_right_a_moment_ago_is_not_held_against_anybody() {
+    let usable = PullSecret::Registries(vec!["quay.io".to_owned()]);
+    for earlier in [
+        PullSecret::WrongType,
+        PullSecret::Unreadable,
+        PullSecret::Registries(vec![]),
+    ] {
+        let cluster = Arc::new(FakeCluster::new(with_secret(usable.clone())));
+        cluster.play_earlier(with_secret(earlier.clone()));
+        let webhook = Setup::new(cluster.clone()).start().await;
+        let response = webhook.post("/validate", asks()).await.response();
+        assert_eq!(response["allowed"], true, "{earlier:?}: {response}");
+        assert!(response["warnings"].is_null(), "{earlier:?}: {response}");
+
+        cluster.play(with_secret(earlier.clone()));
+        let response = webhook.post("/validate", asks()).await.response();
+        let found = format!("{}{}", response["warnings"], response["status"]["message"]);
+        assert!(found.contains("spec.imagePullSecret.name"), "{earlier:?}: {response}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_in_the_users_favour_is_asked_for_once() {
+    let usable = PullSecret::Registries(vec!["quay.io".to_owned()]);
+    let cluster = Arc::new(FakeCluster::new(with_secret(usable)));
+    let webhook = Setup::new(cluster.clone()).start().await;
+    assert_eq!(webhook.post("/validate", asks()).await.response()["allowed"], true);
+    let asked = cluster.asked.lock().unwrap();
+    let different: BTreeSet<&Need> = asked.iter().collect();
+    assert!(different.iter().any(|need| matches!(need, Need::Secret { .. })));
+    assert_eq!(different.len(), asked.len(), "{asked:?}");
+}
+
 #[tokio::test]
 async fn a_panic_is_one_failed_request() {
     let cluster = Arc::new(FakeCluster::new(|need, _| panic!("asked for {need}")));
@@ -79,7 +127,7 @@ async fn a_panic_is_one_failed_request() {
     assert!(!reply.text().contains("quay"), "{}", reply.text());
     assert_eq!(webhook.metrics.panics.get(), 1);
     assert_eq!(webhook.metrics.in_flight.get(), 0);
-    cluster.play(|_, _| Ok(cnbi_shared::facts::Answer::Yes));
+    cluster.play(|_, _| Ok(Answer::Yes));
     assert_eq!(
         webhook.post("/mutate", create(&resource())).await.response()["allowed"],
         true

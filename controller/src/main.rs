@@ -17,7 +17,9 @@ use kube::client::ClientBuilder;
 use ring::rand::{SecureRandom, SystemRandom};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 #[derive(Debug, thiserror::Error)]
 enum Error {
@@ -52,13 +54,14 @@ async fn main() -> ExitCode {
 }
 
 async fn start(args: Args) -> Result<(), Error> {
+    let filter: Targets = args.log.parse()?;
     let log = tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::try_new(&args.log)?)
+        .with_max_level(LevelFilter::TRACE)
         .with_ansi(io::stderr().is_terminal())
         .with_writer(io::stderr);
     match args.log_format {
-        LogFormat::Text => log.init(),
-        LogFormat::Json => log.json().flatten_event(true).init(),
+        LogFormat::Text => log.finish().with(filter).init(),
+        LogFormat::Json => log.json().flatten_event(true).finish().with(filter).init(),
     }
     let shutdown = asked_to_end(signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?)
         .boxed()

@@ -30,6 +30,9 @@ use crate::review::User;
 /// Most bytes of an answer. Kubernetes stores no object of half the size.
 const ANSWER_LIMIT: usize = 4 * 1024 * 1024;
 
+/// Room for an answer of which it is not said how long it is: more than a Secret with credentials for a few registries has.
+const UNSAID: usize = 16 * 1024;
+
 /// Where ImageStreams are served, on clusters that know them.
 const IMAGE_STREAMS: &str = "/apis/image.openshift.io/v1";
 
@@ -203,12 +206,11 @@ impl FactSource for Cluster {
     }
 }
 
-/// Room for the whole answer, so that no half of it is left behind in memory when the buffer grows.
+/// Room for the whole answer, so that no half of it is left behind in memory when the buffer grows; and not for more, because
+/// all of it is zeroed in the end.
 fn expected_size(body: &Body) -> usize {
-    let hint = body.size_hint();
-    usize::try_from(hint.lower())
-        .unwrap_or(0)
-        .clamp(16 * 1024, ANSWER_LIMIT)
+    let size = body.size_hint().exact().map(usize::try_from);
+    size.map_or(UNSAID, |size| size.unwrap_or(ANSWER_LIMIT).min(ANSWER_LIMIT))
 }
 
 fn refuse_failure(status: StatusCode) -> Result<(), Unread> {

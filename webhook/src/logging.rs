@@ -6,8 +6,9 @@ use std::io::IsTerminal as _;
 
 use clap::ValueEnum;
 use cnbi_shared::verdict::printable;
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::filter::ParseError;
+use tracing_subscriber::filter::{LevelFilter, ParseError, Targets};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::http::panic_text;
 
@@ -25,14 +26,18 @@ pub enum Format {
 
 /// Logs from now on. `level` is a level or a filter such as `info,cnbi_webhook=debug`.
 pub fn init(format: Format, level: &str) -> Result<(), ParseError> {
-    let filter = EnvFilter::builder().parse(level)?;
+    // Levels by target and nothing by field: what else a filter could say brings regular expressions into the program.
+    let filter: Targets = level.parse()?;
     let lines = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+        .with_max_level(LevelFilter::TRACE)
         .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
     match format {
-        Format::Text => lines.init(),
-        Format::Json => lines.json().flatten_event(true).fmt_fields(SpanFields).init(),
+        Format::Text => lines.finish().with(filter).init(),
+        Format::Json => {
+            let lines = lines.json().flatten_event(true).fmt_fields(SpanFields);
+            lines.finish().with(filter).init();
+        }
     }
     // The default hook would print what a user wrote as it is.
     std::panic::set_hook(Box::new(|panic| {

@@ -9,8 +9,9 @@
 //!
 //! * pure: [`authority`] and [`leaf`] make certificates, [`bundle`] is what is to be published and [`published`] what is,
 //!   [`succession`] is what the CA Secret holds, [`rotation`] decides the next step; [`pair`] judges what others have made;
-//! * acting: `store` (the CA Secret), `inject` (the configurations), [`resolver`] (rustls), `keeper` (looks every few
-//!   seconds and takes the steps), [`follow`] (when to look at files again).
+//! * acting: `store` (the CA Secret), `inject` (the configurations), [`resolver`] (rustls), `keeper` (looks and takes the
+//!   steps), `changes` and `pace` (when to look: every few seconds, and at once when a configuration has changed), [`follow`]
+//!   (when to look at files again).
 //!
 //! # Rotation
 //!
@@ -37,13 +38,14 @@
 //! | object | verbs |
 //! |---|---|
 //! | the CA Secret | `get`, `update` by name; `create` in the namespace |
-//! | each webhook configuration | `get`, `patch` by name |
+//! | each webhook configuration | `get`, `patch`, `watch` by name |
 //! | Events (events.k8s.io) | `create` in the namespace |
 
 #![warn(missing_docs)]
 
 pub mod authority;
 pub mod bundle;
+mod changes;
 pub mod clock;
 mod deadline;
 pub mod files;
@@ -52,6 +54,7 @@ mod inject;
 mod keeper;
 pub mod leaf;
 mod names;
+mod pace;
 pub mod pair;
 mod policy;
 pub mod published;

@@ -13,14 +13,16 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use kube::api::PostParams;
 use kube::{Api, Client};
 use rustls::server::ResolvesServerCert;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use crate::bundle::Bundle;
+use crate::changes::Changes;
 use crate::clock::Clock;
 use crate::deadline::in_time;
 use crate::inject::Injector;
 use crate::keeper::{Cluster, Failure, Keeper};
 use crate::names::{InvalidName, Names};
+use crate::pace::Pace;
 use crate::policy::Policy;
 use crate::published::{Configuration, Published};
 use crate::resolver::Resolver;
@@ -33,6 +35,7 @@ use crate::succession::Succession;
 pub struct SelfManaged {
     keeper: Keeper,
     cluster: ApiServer,
+    changes: Changes,
     poll: Duration,
     clock: Clock,
 }
@@ -44,6 +47,7 @@ impl SelfManaged {
         let keeper = Keeper::new(names.subject_alternative_names()?, policy);
         Ok(Self {
             keeper,
+            changes: Changes::new(client.clone(), names),
             cluster: ApiServer::new(client, names),
             poll,
             clock,
@@ -61,19 +65,28 @@ impl SelfManaged {
     }
 
     /// Looks after the certificates until `shutdown` is done. Failures are told in the status and tried again.
-    pub async fn run(mut self, shutdown: impl Future<Output = ()>) {
-        tokio::pin!(shutdown);
-        loop {
-            let look_and_wait = async {
-                self.keeper.look(&self.cluster, self.clock.now()).await;
-                tokio::time::sleep(self.poll).await;
-            };
-            // A write that is cut off has happened or has not; whoever looks next sees which.
-            tokio::select! {
-                biased;
-                () = &mut shutdown => return,
-                () = look_and_wait => {}
+    pub async fn run(self, shutdown: impl Future<Output = ()>) {
+        let Self {
+            mut keeper,
+            cluster,
+            changes,
+            poll,
+            clock,
+        } = self;
+        let changed = Notify::new();
+        let look = async {
+            let mut pace = Pace::new(poll);
+            loop {
+                keeper.look(&cluster, clock.now()).await;
+                pace.look_again(&changed).await;
             }
+        };
+        // A write that is cut off has happened or has not; whoever looks next sees which.
+        tokio::select! {
+            biased;
+            () = shutdown => {}
+            () = changes.tell(&changed) => {}
+            () = look => {}
         }
     }
 }

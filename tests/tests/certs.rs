@@ -19,6 +19,11 @@ type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;
 
 const CA_SECRET: &str = "hook-ca";
 
+/// How often most replicas look.
+const OFTEN: Duration = Duration::from_millis(200);
+/// Longer than any test waits, so that only what is told can make a replica look.
+const NEVER: Duration = Duration::from_secs(3_600);
+
 /// A namespace with a service account, its rights, and two webhook configurations; all named alike.
 struct Installation {
     name: &'static str,
@@ -56,7 +61,10 @@ impl Replica {
 
 impl Installation {
     async fn new(name: &'static str) -> Outcome<Self> {
-        let cluster = ControlPlane::shared().await?;
+        Self::on(ControlPlane::shared().await?, name).await
+    }
+
+    async fn on(cluster: &ControlPlane, name: &'static str) -> Outcome<Self> {
         let objects = serde_json::to_string(&json!({ "apiVersion": "v1", "kind": "List", "items": objects(name) }))?;
         cluster.kubectl().args(["apply", "-f", "-"]).stdin(objects).ok().await?;
         let account = cluster.service_account_kubeconfig(name, "hook").await?;
@@ -68,6 +76,10 @@ impl Installation {
     }
 
     fn replica(&self) -> Outcome<Replica> {
+        self.replica_that_looks(OFTEN)
+    }
+
+    fn replica_that_looks(&self, poll: Duration) -> Outcome<Replica> {
         let names = Names {
             namespace: self.name.to_owned(),
             service: "hook".to_owned(),
@@ -79,7 +91,7 @@ impl Installation {
             instance: "hook-0".to_owned(),
         };
         let policy = Policy {
-            poll: Duration::from_millis(200),
+            poll,
             ..Policy::default()
         };
         let managed = SelfManaged::new(self.client.clone(), &names, policy, Clock::default())?;
@@ -96,6 +108,21 @@ impl Installation {
 
     fn secrets(&self) -> Api<Secret> {
         Api::namespaced(self.admin.clone(), self.name)
+    }
+
+    /// Clears the bundle of one entry of each configuration, as a person does who applies what has none.
+    async fn clear(&self) -> Outcome {
+        let validating = Api::<ValidatingWebhookConfiguration>::all(self.admin.clone());
+        let params = PatchParams::apply("a-person").force();
+        let of = |kind: &str| {
+            let entry = json!({ "name": "one.hook.example", "clientConfig": { "caBundle": "" } });
+            Patch::Apply(json!({ "apiVersion": "admissionregistration.k8s.io/v1", "kind": kind, "webhooks": [entry] }))
+        };
+        let (mutating, kind) = (self.mutating(), "MutatingWebhookConfiguration");
+        mutating.patch(self.name, &params, &of(kind)).await?;
+        let kind = "ValidatingWebhookConfiguration";
+        validating.patch(self.name, &params, &of(kind)).await?;
+        Ok(())
     }
 
     /// Every `caBundle`, of both configurations.
@@ -141,7 +168,7 @@ fn objects(name: &str) -> Vec<Value> {
         json!({ "apiVersion": "v1", "kind": "ServiceAccount", "metadata": { "name": "hook", "namespace": name } }),
         json!({ "apiVersion": rbac, "kind": "ClusterRole", "metadata": { "name": name }, "rules": [{
             "apiGroups": [admission], "resources": ["mutatingwebhookconfigurations", "validatingwebhookconfigurations"],
-            "resourceNames": [name], "verbs": ["get", "patch"],
+            "resourceNames": [name], "verbs": ["get", "patch", "watch"],
         }] }),
         binding("ClusterRoleBinding", "ClusterRole", None),
         json!({ "apiVersion": rbac, "kind": "Role", "metadata": { "name": name, "namespace": name }, "rules": [
@@ -270,6 +297,97 @@ async fn a_bundle_that_is_cleared_or_changed_is_put_right() -> Outcome {
         replica.trusted().await?;
     }
     Ok(())
+}
+
+/// Two replicas that look once an hour: what they put right within that they were told of.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bundle_that_is_cleared_is_put_right_by_those_who_are_told() -> Outcome {
+    let installation = Installation::new("certs-told").await?;
+    let mut replicas = [
+        installation.replica_that_looks(NEVER)?,
+        installation.replica_that_looks(NEVER)?,
+    ];
+    for replica in &mut replicas {
+        replica.trusted().await?;
+    }
+    let before = installation.bundles().await?;
+    for _ in 0..3 {
+        installation.clear().await?;
+        until("the bundle is back", async || {
+            Ok(installation.bundles().await? == before)
+        })
+        .await?;
+    }
+    // Gone and installed again, as with `kubectl replace --force`.
+    installation
+        .mutating()
+        .delete(installation.name, &DeleteParams::default())
+        .await?;
+    let again = serde_json::to_string(&objects(installation.name)[6])?;
+    let cluster = ControlPlane::shared().await?;
+    cluster.kubectl().args(["create", "-f", "-"]).stdin(again).ok().await?;
+    until("the bundle is back", async || {
+        Ok(installation.bundles().await? == before)
+    })
+    .await?;
+    for replica in &mut replicas {
+        replica.trusted().await?;
+    }
+    Ok(())
+}
+
+/// Somebody else keeps the bundle empty: each time it is put right, it is cleared again. With no time to look but when told,
+/// the replica gives up after a few rounds.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fight_over_the_bundle_is_no_race() -> Outcome {
+    let installation = Installation::new("certs-fight").await?;
+    let mut replica = installation.replica_that_looks(NEVER)?;
+    replica.trusted().await?;
+    let (mut rounds, mut put_right) = (0, Instant::now());
+    installation.clear().await?;
+    while put_right.elapsed() < Duration::from_secs(3) {
+        if installation.bundles().await?.iter().all(|bundle| !bundle.is_empty()) {
+            (rounds, put_right) = (rounds + 1, Instant::now());
+            assert!(rounds < 100, "it goes on and on");
+            installation.clear().await?;
+        }
+    }
+    assert!((1..=10).contains(&rounds), "{rounds} rounds");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn changes_are_told_also_after_an_api_server_has_come_back() -> Outcome {
+    let cluster = ControlPlane::start().await?;
+    let installation = Installation::on(&cluster, "certs-back").await?;
+    let mut replica = installation.replica_that_looks(NEVER)?;
+    replica.trusted().await?;
+    let before = installation.bundles().await?;
+    cluster.stop_api_server().await?;
+    cluster.start_api_server().await?;
+    installation.clear().await?;
+    until("the bundle is back", async || {
+        Ok(installation.bundles().await? == before)
+    })
+    .await
+}
+
+/// As with the rights of an older version.
+#[tokio::test(flavor = "multi_thread")]
+async fn without_the_right_to_be_told_there_are_still_the_looks() -> Outcome {
+    let installation = Installation::new("certs-untold").await?;
+    let narrow = json!([{ "op": "replace", "path": "/rules/0/verbs", "value": ["get", "patch"] }]).to_string();
+    let cluster = ControlPlane::shared().await?;
+    let patch = ["patch", "clusterrole", installation.name, "--type=json", "-p", &narrow];
+    cluster.kubectl().args(patch).ok().await?;
+    let mut replica = installation.replica()?;
+    replica.trusted().await?;
+    let before = installation.bundles().await?;
+    installation.clear().await?;
+    until("the bundle is back", async || {
+        Ok(installation.bundles().await? == before)
+    })
+    .await
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,12 +5,17 @@
 
 use std::fmt::Debug;
 
+use jiff::Timestamp;
+use jiff::fmt::rfc2822;
 use k8s_openapi::api::admissionregistration::v1::{
     MutatingWebhookConfiguration, ValidatingWebhookConfiguration, WebhookClientConfig,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::api::{Patch, PatchParams};
+use kube::api::{GetParams, Patch, PatchParams};
+use kube::client::Body;
+use kube::core::{Request, Status};
 use kube::{Api, Client, Resource};
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::bundle::Bundle;
@@ -39,12 +44,14 @@ impl Injector {
         }
     }
 
-    /// What is published, and the first failure to find it out; a configuration that cannot be read stands as such.
-    pub(crate) async fn read(&self) -> (Published, Option<Failure>) {
+    /// What is published, what the API server's clock said, and the first failure to find it out; a configuration that cannot
+    /// be read stands as such.
+    pub(crate) async fn read(&self) -> (Published, Option<Timestamp>, Option<Failure>) {
+        let mut clock = None;
         let mut failure = None;
         let mut configurations = Vec::new();
         for name in &self.names.mutating {
-            let read = in_time(self.mutating.get_opt(name)).await.map(|found| {
+            let read = in_time(get(&self.mutating, name, &mut clock)).await.map(|found| {
                 found.map(|it| {
                     let webhooks = it.webhooks.unwrap_or_default();
                     self.seen(
@@ -56,7 +63,7 @@ impl Injector {
             configurations.push(configuration(Kind::Mutating, name, read, &mut failure));
         }
         for name in &self.names.validating {
-            let read = in_time(self.validating.get_opt(name)).await.map(|found| {
+            let read = in_time(get(&self.validating, name, &mut clock)).await.map(|found| {
                 found.map(|it| {
                     let webhooks = it.webhooks.unwrap_or_default();
                     self.seen(
@@ -67,7 +74,7 @@ impl Injector {
             });
             configurations.push(configuration(Kind::Validating, name, read, &mut failure));
         }
-        (Published { configurations }, failure)
+        (Published { configurations }, clock, failure)
     }
 
     /// Writes the bundle into each target; the first failure, after all have been tried.
@@ -107,6 +114,38 @@ impl Injector {
     }
 }
 
+/// Reads an object that need not be there, and by the way the API server's clock, which is on every answer (RFC 9110, 6.6.1).
+async fn get<K>(api: &Api<K>, name: &str, clock: &mut Option<Timestamp>) -> kube::Result<Option<K>>
+where
+    K: Resource + Clone + Debug + DeserializeOwned,
+{
+    let request = Request::new(api.resource_url()).get(name, &GetParams::default());
+    let request = request.map_err(kube::Error::BuildRequest)?;
+    let answer = api.clone().into_client().send(request.map(Body::from)).await?;
+    let status = answer.status();
+    // Whoever does not know us (401) may be no API server of ours, or one whose clock is so far off that our token does not hold.
+    if status.as_u16() != 401 {
+        *clock = answer
+            .headers()
+            .get("date")
+            .and_then(|date| rfc2822::parse(date.to_str().ok()?).ok())
+            .map(|date| date.timestamp())
+            .or(*clock);
+    }
+    let body = answer.into_body().collect_bytes().await?;
+    if status.is_success() {
+        return serde_json::from_slice(&body).map(Some).map_err(kube::Error::SerdeError);
+    }
+    if status.as_u16() == 404 {
+        return Ok(None);
+    }
+    let refusal = serde_json::from_slice(&body).unwrap_or_else(|_| {
+        let text = String::from_utf8_lossy(&body);
+        Status::failure(text.trim(), "not a Status").with_code(status.as_u16())
+    });
+    Err(kube::Error::Api(refusal.boxed()))
+}
+
 fn configuration(
     kind: Kind,
     name: &str,
@@ -129,7 +168,7 @@ fn configuration(
 
 async fn apply<K>(api: &Api<K>, target: &Configuration, bundle: &Bundle) -> Result<(), Failure>
 where
-    K: Resource<DynamicType = ()> + Clone + Debug + serde::de::DeserializeOwned,
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned,
 {
     let Some(body) = application(target, bundle, &K::kind(&()), &K::api_version(&())) else {
         return Ok(());

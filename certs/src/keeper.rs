@@ -1,16 +1,17 @@
 //! Looks at the cluster every few seconds and carries out what the rotation asks for.
 //!
-//! The time is the wall clock's at every look, so a machine that was suspended finds out at its first. Nothing is decided
-//! here; a look that fails is repeated at the next.
+//! The time is the wall clock's at every look, so a machine that was suspended finds out at its first, and the API server's
+//! where that is earlier. Nothing is decided here; a look that fails is repeated at the next.
 
 use std::sync::Arc;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use rustls_pki_types::ServerName;
 use tokio::sync::watch;
 
 use crate::authority::{Authority, Unusable};
 use crate::bundle::Bundle;
+use crate::clock::Moment;
 use crate::leaf::Leaf;
 use crate::policy::Policy;
 use crate::published::{Configuration, Published, Seen};
@@ -52,7 +53,8 @@ impl From<kube::Error> for Failure {
 
 /// What is to be read and written, wherever it is kept.
 pub(crate) trait Cluster {
-    async fn published(&self) -> (Published, Option<Failure>);
+    /// What is published, what the API server's clock said, and what failed.
+    async fn published(&self) -> (Published, Option<Timestamp>, Option<Failure>);
     async fn secret(&self) -> Result<Stored, Failure>;
     async fn create(&self, succession: &Succession) -> Result<(), Failure>;
     async fn update(&self, basis: &Stored, succession: &Succession) -> Result<(), Failure>;
@@ -66,6 +68,8 @@ pub(crate) struct Keeper {
     policy: Policy,
     leaf: Option<Leaf>,
     observed: Option<Observation>,
+    /// How far our clock was ahead of the API server's when both were read last.
+    ahead: Option<SignedDuration>,
     resolver: Arc<Resolver>,
     status: watch::Sender<Status>,
 }
@@ -77,6 +81,7 @@ impl Keeper {
             policy,
             leaf: None,
             observed: None,
+            ahead: None,
             resolver: Arc::default(),
             status: watch::Sender::default(),
         }
@@ -95,17 +100,33 @@ impl Keeper {
         self.leaf.as_ref()
     }
 
-    /// Looks, and takes steps until there are none left or one fails.
-    pub(crate) async fn look(&mut self, cluster: &impl Cluster, now: Timestamp) {
-        let (published, ca_not_after, failure) = self.work(cluster, now).await;
-        self.tell(&published, ca_not_after, failure, now);
+    /// Looks, and takes steps until there are none left or one fails. `ours` is what our clock says.
+    pub(crate) async fn look(&mut self, cluster: &impl Cluster, ours: Timestamp) {
+        let (published, ca_not_after, failure) = self.work(cluster, ours).await;
+        self.tell(&published, ca_not_after, failure, self.moment(ours));
+    }
+
+    /// The time, with what the API server's clock has to be by now.
+    fn moment(&self, ours: Timestamp) -> Moment {
+        let theirs = self.ahead.and_then(|ahead| ours.checked_sub(ahead).ok());
+        Moment { ours, theirs }
+    }
+
+    /// Notes what the API server's clock said when ours said that.
+    fn compare(&mut self, ours: Timestamp, theirs: Timestamp) {
+        let far = |ahead: SignedDuration| ahead.abs() > self.policy.backdate / 2;
+        let ahead = theirs.duration_until(ours);
+        if far(ahead) && !self.ahead.is_some_and(far) {
+            tracing::warn!(%ours, %theirs, "our clock and the API server's disagree; certificates go by the earlier");
+        }
+        self.ahead = Some(ahead);
     }
 
     /// What was published in the end, when the current CA ends, and what failed.
     pub(crate) async fn work(
         &mut self,
         cluster: &impl Cluster,
-        now: Timestamp,
+        ours: Timestamp,
     ) -> (Published, Option<Timestamp>, Option<Failure>) {
         let mut last = Published::default();
         let mut ca_not_after = None;
@@ -113,9 +134,12 @@ impl Keeper {
         for _ in 0..MOST_STEPS {
             // The configurations first: whatever the Secret said when they were written, we read it as new or newer, so
             // a bundle that we derive can be behind only if they change after this, which their version shows.
-            let unread;
-            (last, unread) = cluster.published().await;
+            let (theirs, unread);
+            (last, theirs, unread) = cluster.published().await;
             failure = unread;
+            if let Some(theirs) = theirs {
+                self.compare(ours, theirs);
+            }
             let stored = match cluster.secret().await {
                 Ok(stored) => stored,
                 Err(error) => {
@@ -126,7 +150,7 @@ impl Keeper {
             if let CaSecret::Usable(succession) = &stored.state {
                 ca_not_after = Some(succession.current.certificate().validity().not_after);
             }
-            match self.steps(cluster, &stored, &last, now).await {
+            match self.steps(cluster, &stored, &last, self.moment(ours)).await {
                 Ok(true) => {}
                 Ok(false) => break,
                 Err(Failure::Conflict) => failure = Some(Failure::Conflict),
@@ -145,8 +169,9 @@ impl Keeper {
         cluster: &impl Cluster,
         stored: &Stored,
         published: &Published,
-        now: Timestamp,
+        moment: Moment,
     ) -> Result<bool, Failure> {
+        let now = moment.now();
         let mut held = Held {
             secret: stored.state.clone(),
             serving: None,
@@ -155,7 +180,7 @@ impl Keeper {
         for _ in 0..MOST_STEPS {
             held.serving = self.leaf.as_ref().map(|leaf| leaf.serving().clone());
             held.observed.clone_from(&self.observed);
-            let step = next_step(&held, published, now, &self.policy);
+            let step = next_step(&held, published, moment, &self.policy);
             if step == Step::Rest {
                 return Ok(false);
             }
@@ -198,8 +223,12 @@ impl Keeper {
                 }
                 return Ok(());
             }
-            (Step::Replace { lost, keep }, _) => {
-                cluster.update(stored, &Succession::new(mint()?, keep)).await?;
+            (Step::Replace { lost, keep }, state) => {
+                let succession = match state {
+                    CaSecret::Usable(held) => held.clone().replaced(mint()?, keep),
+                    _ => Succession::new(mint()?, keep),
+                };
+                cluster.update(stored, &succession).await?;
                 tracing::warn!(?lost, "replaced the CA");
                 cluster.report(&lost, now).await;
                 return Ok(());
@@ -219,8 +248,8 @@ impl Keeper {
         cluster.update(stored, &succession).await
     }
 
-    fn tell(&self, published: &Published, ca: Option<Timestamp>, failure: Option<Failure>, now: Timestamp) {
-        let trust = self.trust(published, now);
+    fn tell(&self, published: &Published, ca: Option<Timestamp>, failure: Option<Failure>, moment: Moment) {
+        let trust = self.trust(published, moment.judged());
         if let Some(failure) = &failure {
             tracing::warn!(error = %failure, "certificates could not be looked after");
         }

@@ -14,6 +14,7 @@ struct Small {
     secret: RefCell<Option<CaSecret>>,
     bundle: RefCell<Option<Vec<u8>>>,
     reports: RefCell<Vec<Loss>>,
+    clock: RefCell<Option<Timestamp>>,
     writes: RefCell<u32>,
     forbidden: bool,
     conflicts: RefCell<u32>,
@@ -39,7 +40,7 @@ impl Small {
 }
 
 impl Cluster for Small {
-    async fn published(&self) -> (Published, Option<Failure>) {
+    async fn published(&self) -> (Published, Option<Timestamp>, Option<Failure>) {
         let seen = self
             .bundle
             .borrow()
@@ -60,6 +61,7 @@ impl Cluster for Small {
             Published {
                 configurations: vec![configuration],
             },
+            *self.clock.borrow(),
             None,
         )
     }
@@ -234,4 +236,46 @@ async fn a_missing_configuration_is_not_trust() {
         told.last_error.as_deref(),
         Some("ValidatingWebhookConfiguration hook: there is none")
     );
+}
+
+#[tokio::test]
+async fn a_ca_of_the_future_goes_and_those_before_it_stay_trusted() {
+    let (cluster, mut keeper) = (installed(), keeper());
+    *cluster.clock.borrow_mut() = Some(after(0));
+    let (a, b) = (authority(0), authority(900 * 86_400));
+    let held = Succession::new(a.clone(), None).with_next(b.clone()).promoted();
+    *cluster.secret.borrow_mut() = Some(CaSecret::Usable(held));
+    keeper.look(&cluster, after(0)).await;
+    let begins = b.certificate().validity().not_before;
+    assert_eq!(*cluster.reports.borrow(), [Loss::Early(begins)]);
+    let bundle = cluster.succession().bundle(after(0));
+    assert!(bundle.contains(a.certificate()) && !bundle.contains(b.certificate()));
+    assert!(status(&keeper).trusted, "{:?}", status(&keeper));
+}
+
+#[tokio::test]
+async fn a_clock_that_is_ahead_makes_what_holds_by_the_api_servers() {
+    let (cluster, mut keeper) = (installed(), keeper());
+    *cluster.clock.borrow_mut() = Some(after(0));
+    keeper.look(&cluster, after(900 * 86_400)).await;
+    let told = status(&keeper);
+    assert_eq!(told.serving_not_after, Some(after(7 * 86_400)));
+    assert_eq!(told.ca_not_after, Some(after(365 * 86_400)));
+    assert!(told.trusted, "{told:?}");
+    // Where it is not told for once, it has gone on meanwhile.
+    *cluster.clock.borrow_mut() = None;
+    keeper.look(&cluster, after(905 * 86_400)).await;
+    assert_eq!(status(&keeper).serving_not_after, Some(after(12 * 86_400)));
+}
+
+#[tokio::test]
+async fn a_clock_that_is_behind_knows_that_it_is_not_accepted() {
+    let (cluster, mut keeper) = (installed(), keeper());
+    let a = authority(0);
+    *cluster.secret.borrow_mut() = Some(CaSecret::Usable(Succession::new(a, None)));
+    *cluster.clock.borrow_mut() = Some(after(100 * 86_400));
+    keeper.look(&cluster, after(0)).await;
+    assert!(!status(&keeper).trusted);
+    keeper.look(&cluster, after(100 * 86_400)).await;
+    assert!(status(&keeper).trusted);
 }

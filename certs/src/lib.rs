@@ -25,6 +25,12 @@
 //!   -> A has ended                      Secret: current B; publish {B}
 //! ```
 //!
+//! # Which time it is
+//!
+//! API servers judge certificates by their own clocks. Of ours and the one that an API server's answers bear, the earlier
+//! counts ([`clock::Moment`]): a replica that is ahead would end the trust in what others serve, and make what does not hold
+//! yet. A CA that holds only in the future is gone on without for as long as what is served lasts, and then replaced.
+//!
 //! # Replacing the CA by hand
 //!
 //! Write a CA of your own into `tls.crt` and `tls.key`: replicas go on trusting the one that they serve from, as

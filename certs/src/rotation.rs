@@ -8,8 +8,9 @@ use jiff::Timestamp;
 
 use crate::authority::{CaCertificate, Unusable};
 use crate::bundle::Bundle;
+use crate::clock::Moment;
 use crate::leaf::{Serving, planned_validity};
-use crate::policy::Policy;
+use crate::policy::{Policy, Validity};
 use crate::published::{Configuration, Published};
 use crate::succession::Succession;
 
@@ -54,6 +55,8 @@ pub enum Loss {
     Corrupt(Unusable),
     /// The CA has ended, and none is there to follow.
     Ended,
+    /// The CA holds from this moment on, and what is served ends before it.
+    Early(Timestamp),
 }
 
 /// What is to be done.
@@ -68,7 +71,7 @@ pub enum Step {
         /// The CA to go on trusting, because we serve from it.
         keep: Option<CaCertificate>,
     },
-    /// Make a CA and write it over what the Secret holds.
+    /// Make a CA and write it over what the Secret holds; where a CA can be read there, those before it stay trusted.
     Replace {
         /// What is wrong with it.
         lost: Loss,
@@ -99,7 +102,8 @@ pub enum Step {
 }
 
 /// Decides the next step. Call again after each, on what is held and published then.
-pub fn next_step(held: &Held, published: &Published, now: Timestamp, policy: &Policy) -> Step {
+pub fn next_step(held: &Held, published: &Published, moment: Moment, policy: &Policy) -> Step {
+    let now = moment.now();
     let succession = match &held.secret {
         CaSecret::Usable(succession) => succession,
         CaSecret::Absent => {
@@ -116,14 +120,23 @@ pub fn next_step(held: &Held, published: &Published, now: Timestamp, policy: &Po
             };
         }
     };
-    if succession.current.certificate().validity().is_over(now) {
-        let follows = succession.next.as_ref();
-        return match follows.filter(|next| !next.certificate().validity().is_over(now)) {
+    let current = succession.current.certificate().validity();
+    let next = succession.next.as_ref().map(|next| next.certificate().validity());
+    if current.is_over(now) {
+        let follows = next.filter(|next| !next.is_over(now) && !moment.is_known_before(next.not_before));
+        return match follows {
             Some(_) => Step::Promote,
             None => Step::Replace {
                 lost: Loss::Ended,
                 keep: kept(held, now),
             },
+        };
+    }
+    if moment.is_known_before(current.not_before) && !bridges(held, succession, published, now, policy) {
+        let keep = kept(held, now).filter(|issuer| issuer != succession.current.certificate());
+        return Step::Replace {
+            lost: Loss::Early(current.not_before),
+            keep,
         };
     }
     if held
@@ -152,10 +165,28 @@ pub fn next_step(held: &Held, published: &Published, now: Timestamp, policy: &Po
     if succession.holds_ended(now) {
         return Step::Forget;
     }
-    if succession.next.is_none() && succession.current.certificate().validity().is_due(now) {
+    // One that will hold only when nothing is left to serve until then would hold up the rotation, and end it in an outage.
+    let comes_late = |next: Validity| {
+        let served_last = current.not_after.saturating_sub(policy.serving_life);
+        moment.is_known_before(next.not_before) && served_last.is_ok_and(|last| next.not_before > last)
+    };
+    if current.is_due(now) && next.is_none_or(comes_late) {
         return Step::MintNext;
     }
     Step::Rest
+}
+
+/// Whether what is served can be gone on with: it is accepted, and lasts until a day or so after the current CA, which is of
+/// the future, begins to hold. What ends sooner is gone on with until it is due, so that whoever should keep bringing such CAs
+/// has one replaced every few days and not at every look.
+fn bridges(held: &Held, succession: &Succession, published: &Published, now: Timestamp, policy: &Policy) -> bool {
+    let current = succession.current.certificate();
+    held.serving.as_ref().is_some_and(|serving| {
+        let accepted = serving.validity.holds(now) && !published.lacks(&serving.issuer);
+        let over = current.validity().not_before.saturating_add(policy.serving_life / 7);
+        let lasts = over.is_ok_and(|over| over <= serving.validity.not_after);
+        serving.issuer != *current && accepted && (lasts || !serving.validity.is_due(now))
+    })
 }
 
 /// The issuer of what is served, while it still vouches for it.

@@ -60,7 +60,7 @@ fn held(succession: Succession, issuer: &Authority, made: i64) -> Held {
 }
 
 fn step(held: &Held, published: &Published, seconds: i64) -> Step {
-    next_step(held, published, after(seconds), &Policy::default())
+    next_step(held, published, after(seconds).into(), &Policy::default())
 }
 
 fn observed(authority: &Authority, since: i64) -> Observation {
@@ -431,6 +431,112 @@ fn nobody_moves_to_a_ca_of_the_future_before_it_holds() {
     let mut replica = held(Succession::new(b.clone(), None), &a, -8 * DAY);
     replica.observed = Some(observed(&b, 0));
     assert_eq!(step(&replica, &published, now), Step::Serve);
+}
+
+/// By our clock, and an API server's that agrees.
+fn agreed(held: &Held, published: &Published, seconds: i64) -> Step {
+    let moment = Moment {
+        ours: after(seconds),
+        theirs: Some(after(seconds)),
+    };
+    next_step(held, published, moment, &Policy::default())
+}
+
+#[test]
+fn a_ca_of_the_far_future_is_replaced_before_nothing_is_left_to_serve() {
+    let (a, b) = (authority(0), authority(900 * DAY));
+    let published = everywhere(&of(&[&a, &b]));
+    let replica = held(Succession::new(a.clone(), None).with_next(b.clone()).promoted(), &a, 0);
+    let early = |keep| Step::Replace {
+        lost: Loss::Early(b.certificate().validity().not_before),
+        keep,
+    };
+    let due = 7 * DAY - (7 * DAY + 3_600) / 3;
+    for quiet in [1, DAY, due - 1] {
+        let (step, what) = (agreed(&replica, &published, quiet), "what is trusted is served on");
+        assert!(matches!(step, Step::Observe(_)), "{what}: {step:?}");
+    }
+    assert_eq!(agreed(&replica, &published, due), early(Some(ca(&a))));
+    // Nothing to serve, or nothing that is accepted: at once.
+    let mut new = replica.clone();
+    new.serving = None;
+    assert_eq!(agreed(&new, &published, 1), early(None));
+    assert_eq!(agreed(&replica, &everywhere(&of(&[&b])), 1), early(Some(ca(&a))));
+    let served = held(Succession::new(b.clone(), None), &b, 0);
+    assert_eq!(agreed(&served, &everywhere(&of(&[&b])), 1), early(None));
+}
+
+#[test]
+fn a_ca_that_begins_in_time_is_waited_for() {
+    let (a, b) = (authority(0), authority(5 * DAY));
+    let published = everywhere(&of(&[&a, &b]));
+    let mut replica = held(Succession::new(a.clone(), None).with_next(b.clone()).promoted(), &a, 0);
+    replica.observed = Some(observed(&b, 0));
+    for waiting in [1, 4 * DAY, 5 * DAY - 3_601] {
+        assert_eq!(agreed(&replica, &published, waiting), Step::Rest);
+    }
+    assert_eq!(agreed(&replica, &published, 5 * DAY - 3_600), Step::Serve);
+}
+
+#[test]
+fn a_clock_that_is_behind_alone_replaces_nothing() {
+    let (a, b) = (authority(0), authority(900 * DAY));
+    let published = everywhere(&of(&[&b]));
+    let replica = held(Succession::new(b.clone(), Some(ca(&a))), &b, 900 * DAY);
+    for theirs in [None, Some(after(901 * DAY))] {
+        let moment = Moment { ours: after(1), theirs };
+        let step = next_step(&replica, &published, moment, &Policy::default());
+        assert!(!matches!(step, Step::Replace { .. } | Step::Create { .. }), "{step:?}");
+    }
+}
+
+#[test]
+fn a_clock_that_is_years_ahead_does_what_one_does_that_is_right() {
+    let (a, b) = (authority(0), authority(1));
+    for succession in [
+        Succession::new(a.clone(), None),
+        Succession::new(b.clone(), Some(ca(&a))),
+        Succession::new(a.clone(), None).with_next(b.clone()),
+    ] {
+        let replica = held(succession, &a, 0);
+        for bundle in [of(&[&a]), of(&[&a, &b]), Bundle::default()] {
+            let ahead = Moment {
+                ours: after(4_000 * DAY),
+                theirs: Some(after(DAY)),
+            };
+            let published = everywhere(&bundle);
+            let step = next_step(&replica, &published, ahead, &Policy::default());
+            assert_eq!(step, agreed(&replica, &published, DAY));
+        }
+    }
+}
+
+#[test]
+fn a_next_of_the_far_future_holds_up_no_rotation() {
+    let (a, due) = (authority(0), 365 * DAY - 121 * DAY);
+    for (begins, wanted) in [
+        (900 * DAY, Step::MintNext),
+        (360 * DAY, Step::MintNext),
+        (300 * DAY, Step::Rest),
+    ] {
+        let b = authority(begins);
+        let mut replica = held(Succession::new(a.clone(), None).with_next(b.clone()), &a, young(due));
+        replica.observed = Some(observed(&b, 0));
+        let published = everywhere(&of(&[&a, &b]));
+        assert_eq!(agreed(&replica, &published, due - DAY), Step::Rest);
+        assert_eq!(agreed(&replica, &published, due), wanted, "one that begins at {begins}");
+    }
+    // Too late for that: what has ended is not followed by what does not hold.
+    let b = authority(900 * DAY);
+    let replica = held(Succession::new(a.clone(), None).with_next(b.clone()), &a, 0);
+    let ended = agreed(&replica, &everywhere(&of(&[&a, &b])), 366 * DAY);
+    assert_eq!(
+        ended,
+        Step::Replace {
+            lost: Loss::Ended,
+            keep: None
+        }
+    );
 }
 
 #[test]

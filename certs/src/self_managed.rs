@@ -48,7 +48,7 @@ impl SelfManaged {
         Ok(Self {
             keeper,
             changes: Changes::new(client.clone(), names),
-            cluster: ApiServer::new(client, names),
+            cluster: ApiServer::new(client, names, clock.is_doubted()),
             poll,
             clock,
         })
@@ -96,22 +96,26 @@ struct ApiServer {
     injector: Injector,
     events: Api<Event>,
     names: Names,
+    /// Whether its clock counts.
+    tells_time: bool,
 }
 
 impl ApiServer {
-    fn new(client: Client, names: &Names) -> Self {
+    fn new(client: Client, names: &Names, tells_time: bool) -> Self {
         Self {
             store: Store::new(client.clone(), names),
             injector: Injector::new(client.clone(), names),
             events: Api::namespaced(client, &names.namespace),
             names: names.clone(),
+            tells_time,
         }
     }
 }
 
 impl Cluster for ApiServer {
-    async fn published(&self) -> (Published, Option<Failure>) {
-        self.injector.read().await
+    async fn published(&self) -> (Published, Option<Timestamp>, Option<Failure>) {
+        let (published, clock, failure) = self.injector.read().await;
+        (published, clock.filter(|_| self.tells_time), failure)
     }
 
     async fn secret(&self) -> Result<Stored, Failure> {
@@ -148,6 +152,10 @@ fn event(names: &Names, loss: &Loss, now: Timestamp) -> Event {
         Loss::Gone => ("CASecretLost", "it was gone".to_owned()),
         Loss::Corrupt(why) => ("CASecretUnusable", format!("it could not be used: {why}")),
         Loss::Ended => ("CAEnded", "its CA had ended".to_owned()),
+        Loss::Early(begin) => (
+            "CANotYetValid",
+            format!("its CA holds only from {begin} on, and what was served would have ended before"),
+        ),
     };
     Event {
         metadata: ObjectMeta {
@@ -210,5 +218,8 @@ mod tests {
             "{note}"
         );
         assert_eq!(told(Loss::Ended).0, "CAEnded");
+        let (reason, note) = told(Loss::Early(start()));
+        assert_eq!(reason, "CANotYetValid");
+        assert!(note.contains("only from 2026-01-01T00:00:00Z on"), "{note}");
     }
 }

@@ -88,6 +88,8 @@ struct World {
     servers: Vec<Server>,
     /// Whether requests fail at times.
     unreliable: bool,
+    /// Whether replicas are told what its clock says.
+    tells_time: bool,
     /// When the cluster last changed.
     changed: Timestamp,
     reports: Vec<Loss>,
@@ -153,7 +155,7 @@ impl Model {
 }
 
 impl Cluster for Model {
-    async fn published(&self) -> (Published, Option<Failure>) {
+    async fn published(&self) -> (Published, Option<Timestamp>, Option<Failure>) {
         self.pause().await;
         let world = &mut *self.0.borrow_mut();
         let lost = world.mishap().map(|_| world.dice.below(2));
@@ -179,6 +181,7 @@ impl Cluster for Model {
             Published {
                 configurations: configurations.to_vec(),
             },
+            world.tells_time.then_some(world.now),
             lost.map(|_| Failure::Deadline),
         )
     }
@@ -289,14 +292,20 @@ enum Mischief {
     Secret,
     /// All of it, trust destroyed included.
     All,
-    /// The clock of one replica is off, by days or years, for days or weeks.
+    /// The clock of one replica is off, by days or years, for days or weeks, and no API server says what time it is.
     Clock,
+    /// The same, further ahead; API servers say what time it is, as they do.
+    ToldClock,
+    /// The Secret gets CAs that hold only in days or years, while one replica's clock is years ahead.
+    Future,
 }
 
 /// How many days a clock is off at most. A CA that is made by one that is ahead is of the future: as long as what is served lives on, for
 /// a third of seven days at least, nobody has to serve from it.
 const BACK: i64 = 10 * 365;
 const AHEAD: i64 = 2;
+/// The same where API servers say what time it is.
+const FAR_AHEAD: i64 = 10 * 365;
 
 struct Simulation {
     model: Model,
@@ -325,6 +334,7 @@ impl Simulation {
             configurations: [None, None],
             servers: vec![Server::default(), Server::default()],
             unreliable: true,
+            tells_time: mischief != Mischief::Clock,
             changed: start(),
             reports: Vec::new(),
             promotions: 0,
@@ -352,6 +362,14 @@ impl Simulation {
             refused: 0,
             disturbances: 0,
         }
+        .with_clocks()
+    }
+
+    fn with_clocks(mut self) -> Self {
+        if self.mischief == Mischief::Future {
+            self.replicas[0].ahead = SignedDuration::from_secs(FAR_AHEAD * DAY);
+        }
+        self
     }
 
     fn world(&mut self) -> &mut World {
@@ -361,14 +379,19 @@ impl Simulation {
     /// All that are awake look at the same time, their requests interleaved. Whether no look failed.
     async fn look(&mut self) -> bool {
         let now = self.world().now;
-        let model = &self.model;
+        let (model, mischief, settle) = (&self.model, self.mischief, self.policy.settle);
         let look = async |replica: Option<&mut Replica>| {
             let Some(replica) = replica.filter(|replica| replica.suspended <= now) else {
                 return true;
             };
             let before = replica.keeper.leaf().map(|leaf| leaf.certificate().clone());
+            let losses = model.0.borrow().reports.len();
             let (_, _, failure) = replica.keeper.work(model, now + replica.ahead).await;
             replica.looked |= failure.is_none();
+            // Whoever begins with nothing to serve and nothing that could sign it cannot wait until what he makes is loaded.
+            if mischief == Mischief::Future && before.is_none() && model.0.borrow().reports.len() > losses {
+                replica.astray = Some(now + settle);
+            }
             replica.leaves += u64::from(before.as_ref() != replica.keeper.leaf().map(Leaf::certificate));
             failure.is_none()
         };
@@ -468,7 +491,7 @@ impl Simulation {
         let choice = self.world().dice.below(14);
         let which = usize::from(self.world().dice.one_in(2));
         match (self.mischief, choice) {
-            (Mischief::Ordinary | Mischief::All, 0..4) => self.restart(),
+            (Mischief::Ordinary | Mischief::All | Mischief::Future, 0..4) => self.restart(),
             (Mischief::Ordinary | Mischief::All, 4..6) => {
                 let days = 1 + self.world().dice.below(20);
                 self.suspend_one(now + SignedDuration::from_secs(days * DAY));
@@ -505,29 +528,60 @@ impl Simulation {
                 self.world().now = now + SignedDuration::from_secs(400 * DAY);
                 self.destroy_trust();
             }
-            (Mischief::Clock, _) => self.jump(),
+            (Mischief::Clock | Mischief::ToldClock, _) => self.jump(),
+            (Mischief::Future, _) => self.bring_future(),
             _ => {}
         }
     }
 
-    /// Puts the clock that is off right, or has one jump. Whoever it is may be refused meanwhile, and until a CA that it made holds.
+    /// Puts the clock that is off right, or has one jump. Whoever it is may be refused meanwhile, and until a CA that it made holds;
+    /// not so who is ahead and told.
     fn jump(&mut self) {
         self.disturbances += 1;
         let now = self.world().now;
+        let told = self.world().tells_time;
+        let (most, excused) = if told { (FAR_AHEAD, 1) } else { (AHEAD, AHEAD + 1) };
         if let Some(replica) = self.replicas.iter_mut().find(|replica| !replica.ahead.is_zero()) {
+            if replica.astray.is_some() {
+                replica.astray = Some(now + SignedDuration::from_secs(excused * DAY));
+            }
             replica.ahead = SignedDuration::ZERO;
-            replica.astray = Some(now + SignedDuration::from_secs((AHEAD + 1) * DAY));
             return;
         }
         let which = self.any_replica();
         let dice = &mut self.world().dice;
-        let ahead = match dice.below(4) {
+        let ahead = 1 + match dice.below(4) {
             0 => -dice.below(BACK * DAY),
             1 => -dice.below(DAY),
-            _ => dice.below(AHEAD * DAY),
+            _ => dice.below(most * DAY),
         };
-        self.replicas[which].ahead = SignedDuration::from_secs(1 + ahead);
-        self.replicas[which].astray = Some(Timestamp::MAX);
+        self.replicas[which].ahead = SignedDuration::from_secs(ahead);
+        if !told || ahead < 0 {
+            self.replicas[which].astray = Some(Timestamp::MAX);
+        }
+    }
+
+    /// As a replica leaves it that goes by a clock which is ahead, or a person who prepares.
+    fn bring_future(&mut self) {
+        let now = self.world().now;
+        let dice = &mut self.world().dice;
+        let days = 1 + if dice.one_in(2) {
+            dice.below(30)
+        } else {
+            dice.below(FAR_AHEAD)
+        };
+        let kind = dice.below(3);
+        let Some((_, CaSecret::Usable(held))) = self.world().secret.clone() else {
+            return;
+        };
+        let future = Authority::mint(now + SignedDuration::from_secs(days * DAY), &self.policy).expect("minted");
+        let brought = match kind {
+            0 => Succession::new(future, None),
+            1 => held.with_next(future).promoted(),
+            _ => held.with_next(future),
+        };
+        self.world().set_secret(Some(encode(&brought)));
+        self.disturbances += 1;
     }
 
     fn break_secret(&mut self) {
@@ -576,7 +630,9 @@ impl Simulation {
             let succeeded = self.look().await;
             self.check("after a look");
             // Who has ended is seen differently where a clock is off.
-            let all_right = self.replicas.iter().all(|replica| replica.ahead.is_zero());
+            let told = self.world().tells_time;
+            let is_right = |replica: &Replica| replica.ahead.is_zero() || (told && replica.ahead.is_positive());
+            let all_right = self.replicas.iter().all(is_right);
             if succeeded && all_right && self.replicas.iter().any(|replica| replica.looked) {
                 self.check_published();
             }
@@ -624,10 +680,11 @@ fn simulate(replicas: usize, mischief: Mischief) {
             promotions,
             conflicts,
             reports,
+            version: writes,
             ..
         } = simulation.model.0.into_inner();
         println!(
-            "accepted {accepted}, refused {refused}, disturbances {disturbances}, promotions {promotions}, \
+            "accepted {accepted}, refused {refused}, disturbances {disturbances}, promotions {promotions}, writes {writes}, \
              conflicts {conflicts}, losses {}, leaves {leaves:?}",
             reports.len()
         );
@@ -647,6 +704,25 @@ fn simulate(replicas: usize, mischief: Mischief) {
             }
             Mischief::Secret => assert!(disturbances > 10 && reports.len() > 5),
             Mischief::Clock => assert!(disturbances > 50 && refused > 0 && refused < accepted / 5),
+            Mischief::ToldClock => {
+                assert!(disturbances > 50 && refused > 0 && refused < accepted / 5);
+                assert!(reports.is_empty(), "{reports:?}");
+                assert!(
+                    writes < 200,
+                    "a rotation takes eight, and a clock that is off none: {writes}"
+                );
+            }
+            Mischief::Future => {
+                let early = reports.iter().filter(|loss| matches!(loss, Loss::Early(_))).count();
+                assert!(disturbances > 50 && early > 10, "{disturbances}, {early}");
+                assert_eq!(early, reports.len(), "{reports:?}");
+                assert!(
+                    early <= usize::try_from(disturbances).expect("few"),
+                    "each is replaced once"
+                );
+                assert!(writes < 200 + 12 * u64::from(disturbances), "{writes} writes");
+                assert!(refused < 500, "only before the first publication");
+            }
             Mischief::All => assert!(disturbances > 20 && refused > 0 && refused < accepted / 20),
         }
         if replicas > 1 {
@@ -670,4 +746,6 @@ simulations! {
     a_lost_secret_goes_unnoticed: 2, Secret;
     trust_that_was_destroyed_comes_back: 2, All;
     a_clock_that_is_off_costs_nobody_else: 3, Clock;
+    a_clock_that_is_years_ahead_costs_nothing_where_the_time_is_told: 3, ToldClock;
+    a_ca_of_the_future_fails_no_call_and_starts_no_exchange: 3, Future;
 }

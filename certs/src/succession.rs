@@ -70,6 +70,14 @@ impl Succession {
         self
     }
 
+    /// Another takes the place of the current, which goes, as does a next: the one that cannot sign, the other that followed it.
+    /// Those before stay trusted, and so does `keep`.
+    #[must_use]
+    pub fn replaced(self, current: Authority, keep: Option<CaCertificate>) -> Self {
+        let new = Self::new(current, keep);
+        self.previous.into_iter().fold(new, Self::remembering)
+    }
+
     /// With `authority` among those that are still trusted.
     #[must_use]
     pub fn remembering(mut self, authority: CaCertificate) -> Self {
@@ -152,6 +160,22 @@ mod tests {
             "the one that was replaced longest ago makes room"
         );
         assert_eq!(rotating.promoted().bundle(after(0)).certificates().len(), 3);
+    }
+
+    #[test]
+    fn one_that_takes_the_place_of_the_current_leaves_trust_as_it_is() {
+        let [before, served, future, next, new] = [0; 5].map(authority);
+        let mut held = Succession::new(future, Some(ca(&before))).with_next(next);
+        held = held.replaced(new.clone(), Some(ca(&served)));
+        assert_eq!(held.bundle(after(0)), Bundle::of([ca(&before), ca(&served), ca(&new)]));
+        assert!(held.current.certificate() == new.certificate() && held.next.is_none());
+        let [newer, later] = [0; 2].map(authority);
+        let again = held.replaced(newer, Some(ca(&later)));
+        assert_eq!(
+            again.previous,
+            [ca(&later), ca(&served)],
+            "what is served goes before what may be"
+        );
     }
 
     #[test]

@@ -80,6 +80,10 @@ impl Installation {
     }
 
     fn replica_that_looks(&self, poll: Duration) -> Outcome<Replica> {
+        self.replica_with(poll, Clock::default())
+    }
+
+    fn replica_with(&self, poll: Duration, clock: Clock) -> Outcome<Replica> {
         let names = Names {
             namespace: self.name.to_owned(),
             service: "hook".to_owned(),
@@ -94,7 +98,7 @@ impl Installation {
             poll,
             ..Policy::default()
         };
-        let managed = SelfManaged::new(self.client.clone(), &names, policy, Clock::default())?;
+        let managed = SelfManaged::new(self.client.clone(), &names, policy, clock)?;
         let status = managed.status();
         Ok(Replica {
             status,
@@ -333,6 +337,51 @@ async fn a_bundle_that_is_cleared_is_put_right_by_those_who_are_told() -> Outcom
     for replica in &mut replicas {
         replica.trusted().await?;
     }
+    Ok(())
+}
+
+const YEARS: jiff::SignedDuration = jiff::SignedDuration::from_hours(3 * 365 * 24);
+
+/// One replica's clock is right and the other's three years ahead; what either makes holds by the API server's.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_whose_clock_is_years_ahead_goes_by_the_api_servers() -> Outcome {
+    let installation = Installation::new("certs-ahead").await?;
+    let ahead = Clock::new(|| jiff::Timestamp::now() + YEARS).doubted();
+    let mut ahead = installation.replica_with(OFTEN, ahead)?;
+    let told = ahead.trusted().await?;
+    let now = jiff::Timestamp::now();
+    let ends = told.ca_not_after.ok_or("no CA")?;
+    assert!((now..now + YEARS / 2).contains(&ends), "{ends}");
+    let bundles = installation.bundles().await?;
+    assert!(installation.replica()?.trusted().await?.trusted);
+    assert_eq!(installation.bundles().await?, bundles, "they agree");
+    assert_eq!(installation.reasons().await?, BTreeSet::new());
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ca_that_holds_in_years_is_replaced_with_an_event() -> Outcome {
+    let installation = Installation::new("certs-early").await?;
+    let future = cnbi_certs::Authority::mint(jiff::Timestamp::now() + YEARS, &Policy::default())?;
+    let secret = json!({ "apiVersion": "v1", "kind": "Secret", "metadata": { "name": CA_SECRET }, "type": "kubernetes.io/tls",
+        "stringData": { "tls.crt": future.certificate_pem(), "tls.key": future.key_pem() } });
+    let apply = PatchParams::apply("a-person");
+    installation
+        .secrets()
+        .patch(CA_SECRET, &apply, &Patch::Apply(&secret))
+        .await?;
+    let mut replica = installation.replica()?;
+    replica.trusted().await?;
+    until("the Event is there", async || {
+        Ok(installation.reasons().await?.contains("CANotYetValid"))
+    })
+    .await?;
+    let bundles = installation.bundles().await?;
+    assert!(
+        bundles
+            .iter()
+            .all(|bundle| !Bundle::mentions(bundle, future.certificate()))
+    );
     Ok(())
 }
 

@@ -240,7 +240,7 @@ impl Keeper {
             }
             (Step::MintNext, CaSecret::Usable(held)) => held.clone().with_next(mint()?),
             (Step::Promote, CaSecret::Usable(held)) => held.clone().promoted(),
-            (Step::Remember(authority), CaSecret::Usable(held)) => held.clone().remembering(authority),
+            (Step::Remember(authority), CaSecret::Usable(held)) => held.clone().keeping(authority),
             (Step::Forget, CaSecret::Usable(held)) => held.clone().without_ended(now),
             // The rest is done without the cluster, or is never asked for without a CA.
             _ => return Ok(()),

@@ -279,3 +279,27 @@ async fn a_clock_that_is_behind_knows_that_it_is_not_accepted() {
     keeper.look(&cluster, after(100 * 86_400)).await;
     assert!(status(&keeper).trusted);
 }
+
+/// A person brings one CA after the other, each while the one before is served from. All of them live on.
+#[tokio::test]
+async fn of_many_cas_that_are_brought_the_one_that_is_served_is_always_trusted() {
+    let (cluster, mut keeper) = (installed(), keeper());
+    keeper.look(&cluster, after(0)).await;
+    for turn in 1..6 {
+        let mut held = cluster.succession();
+        held.current = authority(0);
+        *cluster.secret.borrow_mut() = Some(CaSecret::Usable(held));
+        for seconds in [0, 30, 59, 60, 61] {
+            keeper.look(&cluster, after(turn * 3_600 + seconds)).await;
+            let (told, published) = (status(&keeper), cluster.bundle.borrow().clone());
+            assert!(told.trusted, "{told:?}");
+            let issuer = keeper.leaf().unwrap().serving().issuer.clone();
+            assert!(Bundle::mentions(&published.unwrap(), &issuer));
+            assert_eq!(
+                issuer == *cluster.succession().current.certificate(),
+                seconds >= 60,
+                "{turn} {seconds}"
+            );
+        }
+    }
+}

@@ -151,8 +151,10 @@ pub fn next_step(held: &Held, published: &Published, moment: Moment, policy: &Po
     }
     if let Some(issuer) = kept(held, now) {
         // Someone brought another CA while we serve from the old one. Where nobody trusts that any more, there is
-        // nothing to keep.
-        if !succession.knows(&issuer) && succession.has_room() && !published.lacks_everywhere(&issuer) {
+        // nothing to keep. Without room, one that was replaced before goes; but only for what is trusted everywhere now, or
+        // replicas that serve from different ones would push out each other's in turn.
+        let is_kept = published.carries(&issuer) || (succession.has_room() && !published.lacks_everywhere(&issuer));
+        if !succession.knows(&issuer) && is_kept {
             return Step::Remember(issuer);
         }
     }

@@ -341,16 +341,23 @@ fn where_trust_is_gone_nobody_waits() {
 }
 
 #[test]
-fn without_room_nothing_is_pushed_out() {
+fn without_room_what_all_api_servers_trust_is_kept_and_nothing_else() {
     let [a, b, c, d] = [0; 4].map(authority);
     let full = Succession::new(c.clone(), Some(ca(&b))).remembering(ca(&d));
     let replica = held(full.clone(), &a, 0);
-    let published = everywhere(&of(&[&a]));
+    assert_eq!(step(&replica, &everywhere(&of(&[&a])), 1), Step::Remember(ca(&a)));
+    // Where it has been pushed out by another replica's, it does not come back.
+    let half = Published {
+        configurations: vec![
+            found(Kind::Mutating, &of(&[&a, &b, &d])),
+            found(Kind::Validating, &of(&[&b, &c, &d])),
+        ],
+    };
     let publish = Step::Publish {
         bundle: full.bundle(after(1)),
-        targets: published.configurations.clone(),
+        targets: vec![half.configurations[0].clone()],
     };
-    assert_eq!(step(&replica, &published, 1), publish);
+    assert_eq!(step(&replica, &half, 1), publish);
 }
 
 #[test]

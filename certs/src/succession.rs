@@ -87,6 +87,18 @@ impl Succession {
         self
     }
 
+    /// With `authority`, which is served from, as the latest of those that are still trusted. When the bundle would grow too
+    /// large, the one that was replaced longest ago goes.
+    #[must_use]
+    pub fn keeping(mut self, authority: CaCertificate) -> Self {
+        if !self.knows(&authority) {
+            self.previous.insert(0, authority);
+            self.previous
+                .truncate(MOST_TRUSTED - 1 - usize::from(self.next.is_some()));
+        }
+        self
+    }
+
     /// Whether a CA other than the current has ended.
     pub fn holds_ended(&self, now: Timestamp) -> bool {
         let others = self.next.as_ref().map(Authority::certificate);
@@ -160,6 +172,19 @@ mod tests {
             "the one that was replaced longest ago makes room"
         );
         assert_eq!(rotating.promoted().bundle(after(0)).certificates().len(), 3);
+    }
+
+    #[test]
+    fn what_is_served_is_kept_and_makes_room() {
+        let [old, older, current, served, next] = [0; 5].map(authority);
+        let full = Succession::new(current, Some(ca(&old))).remembering(ca(&older));
+        assert_eq!(full.clone().keeping(ca(&served)).previous, [ca(&served), ca(&old)]);
+        assert_eq!(
+            full.clone().keeping(ca(&older)).previous,
+            full.previous,
+            "one that is there"
+        );
+        assert_eq!(full.with_next(next).keeping(ca(&served)).previous, [ca(&served)]);
     }
 
     #[test]

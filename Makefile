@@ -58,11 +58,16 @@ build: bins ## Build the programs
 bins:
 	cargo build --workspace --bins
 
+# What goes into the images that are tested. Tests would build it themselves, minutes long and without a word.
+.PHONY: static
+static:
+	@PROFILE=dev deploy/images/static cnbi-webhook cnbi-controller >/dev/null
+
 # What fresh inputs are judged with has to be there, where this is set.
 test soak: export CNBI_ORACLE_PYTHON := $(PACKAGING)
 
 .PHONY: test
-test: tools ## Run all tests, on a real control plane
+test: tools $(if $(filter buildah,$(WITHOUT)),,static) ## Run all tests, on a real control plane
 	@.ci/cargo-test
 
 # What depends on the API server most. CNBI_KUBE_VERSION works with every other target too.

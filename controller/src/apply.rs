@@ -9,7 +9,7 @@ mod of_runs;
 use cnbi_shared::api::Status;
 use kube::api::{DeleteParams, Patch, PatchParams, Preconditions, PropagationPolicy};
 use kube::runtime::events::{Event, EventType};
-use kube::{Api, Client, Resource, ResourceExt};
+use kube::{Api, Client, Resource};
 use serde_json::json;
 
 use crate::build::action::{Action, Place, Plan};
@@ -17,6 +17,7 @@ use crate::build::observed::RefusalKind;
 use crate::failure::{Class, Failure};
 use crate::kinds::{Run, Stream, Watched};
 use crate::observe::{RUN, SECRET, Sight};
+use crate::packed::Packed;
 use crate::secrets;
 use crate::stored::{FINALIZER, Stored};
 use crate::world::World;
@@ -162,7 +163,7 @@ impl Applying<'_> {
         let patch = json!({ "metadata": {
             "uid": metadata.uid, "resourceVersion": metadata.resource_version, "finalizers": finalizers,
         } });
-        let api: Api<Stored> = Api::namespaced(self.world.client.clone(), namespace);
+        let api: Api<Packed> = Api::namespaced(self.world.client.clone(), namespace);
         let written = api.patch(name, &by_us(), &Patch::Merge(patch)).await?;
         if with_ours {
             self.world.memory.wrote(written);
@@ -187,9 +188,9 @@ impl Applying<'_> {
             action: "Build".to_owned(),
             secondary: None,
         };
-        let about = self.resource.object_ref(&());
+        let about = self.resource.reference();
         if let Err(error) = self.world.events.publish(&event, &about).await {
-            tracing::debug!(%error, resource = self.resource.name_any(), "the Event could not be written");
+            tracing::debug!(%error, resource = about.name, "the Event could not be written");
         }
     }
 
@@ -226,10 +227,10 @@ fn explained(stopped: Stopped, action: &Action, plan: &Plan) -> Stopped {
 /// Says it in the status.
 pub async fn write_status(world: &World, resource: &Stored, status: &Status) -> Result<(), Failure> {
     let (namespace, name) = resource.names();
-    let api: Api<Stored> = Api::namespaced(world.client.clone(), namespace);
+    let api: Api<Packed> = Api::namespaced(world.client.clone(), namespace);
     let body = json!({
-        "apiVersion": Stored::api_version(&()),
-        "kind": Stored::kind(&()),
+        "apiVersion": Packed::api_version(&()),
+        "kind": Packed::kind(&()),
         // With the uid, so that what was found out about a resource is never said about a namesake that came after it.
         "metadata": { "name": name, "uid": resource.metadata.uid },
         "status": status,

@@ -14,7 +14,7 @@ use tokio::sync::{Notify, watch};
 use crate::cache::Cache;
 use crate::kinds::{Kind, Watched};
 use crate::metrics::Metrics;
-use crate::stored::Stored;
+use crate::packed::Packed;
 
 /// Objects that are listed at a time. A page is in memory as a whole, as it was sent, for a moment; a run may be ten KiB of
 /// JSON, of which one is kept.
@@ -87,7 +87,7 @@ impl<K: Kind> Followed<K> {
         self: Arc<Self>,
         client: Client,
         metrics: Arc<Metrics>,
-        touched: UnboundedSender<ObjectRef<Stored>>,
+        touched: UnboundedSender<ObjectRef<Packed>>,
     ) {
         let api: Api<Watched<K>> = Api::all(client);
         let tell = |resources: std::collections::BTreeSet<(String, String)>| {

@@ -2,7 +2,8 @@
 //!
 //! What decides and what acts are kept apart. Each pass over a resource goes through the rooms in this order:
 //!
-//! * [`stored`] is what is read of a resource, [`kinds`] of what runs leave behind; they never fail on what somebody stored;
+//! * [`stored`] is what is read of a resource, [`packed`] how it is kept, [`kinds`] what is kept of what runs leave behind;
+//!   they never fail on what somebody stored;
 //! * [`observe`] makes of it, of [`cache`]s and of [`site`] all that a decision needs;
 //! * [`build`] decides, purely: the same observation, time and configuration give the same plan;
 //! * [`apply`] does what the plan says and makes no choices;
@@ -32,6 +33,7 @@ pub mod leader;
 pub mod memory;
 pub mod metrics;
 pub mod observe;
+pub mod packed;
 pub mod probes;
 pub mod progress;
 pub mod registry;

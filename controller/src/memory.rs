@@ -7,8 +7,11 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use kube::Resource;
+
 use crate::build::action::Place;
 use crate::build::observed::Refusal;
+use crate::packed::Packed;
 use crate::stored::Stored;
 
 /// How long it is believed that a copy of a Secret is as it was.
@@ -21,9 +24,9 @@ pub struct Memory(Mutex<HashMap<(String, String), Remembered>>);
 /// What is remembered of one resource.
 #[derive(Debug, Default)]
 struct Remembered {
-    uid: String,
+    uid: Box<str>,
     /// The resource as our last write left it, until the watch has brought as much.
-    written: Option<Arc<Stored>>,
+    written: Option<Arc<Packed>>,
     /// And under which configuration. Few are ever refused.
     refusal: Option<Box<(Refusal, i64)>>,
     copies: HashMap<(String, String), (Instant, Option<Copied>)>,
@@ -44,13 +47,16 @@ impl Memory {
     }
 
     fn with<T>(&self, resource: &Stored, act: impl FnOnce(&mut Remembered) -> T) -> T {
-        let (namespace, name) = resource.names();
+        self.with_names(resource.names(), resource.uid(), act)
+    }
+
+    fn with_names<T>(&self, (namespace, name): (&str, &str), uid: &str, act: impl FnOnce(&mut Remembered) -> T) -> T {
         let mut all = self.all();
         let remembered = all.entry((namespace.to_owned(), name.to_owned())).or_default();
-        if remembered.uid != resource.uid() {
+        if *remembered.uid != *uid {
             // Another one that had the name before: nothing of it counts.
             *remembered = Remembered {
-                uid: resource.uid().to_owned(),
+                uid: uid.into(),
                 ..Remembered::default()
             };
         }
@@ -58,31 +64,36 @@ impl Memory {
     }
 
     /// The newer of what the watch has brought and what our own last write has left.
-    pub fn newest(&self, seen: Arc<Stored>) -> Arc<Stored> {
-        self.with(&Arc::clone(&seen), |remembered| {
+    pub fn newest(&self, seen: &Arc<Packed>) -> Arc<Packed> {
+        self.with_names(seen.names(), seen.uid(), |remembered| {
             let Some(written) = &remembered.written else {
-                return seen;
+                return Arc::clone(seen);
             };
-            if version(&seen) >= version(written) {
+            if version(seen) >= version(written) {
                 remembered.written = None;
-                return seen;
+                return Arc::clone(seen);
             }
             Arc::clone(written)
         })
     }
 
     /// This is what our write left.
-    pub fn wrote(&self, resource: Stored) {
+    pub fn wrote(&self, resource: Packed) {
         let resource = Arc::new(resource);
-        self.with(&Arc::clone(&resource), |remembered| remembered.written = Some(resource));
+        self.with_names(resource.names(), resource.uid(), |remembered| {
+            remembered.written = Some(Arc::clone(&resource));
+        });
     }
 
     /// The resource as our last write left it, where the watch has not brought as much yet.
-    pub fn written(&self, resource: &Stored) -> Option<Arc<Stored>> {
+    pub fn written(&self, resource: &Stored) -> Option<Arc<Packed>> {
         let (namespace, name) = resource.names();
         let all = self.all();
         let remembered = all.get(&(namespace.to_owned(), name.to_owned()))?;
-        remembered.written.clone().filter(|_| remembered.uid == resource.uid())
+        remembered
+            .written
+            .clone()
+            .filter(|_| *remembered.uid == *resource.uid())
     }
 
     /// The resource is gone. Whether anything was remembered of it: then it has not gone by our doing.
@@ -128,8 +139,8 @@ impl Memory {
 }
 
 /// Versions of one kind can be compared as numbers.
-fn version(resource: &Stored) -> u128 {
-    let version = resource.metadata.resource_version.as_deref();
+fn version(resource: &Packed) -> u128 {
+    let version = resource.meta().resource_version.as_deref();
     version.and_then(|version| version.parse().ok()).unwrap_or(0)
 }
 
@@ -138,31 +149,35 @@ mod tests {
     use super::*;
     use crate::build::observed::RefusalKind;
 
-    fn stored(uid: &str, version: &str) -> Stored {
+    fn packed(uid: &str, version: &str) -> Packed {
         let json =
             format!(r#"{{"metadata":{{"namespace":"a","name":"x","uid":"{uid}","resourceVersion":"{version}"}}}}"#);
         serde_json::from_str(&json).unwrap()
     }
 
+    fn stored(uid: &str, version: &str) -> Stored {
+        packed(uid, version).unpack()
+    }
+
     fn newest(memory: &Memory, uid: &str, version: &str) -> String {
-        let newest = memory.newest(Arc::new(stored(uid, version)));
-        newest.metadata.resource_version.clone().unwrap()
+        let newest = memory.newest(&Arc::new(packed(uid, version)));
+        newest.meta().resource_version.clone().unwrap()
     }
 
     #[test]
     fn what_was_written_counts_until_the_watch_brings_it() {
         let memory = Memory::default();
         assert_eq!(newest(&memory, "1", "9"), "9");
-        memory.wrote(stored("1", "10"));
+        memory.wrote(packed("1", "10"));
         assert_eq!(newest(&memory, "1", "9"), "10");
         assert_eq!(newest(&memory, "1", "11"), "11");
         assert_eq!(newest(&memory, "1", "10"), "10");
-        memory.wrote(stored("1", "12"));
+        memory.wrote(packed("1", "12"));
         assert_eq!(
             memory
                 .written(&stored("1", "9"))
                 .unwrap()
-                .metadata
+                .meta()
                 .resource_version
                 .as_deref(),
             Some("12")

@@ -13,14 +13,14 @@ use futures::channel::mpsc;
 use futures::{Stream, StreamExt};
 use kube::runtime::controller::{Action, Config, Error};
 use kube::runtime::{Controller, watcher};
-use kube::{Api, Client};
+use kube::{Api, Client, Resource};
 use tokio::sync::watch;
 use tracing::Instrument;
 
 use crate::failure::{Failure, wait};
 use crate::follow::PAGE;
 use crate::metrics::{Metrics, Outcome};
-use crate::stored::Stored;
+use crate::packed::Packed;
 use crate::sweep::sweep;
 use crate::visit::{Visited, visit};
 use crate::world::World;
@@ -68,7 +68,7 @@ pub async fn run(
         failures: Mutex::default(),
     });
     let (touched, to_look_at) = mpsc::unbounded();
-    let controller = Controller::new(Api::<Stored>::all(client), watcher::Config::default().page_size(PAGE))
+    let controller = Controller::new(Api::<Packed>::all(client), watcher::Config::default().page_size(PAGE))
         .with_config(Config::default().concurrency(concurrency.get()).debounce(DEBOUNCE))
         .reconcile_all_on(changes(in_force.clone()))
         .reconcile_on(to_look_at)
@@ -138,7 +138,7 @@ fn changes(in_force: watch::Receiver<InForce>) -> impl Stream<Item = ()> + Send 
     })
 }
 
-async fn look(resource: Arc<Stored>, context: Arc<Context>) -> Result<Action, Failure> {
+async fn look(resource: Arc<Packed>, context: Arc<Context>) -> Result<Action, Failure> {
     let world = &context.world;
     // The sender is beside it.
     let _ = context.may_begin.subscribe().wait_for(|may_begin| *may_begin).await;
@@ -150,9 +150,9 @@ async fn look(resource: Arc<Stored>, context: Arc<Context>) -> Result<Action, Fa
         namespace,
         name,
         uid = resource.uid(),
-        generation = resource.metadata.generation
+        generation = resource.meta().generation
     );
-    let visit = visit(world, Arc::clone(&resource), &in_force, &context.metrics).instrument(span);
+    let visit = visit(world, &resource, &in_force, &context.metrics).instrument(span);
     let visited = tokio::time::timeout(DEADLINE, visit).await;
     context.metrics.visit_took(begin.elapsed());
     let Visited { has_written, again } = visited.unwrap_or(Err(Failure::Deadline(DEADLINE)))?;
@@ -165,7 +165,7 @@ async fn look(resource: Arc<Stored>, context: Arc<Context>) -> Result<Action, Fa
     Ok(again.map_or_else(Action::await_change, Action::requeue))
 }
 
-fn on_failure(resource: &Stored, failure: &Failure, context: &Context) -> Action {
+fn on_failure(resource: &Packed, failure: &Failure, context: &Context) -> Action {
     let (namespace, name) = resource.names();
     let again = wait(context.count(namespace, name), seed(resource));
     context.metrics.visited(Outcome::Failed);
@@ -192,8 +192,8 @@ impl Context {
 }
 
 /// Differs between resources, so that those which failed together are not tried again together.
-fn seed(resource: &Stored) -> u64 {
+fn seed(resource: &Packed) -> u64 {
     let mut hasher = DefaultHasher::new();
-    resource.metadata.uid.hash(&mut hasher);
+    resource.uid().hash(&mut hasher);
     hasher.finish()
 }

@@ -1,16 +1,16 @@
 //! What the controller reads of a stored resource, whatever somebody stored.
 //!
 //! One object that cannot be decoded would end the watch of all: so only `metadata` has to be what Kubernetes guarantees.
-//! What nobody here looks at (`managedFields`, foreign annotations) is dropped at once, because all resources are kept in
-//! memory.
+//! What nobody here looks at (`managedFields`, foreign annotations) is not read at all. All resources are kept in memory, as
+//! [`crate::packed`].
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use cnbi_shared::api::annotations::{CREATOR, DESCRIPTION, DISPLAY_NAME};
 use cnbi_shared::api::{CustomNBImage, Field, Spec, Status};
 use jiff::Timestamp;
-use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::api::core::v1::ObjectReference;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::Resource;
 use kube::api::ObjectMeta;
 use serde::{Deserialize, Deserializer};
@@ -34,11 +34,26 @@ pub struct Stored {
     pub status: Option<Status>,
 }
 
+/// What is read of `metadata`.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Metadata {
+    name: Option<String>,
+    namespace: Option<String>,
+    uid: Option<String>,
+    resource_version: Option<String>,
+    generation: Option<i64>,
+    creation_timestamp: Option<Time>,
+    deletion_timestamp: Option<Time>,
+    finalizers: Option<Vec<String>>,
+    annotations: Option<BTreeMap<String, String>>,
+}
+
 /// The same as it is sent.
 #[derive(Deserialize)]
 struct Read {
     #[serde(default)]
-    metadata: ObjectMeta,
+    metadata: Metadata,
     #[serde(default)]
     spec: Field<Spec>,
     #[serde(default, deserialize_with = "readable")]
@@ -47,36 +62,39 @@ struct Read {
 
 impl From<Read> for Stored {
     fn from(read: Read) -> Self {
-        let Read {
-            mut metadata,
-            spec,
-            status,
-        } = read;
-        metadata.managed_fields = None;
-        metadata.labels = None;
-        metadata.owner_references = None;
-        let mut all = metadata.annotations.take().unwrap_or_default();
+        Self::new(read.metadata, read.spec, read.status)
+    }
+}
+
+/// A status; `None` also where it does not read as one.
+pub fn readable<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Status>, D::Error> {
+    let status = Option::<serde_json::Value>::deserialize(deserializer)?;
+    Ok(status.and_then(|status| serde_json::from_value(status).ok()))
+}
+
+impl Stored {
+    /// With those of all annotations that are ours.
+    pub fn new(metadata: Metadata, spec: Field<Spec>, status: Option<Status>) -> Self {
+        let mut all = metadata.annotations.unwrap_or_default();
         let ours = [DISPLAY_NAME, DESCRIPTION, CREATOR, RETRY].into_iter();
         Self {
-            metadata,
+            metadata: ObjectMeta {
+                name: metadata.name,
+                namespace: metadata.namespace,
+                uid: metadata.uid,
+                resource_version: metadata.resource_version,
+                generation: metadata.generation,
+                creation_timestamp: metadata.creation_timestamp,
+                deletion_timestamp: metadata.deletion_timestamp,
+                finalizers: metadata.finalizers,
+                ..ObjectMeta::default()
+            },
             annotations: ours.filter_map(|key| Some((key, all.remove(key)?))).collect(),
             spec,
             status,
         }
     }
-}
 
-fn readable<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Status>, D::Error> {
-    let status = Option::<serde_json::Value>::deserialize(deserializer)?;
-    let mut status: Option<Status> = status.and_then(|status| serde_json::from_value(status).ok());
-    if let Some(status) = &mut status {
-        status.conditions.shrink_to_fit();
-        status.history.shrink_to_fit();
-    }
-    Ok(status)
-}
-
-impl Stored {
     /// Its namespace and name.
     pub fn names(&self) -> (&str, &str) {
         let metadata = &self.metadata;
@@ -97,6 +115,23 @@ impl Stored {
         created.map(|created| created.0).unwrap_or_default()
     }
 
+    /// The annotations that are kept.
+    pub fn annotations(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.annotations.iter().map(|(key, value)| (*key, value.as_str()))
+    }
+
+    /// What an Event about it names.
+    pub fn reference(&self) -> ObjectReference {
+        ObjectReference {
+            api_version: Some(CustomNBImage::api_version(&()).into_owned()),
+            kind: Some(CustomNBImage::kind(&()).into_owned()),
+            namespace: self.metadata.namespace.clone(),
+            name: self.metadata.name.clone(),
+            uid: self.metadata.uid.clone(),
+            ..ObjectReference::default()
+        }
+    }
+
     /// The value of an annotation that is kept.
     pub fn annotation(&self, key: &str) -> Option<&str> {
         let found = self.annotations.iter().find(|(of, _)| *of == key);
@@ -105,9 +140,9 @@ impl Stored {
 
     /// The resource without its status, as the rules take it; a spec that is none is left empty.
     pub fn whole(&self) -> CustomNBImage {
-        let annotations = self.annotations.iter();
-        let annotations: BTreeMap<String, String> = annotations
-            .map(|(key, value)| ((*key).to_owned(), value.clone()))
+        let annotations: BTreeMap<String, String> = self
+            .annotations()
+            .map(|(key, value)| (key.to_owned(), value.to_owned()))
             .collect();
         CustomNBImage {
             metadata: ObjectMeta {
@@ -123,35 +158,6 @@ impl Stored {
     pub fn has_finalizer(&self) -> bool {
         let finalizers = self.metadata.finalizers.iter().flatten();
         finalizers.into_iter().any(|finalizer| finalizer == FINALIZER)
-    }
-}
-
-impl Resource for Stored {
-    type DynamicType = ();
-    type Scope = NamespaceResourceScope;
-
-    fn kind((): &()) -> Cow<'_, str> {
-        CustomNBImage::kind(&())
-    }
-
-    fn group((): &()) -> Cow<'_, str> {
-        CustomNBImage::group(&())
-    }
-
-    fn version((): &()) -> Cow<'_, str> {
-        CustomNBImage::version(&())
-    }
-
-    fn plural((): &()) -> Cow<'_, str> {
-        CustomNBImage::plural(&())
-    }
-
-    fn meta(&self) -> &ObjectMeta {
-        &self.metadata
-    }
-
-    fn meta_mut(&mut self) -> &mut ObjectMeta {
-        &mut self.metadata
     }
 }
 
@@ -180,7 +186,6 @@ mod tests {
             r#"{"metadata":{"annotations":{"a":"b","opendatahub.io/notebook-image-desc":"d","meteor.zone/retry":"1"},
                 "labels":{"a":"b"},"managedFields":[{"manager":"m"}],"finalizers":["x/y","meteor.zone/cleanup"]}}"#,
         );
-        assert_eq!(resource.metadata.managed_fields, None);
         assert!(resource.has_finalizer());
         assert_eq!(resource.metadata.annotations, None);
         assert_eq!(

@@ -21,8 +21,8 @@ use crate::build::action::Place;
 use crate::build::manifest::{run_copy_name, target_copy_name};
 use crate::failure::Failure;
 use crate::kinds::{Kept, Run, Stream};
+use crate::packed::Packed;
 use crate::secrets;
-use crate::stored::Stored;
 use crate::world::World;
 
 /// How often everything is looked through.
@@ -34,7 +34,7 @@ const SETTLE: Duration = Duration::from_secs(5);
 /// Sweeps for as long as it is polled: all from time to time, and what belongs to a resource soon after it `has_gone`.
 pub async fn sweep(
     world: &World,
-    resources: &Store<Stored>,
+    resources: &Store<Packed>,
     in_force: &watch::Receiver<InForce>,
     mut has_gone: UnboundedReceiver<(String, String)>,
 ) {
@@ -61,7 +61,7 @@ pub async fn sweep(
 
 async fn all(
     world: &World,
-    resources: &Store<Stored>,
+    resources: &Store<Packed>,
     config: &Config,
     witnessed: &BTreeSet<(String, String)>,
 ) -> Result<(), Failure> {
@@ -144,7 +144,7 @@ async fn delete_orphan(world: &World, run: &Kept<Run>, config: &Config) -> Resul
 
 /// The uid of the resource that has that name now, asked of the API server.
 async fn stored(world: &World, place: &Place) -> Result<Option<String>, Failure> {
-    let api: Api<Stored> = Api::namespaced(world.client.clone(), &place.namespace);
+    let api: Api<Packed> = Api::namespaced(world.client.clone(), &place.namespace);
     let found = api.get_opt(&place.name).await?;
     Ok(found.map(|resource| resource.uid().to_owned()))
 }

@@ -27,6 +27,7 @@ use crate::build::action::Place;
 use crate::build::observed::Upstream;
 use crate::build::track::{Asked, is_followed, until_asked};
 use crate::metrics::Metrics;
+use crate::packed::Packed;
 use crate::registry::Unanswered;
 use crate::secrets;
 use crate::stored::Stored;
@@ -48,7 +49,7 @@ pub struct Upstreams(Mutex<HashMap<String, Entry>>);
 /// What is known for one resource.
 #[derive(Clone, Debug)]
 struct Entry {
-    image: String,
+    image: Arc<str>,
     /// When it began to be followed.
     began: Timestamp,
     last: Option<Asked>,
@@ -64,7 +65,7 @@ struct Question {
     secret: Option<Place>,
     /// The digest that it has.
     has: Option<String>,
-    resource: ObjectRef<Stored>,
+    resource: ObjectRef<Packed>,
 }
 
 /// Why nothing is known after a question.
@@ -95,20 +96,25 @@ fn image(resource: &Stored) -> Option<ImageReference> {
     is_followed(&image).then_some(image)
 }
 
-/// What is to be asked about it, if it is Ready and has a tag to follow.
-fn question(resource: &Stored) -> Option<Question> {
+/// The image whose tag is followed: the resource is Ready.
+pub fn followed(resource: &Stored) -> Option<ImageReference> {
     let status = resource.status.as_ref()?;
     let is_ready = status.phase == Some(Phase::Ready) && status.observed_generation == resource.metadata.generation;
-    if !is_ready || resource.metadata.deletion_timestamp.is_some() {
-        return None;
-    }
-    let namespace = resource.metadata.namespace.as_deref()?;
-    let secret = resource.spec.value()?.pull_secret();
+    let is_staying = resource.metadata.deletion_timestamp.is_none();
+    image(resource).filter(|_| is_ready && is_staying)
+}
+
+/// What is to be asked about it.
+fn question(resource: &Packed, image: ImageReference) -> Option<Question> {
+    let stored = resource.unpack();
+    let namespace = stored.metadata.namespace.as_deref()?;
+    let secret = stored.spec.value()?.pull_secret();
+    let has = stored.status.as_ref()?.image.as_ref();
     Some(Question {
-        uid: resource.metadata.uid.clone()?,
-        image: image(resource)?,
+        uid: resource.uid().to_owned(),
+        image,
         secret: secret.map(|name| Place::new(namespace, name)),
-        has: status.image.as_ref().and_then(|image| image.digest.clone()),
+        has: has.and_then(|image| image.digest.clone()),
         resource: ObjectRef::from_obj(resource),
     })
 }
@@ -123,17 +129,17 @@ impl Upstreams {
         let all = self.all();
         let entry = all.get(resource.metadata.uid.as_deref()?)?;
         let image = image(resource)?;
-        entry.answer.clone().filter(|_| entry.image == image.as_str())
+        entry.answer.clone().filter(|_| *entry.image == *image.as_str())
     }
 
     /// Asks for as long as it is polled, and says which resources are touched by an answer.
     pub async fn follow(
         &self,
         client: &Client,
-        resources: &Store<Stored>,
+        resources: &Store<Packed>,
         mut in_force: watch::Receiver<InForce>,
         metrics: &Metrics,
-        touched: &UnboundedSender<ObjectRef<Stored>>,
+        touched: &UnboundedSender<ObjectRef<Packed>>,
     ) {
         let access = Access::default();
         loop {
@@ -156,30 +162,36 @@ impl Upstreams {
     }
 
     /// Whose time has come, by registry, and how long until the next one's.
-    fn due(&self, resources: &[Arc<Stored>], every: Period, now: Timestamp) -> (Vec<Vec<Question>>, Duration) {
+    fn due(&self, resources: &[Arc<Packed>], every: Period, now: Timestamp) -> (Vec<Vec<Question>>, Duration) {
         let mut all = self.all();
         let mut followed = HashMap::new();
         let mut due: BTreeMap<String, Vec<Question>> = BTreeMap::new();
         let mut wait = LATEST;
-        for question in resources.iter().filter_map(|resource| question(resource)) {
-            let known = all
-                .remove(&question.uid)
-                .filter(|known| known.image == question.image.as_str());
+        for resource in resources {
+            let Some(follows) = &resource.glance.follows else {
+                continue;
+            };
+            let known = all.remove(resource.uid()).filter(|known| known.image == *follows);
             let entry = known.unwrap_or_else(|| Entry {
-                image: question.image.as_str().to_owned(),
+                image: Arc::clone(follows),
                 began: now,
                 last: None,
                 answer: None,
             });
-            let left = until_asked(every, &question.uid, entry.began, entry.last, now);
-            followed.insert(question.uid.clone(), entry);
-            let of_registry = due
-                .entry(credentials::registry(&question.image).to_owned())
-                .or_default();
-            match left {
-                Some(left) => wait = wait.min(left),
-                None if of_registry.len() < IN_A_ROW => of_registry.push(question),
-                None => wait = SOONEST,
+            let left = until_asked(every, resource.uid(), entry.began, entry.last, now);
+            followed.insert(resource.uid().to_owned(), entry);
+            if let Some(left) = left {
+                wait = wait.min(left);
+                continue;
+            }
+            let Ok(image) = ImageReference::parse(follows) else {
+                continue;
+            };
+            let of_registry = due.entry(credentials::registry(&image).to_owned()).or_default();
+            if of_registry.len() < IN_A_ROW {
+                of_registry.extend(question(resource, image));
+            } else {
+                wait = SOONEST;
             }
         }
         *all = followed;
@@ -196,7 +208,7 @@ impl Upstreams {
         access: &Access,
         config: &Config,
         metrics: &Metrics,
-        touched: &UnboundedSender<ObjectRef<Stored>>,
+        touched: &UnboundedSender<ObjectRef<Packed>>,
         questions: Vec<Question>,
     ) {
         let mut out_of_order = None;
@@ -286,7 +298,7 @@ mod tests {
 
     const EVERY: Period = Period::seconds(60);
 
-    fn resource(uid: usize, image: &str, phase: &str) -> Arc<Stored> {
+    fn resource(uid: usize, image: &str, phase: &str) -> Arc<Packed> {
         let resource = json!({
             "metadata": {"name": format!("r{uid}"), "namespace": "a", "uid": uid.to_string(), "generation": 1},
             "spec": {"buildType": "ImageImport", "fromImage": image},
@@ -323,15 +335,19 @@ mod tests {
         let (due, _) = upstreams.due(&all, EVERY, at(60));
         assert_eq!(uids(&due), [["4"], ["1"]]);
         upstreams.answered("1", Ok("sha256:new".into()), at(61));
-        assert_eq!(upstreams.known(&all[0]).unwrap().digest, "sha256:new");
+        assert_eq!(upstreams.known(&all[0].unpack()).unwrap().digest, "sha256:new");
         let (due, wait) = upstreams.due(&all, EVERY, at(62));
         assert_eq!(uids(&due), [["4"]]);
         assert!(wait <= LATEST);
         let other = resource(1, "quay.io/a/b:v2", "Ready");
-        assert_eq!(upstreams.known(&other), None, "the answer was about another tag");
+        assert_eq!(
+            upstreams.known(&other.unpack()),
+            None,
+            "the answer was about another tag"
+        );
         upstreams.due(&[], EVERY, at(63));
         assert_eq!(
-            upstreams.known(&all[0]),
+            upstreams.known(&all[0].unpack()),
             None,
             "nothing is kept of resources that are gone"
         );
@@ -355,7 +371,7 @@ mod tests {
         upstreams.answered("1", Err(Failed::Registry(Unanswered::Unreachable)), at(130));
         assert!(upstreams.due(&all, EVERY, at(130 + 70)).0.is_empty());
         assert_eq!(uids(&upstreams.due(&all, EVERY, at(130 + 133)).0), [["1"]]);
-        assert!(upstreams.known(&all[0]).is_some());
+        assert!(upstreams.known(&all[0].unpack()).is_some());
         upstreams.answered(
             "1",
             Err(Failed::Registry(Unanswered::Busy(Duration::from_secs(3600)))),

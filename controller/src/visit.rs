@@ -14,10 +14,11 @@ use crate::build::plan::plan;
 use crate::failure::{Class, Failure};
 use crate::metrics::Metrics;
 use crate::observe::Sight;
+use crate::packed::{Packed, is_queued};
 use crate::progress::progress;
 use crate::stored::Stored;
 use crate::unconfigured::unconfigured;
-use crate::world::{World, active, is_queued};
+use crate::world::{World, active};
 
 /// How often the copy of a pull Secret is compared with the Secret, of which nobody tells us.
 const COPIES: Duration = Duration::from_secs(300);
@@ -34,11 +35,11 @@ pub struct Visited {
 /// Visits a resource.
 pub async fn visit(
     world: &World,
-    seen: Arc<Stored>,
+    seen: &Arc<Packed>,
     in_force: &InForce,
     metrics: &Metrics,
 ) -> Result<Visited, Failure> {
-    let resource = world.memory.newest(seen);
+    let resource = world.memory.newest(seen).unpack();
     let Some(config) = in_force.config() else {
         return say_unconfigured(world, &resource).await;
     };
@@ -104,7 +105,7 @@ pub async fn visit(
 
 /// Counts what the status tells since this visit, also where something else failed after it was written.
 fn count(world: &World, resource: &Stored, sight: &Sight, metrics: &Metrics) {
-    let written = world.memory.written(resource);
+    let written = world.memory.written(resource).map(|written| written.unpack());
     let Some(told) = written.as_ref().and_then(|written| written.status.as_ref()) else {
         return;
     };

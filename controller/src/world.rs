@@ -3,9 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use cnbi_shared::api::Status;
 use cnbi_shared::api::status::Phase;
-use cnbi_shared::contract::{ConditionType, Reason};
 use cnbi_shared::in_force::InForce;
 use futures::channel::mpsc::UnboundedSender;
 use kube::Client;
@@ -17,9 +15,9 @@ use crate::events::Events;
 use crate::follow::{Followed, Known};
 use crate::kinds::{Kept, Run, Stream, TaskRun};
 use crate::memory::Memory;
-use crate::metrics::{Metrics, Standing, Verdict};
+use crate::metrics::{Metrics, Standing};
+use crate::packed::Packed;
 use crate::site::Sites;
-use crate::stored::Stored;
 use crate::turns::{Active, Turns};
 use crate::upstream::Upstreams;
 
@@ -64,7 +62,7 @@ impl World {
     }
 
     /// Follows everything for as long as it is polled, and says which resources are touched.
-    pub async fn follow(&self, metrics: &Arc<Metrics>, touched: &UnboundedSender<ObjectRef<Stored>>) {
+    pub async fn follow(&self, metrics: &Arc<Metrics>, touched: &UnboundedSender<ObjectRef<Packed>>) {
         let client = || self.client.clone();
         tokio::join!(
             Arc::clone(&self.runs).follow(client(), Arc::clone(metrics), touched.clone()),
@@ -96,17 +94,17 @@ impl World {
     }
 
     /// Takes it from their status which resources waited for their turn before we began.
-    pub fn remember_who_waits(&self, resources: &[Arc<Stored>]) {
+    pub fn remember_who_waits(&self, resources: &[Arc<Packed>]) {
         let now = Instant::now();
-        for resource in resources.iter().filter(|resource| is_queued(resource.status.as_ref())) {
-            let (namespace, name) = resource.names();
-            self.turns()
-                .wait(resource.uid(), namespace, name, resource.created(), now);
+        for resource in resources.iter().filter(|resource| resource.glance.is_queued) {
+            let waits = resource.unpack();
+            let (namespace, name) = waits.names();
+            self.turns().wait(waits.uid(), namespace, name, waits.created(), now);
         }
     }
 
     /// Whenever a run has ended, says who may have the next one: whoever waits looks seldom by itself.
-    pub async fn wake(&self, in_force: &watch::Receiver<InForce>, touched: &UnboundedSender<ObjectRef<Stored>>) {
+    pub async fn wake(&self, in_force: &watch::Receiver<InForce>, touched: &UnboundedSender<ObjectRef<Packed>>) {
         loop {
             self.runs.changed().await;
             let config = in_force.borrow().config().cloned();
@@ -127,8 +125,7 @@ impl World {
     }
 
     /// How it stands with all `resources`. One of which nothing is said yet is pending.
-    pub fn standing(&self, resources: &[Arc<Stored>]) -> Standing {
-        let phase = |resource: &Arc<Stored>| resource.status.as_ref()?.phase;
+    pub fn standing(&self, resources: &[Arc<Packed>]) -> Standing {
         // By itself, because the guard would live as long as the expression that it stands in.
         let waiting = self.turns().waiting(Instant::now());
         Standing {
@@ -140,38 +137,13 @@ impl World {
                 .collect(),
             phases: resources
                 .iter()
-                .map(|resource| phase(resource).unwrap_or(Phase::Pending))
+                .map(|resource| resource.glance.phase.unwrap_or(Phase::Pending))
                 .collect(),
-            verdicts: resources
-                .iter()
-                .map(|resource| verdict(resource.status.as_ref()))
-                .collect(),
+            verdicts: resources.iter().map(|resource| resource.glance.verdict).collect(),
             has_tekton: self.has_tekton(),
             has_image_streams: self.streams.known() == Known::All,
         }
     }
-}
-
-/// What a status tells of the rules.
-fn verdict(status: Option<&Status>) -> Verdict {
-    let mut conditions = status.into_iter().flat_map(|status| &status.conditions);
-    let said = conditions.find(|said| said.type_ == ConditionType::WellFormed.as_str());
-    match said.map(|said| said.status.as_str()) {
-        Some("True") => Verdict::Accepted,
-        Some("False") => Verdict::Refused,
-        _ => Verdict::Undecided,
-    }
-}
-
-/// Whether a status says that the resource waits for nothing but its turn.
-pub fn is_queued(status: Option<&Status>) -> bool {
-    status.is_some_and(|status| {
-        status.conditions.iter().any(|said| {
-            said.type_ == ConditionType::PipelineRunCreated.as_str()
-                && said.status == "False"
-                && said.reason == Reason::Queued.as_str()
-        })
-    })
 }
 
 /// The same, as they are counted.

@@ -215,14 +215,14 @@ mod tests {
     fn those_under_way_are_known_whatever_happens_to_them() {
         let mut cache = Cache::default();
         let active = |cache: &Cache<Run>| -> Vec<String> {
-            let names = cache.active().map(|run| run.kept.run.name.clone());
+            let names = cache.active().map(|run| run.place.name.clone());
             names.collect()
         };
         for name in ["b", "a", "c"] {
             cache.take(Event::Apply(run(name, "Unknown")));
         }
         assert_eq!(active(&cache), ["a", "b", "c"]);
-        let of_group: Vec<_> = cache.group("u").map(|run| run.kept.run.name.clone()).collect();
+        let of_group: Vec<_> = cache.group("u").map(|run| run.place.name.clone()).collect();
         assert_eq!(of_group, ["a", "b", "c"]);
         cache.take(Event::Apply(run("b", "True")));
         cache.take(Event::Delete(run("c", "Unknown")));

@@ -149,7 +149,7 @@ impl World {
 /// The same, as they are counted.
 pub fn active(runs: &[Arc<Kept<Run>>]) -> impl Iterator<Item = Active<'_>> {
     runs.iter().map(|kept| Active {
-        run: (&kept.kept.run.namespace, &kept.kept.run.name),
+        run: (&kept.place.namespace, &kept.place.name),
         of: kept.kept.of.as_deref().unwrap_or_default(),
         namespace: kept.kept.of_namespace.as_deref().unwrap_or_default(),
     })

@@ -2,7 +2,7 @@
 
 /// Values by name, in the order of names.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ByName<T>(Box<[(String, T)]>);
+pub struct ByName<T>(Box<[(Box<str>, T)]>);
 
 impl<T> Default for ByName<T> {
     fn default() -> Self {
@@ -13,20 +13,27 @@ impl<T> Default for ByName<T> {
 impl<T> ByName<T> {
     /// The value of that name.
     pub fn get(&self, name: &str) -> Option<&T> {
-        let found = self.0.binary_search_by(|(of, _)| of.as_str().cmp(name)).ok()?;
+        let found = self.0.binary_search_by(|(of, _)| (**of).cmp(name)).ok()?;
         Some(&self.0[found].1)
     }
 
     /// The names, in order.
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().map(|(name, _)| name.as_str())
+        self.0.iter().map(|(name, _)| &**name)
+    }
+
+    /// The same names with other values.
+    pub fn map<U>(&self, of: impl Fn(&T) -> U) -> ByName<U> {
+        let all = self.0.iter();
+        ByName(all.map(|(name, value)| (name.clone(), of(value))).collect())
     }
 }
 
 impl<T> FromIterator<(String, T)> for ByName<T> {
     /// Of two values with one name, the later one counts.
     fn from_iter<I: IntoIterator<Item = (String, T)>>(all: I) -> Self {
-        let mut kept: Vec<(String, T)> = all.into_iter().collect();
+        let all = all.into_iter();
+        let mut kept: Vec<(Box<str>, T)> = all.map(|(name, value)| (name.into(), value)).collect();
         // The sort is stable: of one name the latest comes first, and stays.
         kept.reverse();
         kept.sort_by(|(left, _), (right, _)| left.cmp(right));

@@ -79,9 +79,9 @@ pub struct Run {
     pub retry: Option<String>,
     /// Condition `Succeeded`.
     pub outcome: Outcome,
-    /// Reason of that condition; empty before there is one.
+    /// Reason of that condition, where it failed.
     pub reason: String,
-    /// Message of that condition.
+    /// Message of that condition, where it failed.
     pub message: String,
     /// Whether it was asked to end.
     pub is_cancelled: bool,

@@ -134,6 +134,10 @@ fn text(value: &Value) -> Option<String> {
     value.as_str().map(str::to_owned)
 }
 
+fn boxed(value: &Value) -> Option<Box<str>> {
+    value.as_str().map(Box::from)
+}
+
 /// The longest text that is kept of what a task or Tekton says, in bytes.
 const LONGEST: usize = 4096;
 

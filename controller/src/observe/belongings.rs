@@ -98,8 +98,8 @@ impl Sight {
         // In the resource's own namespace the run has the Secret itself.
         let copied = |kept: &Kept<kinds::Run>| {
             let secret = kept.kept.secret.as_deref()?;
-            let place = Place::new(&kept.kept.run.namespace, secret);
-            (secret == run_copy_name(&kept.kept.run.name)).then_some(place)
+            let place = Place::new(&kept.place.namespace, secret);
+            (secret == run_copy_name(&kept.place.name)).then_some(place)
         };
         let runs: Vec<_> = world.runs.cache().group(&observed.uid).cloned().collect();
         for place in runs

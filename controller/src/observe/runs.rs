@@ -51,10 +51,10 @@ impl Sight {
             }
             let children = kept
                 .iter()
-                .filter(|kept| kept.kept.run.name == run.name && kept.kept.run.namespace == run.namespace)
+                .filter(|kept| kept.place.name == run.name && kept.place.namespace == run.namespace)
                 .flat_map(|kept| &kept.kept.children);
             for child in children {
-                let seen = of_run.clone().find(|task| task.place.name == *child);
+                let seen = of_run.clone().find(|task| *task.place.name == **child);
                 if seen.is_some_and(|seen| seen.kept.task.outcome != Outcome::Unknown) {
                     continue;
                 }
@@ -97,7 +97,7 @@ impl Sight {
     }
 
     pub(super) fn add_run(&mut self, run: &Kept<kinds::Run>) {
-        self.observed.runs.push(run.kept.run.clone());
+        self.observed.runs.push(run.observed());
         if let Some(uid) = &run.uid {
             let Place { namespace, name } = run.place.clone();
             self.uids.insert((RUN, namespace, name), uid.clone());
@@ -123,7 +123,7 @@ impl Sight {
                 .observed
                 .runs
                 .iter()
-                .any(|known| known.name == run.kept.run.name && known.namespace == run.kept.run.namespace);
+                .any(|known| known.name == run.place.name && known.namespace == run.place.namespace);
             if is_new && self.is_trusted(&run, config) {
                 self.add_run(&run);
             }

@@ -1,0 +1,135 @@
+//! What is kept in memory of a settled import, counted in bytes that were asked of the allocator.
+//!
+//! How much memory is resident depends on the allocator, on visits and on the machine; that is measured with a cluster, by
+//! `tests/tests/controller/scale.rs`.
+
+use std::sync::Arc;
+
+use allocation_counter::measure;
+use cnbi_controller::cache::Cache;
+use cnbi_controller::kinds::{Run, Stream, Watched};
+use cnbi_controller::memory::Memory;
+use cnbi_controller::packed::Packed;
+use kube::runtime::reflector::store;
+use kube::runtime::watcher::Event;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+/// Most that may be kept of an import with its run and its ImageStream, in bytes: half of the memory that it may take.
+const EACH: u64 = 4 * 1024;
+
+const MANY: u64 = 1000;
+
+const DIGEST: &str = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+
+fn metadata(namespace: &str, name: &str, index: u64, labels: &Value, annotations: &Value) -> Value {
+    json!({
+        "name": name, "namespace": namespace, "uid": format!("e43ae8e7-bc0f-4693-8b2c-{index:0>12}"), "generation": 1,
+        "resourceVersion": format!("{}", 1_000_000 + index), "creationTimestamp": "2026-01-01T00:00:00Z",
+        "labels": labels, "annotations": annotations, "finalizers": ["meteor.zone/cleanup"],
+        "managedFields": [{"manager": "m", "operation": "Apply", "fieldsType": "FieldsV1", "fieldsV1": {"f:spec": {"f:x": {}}}}],
+    })
+}
+
+/// As long as texts of an import are on a cluster.
+fn import(index: u64) -> Value {
+    let name = format!("notebook-{index:0>4}");
+    let run = format!("{name}-867d2d7f3392");
+    let said = |type_: &str, status: &str, reason: &str, message: &str| {
+        json!({"type": type_, "status": status, "reason": reason, "message": message, "observedGeneration": 1,
+            "lastTransitionTime": "2026-01-01T00:01:00Z"})
+    };
+    let annotations =
+        json!({"opendatahub.io/notebook-image-creator": "alice", "opendatahub.io/notebook-image-name": name});
+    json!({
+        "metadata": metadata("data-science", &name, index, &json!({}), &annotations),
+        "spec": {"buildType": "ImageImport", "fromImage": format!("quay.io/data-science/{name}-notebook:v0.2.2"),
+            "targetNamespace": "opendatahub"},
+        "status": {
+            "observedGeneration": 1, "phase": "Ready", "step": "Success",
+            "conditions": [
+                said("Ready", "True", "ImageReady", &format!("opendatahub/{name}:v0.2.2 is there for spawning")),
+                said("Reconciling", "False", "Done", "Nothing is under way"),
+                said("Stalled", "False", "Done", "Nothing stands in the way"),
+                said("WellFormed", "True", "RulesPassed", "Every rule that can be judged from the resource alone is passed"),
+                said("PipelineRunCreated", "True", "RunCreated", &format!("The run is cnbi-builds/{run}")),
+                said("ImageValidated", "True", "Done", "The run has done it"),
+                said("ImageStreamUpdated", "True", "TagUpdated", &format!("opendatahub/{name}:v0.2.2 points at the image")),
+            ],
+            "history": [{"name": run, "generation": 1, "outcome": "Success", "digest": DIGEST}],
+            "image": {"digest": DIGEST, "tag": "v0.2.2", "reference": format!("quay.io/data-science/{name}-notebook@{DIGEST}")},
+            "imageStream": {"namespace": "opendatahub", "name": name, "tag": "v0.2.2"},
+            "pipelineRun": {"namespace": "cnbi-builds", "name": run, "attempt": 1, "startTime": "2026-01-01T00:00:01Z",
+                "completionTime": "2026-01-01T00:01:00Z"},
+        },
+    })
+}
+
+fn run(index: u64) -> Value {
+    let labels = json!({"meteor.zone/uid": format!("e43ae8e7-bc0f-4693-8b2c-{index:0>12}"), "meteor.zone/namespace": "data-science",
+        "meteor.zone/generation": "1", "meteor.zone/attempt": "1", "app.kubernetes.io/managed-by": "cnbi-controller"});
+    let annotations =
+        json!({"meteor.zone/owned-by": format!("data-science/notebook-{index:0>4}"), "meteor.zone/tries": "1"});
+    let name = format!("notebook-{index:0>4}-867d2d7f3392");
+    json!({
+        "metadata": metadata("cnbi-builds", &name, index, &labels, &annotations),
+        "spec": {"pipelineRef": {"name": "cnbi-import"}, "params": [{"name": "tag", "value": "v0.2.2"}], "workspaces": []},
+        "status": {
+            "startTime": "2026-01-01T00:00:01Z", "completionTime": "2026-01-01T00:01:00Z",
+            "conditions": [{"type": "Succeeded", "status": "True", "reason": "Completed", "message": "Tasks Completed: 4"}],
+            "childReferences": [{"kind": "TaskRun", "name": format!("{name}-setup")}],
+            "results": [{"name": "digest", "value": DIGEST},
+                {"name": "reference", "value": format!("quay.io/data-science/notebook-{index:0>4}@{DIGEST}")}],
+        },
+    })
+}
+
+fn stream(index: u64) -> Value {
+    let name = format!("notebook-{index:0>4}");
+    let annotations = json!({"meteor.zone/owned-by": format!("data-science/{name}"),
+        "opendatahub.io/notebook-image-creator": "alice", "opendatahub.io/notebook-image-name": name});
+    json!({
+        "metadata": metadata("opendatahub", &name, index, &json!({"opendatahub.io/notebook-image": "true"}), &annotations),
+        "spec": {"tags": [{"name": "v0.2.2", "generation": 1}]},
+        "status": {"tags": [{"tag": "v0.2.2", "items": [{"generation": 1, "image": DIGEST}]}]},
+    })
+}
+
+/// Bytes that are kept for each, where `keep` is given all of them.
+fn each<T: DeserializeOwned>(what: &str, object: impl Fn(u64) -> Value, mut keep: impl FnMut(T)) -> u64 {
+    let held = measure(|| {
+        for index in 0..MANY {
+            keep(serde_json::from_str(&object(index).to_string()).unwrap());
+        }
+    });
+    let each = u64::try_from(held.bytes_current).unwrap() / MANY;
+    eprintln!("{what}: {each} bytes");
+    each
+}
+
+#[test]
+fn a_settled_import_is_kept_in_little() {
+    let (resources, mut writer) = store::<Packed>();
+    let (mut runs, mut streams, memory) = (Cache::<Run>::default(), Cache::<Stream>::default(), Memory::default());
+    let mut all = each("resource", import, |resource| {
+        writer.apply_watcher_event(&Event::Apply(resource));
+    });
+    all += each("visit", import, |resource| {
+        memory.newest(&Arc::new(resource));
+    });
+    all += each("run", run, |run: Watched<Run>| {
+        runs.take(Event::Apply(run));
+    });
+    all += each("stream", stream, |stream: Watched<Stream>| {
+        streams.take(Event::Apply(stream));
+    });
+    assert_eq!(
+        (
+            resources.len() as u64,
+            runs.all().count() as u64,
+            streams.all().count() as u64
+        ),
+        (MANY, MANY, MANY)
+    );
+    assert!(all <= EACH, "{all} bytes are kept of each import");
+}

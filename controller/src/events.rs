@@ -12,7 +12,7 @@ use kube::runtime::events::{Event, Recorder, Reporter};
 use k8s_openapi::api::core::v1::ObjectReference;
 
 /// How many Events one recorder is given. What repeats itself does so within a few others.
-const KEPT: usize = 100;
+const KEPT: usize = 25;
 
 /// Writes Events.
 pub struct Events {

@@ -16,9 +16,9 @@ use crate::kinds::{Kind, Watched};
 use crate::metrics::Metrics;
 use crate::packed::Packed;
 
-/// Objects that are listed at a time. A page is in memory as a whole, as it was sent, for a moment; a run may be ten KiB of
-/// JSON, of which one is kept.
-pub const PAGE: u32 = 100;
+/// Objects that are listed at a time. A page is in memory as a whole for a moment, several times over, and what holds it is
+/// kept by the connection; a run may be ten KiB of JSON, of which less than one is kept.
+pub const PAGE: u32 = 50;
 
 /// The first wait after a failure, doubled with each further one.
 const FIRST: Duration = Duration::from_millis(200);

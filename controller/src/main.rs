@@ -42,7 +42,8 @@ enum Error {
     Lost(Lost),
 }
 
-#[tokio::main]
+// One thread waits for the API server as well as several, and what it allocates is in one place, not in one for each thread.
+#[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     match Box::pin(start(Args::parse())).await {
         Ok(()) => ExitCode::SUCCESS,

@@ -58,6 +58,24 @@ fn count(resources: &[Value], condition: &str, status: &str) -> usize {
         .count()
 }
 
+/// Waits until the condition stands so of all, for a time that grows with their number.
+async fn until_all(stage: &Stage, many: usize, condition: &str, status: &str) -> Result {
+    let begin = Instant::now();
+    let within = Duration::from_secs(60) + Duration::from_secs(1) * u32::try_from(many)?;
+    loop {
+        let count = count(&all(stage).await?, condition, status);
+        if count == many {
+            return Ok(());
+        }
+        assert!(
+            begin.elapsed() < within,
+            "{condition} is {status} of {count} of {many} after {within:?}"
+        );
+        // To list ten thousand takes the API server a while, which it shall spend on the controller.
+        tokio::time::sleep(Duration::from_millis(500) * (1 + u32::try_from(many)? / 1000)).await;
+    }
+}
+
 /// What the controller asked of the API server so far.
 struct Cost {
     reads: usize,
@@ -139,16 +157,7 @@ async fn many_at_once_are_all_built_and_stay_ready_when_rules_are_tightened() ->
     let mut controller = installation.start(shipped::CONTROLLER).await?;
     controller.ready(WITHIN).await?;
     let begin = Instant::now();
-    let within = Duration::from_secs(60) + Duration::from_secs(1) * u32::try_from(many)?;
-    loop {
-        let ready = count(&all(&stage).await?, "Ready", "True");
-        if ready == many {
-            break;
-        }
-        assert!(begin.elapsed() < within, "{ready} of {many} are ready after {within:?}");
-        // To list ten thousand takes the API server a while, which it shall spend on the controller.
-        tokio::time::sleep(Duration::from_millis(500) * (1 + u32::try_from(many)? / 1000)).await;
-    }
+    until_all(&stage, many, "Ready", "True").await?;
     let settled = begin.elapsed().as_secs_f64();
     let runs = pipeline_runs(&stage.client, BUILDS)
         .list(&ListParams::default())
@@ -187,10 +196,7 @@ async fn many_at_once_are_all_built_and_stay_ready_when_rules_are_tightened() ->
     cluster
         .configure(&format!("{TARGET}\nimages: {{allowed: [registry.example]}}"))
         .await?;
-    until("every resource says what today's rules find", async || {
-        Ok(count(&all(&stage).await?, "WellFormed", "False") == many)
-    })
-    .await?;
+    until_all(&stage, many, "WellFormed", "False").await?;
     assert_eq!(count(&all(&stage).await?, "Ready", "True"), many);
     let runs = pipeline_runs(&stage.client, BUILDS)
         .list(&ListParams::default())

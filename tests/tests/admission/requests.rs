@@ -228,6 +228,38 @@ async fn an_update_that_changes_nothing_reads_nothing() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_pull_secret_counts_as_it_is_and_not_as_it_was_a_moment_ago() -> Result<()> {
+    Site::run("secret-now", async |site| {
+        let team = site.namespace();
+        let secrets = format!("/api/v1/namespaces/{team}/secrets");
+        // Often enough to overtake what the API server keeps at hand of them.
+        for round in 0..20 {
+            let name = format!("secret-{round}");
+            let spec = json!({"fromImage": "quay.io/a/b:v1", "imagePullSecret": {"name": name}});
+            let object = resource(&team, &name, spec);
+            let found = async || {
+                let told = site.dry_run(ADMIN, &object).await?;
+                anyhow::Ok(told.lines().into_iter().map(|(_, rule, _)| rule).collect::<Vec<_>>())
+            };
+            let secret = |registry: &str| {
+                let content = json!({"auths": {registry: {"auth": "dXNlcjpwYXNzd29yZA=="}}}).to_string();
+                json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name},
+                    "type": "kubernetes.io/dockerconfigjson", "stringData": {".dockerconfigjson": content}})
+            };
+            assert_eq!(found().await?, ["CNB110"], "{round}");
+            site.done(Method::POST, &secrets, &secret("elsewhere.example")).await?;
+            assert_eq!(found().await?, ["CNB112"], "{round}");
+            let path = format!("{secrets}/{name}");
+            site.done(Method::PUT, &path, &secret("quay.io")).await?;
+            // What is left is that the ImageStream's namespace has none, which nobody has changed.
+            assert_eq!(found().await?, ["CNB115"], "{round}");
+        }
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
 async fn a_resource_can_always_be_deleted() -> Result<()> {
     Site::run("deletion", async |site| {
         let team = site.namespace();

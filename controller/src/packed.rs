@@ -21,7 +21,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
 use crate::metrics::Verdict;
-use crate::stored::{Metadata, Stored, readable};
+use crate::stored::{self, Metadata, Stored, readable};
 use crate::upstream::followed;
 
 /// A resource in one piece.
@@ -131,16 +131,12 @@ impl Packed {
 
     /// Its namespace and name.
     pub fn names(&self) -> (&str, &str) {
-        let metadata = &self.metadata;
-        (
-            metadata.namespace.as_deref().unwrap_or_default(),
-            metadata.name.as_deref().unwrap_or_default(),
-        )
+        stored::names(&self.metadata)
     }
 
     /// Its uid.
     pub fn uid(&self) -> &str {
-        self.metadata.uid.as_deref().unwrap_or_default()
+        stored::uid(&self.metadata)
     }
 }
 

@@ -72,6 +72,19 @@ pub fn readable<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Sta
     Ok(status.and_then(|status| serde_json::from_value(status).ok()))
 }
 
+/// Namespace and name of a resource, which the API server gives to all.
+pub(crate) fn names(metadata: &ObjectMeta) -> (&str, &str) {
+    (
+        metadata.namespace.as_deref().unwrap_or_default(),
+        metadata.name.as_deref().unwrap_or_default(),
+    )
+}
+
+/// Its uid.
+pub(crate) fn uid(metadata: &ObjectMeta) -> &str {
+    metadata.uid.as_deref().unwrap_or_default()
+}
+
 impl Stored {
     /// With those of all annotations that are ours.
     pub fn new(metadata: Metadata, spec: Field<Spec>, status: Option<Status>) -> Self {
@@ -97,16 +110,12 @@ impl Stored {
 
     /// Its namespace and name.
     pub fn names(&self) -> (&str, &str) {
-        let metadata = &self.metadata;
-        (
-            metadata.namespace.as_deref().unwrap_or_default(),
-            metadata.name.as_deref().unwrap_or_default(),
-        )
+        names(&self.metadata)
     }
 
     /// Its uid.
     pub fn uid(&self) -> &str {
-        self.metadata.uid.as_deref().unwrap_or_default()
+        uid(&self.metadata)
     }
 
     /// When it was created.

@@ -1,5 +1,7 @@
 //! What users do with kubectl, and that it answers alike however they do it.
 
+use std::fs;
+
 use anyhow::{Context as _, Result};
 use http::Method;
 use serde_json::{Value, json};
@@ -86,7 +88,7 @@ async fn every_way_to_write_is_told_all_mistakes_at_once() -> Result<()> {
         // Two files: kubectl goes on after the first, and tells of both.
         let folder = tempfile::tempdir()?;
         for name in ["one", "two"] {
-            std::fs::write(
+            fs::write(
                 folder.path().join(format!("{name}.json")),
                 wrong(&team, name).to_string(),
             )?;
@@ -253,6 +255,16 @@ async fn a_pull_secret_counts_as_it_is_and_not_as_it_was_a_moment_ago() -> Resul
             site.done(Method::PUT, &path, &secret("quay.io")).await?;
             // What is left is that the ImageStream's namespace has none, which nobody has changed.
             assert_eq!(found().await?, ["CNB115"], "{round}");
+        }
+        // First what the API server has at hand, and what is held against somebody only after a second look.
+        let account = format!("system:serviceaccount:{}:cnbi-webhook", site.installation.namespace());
+        for query in ["?resourceVersion=0", ""] {
+            let uri = format!(r#""requestURI":"{secrets}/secret-0{query}""#);
+            until(&uri, async || {
+                let log = fs::read_to_string(site.cluster.audit_log())?;
+                Ok(log.lines().any(|line| line.contains(&account) && line.contains(&uri)))
+            })
+            .await?;
         }
         Ok(())
     })

@@ -5,6 +5,7 @@ use std::num::NonZeroU16;
 
 use clap::{ArgAction, Args as Group, Parser, ValueEnum};
 use cnbi_shared::config::Period;
+use cnbi_shared::log_filter;
 
 use crate::leader::Times;
 
@@ -34,7 +35,7 @@ pub struct Args {
     #[command(flatten)]
     pub election: Election,
     /// What is logged: a level, or targets with levels such as `info,cnbi_controller=debug`
-    #[arg(long, env = "CNBI_LOG", default_value = "info", value_name = "FILTER")]
+    #[arg(long, env = "CNBI_LOG", default_value = "info", value_name = "FILTER", value_parser = log_filter::checked)]
     pub log: String,
     /// How it is logged
     #[arg(long, env = "CNBI_LOG_FORMAT", value_enum, default_value_t, value_name = "FORMAT")]

@@ -13,6 +13,7 @@ pub mod defaults;
 pub mod facts;
 pub mod grammar;
 pub mod in_force;
+pub mod log_filter;
 pub mod path;
 pub mod render;
 pub mod rules;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args as Group, Parser};
+use cnbi_shared::log_filter;
 
 use crate::logging::Format;
 
@@ -57,6 +58,7 @@ pub struct Args {
         env = "CNBI_LOG",
         default_value = "info",
         value_name = "LEVEL",
+        value_parser = log_filter::checked,
         help_heading = "Log"
     )]
     pub log: String,
@@ -216,6 +218,13 @@ mod tests {
             source(&["--certs=files", "--certs-dir=/x"]),
             (Source::Files, "/x".into())
         );
+    }
+
+    #[test]
+    fn a_misspelt_level_is_refused_and_does_not_silence_the_log() {
+        let error = Args::try_parse_from(["cnbi-webhook", "--log=inof"]).unwrap_err();
+        assert_eq!(error.kind(), clap::error::ErrorKind::ValueValidation);
+        assert!(error.to_string().contains("did you mean info?"), "{error}");
     }
 
     #[test]

@@ -21,6 +21,7 @@ use k8s_openapi::api::authorization::v1::{ResourceAttributes, SubjectAccessRevie
 use kube::Client;
 use kube::client::Body;
 use serde::Deserialize;
+use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
 use crate::facts::{FactSource, Freshness, Unread};
@@ -39,6 +40,8 @@ const IMAGE_STREAMS: &str = "/apis/image.openshift.io/v1";
 /// The API server.
 pub struct Cluster {
     client: Client,
+    /// One for each request at once. HTTP/1.1 takes a connection for each, and one that is idle keeps some 60 KiB here.
+    turns: Semaphore,
     reach: Arc<ApiReach>,
 }
 
@@ -52,9 +55,11 @@ enum Got {
 }
 
 impl Cluster {
-    /// Asks through `client`, and tells `reach` whether anybody answered.
-    pub fn new(client: Client, reach: Arc<ApiReach>) -> Self {
-        Self { client, reach }
+    /// Asks through `client`, at most `at_once` requests at a time while others wait, and tells `reach` whether anybody
+    /// answered.
+    pub fn new(client: Client, at_once: usize, reach: Arc<ApiReach>) -> Self {
+        let turns = Semaphore::new(at_once.clamp(1, Semaphore::MAX_PERMITS));
+        Self { client, turns, reach }
     }
 
     async fn find_out(&self, need: &Need, user: &User, freshness: Freshness) -> Result<Answer, Unread> {
@@ -171,6 +176,7 @@ impl Cluster {
             .header(http::header::CONTENT_TYPE, "application/json")
             .body(Body::from(body))
             .map_err(|_| Unread::IllegalName)?;
+        let _turn = self.turns.acquire().await.map_err(|_| Unread::Unreachable)?;
         let response = self.client.send(request).await.map_err(|error| self.lost(&error))?;
         self.reach.answered();
         let status = response.status();
@@ -314,7 +320,38 @@ fn read_owner(json: &[u8]) -> Result<StreamOwner, Unread> {
 
 #[cfg(test)]
 mod tests {
+    use std::convert::Infallible;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use futures::future::join_all;
+    use prometheus_client::metrics::gauge::Gauge;
+    use tower::service_fn;
+
     use super::*;
+
+    #[tokio::test]
+    async fn no_more_is_asked_at_once_than_may_be_and_nobody_is_forgotten() {
+        let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let service = {
+            let (now, most) = (Arc::clone(&now), Arc::clone(&most));
+            service_fn(move |_: http::Request<Body>| {
+                let (now, most) = (Arc::clone(&now), Arc::clone(&most));
+                async move {
+                    most.fetch_max(now.fetch_add(1, Ordering::Relaxed) + 1, Ordering::Relaxed);
+                    tokio::task::yield_now().await;
+                    now.fetch_sub(1, Ordering::Relaxed);
+                    let namespace = br#"{"metadata":{"name":"x"}}"#.to_vec();
+                    Ok::<_, Infallible>(http::Response::new(Body::from(namespace)))
+                }
+            })
+        };
+        let reach = Arc::new(ApiReach::new(Gauge::default()));
+        let cluster = Cluster::new(Client::new(service, "default"), 3, reach);
+        let (need, user) = (Need::Namespace { name: "x".to_owned() }, User::default());
+        let reads = (0..20).map(|_| cluster.read(&need, &user, Freshness::Any));
+        assert_eq!(join_all(reads).await, vec![Ok(Answer::Yes); 20]);
+        assert_eq!((now.load(Ordering::Relaxed), most.load(Ordering::Relaxed)), (0, 3));
+    }
 
     #[test]
     fn only_plain_names_get_into_a_url() {

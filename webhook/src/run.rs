@@ -60,7 +60,11 @@ pub async fn run(args: Args) -> Result<(), Failure> {
     let service = Arc::new(Service {
         reviewer: Reviewer {
             configuration: Arc::clone(&configuration),
-            source: Arc::new(Cluster::new(client.clone(), Arc::clone(&reach))),
+            source: Arc::new(Cluster::new(
+                client.clone(),
+                args.bounds.facts_in_flight,
+                Arc::clone(&reach),
+            )),
             metrics: Arc::clone(&metrics),
             fact_limit: args.bounds.fact_timeout_ms,
         },

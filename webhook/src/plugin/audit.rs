@@ -29,6 +29,7 @@ use super::connection::{ClusterArgs, Connection, Problem, block_on, words};
 use super::status::unserved;
 use super::terminal;
 use super::{DONE, FOUND, UNUSABLE, give_up};
+use crate::args::FACTS_IN_FLIGHT;
 use crate::check;
 use crate::cluster::Cluster;
 use crate::facts::{FactSource as _, Freshness};
@@ -124,7 +125,7 @@ async fn gather(args: &AuditArgs, given: Option<Config>) -> Result<Audit, Proble
     };
     let objects = list(&connection, args.cluster.namespace.is_some()).await?;
     let reach = Arc::new(ApiReach::new(Gauge::default()));
-    let cluster = Cluster::new(connection.client.clone(), reach);
+    let cluster = Cluster::new(connection.client.clone(), FACTS_IN_FLIGHT, reach);
     let mut drafts = Vec::new();
     for object in &objects {
         let mut draft: Draft = serde_json::from_value(object.clone())

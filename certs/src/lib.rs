@@ -47,6 +47,7 @@
 //! | each webhook configuration | `get`, `patch`, `watch` by name |
 //! | Events (events.k8s.io) | `create` in the namespace |
 
+#![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
 pub mod authority;

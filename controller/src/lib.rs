@@ -16,6 +16,7 @@
 //!
 //! Nothing here knows the webhook; what they share stands in `cnbi-shared`.
 
+#![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
 pub mod api_calls;

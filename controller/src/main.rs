@@ -1,5 +1,7 @@
 //! The program: arguments, log, signals; the work is in the library.
 
+#![forbid(unsafe_code)]
+
 use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 use std::sync::Arc;

@@ -4,6 +4,8 @@
 //! shell or a template, and everything that comes from outside is hostile until parsed and bounded. What each task may say
 //! stands in [`cnbi_shared::contract`]; nothing here decides when a task runs.
 
+#![forbid(unsafe_code)]
+
 pub mod args;
 pub mod base;
 pub mod canonical;

@@ -1,5 +1,7 @@
 //! The program; the work is in the library.
 
+#![forbid(unsafe_code)]
+
 use std::process::ExitCode;
 
 use clap::Parser;

@@ -3,6 +3,7 @@
 //! Everything here is a function of its arguments. There is no network, no file, no clock and no async runtime
 //! in this crate or below it; the webhook, the offline check and the controller bring those and call [`rules::evaluate`].
 
+#![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
 pub mod api;

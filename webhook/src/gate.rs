@@ -2,7 +2,7 @@
 //!
 //! Beyond that a request is turned away at once: the API server has better things to do than to wait for a timeout.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, timeout_at};
@@ -19,6 +19,7 @@ pub struct Gate {
     large: Semaphore,
     waiting: AtomicUsize,
     queue: usize,
+    received: AtomicU64,
 }
 
 /// Leave to work on one review.
@@ -41,6 +42,7 @@ impl Gate {
             large: Semaphore::new(LARGE_AT_ONCE),
             waiting: AtomicUsize::new(0),
             queue,
+            received: AtomicU64::new(0),
         }
     }
 
@@ -54,10 +56,16 @@ impl Gate {
             None
         };
         let slot = self.take(&self.slots, deadline).await?;
+        self.received.fetch_add(size.unwrap_or(LARGE), Ordering::Relaxed);
         Ok(Pass {
             _slot: slot,
             _large: large,
         })
+    }
+
+    /// Bytes of all bodies that were let in so far; one of unknown size counts as the smallest large one.
+    pub fn received(&self) -> u64 {
+        self.received.load(Ordering::Relaxed)
     }
 
     async fn take<'a>(&self, of: &'a Semaphore, deadline: Instant) -> Result<SemaphorePermit<'a>, Overloaded> {

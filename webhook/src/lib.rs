@@ -9,7 +9,7 @@
 //!   `kubectl cnbi`;
 //! * acting: [`facts`] gathers from [`cluster`], [`reviewer`] answers one review, [`http`] one request, [`serve`] keeps the
 //!   connections, [`certificates`] has what they are served with and [`client_ca`] who may open them, [`watch_config`] follows
-//!   the ConfigMap, [`health`] says how we are.
+//!   the ConfigMap, [`health`] says how we are, and `memory` gives back what a burst has left.
 
 pub mod admit;
 pub mod args;
@@ -23,6 +23,7 @@ pub mod gate;
 pub mod health;
 pub mod http;
 pub mod logging;
+mod memory;
 pub mod metrics;
 pub mod open_files;
 pub mod patch;

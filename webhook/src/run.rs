@@ -17,6 +17,7 @@ use crate::configuration::Configuration;
 use crate::gate::Gate;
 use crate::health::{self, ApiReach, Health};
 use crate::http::{self, Service};
+use crate::memory;
 use crate::metrics::Metrics;
 use crate::reviewer::Reviewer;
 use crate::serve::{Limits, Phase, Server};
@@ -78,7 +79,7 @@ pub async fn run(args: Args) -> Result<(), Failure> {
     let reviews = Server {
         listener: TcpListener::bind(args.listen).await?,
         tls: Some(tls.clone()),
-        router: http::router(service),
+        router: http::router(Arc::clone(&service)),
         limits: limits.clone(),
         connections: metrics.connections.clone(),
     };
@@ -102,6 +103,7 @@ pub async fn run(args: Args) -> Result<(), Failure> {
     }));
     tokio::spawn(certificates::report(status, Arc::clone(&metrics)));
     tokio::spawn(client_ca::follow(tls, metrics.clients_refused.clone()));
+    tokio::spawn(memory::follow(service));
     tokio::spawn(watch_config::follow(client, configuration, metrics, reach));
     let (end_of_probes, probes_phase) = watch::channel(Phase::Serving);
     let probes = tokio::spawn(probes.run(probes_phase));

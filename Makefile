@@ -147,12 +147,12 @@ demo: bins ## See requests answered and images made, on a real API server
 
 # CNBI_SEED repeats a run. What is done and how to ask for more: docs/testing.md.
 .PHONY: soak
-soak: tools ## Kill the programs 200 times each, and send them what nobody would write; takes an hour or so
+soak: tools ## Kill the programs 200 times each, and send them what nobody would write; takes a quarter of an hour or more
 	CNBI_KILLS=$${CNBI_KILLS:-200} cargo test --workspace --test admission endurance:: -- --nocapture
 	CNBI_KILLS=$${CNBI_KILLS:-200} cargo test --workspace --test controller faults:: -- --nocapture
 	CNBI_FUZZ_RUNS=$${CNBI_FUZZ_RUNS:-300000} cargo test --workspace --test fuzz -- --nocapture
 	CNBI_SCHEMA_RUNS=$${CNBI_SCHEMA_RUNS:-20000} cargo test --workspace --test schema generated -- --nocapture
-	tests/oracles/run $${CNBI_ORACLE_RUNS:-100000} $$CNBI_SEED
+	tests/oracles/run $${CNBI_ORACLE_RUNS:-100000} $${CNBI_SEED:-}
 	@echo "soak: all parts have run, and found nothing"
 
 # Release builds, which nothing else here needs; the peer is built with Go. Takes about ten minutes besides, or two with BENCH=quick.

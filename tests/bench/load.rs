@@ -267,22 +267,29 @@ impl Shared {
     }
 }
 
-/// Makes requests due at fixed times, from a thread of its own: Tokio's timers count in milliseconds, which is longer than
-/// an answer takes.
+/// How long before a request is due the generator stops sleeping, and looks at the clock and its sockets all the time. What it
+/// takes to wake a core would otherwise be in every answer, and is as long as many of them.
+const AWAKE: Duration = Duration::from_micros(250);
+
+/// Makes requests due at fixed times, woken by a thread of its own: Tokio's timers count in milliseconds, which is longer
+/// than an answer takes.
 async fn pace(shared: &Shared, rate: f64, end: Instant) -> Result<()> {
     let step = Duration::from_secs_f64(1.0 / rate);
     let (sender, mut receiver) = mpsc::unbounded_channel();
     let clock = std::thread::spawn(move || {
-        let mut due = Instant::now() + step;
-        while due < end {
-            std::thread::sleep(due.saturating_duration_since(Instant::now()));
-            if sender.send(due).is_err() {
+        let mut wake = Instant::now() + step;
+        while wake + AWAKE < end {
+            std::thread::sleep(wake.saturating_duration_since(Instant::now()));
+            if sender.send(wake + AWAKE).is_err() {
                 return;
             }
-            due += step;
+            wake += step;
         }
     });
     while let Some(due) = receiver.recv().await {
+        while Instant::now() < due {
+            tokio::task::yield_now().await;
+        }
         shared.due.borrow_mut().push_back(due);
         shared.more.notify_one();
     }

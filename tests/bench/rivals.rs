@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use base64::Engine as _;
 use cnbi_tests::control_plane::{ControlPlane, ports};
 use cnbi_tests::installation::{Installation, Options, Replica, shipped};
-use cnbi_tests::process::{Process, binary};
+use cnbi_tests::process::Process;
 use kube::api::DynamicObject;
 use kube::core::{ApiResource, GroupVersionKind};
 use serde_json::{Value, json};
@@ -78,11 +78,10 @@ pub struct Ours<'a> {
     replica: Option<Replica>,
 }
 
-/// What to install: as it is shipped, but on one core.
-pub fn options(folder: &Path, cores: Cores) -> Result<Options> {
+/// What to install: as it is shipped, but on one core. `webhook` is the program of it that is measured.
+pub fn options(folder: &Path, webhook: &Path, cores: Cores) -> Result<Options> {
     let wrapper = folder.join("cnbi-webhook");
     let bench = std::env::current_exe()?;
-    let webhook = binary("cnbi-webhook")?;
     let script = format!(
         "#!/bin/sh\nexec '{}' pinned {} '{}' \"$@\"\n",
         bench.display(),

@@ -28,6 +28,9 @@ const STARTS: usize = 5;
 /// What to measure, and how long.
 #[derive(Debug, clap::Args)]
 pub struct Run {
+    /// The webhook's program, as images hold it
+    #[arg(long)]
+    webhook: PathBuf,
     /// The peer's program
     #[arg(long)]
     peer: PathBuf,
@@ -76,9 +79,10 @@ impl Run {
         let folder = tempfile::tempdir()?;
         let folder = folder.path();
         let (extent, cores) = (self.extent(), Cores::of_this_machine());
+        let webhook = self.webhook.canonicalize().context("finding the webhook")?;
         let control_plane = ControlPlane::start().await?;
         let client = control_plane.client().await?;
-        let installation = Installation::install(&control_plane, rivals::options(folder, cores)?).await?;
+        let installation = Installation::install(&control_plane, rivals::options(folder, &webhook, cores)?).await?;
         let authority = rivals::certificate(folder)?;
 
         say(begin, "a control plane with CNBi on it");

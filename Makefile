@@ -155,7 +155,7 @@ soak: tools ## Kill the programs 200 times each, and send them what nobody would
 	tests/oracles/run $${CNBI_ORACLE_RUNS:-100000} $${CNBI_SEED:-}
 	@echo "soak: all parts have run, and found nothing"
 
-# Release builds, which nothing else here needs; the peer is built with Go. Takes about ten minutes besides, or two with BENCH=quick.
+# Release builds, which nothing else here needs; the peer is built with Go. Takes half an hour besides, or two minutes with BENCH=quick.
 # What is measured is what images hold: linked statically, and so is the peer.
 BENCH_TARGET := $(TARGET)/bench
 WEBHOOK := $(TARGET)/$(shell uname -m)-unknown-linux-gnu/release/cnbi-webhook

@@ -141,7 +141,7 @@ impl<'a> Ours<'a> {
 
     /// Memory that it occupies, in MiB.
     pub fn resident(&self) -> Result<f64> {
-        resident(self.replica.as_ref().context("it does not run")?.pid())
+        in_mib(self.replica.as_ref().context("it does not run")?.resident()?)
     }
 }
 
@@ -268,7 +268,7 @@ impl<'a> Rival<'a> {
 
     /// Memory that it occupies, in MiB.
     pub fn resident(&self) -> Result<f64> {
-        resident(self.process.as_ref().context("it does not run")?.pid())
+        in_mib(self.process.as_ref().context("it does not run")?.resident()?)
     }
 
     /// What registers it for the namespaces with [`PEER_LABEL`].
@@ -309,11 +309,8 @@ fn local(port: u16) -> SocketAddr {
     (Ipv4Addr::LOCALHOST, port).into()
 }
 
-fn resident(pid: u32) -> Result<f64> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kib: f64 = line.context("no VmRSS")?.trim().trim_end_matches("kB").trim().parse()?;
-    Ok(kib / 1024.0)
+fn in_mib(kib: usize) -> Result<f64> {
+    Ok(f64::from(u32::try_from(kib)?) / 1024.0)
 }
 
 /// Asks for `/readyz` every two milliseconds until it is answered with 200. It counts from the call: both programs are

@@ -74,7 +74,7 @@ impl Reviewer {
         if webhook == Webhook::ValidateConfig {
             return self.validate_config(body);
         }
-        let question = review::read(body)?;
+        let mut question = review::read(body)?;
         let span = span(webhook, &question);
         let answered = async {
             let operation = question.operation;
@@ -89,8 +89,8 @@ impl Reviewer {
                 return self.finish(webhook, operation, &response, &Report::default());
             };
             let (mut response, report) = match webhook {
-                Webhook::Mutate => self.mutate(question, &snapshot, config).await,
-                _ => self.validate(question, config).await,
+                Webhook::Mutate => self.mutate(&mut question, &snapshot, config).await,
+                _ => self.validate(&question, config).await,
             };
             if let Some(problem) = snapshot.problem() {
                 let map = self.config_map();
@@ -104,9 +104,9 @@ impl Reviewer {
     }
 
     /// Fills in defaults. Denies only what the schema would refuse before `/validate` is asked, and then says everything.
-    async fn mutate(&self, mut question: Question<'_>, snapshot: &InForce, config: &Config) -> (Response, Report) {
-        let defaulted = admit::default(&mut question, config);
-        let report = admit::judge(&question, &facts::at_hand(), config);
+    async fn mutate(&self, question: &mut Question<'_>, snapshot: &InForce, config: &Config) -> (Response, Report) {
+        let defaulted = admit::default(question, config);
+        let report = admit::judge(question, &facts::at_hand(), config);
         if admit::would_never_be_validated(&report) {
             return self.validate(question, config).await;
         }
@@ -125,15 +125,16 @@ impl Reviewer {
     }
 
     /// Judges the object with all facts that the rules in force need for it.
-    async fn validate(&self, question: Question<'_>, config: &Config) -> (Response, Report) {
+    async fn validate(&self, question: &Question<'_>, config: &Config) -> (Response, Report) {
         let known = facts::at_hand();
-        let mut report = admit::judge(&question, &known, config);
-        let needs = admit::needs(&question, &report, &known, config);
+        let mut report = admit::judge(question, &known, config);
+        let needs = admit::needs(question, &report, &known, config);
         let mut unread: Vec<(Need, Unread)> = Vec::new();
         if !needs.is_empty() {
-            (report, unread) = self.look(&question, config, &needs, &report).await;
+            // Apart, because most reviews need nothing, and all would carry the room for it.
+            (report, unread) = Box::pin(self.look(question, config, &needs, &report)).await;
         }
-        let response = Response::from_report(&question.uid, object_name(&question), &report, &unread);
+        let response = Response::from_report(&question.uid, object_name(question), &report, &unread);
         (response, report)
     }
 

@@ -164,7 +164,8 @@ fn structure(text: &str) -> Result<ImageReference, ImageReferenceError> {
 }
 
 fn names_registry(first: &str) -> bool {
-    first == "localhost" || first.contains(['.', ':']) || first.contains(|c: char| c.is_ascii_uppercase())
+    let no_repository_has = |c: char| matches!(c, '.' | ':' | '[') || c.is_ascii_uppercase();
+    first == "localhost" || first.contains(no_repository_has)
 }
 
 /// Whether a text is a registry, perhaps with its port, that an image reference can begin with.

@@ -114,3 +114,17 @@ fn refusals_name_the_slip() {
         assert_eq!(ImageReference::parse(&text), Err(error), "{text:?}");
     }
 }
+
+/// Distribution's grammar takes any digits and colons in brackets for an address, and what no part of a repository can be is a registry.
+#[test]
+fn what_is_in_brackets_is_a_registry_whatever_it_is() {
+    for (text, registry) in [
+        ("[51]/b", "[51]"),
+        ("[::1]/b:c", "[::1]"),
+        ("[::1]:5000/b", "[::1]:5000"),
+    ] {
+        let reference = ImageReference::parse(text).unwrap();
+        assert_eq!(reference.registry(), Some(registry));
+        assert_eq!(reference.qualified(), text);
+    }
+}

@@ -5,6 +5,8 @@
 
 use std::fmt;
 
+use crate::nearest::nearest;
+
 /// The levels, from little to much.
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
@@ -15,9 +17,8 @@ pub struct NoLevel(String);
 impl fmt::Display for NoLevel {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(word) = self;
-        let near = |level: &&&str| strsim::damerau_levenshtein(&word.to_ascii_lowercase(), level) <= 2;
         write!(formatter, "{word:?} is no level")?;
-        match LEVELS.iter().find(near) {
+        match nearest(word, LEVELS) {
             Some(level) => write!(formatter, "; did you mean {level}?")?,
             None => write!(formatter, "; levels are {}.", LEVELS.join(", "))?,
         }

@@ -4,6 +4,7 @@ use super::{Context, Findings, Rule, rule};
 use crate::api::field::Expected;
 use crate::api::spec::{PullSecretReference, RuntimeEnvironment};
 use crate::api::{BuildType, Field, Found, Metadata, Spec};
+use crate::nearest::nearest;
 use crate::path::{At, Path};
 
 pub(super) const RULE: Rule = rule(
@@ -123,16 +124,4 @@ fn report_wrong(findings: &mut Findings<'_>, path: Path, expected: &str, found: 
 
 fn build_types() -> String {
     BuildType::ALL.map(BuildType::as_str).join(", ")
-}
-
-/// The known name that a reader would take `text` for, if there is one.
-fn nearest(text: &str, known: impl IntoIterator<Item = &'static str>) -> Option<&'static str> {
-    // A hostile key of megabytes must not cost a matrix of them.
-    let text = if text.len() <= 64 { text.to_lowercase() } else { return None };
-    known
-        .into_iter()
-        .map(|name| (strsim::normalized_damerau_levenshtein(&text, &name.to_lowercase()), name))
-        .filter(|(similarity, _)| *similarity >= 0.6)
-        .max_by(|a, b| a.0.total_cmp(&b.0))
-        .map(|(_, name)| name)
 }

@@ -114,6 +114,8 @@ mod tests {
         }
         assert_eq!(gate.waiting.load(Ordering::Relaxed), 0);
         gate.enter(None, far).await.unwrap();
+        // Who was turned away has sent nothing that counts.
+        assert_eq!(gate.received(), 1 + 1 + LARGE);
     }
 
     #[tokio::test]

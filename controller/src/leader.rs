@@ -81,6 +81,8 @@ pub enum Role {
 pub enum Lost {
     /// The Lease is held by somebody else.
     To(String),
+    /// The Lease was deleted, or says that nobody holds it: whoever comes first has it.
+    Gone,
     /// It could not be renewed in time.
     Late,
 }
@@ -93,6 +95,7 @@ impl fmt::Display for Lost {
                 "the Lease is held by {}",
                 cnbi_shared::verdict::printable(holder, 253)
             ),
+            Self::Gone => formatter.write_str("the Lease was deleted or emptied"),
             Self::Late => formatter.write_str("the Lease could not be renewed in time"),
         }
     }
@@ -245,8 +248,9 @@ impl Term {
                 self.lease = lease;
                 Ok(None)
             }
-            // Deleted or emptied: whoever comes first has it, and it may not be us.
-            _ => Ok(Some(Lost::To(holder.unwrap_or_default()))),
+            _ => Ok(Some(
+                holder.filter(|holder| !holder.is_empty()).map_or(Lost::Gone, Lost::To),
+            )),
         }
     }
 

@@ -113,6 +113,7 @@ async fn one_replica_works_whatever_becomes_of_the_others() -> Result<()> {
     another_replica_takes_over_from_one_that_is_killed(&control_plane).await?;
     a_replica_that_is_asked_to_end_gives_the_lease_up(&control_plane).await?;
     a_leader_that_has_lost_the_lease_ends_at_once(&control_plane).await?;
+    a_leader_whose_lease_is_deleted_ends_at_once(&control_plane).await?;
     a_leader_that_was_frozen_does_not_go_on(&control_plane).await
 }
 
@@ -156,6 +157,21 @@ async fn a_leader_that_has_lost_the_lease_ends_at_once(control_plane: &ControlPl
     // Nobody renews for somebody-else.
     until_leads(&other).await?;
     until_worked_on(control_plane, "robbed-after").await
+}
+
+/// As with its namespace: it could not know whether another one has begun.
+async fn a_leader_whose_lease_is_deleted_ends_at_once(control_plane: &ControlPlane) -> Result<()> {
+    let (installation, mut leader, other) = pair(control_plane, options("deleted", Some(["4s", "3s", "1s"]))).await?;
+    let delete = ["-n", installation.namespace(), "delete", "lease", LEASE];
+    control_plane.kubectl().args(delete).ok().await?;
+    until_leads(&other).await?;
+    let status = leader.wait(WITHIN).await?;
+    assert_eq!(status.code(), Some(1), "{status}");
+    let log = std::fs::read_to_string(leader.log())?;
+    let gone = "leads no longer: the Lease was deleted or emptied";
+    let taken = format!("leads no longer: the Lease is held by {}_", other.pod());
+    assert!(log.contains(gone) || log.contains(&taken), "{log}");
+    until_worked_on(control_plane, "deleted-after").await
 }
 
 /// Frozen, as by a machine that is suspended or a node that is cut off, and back after another one has begun.

@@ -50,6 +50,7 @@ pub async fn follow(service: Arc<Service>) {
         looks.tick().await;
         if burst.is_over(service.gate.received()) {
             give_back();
+            tracing::debug!("gave memory back after a burst of reviews");
         }
     }
 }

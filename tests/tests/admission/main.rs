@@ -5,6 +5,7 @@
 //! alone can show is in the webhook's own tests, and the parts of certificates in `certs.rs`.
 
 mod asked;
+mod bounds;
 mod cluster;
 mod configuration;
 mod endurance;

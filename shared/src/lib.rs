@@ -15,7 +15,7 @@ pub mod facts;
 pub mod grammar;
 pub mod in_force;
 pub mod log_filter;
-mod nearest;
+pub mod nearest;
 pub mod path;
 pub mod render;
 pub mod rules;

@@ -1,22 +1,39 @@
 //! What somebody meant who wrote a word that is not known.
 
-/// The known name that a reader would take `text` for, if there is one.
-pub(crate) fn nearest(text: &str, known: impl IntoIterator<Item = &'static str>) -> Option<&'static str> {
-    // A hostile key of megabytes must not cost a matrix of them.
-    let text = if text.len() <= 64 {
-        text.to_lowercase()
-    } else {
+/// How alike two words have to be, of 1.
+const ALIKE: f64 = 0.6;
+
+/// Nobody means a name by more bytes than this, and a hostile word of megabytes must not cost a matrix of them.
+const LONGEST: usize = 64;
+
+/// The known name that a reader would take `text` for, if there is one; letters count the same in either case.
+pub fn nearest<Name: AsRef<str>>(text: &str, known: impl IntoIterator<Item = Name>) -> Option<Name> {
+    if text.len() > LONGEST {
         return None;
-    };
+    }
+    let text = text.to_lowercase();
+    let likeness = |name: &str| strsim::normalized_damerau_levenshtein(&text, &name.to_lowercase());
     known
         .into_iter()
-        .map(|name| {
-            (
-                strsim::normalized_damerau_levenshtein(&text, &name.to_lowercase()),
-                name,
-            )
-        })
-        .filter(|(similarity, _)| *similarity >= 0.6)
+        .map(|name| (likeness(name.as_ref()), name))
+        .filter(|(likeness, _)| *likeness >= ALIKE)
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, name)| name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_is_meant_if_any_is_near() {
+        assert_eq!(nearest("FromImgae", ["fromImage", "gitRef"]), Some("fromImage"));
+        assert_eq!(nearest("image", ["fromImage", "gitRef"]), None);
+        assert_eq!(nearest("", ["fromImage"]), None);
+        assert_eq!(nearest("x", Vec::<String>::new()), None);
+        let long = "a".repeat(LONGEST);
+        assert_eq!(nearest(&long, [long.as_str()]), Some(long.as_str()));
+        let longer = "a".repeat(LONGEST + 1);
+        assert_eq!(nearest(&longer, [longer.as_str()]), None);
+    }
 }

@@ -1,6 +1,7 @@
 //! Which documents are ours. What is wrong with them is not asked here.
 
 use cnbi_shared::api::{GROUP, KIND};
+use cnbi_shared::nearest::nearest;
 
 use super::node::Node;
 use super::yaml::Broken;
@@ -24,10 +25,7 @@ fn names_our_group(api_version: &str) -> bool {
 }
 
 fn is_nearly_ours(kind: &str) -> bool {
-    // Whoever writes a kind of that length means nothing.
-    kind.len() <= 64
-        && !kind.ends_with("List")
-        && strsim::normalized_damerau_levenshtein(&kind.to_lowercase(), &KIND.to_lowercase()) >= 0.6
+    !kind.ends_with("List") && nearest(kind, [KIND]).is_some()
 }
 
 fn is_our_group(api_version: &str) -> bool {

@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use clap::Args;
 use cnbi_shared::api::crd::crd;
 use cnbi_shared::contract::{self, ConditionType, Reason, Speaks};
+use cnbi_shared::nearest::nearest;
 use cnbi_shared::path::At;
 use cnbi_shared::rules::examples::Example;
 use cnbi_shared::rules::{RULES, Rule};
@@ -44,11 +45,11 @@ pub fn run(args: &ExplainArgs) -> u8 {
         Some(_) => UNUSABLE,
         None => {
             let what = args.what.as_deref().unwrap_or_default();
-            let nearest = nearest(what)
+            let proposal = meant(what)
                 .map(|name| format!("did you mean {name}? "))
                 .unwrap_or_default();
             give_up(&Problem(format!(
-                "nothing is called {what}; {nearest}kubectl cnbi explain lists all rules, fields, conditions and reasons"
+                "nothing is called {what}; {proposal}kubectl cnbi explain lists all rules, fields, conditions and reasons"
             )))
         }
     }
@@ -79,11 +80,7 @@ pub fn explain(what: &str) -> Option<String> {
 }
 
 /// The name that a reader would take this for, if there is one.
-fn nearest(what: &str) -> Option<String> {
-    // Something pasted by mistake must not cost a matrix of its size.
-    if what.chars().count() > 64 {
-        return None;
-    }
+fn meant(what: &str) -> Option<String> {
     let rules = RULES.iter().flat_map(|rule| [rule.id, rule.slug]).map(str::to_owned);
     let conditions = ConditionType::ALL
         .into_iter()
@@ -93,15 +90,7 @@ fn nearest(what: &str) -> Option<String> {
         let key = at.keys().last().map(|key| (*key).to_owned());
         key.into_iter().chain([at.whole().to_string()])
     });
-    let similarity = |name: &str| strsim::normalized_damerau_levenshtein(&what.to_lowercase(), &name.to_lowercase());
-    rules
-        .chain(conditions)
-        .chain(reasons)
-        .chain(paths)
-        .map(|name| (similarity(&name), name))
-        .filter(|(similarity, _)| *similarity >= 0.7)
-        .max_by(|a, b| a.0.total_cmp(&b.0))
-        .map(|(_, name)| name)
+    nearest(what, rules.chain(conditions).chain(reasons).chain(paths))
 }
 
 fn fields() -> Vec<At> {

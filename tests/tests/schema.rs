@@ -285,7 +285,7 @@ fn image() -> impl Strategy<Value = Value> {
 
 fn packages() -> impl Strategy<Value = Value> {
     let item = value(
-        &["pandas", "boto3>=1.24.0", "x[y]; python_version < '3.9'"],
+        &["pandas", "boto3>=1.24.0", "x[y]; python_version < '3.9'", "scipy\n"],
         &["-r x", "--index-url https://x.io", "a\nb", "pandas=1", "a b"],
         512,
     );

@@ -128,7 +128,7 @@ pub const CONDITIONS: &[Condition] = &[
     at(At::PackageVersions, "CNB202", "self.all(item, item.matches('[A-Za-z0-9]'))",
         "each item of packageVersions must be a requirement such as pandas or boto3>=1.24.0"),
     at(At::PackageVersions, "CNB203",
-        r"self.all(item, !item.matches('^ *-') && !item.contains('\n') && !item.contains('\r'))",
+        r"self.all(item, !item.matches('^ *-') && !item.trim().contains('\n') && !item.trim().contains('\r'))",
         "each item of packageVersions must be one requirement on one line, and no option"),
 
     spec(".runtimeEnvironment", "CNB210",

@@ -151,8 +151,12 @@ async fn everything_works_after_the_namespace_was_deleted_and_installed_again() 
     // As on a cluster: pods go with their namespace, and the configurations, which have none, stay.
     let delete = ["delete", "namespace", NAMESPACE, "--timeout=60s"];
     cluster.kubectl().args(delete).ok().await?;
-    // The leader ends by itself soon after its Lease, and may have done so by now.
-    drop(replicas);
+    for replica in replicas {
+        // The leader ends by itself soon after its Lease, and may have done so by now; what is dropped is killed as well.
+        if !replica.pod().contains("controller") {
+            replica.into_process().kill().await?;
+        }
+    }
     let resource = ["-n", "team-a", "create", "-f", "-"];
     let refused = cluster.kubectl().args(resource).stdin(
         json!({"apiVersion": "meteor.zone/v1alpha1", "kind": "CustomNBImage", "metadata": {"name": "between"},

@@ -8,6 +8,11 @@ const LONGEST: usize = 64;
 
 /// The known name that a reader would take `text` for, if there is one; letters count the same in either case.
 pub fn nearest<Name: AsRef<str>>(text: &str, known: impl IntoIterator<Item = Name>) -> Option<Name> {
+    nearest_of(text, ALIKE, known)
+}
+
+/// The same, for names that are at least so much `alike`, of 1: among many short ones some are always somewhat like it.
+pub fn nearest_of<Name: AsRef<str>>(text: &str, alike: f64, known: impl IntoIterator<Item = Name>) -> Option<Name> {
     if text.len() > LONGEST {
         return None;
     }
@@ -16,7 +21,7 @@ pub fn nearest<Name: AsRef<str>>(text: &str, known: impl IntoIterator<Item = Nam
     known
         .into_iter()
         .map(|name| (likeness(name.as_ref()), name))
-        .filter(|(likeness, _)| *likeness >= ALIKE)
+        .filter(|(likeness, _)| *likeness >= alike)
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, name)| name)
 }

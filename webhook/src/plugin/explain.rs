@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use clap::Args;
 use cnbi_shared::api::crd::crd;
 use cnbi_shared::contract::{self, ConditionType, Reason, Speaks};
-use cnbi_shared::nearest::nearest;
+use cnbi_shared::nearest::nearest_of;
 use cnbi_shared::path::At;
 use cnbi_shared::rules::examples::Example;
 use cnbi_shared::rules::{RULES, Rule};
@@ -24,6 +24,9 @@ Examples:
   kubectl cnbi explain spec.fromImage       # a field, and the rules about it
   kubectl cnbi explain ImageValidated       # a condition, and why it may be False
   kubectl cnbi explain RegistryUnauthorized # a reason, and what to do";
+
+/// How alike a name has to be to be proposed. Ids of rules differ in three digits alone, and two wrong ones of them are no slip.
+const ALIKE: f64 = 0.7;
 
 /// Explain a rule, a field, a condition or a reason
 #[derive(Clone, Debug, Args)]
@@ -90,7 +93,7 @@ fn meant(what: &str) -> Option<String> {
         let key = at.keys().last().map(|key| (*key).to_owned());
         key.into_iter().chain([at.whole().to_string()])
     });
-    nearest(what, rules.chain(conditions).chain(reasons).chain(paths))
+    nearest_of(what, ALIKE, rules.chain(conditions).chain(reasons).chain(paths))
 }
 
 fn fields() -> Vec<At> {

@@ -343,7 +343,7 @@ fn what_has_a_name_is_explained() {
             told.stderr
         );
     }
-    for nothing in ["", "nonsense", &"x".repeat(100_000)] {
+    for nothing in ["", "nonsense", "CNB888", &"x".repeat(100_000)] {
         let told = run(&["explain", nothing], "");
         assert!(
             told.status == 2 && !told.stderr.contains("did you mean"),

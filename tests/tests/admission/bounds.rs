@@ -5,11 +5,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
-use cnbi_tests::installation::{Between, Options, Treatment, shipped};
+use cnbi_tests::installation::{Options, Treatment, shipped};
 use futures::future::{join_all, try_join_all};
 use serde_json::json;
 
-use crate::cluster::{ADMIN, WITHIN, cluster, resource, until};
+use crate::cluster::{ADMIN, cluster, resource, until};
 use crate::site::Site;
 
 /// How late a question is answered.
@@ -26,13 +26,8 @@ fn with_flag(name: &str, flag: &str, value: &str) -> Options {
 async fn no_more_questions_are_asked_at_once_than_may_be() -> Result<()> {
     let options = with_flag("one-question", "--facts-in-flight", "1");
     Site::run_with(cluster().await?, options, async |site| {
-        let between = Between::start(&site.cluster.kubeconfig()).await?;
-        site.stop_webhook().await?;
-        site.webhook = site.installation.start_behind(shipped::WEBHOOK, between.url()).await?;
-        site.webhook.ready(WITHIN).await?;
+        let between = site.restart_behind().await?;
         let team = site.namespace();
-        site.until_asked(&team).await?;
-
         let asked: Arc<Mutex<Vec<Instant>>> = Arc::default();
         between.set({
             let asked = Arc::clone(&asked);

@@ -4,12 +4,12 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use cnbi_tests::installation::{Between, Treatment, shipped};
+use cnbi_tests::installation::Treatment;
 use http::Method;
 use serde_json::json;
 
 use crate::asked::Told;
-use crate::cluster::{ADMIN, WITHIN, resource};
+use crate::cluster::{ADMIN, resource};
 use crate::site::Site;
 
 /// `timeoutSeconds` of the two webhooks that are called one after the other: what takes longer was not answered by ours.
@@ -77,11 +77,7 @@ async fn what_is_read_badly_is_told_and_never_taken_for_an_answer() -> Result<()
         let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": ELSEWHERE}});
         site.done(Method::POST, "/api/v1/namespaces", &namespace).await?;
 
-        let between = Between::start(&site.cluster.kubeconfig()).await?;
-        site.stop_webhook().await?;
-        site.webhook = site.installation.start_behind(shipped::WEBHOOK, between.url()).await?;
-        site.webhook.ready(WITHIN).await?;
-        site.until_asked(&site.namespace()).await?;
+        let between = site.restart_behind().await?;
         let allowed = format!("[{{namespace: {ELSEWHERE}, from: [\"*\"]}}]");
         site.configure(&format!(
             "targetNamespace: {{default: opendatahub, allowed: {allowed}}}\nrules: {{CNB023: Deny}}"

@@ -16,7 +16,9 @@ pub(super) const RULE: Rule = rule(
 .warn();
 
 fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
-    let (Some(need), Some((field, image))) = (context.pull_secret(), context.pulled_image()) else { return };
+    // In this order: most resources name no Secret, and an image of the catalog would be parsed for nothing.
+    let Some(need) = context.pull_secret() else { return };
+    let Some((field, image)) = context.pulled_image() else { return };
     match context.facts.secret(&need) {
         Fact::Unknown => findings.undecided(At::ImagePullSecretName, need),
         Fact::Known(PullSecret::Registries(entries)) if !credentials::answer_for(entries, &image) => {

@@ -16,6 +16,7 @@ mod disjoint;
 mod environment;
 mod marker;
 mod parse;
+mod plain;
 mod python_string;
 mod range;
 mod slips;

@@ -6,8 +6,9 @@
 
 use std::cmp::Ordering;
 
+use super::plain;
 use super::specifier::{Operator, Specifier};
-use super::version_point::{Parts, Point, compare_plain, is_version, least_above};
+use super::version_point::{Parts, Point, is_version, least_above};
 
 /// More specifiers than this are not intersected: an item of 512 characters has fewer.
 pub const SPECIFIERS_MAX: usize = 512;
@@ -237,6 +238,11 @@ impl Ranges {
 
 /// Whether `version` satisfies `specifier`, pre-releases allowed.
 pub(super) fn contains(specifier: &Specifier<'_>, version: &str) -> Option<bool> {
+    plain::contains(specifier, version).map_or_else(|| contains_by_ranges(specifier, version), Some)
+}
+
+/// The same by arithmetic.
+pub(super) fn contains_by_ranges(specifier: &Specifier<'_>, version: &str) -> Option<bool> {
     if specifier.operator() == Operator::Arbitrary {
         return Some(specifier.version().to_lowercase() == version.to_lowercase());
     }
@@ -252,32 +258,12 @@ pub(super) fn contains(specifier: &Specifier<'_>, version: &str) -> Option<bool>
     )
 }
 
-/// Whether it can be seen without arithmetic that some version satisfies all of `specifiers`, as with nearly all that
-/// people write: they have no upper end, or are a pair such as `>=1.5,<3`.
-fn is_plainly_satisfiable(specifiers: &[Specifier<'_>]) -> bool {
-    let (from, to) = match specifiers {
-        [a, b] if b.operator() == Operator::Less => (a, b),
-        [a, b] if a.operator() == Operator::Less => (b, a),
-        all => {
-            let is_open = |operator| {
-                matches!(
-                    operator,
-                    Operator::GreaterEqual | Operator::Greater | Operator::NotEqual
-                )
-            };
-            return all.iter().all(|specifier| is_open(specifier.operator()));
-        }
-    };
-    // The pre-releases of the upper end are not below it, but those of anything before are.
-    from.operator() == Operator::GreaterEqual && compare_plain(from.version(), to.version()) == Some(Ordering::Less)
-}
-
 /// Whether no version satisfies all of `specifiers`. `None` where that is beyond us.
 pub(super) fn unsatisfiable(specifiers: &[Specifier<'_>]) -> Option<bool> {
     if specifiers.len() > SPECIFIERS_MAX {
         return None;
     }
-    if is_plainly_satisfiable(specifiers) {
+    if plain::is_satisfiable(specifiers) {
         return Some(false);
     }
     unsatisfiable_by_ranges(specifiers)

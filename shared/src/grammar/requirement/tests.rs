@@ -156,29 +156,31 @@ fn contradictions_are_found_and_only_those() {
     }
 }
 
+const VERSIONS: [&str; 17] = [
+    "0",
+    "1",
+    "1.0",
+    "1.0.0",
+    "01",
+    "1.5",
+    "1.10",
+    "1.9",
+    "2",
+    "1a1",
+    "1.dev0",
+    "1.post1",
+    "1+a",
+    "1!0",
+    "999999999",
+    "9999999999",
+    "1.*",
+];
+const OPERATORS: [&str; 8] = [">=", "<", ">", "<=", "!=", "==", "~=", "==="];
+
 #[test]
 fn what_is_seen_without_arithmetic_is_what_arithmetic_says() {
-    let versions = [
-        "0",
-        "1",
-        "1.0",
-        "1.0.0",
-        "01",
-        "1.5",
-        "1.10",
-        "1.9",
-        "2",
-        "1a1",
-        "1.dev0",
-        "1.post1",
-        "1+a",
-        "1!0",
-        "999999999",
-        "9999999999",
-    ];
-    let operators = [">=", "<", ">", "<=", "!=", "==", "~=", "==="];
-    for (left, right) in operators.iter().flat_map(|left| operators.map(|right| (left, right))) {
-        for (from, to) in versions.iter().flat_map(|from| versions.map(|to| (from, to))) {
+    for (left, right) in OPERATORS.iter().flat_map(|left| OPERATORS.map(|right| (left, right))) {
+        for (from, to) in VERSIONS.iter().flat_map(|from| VERSIONS.map(|to| (from, to))) {
             let text = format!("a{left}{from},{right}{to}");
             let Ok(requirement) = Requirement::parse(&text) else {
                 continue;
@@ -188,6 +190,26 @@ fn what_is_seen_without_arithmetic_is_what_arithmetic_says() {
                 range::unsatisfiable(&specifiers),
                 range::unsatisfiable_by_ranges(&specifiers),
                 "{text}"
+            );
+        }
+    }
+}
+
+#[test]
+fn what_contains_a_version_without_arithmetic_does_so_by_arithmetic() {
+    for (operator, version) in OPERATORS
+        .iter()
+        .flat_map(|operator| VERSIONS.map(|version| (operator, version)))
+    {
+        let text = format!("{operator}{version}");
+        let Some(specifier) = Specifier::parse(&text) else {
+            continue;
+        };
+        for candidate in VERSIONS {
+            assert_eq!(
+                range::contains(&specifier, candidate),
+                range::contains_by_ranges(&specifier, candidate),
+                "{text} and {candidate}"
             );
         }
     }

@@ -99,25 +99,6 @@ impl Parts {
     }
 }
 
-/// How two versions compare that are nothing but short numbers with dots between, as most are. `None` for any other.
-pub(super) fn compare_plain(left: &str, right: &str) -> Option<Ordering> {
-    let number = |part: Option<&str>| {
-        let digits = part.unwrap_or("0").bytes();
-        let is_short = (1..=9).contains(&digits.len());
-        (is_short && digits.clone().all(|byte| byte.is_ascii_digit()))
-            .then(|| digits.fold(0_u64, |number, digit| 10 * number + u64::from(digit - b'0')))
-    };
-    let (mut left, mut right) = (left.split('.'), right.split('.'));
-    let mut ordering = Ordering::Equal;
-    loop {
-        let parts = (left.next(), right.next());
-        if parts == (None, None) {
-            return Some(ordering);
-        }
-        ordering = ordering.then(number(parts.0)?.cmp(&number(parts.1)?));
-    }
-}
-
 /// A number for each place in the order, compared from the left: pre-release, post-release, development release.
 type Suffix = ((u8, u64), (u8, u64), (u8, u64));
 

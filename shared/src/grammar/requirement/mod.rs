@@ -5,8 +5,9 @@
 //! (space, tab, line break) is trimmed; a line break inside is refused, because in a requirements file it would begin
 //! another line.
 //!
-//! `range` decides whether specifiers contradict each other, `marker` and its rooms evaluate environment markers,
-//! `command_line` tells pip's options and files from mere mistakes, `slips` proposes corrections.
+//! `range` decides whether specifiers contradict each other and `plain` where that takes no arithmetic, `marker` and its
+//! rooms evaluate environment markers, `command_line` tells pip's options and files from mere mistakes, `slips` proposes
+//! corrections.
 
 use std::borrow::Cow;
 

@@ -1,8 +1,8 @@
-//! Follows the ConfigMap. What its text means is decided by `cnbi_shared::in_force`.
+//! Follows the ConfigMap. What its text means is decided by `cnbi_shared::active_config`.
 
 use std::pin::pin;
 
-use cnbi_shared::in_force::{InForce, Seen, Taken};
+use cnbi_shared::active_config::{ActiveConfig, ConfigUpdate, ObservedConfigMap};
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::runtime::{WatchStreamExt, watcher};
@@ -13,7 +13,13 @@ use crate::metrics::Metrics;
 
 /// Follows the ConfigMap for as long as it is polled. Receivers are told when what is in force, or what is wrong with the
 /// text, has changed.
-pub async fn follow(client: Client, namespace: &str, name: &str, metrics: &Metrics, in_force: &watch::Sender<InForce>) {
+pub async fn follow(
+    client: Client,
+    namespace: &str,
+    name: &str,
+    metrics: &Metrics,
+    in_force: &watch::Sender<ActiveConfig>,
+) {
     let api: Api<ConfigMap> = Api::namespaced(client, namespace);
     let mut changes = pin!(watcher::watch_object(api, name).default_backoff());
     while let Some(change) = changes.next().await {
@@ -22,7 +28,7 @@ pub async fn follow(client: Client, namespace: &str, name: &str, metrics: &Metri
             Err(error) => {
                 tracing::warn!(%error, namespace, name, "the ConfigMap cannot be watched; trying again");
                 in_force.send_if_modified(|in_force| {
-                    in_force.take(Seen::Unreadable(error.to_string()));
+                    in_force.take(ObservedConfigMap::Unreadable(error.to_string()));
                     // What is in force is as it was.
                     false
                 });
@@ -31,16 +37,16 @@ pub async fn follow(client: Client, namespace: &str, name: &str, metrics: &Metri
     }
 }
 
-fn take(seen: Seen, metrics: &Metrics, in_force: &watch::Sender<InForce>) {
+fn take(seen: ObservedConfigMap, metrics: &Metrics, in_force: &watch::Sender<ActiveConfig>) {
     in_force.send_if_modified(|in_force| {
         let refused_before = in_force.problem().is_some();
         let taken = in_force.take(seen);
         let version = in_force.version();
-        metrics.configured(taken != Taken::Refused);
+        metrics.configured(taken != ConfigUpdate::Rejected);
         match taken {
-            Taken::Changed => tracing::info!(version, "the configuration is in force"),
-            Taken::Same => tracing::debug!(version, "the configuration says what it said"),
-            Taken::Refused => {
+            ConfigUpdate::Changed => tracing::info!(version, "the configuration is in force"),
+            ConfigUpdate::Unchanged => tracing::debug!(version, "the configuration says what it said"),
+            ConfigUpdate::Rejected => {
                 let reason = in_force.problem().unwrap_or_default();
                 tracing::error!(
                     version,
@@ -49,6 +55,6 @@ fn take(seen: Seen, metrics: &Metrics, in_force: &watch::Sender<InForce>) {
                 );
             }
         }
-        taken != Taken::Same || refused_before
+        taken != ConfigUpdate::Unchanged || refused_before
     });
 }

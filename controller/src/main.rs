@@ -13,7 +13,7 @@ use cnbi_controller::leader::{Election, Lost, Role};
 use cnbi_controller::metrics::Metrics;
 use cnbi_controller::probes::{self, Probes};
 use cnbi_controller::{configuration, run};
-use cnbi_shared::in_force::InForce;
+use cnbi_shared::active_config::ActiveConfig;
 use futures::FutureExt;
 use kube::client::ClientBuilder;
 use ring::rand::{SecureRandom, SystemRandom};
@@ -77,7 +77,7 @@ async fn start(args: Args) -> Result<(), Error> {
     let metrics = Arc::new(Metrics::default());
     let client = ClientBuilder::try_from(config).map_err(Box::new)?;
     let client = client.with_layer(&Counting::new(Arc::clone(&metrics))).build();
-    let (in_force, known) = watch::channel(InForce::default());
+    let (in_force, known) = watch::channel(ActiveConfig::default());
     let listed = Arc::default();
     let (told, role) = watch::channel(Role::default());
     let election = election(&args, client.clone())?;

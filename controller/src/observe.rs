@@ -8,14 +8,14 @@ mod runs;
 
 use std::collections::BTreeMap;
 
-use cnbi_shared::api::Draft;
+use cnbi_shared::admission_input::AdmissionInput;
+use cnbi_shared::api::UnvalidatedImage;
 use cnbi_shared::api::status::Phase;
 use cnbi_shared::config::Config;
 use cnbi_shared::contract::{self, ConditionType, WorkspaceKind};
 use cnbi_shared::defaults::Defaults;
-use cnbi_shared::facts::{Answer, Fact, Facts, Need};
+use cnbi_shared::facts::{Fact, Facts, Lookup, LookupResult};
 use cnbi_shared::rules::{accept, evaluate};
-use cnbi_shared::subject::Subject;
 use cnbi_shared::verdict::Report;
 
 use crate::build::action::{Action, Place, Plan};
@@ -49,7 +49,7 @@ pub fn of(resource: &Stored, config: &Config) -> Observed {
     let (namespace, name) = resource.names();
     let metadata = &resource.metadata;
     let whole = resource.whole();
-    let mut draft = Draft::from(&whole);
+    let mut draft = UnvalidatedImage::from(&whole);
     // That there is no spec, or none that reads as one, is for the rules to find.
     draft.spec = resource.spec.clone();
     let judged = judge(draft, config);
@@ -85,10 +85,10 @@ pub fn of(resource: &Stored, config: &Config) -> Observed {
 }
 
 /// What the rules in force say, defaults filled in. What a rule would have to look up was looked up at admission.
-fn judge(mut draft: Draft, config: &Config) -> Report {
-    Defaults::of(&Subject::create(&draft), config, None).apply(&mut draft);
-    let facts = Facts::none().with(Need::Configuration, Answer::Yes);
-    evaluate(&Subject::create(&draft), &facts, config)
+fn judge(mut draft: UnvalidatedImage, config: &Config) -> Report {
+    Defaults::of(&AdmissionInput::create(&draft), config, None).apply(&mut draft);
+    let facts = Facts::none().with(Lookup::Configuration, LookupResult::Yes);
+    evaluate(&AdmissionInput::create(&draft), &facts, config)
 }
 
 impl Sight {

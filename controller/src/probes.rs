@@ -10,7 +10,7 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
-use cnbi_shared::in_force::InForce;
+use cnbi_shared::active_config::ActiveConfig;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
@@ -23,7 +23,7 @@ pub struct Probes {
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// The configuration in force.
-    pub in_force: watch::Receiver<InForce>,
+    pub in_force: watch::Receiver<ActiveConfig>,
     /// All resources have been listed once.
     pub listed: Arc<AtomicBool>,
     /// What this replica is there for.

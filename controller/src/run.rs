@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use cnbi_shared::in_force::InForce;
+use cnbi_shared::active_config::ActiveConfig;
 use futures::channel::mpsc;
 use futures::{Stream, StreamExt};
 use kube::runtime::controller::{Action, Config, Error};
@@ -38,7 +38,7 @@ const GRACE: Duration = Duration::from_secs(5);
 struct Context {
     world: World,
     metrics: Arc<Metrics>,
-    in_force: watch::Receiver<InForce>,
+    in_force: watch::Receiver<ActiveConfig>,
     /// It is known what there is.
     may_begin: watch::Sender<bool>,
     /// Failures in a row, by namespace and name; whoever succeeds is taken out.
@@ -50,14 +50,14 @@ pub async fn run(
     client: Client,
     concurrency: NonZeroU16,
     metrics: Arc<Metrics>,
-    in_force: watch::Receiver<InForce>,
+    in_force: watch::Receiver<ActiveConfig>,
     listed: Arc<AtomicBool>,
     shutdown: impl Future<Output = ()> + Clone + Send + Sync + 'static,
 ) {
     // Nothing can be said about a resource before the ConfigMap was read, well or badly.
     let mut configuration = in_force.clone();
     tokio::select! {
-        _ = configuration.wait_for(InForce::was_read) => {}
+        _ = configuration.wait_for(ActiveConfig::was_read) => {}
         () = shutdown.clone() => return,
     }
     let context = Arc::new(Context {
@@ -131,7 +131,7 @@ pub async fn run(
 }
 
 /// One item for each change of what is in force.
-fn changes(in_force: watch::Receiver<InForce>) -> impl Stream<Item = ()> + Send + 'static {
+fn changes(in_force: watch::Receiver<ActiveConfig>) -> impl Stream<Item = ()> + Send + 'static {
     futures::stream::unfold(in_force, |mut in_force| async {
         in_force.changed().await.ok()?;
         Some(((), in_force))

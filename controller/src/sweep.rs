@@ -8,8 +8,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use cnbi_shared::active_config::ActiveConfig;
 use cnbi_shared::config::{Config, DeletionPolicy};
-use cnbi_shared::in_force::InForce;
 use futures::StreamExt;
 use futures::channel::mpsc::UnboundedReceiver;
 use kube::Api;
@@ -35,7 +35,7 @@ const SETTLE: Duration = Duration::from_secs(5);
 pub async fn sweep(
     world: &World,
     resources: &Store<Packed>,
-    in_force: &watch::Receiver<InForce>,
+    in_force: &watch::Receiver<ActiveConfig>,
     mut has_gone: UnboundedReceiver<(String, String)>,
 ) {
     // Soon at first: nobody knows what happened before we began.

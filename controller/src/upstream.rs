@@ -10,12 +10,12 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use cnbi_shared::active_config::ActiveConfig;
 use cnbi_shared::api::BuildType;
 use cnbi_shared::api::status::Phase;
 use cnbi_shared::config::{Config, Period};
 use cnbi_shared::credentials;
 use cnbi_shared::grammar::image::ImageReference;
-use cnbi_shared::in_force::InForce;
 use futures::StreamExt as _;
 use futures::channel::mpsc::UnboundedSender;
 use jiff::Timestamp;
@@ -137,7 +137,7 @@ impl Upstreams {
         &self,
         client: &Client,
         resources: &Store<Packed>,
-        mut in_force: watch::Receiver<InForce>,
+        mut in_force: watch::Receiver<ActiveConfig>,
         metrics: &Metrics,
         touched: &UnboundedSender<ObjectRef<Packed>>,
     ) {

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use cnbi_shared::active_config::ActiveConfig;
 use cnbi_shared::config::Config;
-use cnbi_shared::in_force::InForce;
 use jiff::Timestamp;
 
 use crate::apply::{Applying, Stopped, write_status};
@@ -36,7 +36,7 @@ pub struct Visited {
 pub async fn visit(
     world: &World,
     seen: &Arc<Packed>,
-    in_force: &InForce,
+    in_force: &ActiveConfig,
     metrics: &Metrics,
 ) -> Result<Visited, Failure> {
     let resource = world.memory.newest(seen).unpack();

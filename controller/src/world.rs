@@ -3,8 +3,8 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use cnbi_shared::active_config::ActiveConfig;
 use cnbi_shared::api::status::Phase;
-use cnbi_shared::in_force::InForce;
 use futures::channel::mpsc::UnboundedSender;
 use kube::Client;
 use kube::runtime::reflector::ObjectRef;
@@ -104,7 +104,7 @@ impl World {
     }
 
     /// Whenever a run has ended, says who may have the next one: whoever waits looks seldom by itself.
-    pub async fn wake(&self, in_force: &watch::Receiver<InForce>, touched: &UnboundedSender<ObjectRef<Packed>>) {
+    pub async fn wake(&self, in_force: &watch::Receiver<ActiveConfig>, touched: &UnboundedSender<ObjectRef<Packed>>) {
         loop {
             self.runs.changed().await;
             let config = in_force.borrow().config().cloned();

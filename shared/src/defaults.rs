@@ -3,10 +3,10 @@
 //! The webhook turns [`Defaults`] into a patch, the offline check and the controller apply them in memory. Only what is
 //! unset is ever set, so doing it twice changes nothing.
 
-use crate::api::draft::Annotations;
-use crate::api::{Draft, Field, Metadata};
+use crate::admission_input::AdmissionInput;
+use crate::api::unvalidated::Annotations;
+use crate::api::{Field, Metadata, UnvalidatedImage};
 use crate::config::Config;
-use crate::subject::Subject;
 
 /// The values that are missing from an object and have a default.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -21,7 +21,7 @@ pub struct Defaults {
 
 impl Defaults {
     /// What is missing from `subject.object`. `requester` is the user who makes the request, where there is one.
-    pub fn of(subject: &Subject<'_>, config: &Config, requester: Option<&str>) -> Self {
+    pub fn of(subject: &AdmissionInput<'_>, config: &Config, requester: Option<&str>) -> Self {
         let object = subject.object;
         if object.is_being_deleted() {
             return Self::default();
@@ -41,11 +41,15 @@ impl Defaults {
                 .filter(|spec| spec.target_namespace.is_absent())
                 .and_then(|_| target_namespace(subject, config)),
             display_name: (annotatable && absent(annotations.map(|all| &all.display_name)))
-                .then(|| subject.old.map_or_else(|| object.name(), Draft::display_name))
+                .then(|| {
+                    subject
+                        .old
+                        .map_or_else(|| object.name(), UnvalidatedImage::display_name)
+                })
                 .flatten()
                 .map(str::to_owned),
             creator: (annotatable && absent(annotations.map(|all| &all.creator)))
-                .then(|| subject.old.map_or(requester, Draft::creator))
+                .then(|| subject.old.map_or(requester, UnvalidatedImage::creator))
                 .flatten()
                 .map(str::to_owned),
         }
@@ -57,7 +61,7 @@ impl Defaults {
     }
 
     /// Fills in what is missing.
-    pub fn apply(self, object: &mut Draft) {
+    pub fn apply(self, object: &mut UnvalidatedImage) {
         let Self {
             target_namespace,
             display_name,
@@ -90,7 +94,7 @@ impl Defaults {
     }
 }
 
-fn target_namespace(subject: &Subject<'_>, config: &Config) -> Option<String> {
+fn target_namespace(subject: &AdmissionInput<'_>, config: &Config) -> Option<String> {
     let configured = || config.default_target(subject.object.namespace()).map(str::to_owned);
     let Some(old) = subject.old else { return configured() };
     let before = old.spec.value().and_then(|spec| spec.target_namespace.text());

@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 /// Something outside the object that a rule has to know.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Need {
+pub enum Lookup {
     /// A Secret: is it there, of what type, with entries for which registries.
     Secret {
         /// Namespace of the Secret: a legal name, or empty where the resource's namespace is not known.
@@ -41,7 +41,7 @@ pub enum Need {
     Requester,
 }
 
-impl fmt::Display for Need {
+impl fmt::Display for Lookup {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Secret { namespace, name } if namespace.is_empty() => {
@@ -180,19 +180,19 @@ impl StreamOwner {
 /// Everything that is known for one judgement.
 #[derive(Clone, Debug, Default)]
 pub struct Facts {
-    known: Vec<(Need, Answer)>,
+    known: Vec<(Lookup, LookupResult)>,
 }
 
-/// What was found out about a [`Need`].
+/// What was found out about a [`Lookup`].
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Answer {
-    /// To [`Need::Secret`].
+pub enum LookupResult {
+    /// To [`Lookup::Secret`].
     Secret(PullSecret),
-    /// To [`Need::ImageStream`].
+    /// To [`Lookup::ImageStream`].
     ImageStream(StreamOwner),
-    /// To [`Need::Namespace`], [`Need::Access`], [`Need::Configuration`] and [`Need::Requester`]: yes.
+    /// To [`Lookup::Namespace`], [`Lookup::Access`], [`Lookup::Configuration`] and [`Lookup::Requester`]: yes.
     Yes,
-    /// It is not there; or, to [`Need::Access`], the user may not.
+    /// It is not there; or, to [`Lookup::Access`], the user may not.
     No,
 }
 
@@ -203,19 +203,19 @@ impl Facts {
     }
 
     /// Adds what was found out. A later answer to the same need replaces an earlier one.
-    pub fn insert(&mut self, need: Need, answer: Answer) {
+    pub fn insert(&mut self, need: Lookup, answer: LookupResult) {
         self.known.retain(|(known, _)| *known != need);
         self.known.push((need, answer));
     }
 
     /// The same, for building in one expression.
     #[must_use]
-    pub fn with(mut self, need: Need, answer: Answer) -> Self {
+    pub fn with(mut self, need: Lookup, answer: LookupResult) -> Self {
         self.insert(need, answer);
         self
     }
 
-    fn answer(&self, need: &Need) -> Option<&Answer> {
+    fn answer(&self, need: &Lookup) -> Option<&LookupResult> {
         self.known
             .iter()
             .find(|(known, _)| known == need)
@@ -223,27 +223,27 @@ impl Facts {
     }
 
     /// What is known of a Secret.
-    pub fn secret(&self, need: &Need) -> Fact<&PullSecret> {
+    pub fn secret(&self, need: &Lookup) -> Fact<&PullSecret> {
         match self.answer(need) {
-            Some(Answer::Secret(secret)) => Fact::Known(secret),
-            Some(Answer::No) => Fact::Absent,
+            Some(LookupResult::Secret(secret)) => Fact::Known(secret),
+            Some(LookupResult::No) => Fact::Absent,
             _ => Fact::Unknown,
         }
     }
 
     /// What is known of an ImageStream.
-    pub fn image_stream(&self, need: &Need) -> Fact<&StreamOwner> {
+    pub fn image_stream(&self, need: &Lookup) -> Fact<&StreamOwner> {
         match self.answer(need) {
-            Some(Answer::ImageStream(owner)) => Fact::Known(owner),
-            Some(Answer::No) => Fact::Absent,
+            Some(LookupResult::ImageStream(owner)) => Fact::Known(owner),
+            Some(LookupResult::No) => Fact::Absent,
             _ => Fact::Unknown,
         }
     }
 
     /// Whether something is so: a namespace is there, access is granted, a configuration is set.
-    pub fn holds(&self, need: &Need) -> Option<bool> {
+    pub fn holds(&self, need: &Lookup) -> Option<bool> {
         match self.answer(need) {
-            Some(Answer::No) => Some(false),
+            Some(LookupResult::No) => Some(false),
             Some(_) => Some(true),
             None => None,
         }

@@ -6,6 +6,8 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+pub mod active_config;
+pub mod admission_input;
 pub mod api;
 pub mod config;
 pub mod contract;
@@ -13,11 +15,9 @@ pub mod credentials;
 pub mod defaults;
 pub mod facts;
 pub mod grammar;
-pub mod in_force;
 pub mod log_filter;
 pub mod nearest;
 pub mod path;
 pub mod render;
 pub mod rules;
-pub mod subject;
 pub mod verdict;

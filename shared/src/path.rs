@@ -1,6 +1,6 @@
 //! Where in a resource a finding is: a closed set of fields, so that no path can be misspelt.
 //!
-//! The order of [`At`] is the order in which findings are told: as the fields stand in a manifest.
+//! The order of [`FieldId`] is the order in which findings are told: as the fields stand in a manifest.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use crate::api::annotations;
 
 /// A field of the resource. `Ord` follows the order of a manifest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum At {
+pub enum FieldId {
     /// The object as a whole.
     Object,
     /// `metadata`
@@ -55,7 +55,7 @@ pub enum At {
     TargetNamespace,
 }
 
-impl At {
+impl FieldId {
     /// Every field, in the order of a manifest.
     pub const ALL: [Self; 22] = [
         Self::Object,
@@ -152,7 +152,7 @@ impl At {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Path {
     /// The field.
-    pub at: At,
+    pub at: FieldId,
     /// Index from 0, where the field is a list.
     pub index: Option<usize>,
     /// Name of an unknown key below the field.
@@ -185,18 +185,18 @@ mod tests {
 
     #[test]
     fn paths_print_as_kubernetes_prints_them() {
-        assert_eq!(At::FromImage.whole().to_string(), "spec.fromImage");
-        assert_eq!(At::PackageVersions.item(3).to_string(), "spec.packageVersions[3]");
-        assert_eq!(At::Spec.unknown("fromImgae").to_string(), "spec.fromImgae");
+        assert_eq!(FieldId::FromImage.whole().to_string(), "spec.fromImage");
+        assert_eq!(FieldId::PackageVersions.item(3).to_string(), "spec.packageVersions[3]");
+        assert_eq!(FieldId::Spec.unknown("fromImgae").to_string(), "spec.fromImgae");
         assert_eq!(
-            At::DisplayName.whole().to_string(),
+            FieldId::DisplayName.whole().to_string(),
             "metadata.annotations[opendatahub.io/notebook-image-name]"
         );
     }
 
     #[test]
     fn all_is_complete_and_in_order() {
-        assert!(At::ALL.is_sorted());
-        assert_eq!(At::ALL.len(), At::TargetNamespace as usize + 1);
+        assert!(FieldId::ALL.is_sorted());
+        assert_eq!(FieldId::ALL.len(), FieldId::TargetNamespace as usize + 1);
     }
 }

@@ -159,11 +159,11 @@ fn fitting(id: &str, candidates: &[String]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::facts::Need;
-    use crate::path::At;
+    use crate::facts::Lookup;
+    use crate::path::FieldId;
     use crate::rules::by_id;
 
-    fn finding(at: At, value: &str, message: &str, hint: Option<&str>) -> Finding {
+    fn finding(at: FieldId, value: &str, message: &str, hint: Option<&str>) -> Finding {
         Finding {
             rule: by_id("CNB005").unwrap(),
             level: Level::Deny,
@@ -182,12 +182,14 @@ mod tests {
         assert_eq!(report.summary(), "");
         report
             .findings
-            .push(finding(At::GitRef, "x", "is long", Some("cut it")));
+            .push(finding(FieldId::GitRef, "x", "is long", Some("cut it")));
         assert_eq!(
             report.summary(),
             "spec.gitRef: Too long: \"x\": is long; cut it [CNB005]"
         );
-        report.findings.push(finding(At::FromImage, "y\n", "is long", None));
+        report
+            .findings
+            .push(finding(FieldId::FromImage, "y\n", "is long", None));
         assert_eq!(
             report.summary(),
             "\n* spec.gitRef: Too long: \"x\": is long; cut it [CNB005]\
@@ -199,8 +201,8 @@ mod tests {
     fn fifty_are_told_and_the_rest_is_counted() {
         let mut report = Report::default();
         for index in 0..SHOWN + 3 {
-            let mut finding = finding(At::PackageVersions, "x", "is long", None);
-            finding.path = At::PackageVersions.item(index);
+            let mut finding = finding(FieldId::PackageVersions, "x", "is long", None);
+            finding.path = FieldId::PackageVersions.item(index);
             report.findings.push(finding);
         }
         let summary = report.summary();
@@ -224,8 +226,8 @@ mod tests {
         report.undecided.push(Undecided {
             rule: by_id("CNB110").unwrap(),
             level: Level::Deny,
-            path: At::ImagePullSecretName.whole(),
-            need: Need::Secret {
+            path: FieldId::ImagePullSecretName.whole(),
+            need: Lookup::Secret {
                 namespace: "a".into(),
                 name: "b".into(),
             },
@@ -234,14 +236,14 @@ mod tests {
             report.summary(),
             "spec.imagePullSecret.name: could not be judged: Secret a/b could not be read [CNB110]"
         );
-        report.findings.push(finding(At::GitRef, "x", "is long", None));
+        report.findings.push(finding(FieldId::GitRef, "x", "is long", None));
         assert_eq!(report.summary(), "spec.gitRef: Too long: \"x\": is long [CNB005]");
     }
 
     #[test]
     fn warnings_drop_the_hint_before_the_value_and_both_before_the_message() {
         let long = "h".repeat(90);
-        let warning = |value, message, hint| finding(At::GitRef, value, message, hint).warning();
+        let warning = |value, message, hint| finding(FieldId::GitRef, value, message, hint).warning();
         assert_eq!(
             warning("x", "is odd", Some("do y")),
             "spec.gitRef: \"x\": is odd; do y [CNB005]"
@@ -259,7 +261,7 @@ mod tests {
     #[test]
     fn warnings_are_one_short_line_whatever_is_in_them() {
         for message in ["\n\r\t\u{0}", "é", "\u{202e}", "🦀", "x\u{7f}"] {
-            let warning = finding(At::DisplayName, "a\nb", &message.repeat(400), Some("\n")).warning();
+            let warning = finding(FieldId::DisplayName, "a\nb", &message.repeat(400), Some("\n")).warning();
             assert!(warning.len() <= WARNING_BYTES, "{}", warning.len());
             assert!(
                 !warning.chars().any(|c| c.is_control() || c == '\u{202e}'),

@@ -4,8 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::facts::Need;
-use crate::path::{At, Path};
+use crate::facts::Lookup;
+use crate::path::{FieldId, Path};
 use crate::rules::Rule;
 
 /// How much a finding weighs. `Ord`: a higher level is stricter.
@@ -68,7 +68,13 @@ impl fmt::Debug for Hidden {
 }
 
 /// What makes two findings the same one. See [`Finding::origin`].
-pub(crate) type Origin<'a> = (&'static str, At, Option<&'a str>, Option<&'a str>, Option<&'a Hidden>);
+pub(crate) type Origin<'a> = (
+    &'static str,
+    FieldId,
+    Option<&'a str>,
+    Option<&'a str>,
+    Option<&'a Hidden>,
+);
 
 impl Finding {
     /// Adds what to write instead.
@@ -167,7 +173,7 @@ pub struct Undecided {
     /// Where the finding would have been.
     pub path: Path,
     /// What has to be known.
-    pub need: Need,
+    pub need: Lookup,
 }
 
 /// What to answer.
@@ -218,8 +224,8 @@ impl Report {
     }
 
     /// Everything that has to be found out before the report can be complete, each need once.
-    pub fn needs(&self) -> Vec<&Need> {
-        let mut needs: Vec<&Need> = self.undecided.iter().map(|undecided| &undecided.need).collect();
+    pub fn needs(&self) -> Vec<&Lookup> {
+        let mut needs: Vec<&Lookup> = self.undecided.iter().map(|undecided| &undecided.need).collect();
         needs.sort_unstable();
         needs.dedup();
         needs

@@ -3,13 +3,13 @@
 
 use std::time::{Duration, Instant};
 
+use cnbi_shared::admission_input::{AdmissionInput, unknown_keys};
 use cnbi_shared::api::spec::PullSecretReference;
-use cnbi_shared::api::{Draft, Field};
+use cnbi_shared::api::{Field, UnvalidatedImage};
 use cnbi_shared::config::Config;
-use cnbi_shared::facts::{Answer, Facts, Need};
+use cnbi_shared::facts::{Facts, Lookup, LookupResult};
 use cnbi_shared::rules::evaluate;
 use cnbi_shared::rules::examples::resolve;
-use cnbi_shared::subject::{Subject, unknown_keys};
 use cnbi_shared::verdict::{Level, Outcome, Report};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -22,11 +22,11 @@ const BRIEF: Duration = Duration::from_secs(5);
 
 fn facts() -> Facts {
     Facts::none()
-        .with(Need::Configuration, Answer::Yes)
-        .with(Need::Requester, Answer::Yes)
+        .with(Lookup::Configuration, LookupResult::Yes)
+        .with(Lookup::Requester, LookupResult::Yes)
 }
 
-fn draft(resource: &Value) -> Draft {
+fn draft(resource: &Value) -> UnvalidatedImage {
     serde_json::from_value(resource.clone()).unwrap()
 }
 
@@ -35,7 +35,7 @@ fn judge(resource: &Value) -> Report {
     let config = Config::shipped();
     let object = draft(resource);
     let keys = unknown_keys(resource);
-    let subject = Subject {
+    let subject = AdmissionInput {
         object: &object,
         old: None,
         unknown_keys: &keys,
@@ -60,8 +60,12 @@ fn judge(resource: &Value) -> Report {
         spec.image_pull_secret = Field::Set(PullSecretReference::default());
         changed.spec = Field::Set(spec);
     }
-    check_text(&evaluate(&Subject::update(&changed, &object), &facts(), &config));
-    check_text(&evaluate(&Subject::create(&object), &Facts::none(), &Config::default()));
+    check_text(&evaluate(&AdmissionInput::update(&changed, &object), &facts(), &config));
+    check_text(&evaluate(
+        &AdmissionInput::create(&object),
+        &Facts::none(),
+        &Config::default(),
+    ));
     report
 }
 
@@ -420,7 +424,7 @@ fn a_new_secret_is_not_forgiven_for_an_old_one() {
     };
     let old = with("x @ https://user:old@pypi.example/x.whl");
     let new = with("x @ https://user:new@pypi.example/x.whl");
-    let report = evaluate(&Subject::update(&new, &old), &facts(), &config);
+    let report = evaluate(&AdmissionInput::update(&new, &old), &facts(), &config);
     let levels: Vec<(&str, Level)> = report
         .findings
         .iter()

@@ -1,30 +1,30 @@
 //! What holds for every rule at once: levels, ratcheting, deletion, defaulting. Run over all examples of all pages, so a new
 //! rule is covered the moment it has a page.
 
-use cnbi_shared::api::{Draft, annotations};
+use cnbi_shared::admission_input::AdmissionInput;
+use cnbi_shared::api::{UnvalidatedImage, annotations};
 use cnbi_shared::config::Config;
 use cnbi_shared::defaults::Defaults;
-use cnbi_shared::facts::{Answer, Facts, Need};
+use cnbi_shared::facts::{Facts, Lookup, LookupResult};
 use cnbi_shared::rules::examples::Example;
 use cnbi_shared::rules::{RULES, evaluate};
-use cnbi_shared::subject::Subject;
 use cnbi_shared::verdict::{Level, Outcome, Report};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-fn draft(value: &Value) -> Draft {
+fn draft(value: &Value) -> UnvalidatedImage {
     serde_json::from_value(value.clone()).unwrap()
 }
 
 fn known() -> Facts {
     Facts::none()
-        .with(Need::Configuration, Answer::Yes)
-        .with(Need::Requester, Answer::Yes)
+        .with(Lookup::Configuration, LookupResult::Yes)
+        .with(Lookup::Requester, LookupResult::Yes)
 }
 
 fn update(old: &Value, new: &Value) -> Report {
     let (old, new) = (draft(old), draft(new));
-    evaluate(&Subject::update(&new, &old), &known(), &Config::shipped())
+    evaluate(&AdmissionInput::update(&new, &old), &known(), &Config::shipped())
 }
 
 fn examples() -> Vec<Example> {
@@ -207,17 +207,17 @@ fn permission_is_asked_anew_of_whoever_changes_the_spec() {
     let mut new = old.clone();
     new["spec"]["packageVersions"] = json!(["numpy"]);
     let facts = known()
-        .with(Need::Access { namespace: "b".into() }, Answer::No)
-        .with(Need::Namespace { name: "b".into() }, Answer::Yes)
+        .with(Lookup::Access { namespace: "b".into() }, LookupResult::No)
+        .with(Lookup::Namespace { name: "b".into() }, LookupResult::Yes)
         .with(
-            Need::ImageStream {
+            Lookup::ImageStream {
                 namespace: "b".into(),
                 name: "a".into(),
             },
-            Answer::No,
+            LookupResult::No,
         );
     let (old, new) = (draft(&old), draft(&new));
-    let report = evaluate(&Subject::update(&new, &old), &facts, &config);
+    let report = evaluate(&AdmissionInput::update(&new, &old), &facts, &config);
     let access: Vec<_> = report
         .findings
         .iter()
@@ -282,8 +282,8 @@ proptest! {
         }
         let old = has_old.then(|| draft(&packages(&["pandas"])));
         let mut object = draft(&object);
-        let defaults = |object: &Draft| {
-            Defaults::of(&Subject { object, old: old.as_ref(), unknown_keys: &[] }, &config, requester)
+        let defaults = |object: &UnvalidatedImage| {
+            Defaults::of(&AdmissionInput { object, old: old.as_ref(), unknown_keys: &[] }, &config, requester)
         };
         let first = defaults(&object);
         first.apply(&mut object);

@@ -6,13 +6,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use cnbi_shared::api::{Draft, annotations};
+use cnbi_shared::admission_input::AdmissionInput;
+use cnbi_shared::api::{UnvalidatedImage, annotations};
 use cnbi_shared::config::Config;
 use cnbi_shared::defaults::Defaults;
 use cnbi_shared::facts::Facts;
 use cnbi_shared::rules::examples::{Example, NAMESPACE, REQUESTER};
 use cnbi_shared::rules::{RULES, evaluate};
-use cnbi_shared::subject::Subject;
 use cnbi_shared::verdict::Report;
 use cnbi_tests::chance::{Chance, number};
 use cnbi_tests::control_plane::ControlPlane;
@@ -98,9 +98,9 @@ fn refusal(answer: Result<DynamicObject, Error>) -> Result<Option<String>, Error
 
 /// The object as admission hands it on: with the target namespace filled in.
 fn defaulted(object: &Value, old: Option<&Value>, config: &Config) -> Result<Value, serde_json::Error> {
-    let draft: Draft = serde_json::from_value(object.clone())?;
-    let old: Option<Draft> = old.map(|old| serde_json::from_value(old.clone())).transpose()?;
-    let subject = Subject {
+    let draft: UnvalidatedImage = serde_json::from_value(object.clone())?;
+    let old: Option<UnvalidatedImage> = old.map(|old| serde_json::from_value(old.clone())).transpose()?;
+    let subject = AdmissionInput {
         object: &draft,
         old: old.as_ref(),
         unknown_keys: &[],
@@ -204,8 +204,8 @@ async fn what_the_schema_refuses_of_the_examples_the_rules_refuse() -> Outcome {
             // Stored under earlier rules, it could not be stored today.
             Told::Before(told) => {
                 let config = example.config()?;
-                let before: Draft = serde_json::from_value(example.before.clone().unwrap_or_default())?;
-                if !has_fixed_denial(&evaluate(&Subject::create(&before), &Facts::none(), &config)) {
+                let before: UnvalidatedImage = serde_json::from_value(example.before.clone().unwrap_or_default())?;
+                if !has_fixed_denial(&evaluate(&AdmissionInput::create(&before), &Facts::none(), &config)) {
                     failures.push(format!("{title}: only the schema refuses what was before: {told}"));
                 }
                 continue;
@@ -394,8 +394,8 @@ async fn what_the_schema_refuses_of_generated_resources_the_rules_refuse() -> Ou
             .new_tree(&mut runner)
             .map_err(|reason| reason.to_string())?
             .current();
-        let draft: Draft = serde_json::from_value(without_nulls(object.clone()))?;
-        let report = evaluate(&Subject::create(&draft), &Facts::none(), &config);
+        let draft: UnvalidatedImage = serde_json::from_value(without_nulls(object.clone()))?;
+        let report = evaluate(&AdmissionInput::create(&draft), &Facts::none(), &config);
         match refusal(api.create(&dry_run, &serde_json::from_value(object.clone())?).await)? {
             None => taken += 1,
             Some(told) => {

@@ -2,12 +2,12 @@
 //!
 //! Pure. [`crate::reviewer`] reads the facts in between.
 
+use cnbi_shared::admission_input::AdmissionInput;
 use cnbi_shared::api::Field;
 use cnbi_shared::config::Config;
 use cnbi_shared::defaults::Defaults;
-use cnbi_shared::facts::{Facts, Need};
+use cnbi_shared::facts::{Facts, Lookup};
 use cnbi_shared::rules;
-use cnbi_shared::subject::Subject;
 use cnbi_shared::verdict::Report;
 use json_patch::Patch;
 
@@ -21,13 +21,13 @@ pub fn judge(question: &Question<'_>, facts: &Facts, config: &Config) -> Report 
 
 /// What has to be found out before `report`, made of `known` alone, can be complete. On an update this includes what the
 /// judgement of the old object hangs on, because what was wrong before is forgiven.
-pub fn needs(question: &Question<'_>, report: &Report, known: &Facts, config: &Config) -> Vec<Need> {
-    let mut needs: Vec<Need> = report.needs().into_iter().cloned().collect();
+pub fn needs(question: &Question<'_>, report: &Report, known: &Facts, config: &Config) -> Vec<Lookup> {
+    let mut needs: Vec<Lookup> = report.needs().into_iter().cloned().collect();
     if needs.is_empty() {
         return needs;
     }
     if let Some(old) = &question.old {
-        let before = rules::evaluate(&Subject::create(old), known, config);
+        let before = rules::evaluate(&AdmissionInput::create(old), known, config);
         needs.extend(before.needs().into_iter().cloned());
         needs.sort_unstable();
         needs.dedup();

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use cnbi_shared::api::annotations;
-use cnbi_shared::facts::{Answer, Need, PullSecret, StreamOwner};
+use cnbi_shared::facts::{Lookup, LookupResult, PullSecret, StreamOwner};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use http::{Method, StatusCode};
@@ -62,51 +62,51 @@ impl Cluster {
         Self { client, turns, reach }
     }
 
-    async fn find_out(&self, need: &Need, user: &User, freshness: Freshness) -> Result<Answer, Unread> {
+    async fn find_out(&self, need: &Lookup, user: &User, freshness: Freshness) -> Result<LookupResult, Unread> {
         match need {
-            Need::Secret { namespace, name } => {
+            Lookup::Secret { namespace, name } => {
                 let path = format!("/api/v1/namespaces/{}/secrets/{}", segment(namespace)?, segment(name)?);
                 match self.get_present(&path, name, freshness).await? {
-                    Got::Object(json) => Ok(Answer::Secret(read_secret(&json)?)),
-                    Got::NoObject => Ok(Answer::No),
+                    Got::Object(json) => Ok(LookupResult::Secret(read_secret(&json)?)),
+                    Got::NoObject => Ok(LookupResult::No),
                     Got::NoPath => Err(Unread::Status(404)),
                 }
             }
-            Need::Namespace { name } => {
+            Lookup::Namespace { name } => {
                 let path = format!("/api/v1/namespaces/{}", segment(name)?);
                 match self.get_present(&path, name, freshness).await? {
-                    Got::Object(_) => Ok(Answer::Yes),
-                    Got::NoObject => Ok(Answer::No),
+                    Got::Object(_) => Ok(LookupResult::Yes),
+                    Got::NoObject => Ok(LookupResult::No),
                     Got::NoPath => Err(Unread::Status(404)),
                 }
             }
             // That none is there is the answer that is wished for here, and it has to be of now.
-            Need::ImageStream { namespace, name } => {
+            Lookup::ImageStream { namespace, name } => {
                 let (namespace, segment) = (segment(namespace)?, segment(name)?);
                 let path = format!("{IMAGE_STREAMS}/namespaces/{namespace}/imagestreams/{segment}");
                 match self.get(&path, name).await? {
-                    Got::Object(json) => Ok(Answer::ImageStream(read_owner(&json)?)),
-                    Got::NoObject => Ok(Answer::No),
+                    Got::Object(json) => Ok(LookupResult::ImageStream(read_owner(&json)?)),
+                    Got::NoObject => Ok(LookupResult::No),
                     Got::NoPath => self.is_image_stream_api_absent().await,
                 }
             }
-            Need::Access { namespace } => self.may_create(namespace, user).await,
+            Lookup::Access { namespace } => self.may_create(namespace, user).await,
             // Known without asking anybody.
-            Need::Configuration | Need::Requester => Ok(Answer::Yes),
+            Lookup::Configuration | Lookup::Requester => Ok(LookupResult::Yes),
         }
     }
 
     /// A cluster without OpenShift's API has no ImageStream that could be in the way. An API that is known but does not
     /// answer just now is another matter, so the group itself is asked for.
-    async fn is_image_stream_api_absent(&self) -> Result<Answer, Unread> {
+    async fn is_image_stream_api_absent(&self) -> Result<LookupResult, Unread> {
         let (status, _) = self.ask(Method::GET, IMAGE_STREAMS, Vec::new()).await?;
         match status {
-            StatusCode::NOT_FOUND => Ok(Answer::No),
+            StatusCode::NOT_FOUND => Ok(LookupResult::No),
             _ => Err(Unread::Status(404)),
         }
     }
 
-    async fn may_create(&self, namespace: &str, user: &User) -> Result<Answer, Unread> {
+    async fn may_create(&self, namespace: &str, user: &User) -> Result<LookupResult, Unread> {
         #[derive(Deserialize)]
         struct Reviewed {
             status: Verdict,
@@ -137,7 +137,11 @@ impl Cluster {
         let (status, json) = self.ask(Method::POST, path, body).await?;
         refuse_failure(status)?;
         let Reviewed { status } = serde_json::from_slice(&json).map_err(|_| Unread::Unintelligible)?;
-        Ok(if status.allowed { Answer::Yes } else { Answer::No })
+        Ok(if status.allowed {
+            LookupResult::Yes
+        } else {
+            LookupResult::No
+        })
     }
 
     /// GETs what is good to be there: where anything will do, from what the API server has at hand, and anew if it is not
@@ -204,10 +208,10 @@ impl Cluster {
 impl FactSource for Cluster {
     fn read<'a>(
         &'a self,
-        need: &'a Need,
+        need: &'a Lookup,
         user: &'a User,
         freshness: Freshness,
-    ) -> BoxFuture<'a, Result<Answer, Unread>> {
+    ) -> BoxFuture<'a, Result<LookupResult, Unread>> {
         self.find_out(need, user, freshness).boxed()
     }
 }
@@ -347,9 +351,9 @@ mod tests {
         };
         let reach = Arc::new(ApiReach::new(Gauge::default()));
         let cluster = Cluster::new(Client::new(service, "default"), 3, reach);
-        let (need, user) = (Need::Namespace { name: "x".to_owned() }, User::default());
+        let (need, user) = (Lookup::Namespace { name: "x".to_owned() }, User::default());
         let reads = (0..20).map(|_| cluster.read(&need, &user, Freshness::Any));
-        assert_eq!(join_all(reads).await, vec![Ok(Answer::Yes); 20]);
+        assert_eq!(join_all(reads).await, vec![Ok(LookupResult::Yes); 20]);
         assert_eq!((now.load(Ordering::Relaxed), most.load(Ordering::Relaxed)), (0, 3));
     }
 

@@ -1,19 +1,19 @@
 //! The configuration in force, for all who ask.
 //!
-//! What follows from what was seen is decided in `cnbi_shared::in_force`; [`crate::watch_config`] sees. Readers take a
+//! What follows from what was seen is decided in `cnbi_shared::active_config`; [`crate::watch_config`] sees. Readers take a
 //! snapshot and keep it for one review, so a change never falls in the middle of a judgement.
 
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use cnbi_shared::in_force::{InForce, Seen, Taken};
+use cnbi_shared::active_config::{ActiveConfig, ConfigUpdate, ObservedConfigMap};
 
 /// Holds what is known of our ConfigMap.
 #[derive(Debug)]
 pub struct Configuration {
     namespace: String,
     name: String,
-    current: ArcSwap<InForce>,
+    current: ArcSwap<ActiveConfig>,
 }
 
 impl Configuration {
@@ -27,13 +27,13 @@ impl Configuration {
     }
 
     /// What is known now.
-    pub fn snapshot(&self) -> Arc<InForce> {
+    pub fn snapshot(&self) -> Arc<ActiveConfig> {
         self.current.load_full()
     }
 
     /// Takes in what was seen. There is one observer, so no update is lost.
-    pub fn observe(&self, seen: Seen) -> Taken {
-        let mut next = InForce::clone(&self.current.load());
+    pub fn observe(&self, seen: ObservedConfigMap) -> ConfigUpdate {
+        let mut next = ActiveConfig::clone(&self.current.load());
         let taken = next.take(seen);
         self.current.store(Arc::new(next));
         taken

@@ -9,7 +9,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use cnbi_shared::facts::{Answer, Facts, Need};
+use cnbi_shared::facts::{Facts, Lookup, LookupResult};
 use futures::future::{BoxFuture, join_all};
 use tokio::time::{Instant, timeout_at};
 
@@ -18,13 +18,13 @@ use crate::review::User;
 
 /// Something that knows the cluster.
 pub trait FactSource: Send + Sync + 'static {
-    /// Finds out about one need. `user` is who makes the request, for [`Need::Access`].
+    /// Finds out about one need. `user` is who makes the request, for [`Lookup::Access`].
     fn read<'a>(
         &'a self,
-        need: &'a Need,
+        need: &'a Lookup,
         user: &'a User,
         freshness: Freshness,
-    ) -> BoxFuture<'a, Result<Answer, Unread>>;
+    ) -> BoxFuture<'a, Result<LookupResult, Unread>>;
 }
 
 /// How old an answer may be, in the words of Kubernetes' API concepts (*Resource versions*, on `get`).
@@ -81,22 +81,22 @@ impl Unread {
 }
 
 /// The label of a metric.
-pub fn kind(need: &Need) -> &'static str {
+pub fn kind(need: &Lookup) -> &'static str {
     match need {
-        Need::Secret { .. } => "secret",
-        Need::Namespace { .. } => "namespace",
-        Need::ImageStream { .. } => "image_stream",
-        Need::Access { .. } => "access",
-        Need::Configuration => "configuration",
-        Need::Requester => "requester",
+        Lookup::Secret { .. } => "secret",
+        Lookup::Namespace { .. } => "namespace",
+        Lookup::ImageStream { .. } => "image_stream",
+        Lookup::Access { .. } => "access",
+        Lookup::Configuration => "configuration",
+        Lookup::Requester => "requester",
     }
 }
 
 /// What is known without asking anybody: there is a configuration, and somebody makes a request.
 pub fn at_hand() -> Facts {
     Facts::none()
-        .with(Need::Configuration, Answer::Yes)
-        .with(Need::Requester, Answer::Yes)
+        .with(Lookup::Configuration, LookupResult::Yes)
+        .with(Lookup::Requester, LookupResult::Yes)
 }
 
 /// Finds things out for one review.
@@ -115,7 +115,7 @@ pub struct Reader<'a> {
 
 impl Reader<'_> {
     /// Finds out about all `needs` at once. Gives what is known, and why the rest is not.
-    pub async fn gather(&self, needs: &[Need], freshness: Freshness) -> (Facts, Vec<(Need, Unread)>) {
+    pub async fn gather(&self, needs: &[Lookup], freshness: Freshness) -> (Facts, Vec<(Lookup, Unread)>) {
         let mut facts = at_hand();
         let mut unread = Vec::new();
         let reads = needs.iter().map(async |need| (need, self.read(need, freshness).await));
@@ -131,12 +131,12 @@ impl Reader<'_> {
         (facts, unread)
     }
 
-    async fn read(&self, need: &Need, freshness: Freshness) -> Result<Answer, Unread> {
+    async fn read(&self, need: &Lookup, freshness: Freshness) -> Result<LookupResult, Unread> {
         let begin = Instant::now();
         let answer = timeout_at(self.begin + self.limit, self.source.read(need, self.user, freshness)).await;
         let answer = answer.unwrap_or(Err(Unread::Deadline(self.limit)));
         let outcome = match &answer {
-            Ok(Answer::No) => "absent",
+            Ok(LookupResult::No) => "absent",
             Ok(_) => "found",
             Err(unread) => unread.label(),
         };

@@ -160,7 +160,7 @@ async fn metrics(State(health): State<Arc<Health>>) -> impl IntoResponse {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use cnbi_shared::in_force::Seen;
+    use cnbi_shared::active_config::ObservedConfigMap;
     use tower::ServiceExt as _;
 
     #[test]
@@ -180,20 +180,20 @@ mod tests {
                 "API server: not reached yet",
             ]
         );
-        configuration.observe(Seen::Missing);
+        configuration.observe(ObservedConfigMap::Missing);
         assert!(
             health.reasons()[1].ends_with("there is no such ConfigMap"),
             "{:?}",
             health.reasons()
         );
-        configuration.observe(Seen::Present {
+        configuration.observe(ObservedConfigMap::Present {
             yaml: Some(String::new()),
             version: "1".to_owned(),
         });
         reach.answered();
         trusted.store(true, Ordering::Relaxed);
         assert!(health.reasons().is_empty());
-        configuration.observe(Seen::Missing);
+        configuration.observe(ObservedConfigMap::Missing);
         trusted.store(false, Ordering::Relaxed);
         reach.lost();
         assert!(health.reasons().is_empty());

@@ -2,14 +2,14 @@
 //!
 //! Only `add` is ever used, only where nothing is; a parent is added first where the object lacks it.
 
-use cnbi_shared::api::{Draft, annotations};
+use cnbi_shared::api::{UnvalidatedImage, annotations};
 use cnbi_shared::defaults::Defaults;
 use json_patch::jsonptr::PointerBuf;
 use json_patch::{AddOperation, Patch, PatchOperation};
 use serde_json::Value;
 
 /// The patch that fills `defaults` into `object`. `None` when there is nothing to do.
-pub fn of(defaults: &Defaults, object: &Draft) -> Option<Patch> {
+pub fn of(defaults: &Defaults, object: &UnvalidatedImage) -> Option<Patch> {
     let Defaults {
         target_namespace,
         display_name,
@@ -57,13 +57,13 @@ fn empty_object() -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use cnbi_shared::admission_input::AdmissionInput;
     use cnbi_shared::config::Config;
-    use cnbi_shared::subject::Subject;
     use serde_json::json;
 
     fn defaulted(sent: &Value) -> (Value, Option<Patch>) {
-        let object: Draft = serde_json::from_value(sent.clone()).unwrap();
-        let defaults = Defaults::of(&Subject::create(&object), &Config::shipped(), Some("alice"));
+        let object: UnvalidatedImage = serde_json::from_value(sent.clone()).unwrap();
+        let defaults = Defaults::of(&AdmissionInput::create(&object), &Config::shipped(), Some("alice"));
         let patch = of(&defaults, &object);
         let mut patched = sent.clone();
         if let Some(patch) = &patch {

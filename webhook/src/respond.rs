@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use cnbi_shared::api::{GROUP, KIND};
-use cnbi_shared::facts::Need;
+use cnbi_shared::facts::Lookup;
 use cnbi_shared::render::capped;
 use cnbi_shared::verdict::{Finding, Level, Outcome, Report, SHOWN, printable};
 use json_patch::Patch;
@@ -134,7 +134,7 @@ impl Response {
     }
 
     /// What follows from a report. `name` is the object's, where it has one; `unread` says why facts are missing.
-    pub fn from_report(uid: &str, name: &str, report: &Report, unread: &[(Need, Unread)]) -> Self {
+    pub fn from_report(uid: &str, name: &str, report: &Report, unread: &[(Lookup, Unread)]) -> Self {
         let name = printable(name, SHOWN_NAME);
         let status = match report.outcome() {
             Outcome::Allowed => None,
@@ -206,7 +206,7 @@ fn denial(
     verdict: &str,
     name: String,
     report: &Report,
-    unread: &[(Need, Unread)],
+    unread: &[(Lookup, Unread)],
 ) -> Status {
     let mut message = format!("{KIND}.{GROUP} \"{name}\" {verdict}: {}", report.summary());
     // Who mends only what is listed should not be surprised by the next refusal.
@@ -236,7 +236,7 @@ fn cause(finding: &Finding) -> StatusCause {
 }
 
 /// Why facts could not be read, to stand behind a summary that says what follows.
-fn reasons(unread: &[(Need, Unread)]) -> String {
+fn reasons(unread: &[(Lookup, Unread)]) -> String {
     let each: Vec<String> = unread.iter().map(|(need, why)| format!("{need} {why}")).collect();
     if each.is_empty() {
         String::new()

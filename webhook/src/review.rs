@@ -8,8 +8,8 @@ mod not_ours;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use cnbi_shared::api::{Draft, GROUP, KIND, VERSION};
-use cnbi_shared::subject::Subject;
+use cnbi_shared::admission_input::AdmissionInput;
+use cnbi_shared::api::{GROUP, KIND, UnvalidatedImage, VERSION};
 use cnbi_shared::verdict::printable;
 use serde::Deserialize;
 
@@ -150,7 +150,7 @@ const CONFIG_MAP: Target = Target {
 
 /// A question about one resource, its envelope checked.
 #[derive(Debug)]
-pub struct Question<'a, O = Draft> {
+pub struct Question<'a, O = UnvalidatedImage> {
     /// Identifies this one question; the answer repeats it.
     pub uid: Cow<'a, str>,
     /// Name of the object; empty while the API server has yet to make one.
@@ -169,10 +169,10 @@ pub struct Question<'a, O = Draft> {
 
 impl Question<'_> {
     /// What the rules are asked.
-    pub fn subject(&self) -> Subject<'_> {
+    pub fn subject(&self) -> AdmissionInput<'_> {
         match &self.old {
-            Some(old) => Subject::update(&self.object, old),
-            None => Subject::create(&self.object),
+            Some(old) => AdmissionInput::update(&self.object, old),
+            None => AdmissionInput::create(&self.object),
         }
     }
 }
@@ -187,7 +187,7 @@ pub struct ConfigMap<'a> {
 
 /// Reads a review of a `CustomNBImage`.
 pub fn read(body: &[u8]) -> Result<Question<'_>, NotOurs> {
-    let question = read_for::<Draft>(body, &CUSTOM_NB_IMAGE)?;
+    let question = read_for::<UnvalidatedImage>(body, &CUSTOM_NB_IMAGE)?;
     for draft in std::iter::once(&question.object).chain(&question.old) {
         if !draft.is_ours() {
             return Err(NotOurs::AnotherKind {

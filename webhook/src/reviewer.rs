@@ -5,10 +5,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cnbi_shared::api::Draft;
+use cnbi_shared::active_config::ActiveConfig;
+use cnbi_shared::api::UnvalidatedImage;
 use cnbi_shared::config::{Config, KEY, Problem};
-use cnbi_shared::facts::Need;
-use cnbi_shared::in_force::InForce;
+use cnbi_shared::facts::Lookup;
 use cnbi_shared::verdict::{Report, printable};
 use tokio::time::Instant;
 use tracing::Instrument as _;
@@ -104,7 +104,12 @@ impl Reviewer {
     }
 
     /// Fills in defaults. Denies only what the schema would refuse before `/validate` is asked, and then says everything.
-    async fn mutate(&self, question: &mut Question<'_>, snapshot: &InForce, config: &Config) -> (Response, Report) {
+    async fn mutate(
+        &self,
+        question: &mut Question<'_>,
+        snapshot: &ActiveConfig,
+        config: &Config,
+    ) -> (Response, Report) {
         let defaulted = admit::default(question, config);
         let report = admit::judge(question, &facts::at_hand(), config);
         if admit::would_never_be_validated(&report) {
@@ -129,7 +134,7 @@ impl Reviewer {
         let known = facts::at_hand();
         let mut report = admit::judge(question, &known, config);
         let needs = admit::needs(question, &report, &known, config);
-        let mut unread: Vec<(Need, Unread)> = Vec::new();
+        let mut unread: Vec<(Lookup, Unread)> = Vec::new();
         if !needs.is_empty() {
             // Apart, because most reviews need nothing, and all would carry the room for it.
             (report, unread) = Box::pin(self.look(question, config, &needs, &report)).await;
@@ -143,9 +148,9 @@ impl Reviewer {
         &self,
         question: &Question<'_>,
         config: &Config,
-        needs: &[Need],
+        needs: &[Lookup],
         before: &Report,
-    ) -> (Report, Vec<(Need, Unread)>) {
+    ) -> (Report, Vec<(Lookup, Unread)>) {
         let reader = Reader {
             source: &*self.source,
             user: &question.user,
@@ -241,7 +246,7 @@ fn span<O>(webhook: Webhook, question: &Question<'_, O>) -> tracing::Span {
 
 /// The object's name; or what one will be made of.
 fn object_name<'q>(question: &'q Question<'_>) -> &'q str {
-    let generated = |draft: &'q Draft| draft.metadata.value()?.generate_name.text();
+    let generated = |draft: &'q UnvalidatedImage| draft.metadata.value()?.generate_name.text();
     let object = &question.object;
     object.name().or_else(|| generated(object)).unwrap_or(&question.name)
 }

@@ -1,11 +1,11 @@
 //! Follows the ConfigMap in the cluster and puts what it says into force, without a restart.
 //!
-//! What a text means is decided in `cnbi_shared::in_force`.
+//! What a text means is decided in `cnbi_shared::active_config`.
 
 use std::pin::pin;
 use std::sync::Arc;
 
-use cnbi_shared::in_force::{Seen, Taken};
+use cnbi_shared::active_config::{ConfigUpdate, ObservedConfigMap};
 use futures::StreamExt as _;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::runtime::WatchStreamExt as _;
@@ -34,16 +34,16 @@ pub async fn follow(client: Client, configuration: Arc<Configuration>, metrics: 
         let seen = change.map_or_else(
             |error| {
                 tracing::warn!(%error, "the ConfigMap cannot be watched; trying again");
-                Seen::Unreadable(error.to_string())
+                ObservedConfigMap::Unreadable(error.to_string())
             },
-            Seen::from,
+            ObservedConfigMap::from,
         );
         observe(&configuration, &metrics, seen);
     }
 }
 
 /// Takes in what was seen, and says so where something has changed.
-pub fn observe(configuration: &Configuration, metrics: &Metrics, seen: Seen) {
+pub fn observe(configuration: &Configuration, metrics: &Metrics, seen: ObservedConfigMap) {
     let before = configuration.snapshot();
     let taken = configuration.observe(seen);
     let now = configuration.snapshot();
@@ -51,8 +51,8 @@ pub fn observe(configuration: &Configuration, metrics: &Metrics, seen: Seen) {
     metrics.config_generation.set(generation);
     metrics.config_valid.set(i64::from(now.problem().is_none()));
     match (taken, now.problem()) {
-        (Taken::Changed, _) => tracing::info!(generation, version, "a new configuration is in force"),
-        (Taken::Refused, Some(problem)) if before.problem() != now.problem() => {
+        (ConfigUpdate::Changed, _) => tracing::info!(generation, version, "a new configuration is in force"),
+        (ConfigUpdate::Rejected, Some(problem)) if before.problem() != now.problem() => {
             tracing::error!(
                 name = configuration.name(),
                 problem,
@@ -60,7 +60,9 @@ pub fn observe(configuration: &Configuration, metrics: &Metrics, seen: Seen) {
                 "the configuration cannot be taken"
             );
         }
-        (Taken::Same, None) if before.problem().is_some() => tracing::info!(version, "the configuration is good"),
+        (ConfigUpdate::Unchanged, None) if before.problem().is_some() => {
+            tracing::info!(version, "the configuration is good")
+        }
         _ => {}
     }
 }

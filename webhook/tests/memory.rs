@@ -8,9 +8,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use cnbi_shared::active_config::ObservedConfigMap;
 use cnbi_shared::config::SHIPPED;
-use cnbi_shared::facts::{Answer, Need};
-use cnbi_shared::in_force::Seen;
+use cnbi_shared::facts::{Lookup, LookupResult};
 use cnbi_webhook::configuration::Configuration;
 use cnbi_webhook::facts::{FactSource, Freshness, Unread};
 use cnbi_webhook::metrics::Metrics;
@@ -26,8 +26,8 @@ const ALLOCATOR: usize = 8 << 20;
 struct Nothing;
 
 impl FactSource for Nothing {
-    fn read<'a>(&'a self, _: &'a Need, _: &'a User, _: Freshness) -> BoxFuture<'a, Result<Answer, Unread>> {
-        async { Ok(Answer::No) }.boxed()
+    fn read<'a>(&'a self, _: &'a Lookup, _: &'a User, _: Freshness) -> BoxFuture<'a, Result<LookupResult, Unread>> {
+        async { Ok(LookupResult::No) }.boxed()
     }
 }
 
@@ -68,7 +68,7 @@ async fn answer(reviewer: &Reviewer, numbers: std::ops::Range<usize>) {
 
 fn reviewer() -> Reviewer {
     let configuration = Arc::new(Configuration::new("cnbi-system", "cnbi-config"));
-    configuration.observe(Seen::Present {
+    configuration.observe(ObservedConfigMap::Present {
         yaml: Some(SHIPPED.to_owned()),
         version: "1".to_owned(),
     });

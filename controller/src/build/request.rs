@@ -1,12 +1,12 @@
 //! What an accepted resource asks for, with everything that its build type needs in place.
 //!
-//! Read once from [`Accepted`]; nobody after it looks at the spec. What only the configuration can say (the image of a
+//! Read once from [`ValidatedImage`]; nobody after it looks at the spec. What only the configuration can say (the image of a
 //! runtime environment, whether the target is allowed) is not decided here.
 
 use cnbi_shared::api::annotations::{CREATOR, DESCRIPTION, DISPLAY_NAME};
 use cnbi_shared::api::{BuildType, CustomNBImage, Spec};
 use cnbi_shared::grammar::image::ImageReference;
-use cnbi_shared::rules::Accepted;
+use cnbi_shared::rules::ValidatedImage;
 
 /// One resource's request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,7 +88,7 @@ impl Display {
 impl Request {
     /// Reads the request. `None` never happens for what was accepted: a test looks for a counterexample. The type says it
     /// all the same, because a rule that is loosened by mistake must end in a status and not in a panic.
-    pub fn of(accepted: &Accepted<CustomNBImage>) -> Option<Self> {
+    pub fn of(accepted: &ValidatedImage<CustomNBImage>) -> Option<Self> {
         let CustomNBImage { metadata, spec, .. } = accepted.resource();
         let annotation = |key: &str| metadata.annotations.as_ref()?.get(key).cloned();
         Some(Self {

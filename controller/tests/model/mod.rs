@@ -7,12 +7,12 @@ use cnbi_controller::build::observed::{
     Copy, Installed, Observed, Outcome, Queue, Refusal, RefusalKind, Run, Stream, Tag, TaskRun, Upstream,
 };
 use cnbi_controller::build::request::{Display, Request};
+use cnbi_shared::admission_input::AdmissionInput;
 use cnbi_shared::api::annotations::{CREATOR, DESCRIPTION, DISPLAY_NAME};
-use cnbi_shared::api::{CustomNBImage, Draft, Status};
+use cnbi_shared::api::{CustomNBImage, Status, UnvalidatedImage};
 use cnbi_shared::config::Config;
-use cnbi_shared::facts::{Answer, Fact, Facts, Need, PullSecret};
+use cnbi_shared::facts::{Fact, Facts, Lookup, LookupResult, PullSecret};
 use cnbi_shared::rules::{accept, evaluate};
-use cnbi_shared::subject::Subject;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -33,9 +33,9 @@ pub fn observed(case: &Value, config: &Config) -> Observed {
         "spec": case.get("spec").unwrap_or(&default),
     }))
     .unwrap();
-    let draft = Draft::from(&resource);
-    let facts = Facts::none().with(Need::Configuration, Answer::Yes);
-    let judged = evaluate(&Subject::create(&draft), &facts, config);
+    let draft = UnvalidatedImage::from(&resource);
+    let facts = Facts::none().with(Lookup::Configuration, LookupResult::Yes);
+    let judged = evaluate(&AdmissionInput::create(&draft), &facts, config);
     let request = accept(resource, config)
         .ok()
         .map(|accepted| Request::of(&accepted).expect("accepted"));

@@ -10,13 +10,13 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 use kube::CustomResourceExt as _;
 
 use super::{CustomNBImage, limits};
-use crate::path::At;
+use crate::path::FieldId;
 
 /// One condition in the schema, in the words of the rule that asks for the same.
 #[derive(Clone, Copy, Debug)]
 pub struct Condition {
     /// Where it stands; `self` is what stands there.
-    pub place: At,
+    pub place: FieldId,
     /// Id of the rule.
     pub rule: &'static str,
     /// The field below the place that a refusal names.
@@ -27,7 +27,7 @@ pub struct Condition {
     pub message: &'static str,
 }
 
-const fn at(place: At, rule: &'static str, holds: &'static str, message: &'static str) -> Condition {
+const fn at(place: FieldId, rule: &'static str, holds: &'static str, message: &'static str) -> Condition {
     Condition {
         place,
         rule,
@@ -40,7 +40,7 @@ const fn at(place: At, rule: &'static str, holds: &'static str, message: &'stati
 /// A condition on the whole spec that is about one field, which a refusal then names.
 const fn spec(field: &'static str, rule: &'static str, holds: &'static str, message: &'static str) -> Condition {
     Condition {
-        place: At::Spec,
+        place: FieldId::Spec,
         rule,
         field: Some(field),
         holds,
@@ -50,7 +50,7 @@ const fn spec(field: &'static str, rule: &'static str, holds: &'static str, mess
 
 const fn name(holds: &'static str, message: &'static str) -> Condition {
     Condition {
-        place: At::Object,
+        place: FieldId::Object,
         rule: "CNB003",
         field: Some(".metadata.name"),
         holds,
@@ -95,7 +95,7 @@ pub const CONDITIONS: &[Condition] = &[
     spec(".gitRef", "CNB001", "self.buildType == 'GitRepository' || !has(self.gitRef)",
         "only buildType GitRepository takes gitRef"),
 
-    at(At::BuildType, "CNB002", "self == oldSelf",
+    at(FieldId::BuildType, "CNB002", "self == oldSelf",
         "buildType cannot be changed; make a new resource under another name"),
     spec(".targetNamespace", "CNB002",
         "!has(oldSelf.targetNamespace) || has(self.targetNamespace) && self.targetNamespace == oldSelf.targetNamespace",
@@ -106,7 +106,7 @@ pub const CONDITIONS: &[Condition] = &[
     name("!has(self.spec.targetNamespace) || size(self.metadata.name) + size(self.spec.targetNamespace) < 255",
         "name and targetNamespace together may have at most 254 characters, as those of an ImageStream"),
 
-    at(At::TargetNamespace, "CNB020", "self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",
+    at(FieldId::TargetNamespace, "CNB020", "self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",
         "targetNamespace must be the name of a namespace"),
 
     spec(".fromImage", "CNB101", "self.buildType != 'ImageImport' || has(self.fromImage)",
@@ -117,7 +117,7 @@ pub const CONDITIONS: &[Condition] = &[
     spec(".builderImage", "CNB102", image!("builderImage"),
         "builderImage must be an image reference: registry/repository:tag, in lower case, without a scheme"),
 
-    at(At::ImagePullSecretName, "CNB113",
+    at(FieldId::ImagePullSecretName, "CNB113",
         "self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')",
         "imagePullSecret.name must be the name of a Secret"),
 
@@ -125,9 +125,9 @@ pub const CONDITIONS: &[Condition] = &[
         "self.buildType != 'PackageList' || has(self.packageVersions) && size(self.packageVersions) > 0",
         "buildType PackageList needs at least one item in packageVersions"),
 
-    at(At::PackageVersions, "CNB202", "self.all(item, item.matches('[A-Za-z0-9]'))",
+    at(FieldId::PackageVersions, "CNB202", "self.all(item, item.matches('[A-Za-z0-9]'))",
         "each item of packageVersions must be a requirement such as pandas or boto3>=1.24.0"),
-    at(At::PackageVersions, "CNB203",
+    at(FieldId::PackageVersions, "CNB203",
         r"self.all(item, !item.matches('^ *-') && !item.trim().contains('\n') && !item.trim().contains('\r'))",
         "each item of packageVersions must be one requirement on one line, and no option"),
 
@@ -152,25 +152,25 @@ pub const CONDITIONS: &[Condition] = &[
 
 /// Most characters of each text, and fewest.
 #[rustfmt::skip]
-const LENGTHS: &[(At, usize, Option<usize>)] = &[
-    (At::Name, limits::OBJECT_NAME, None),
-    (At::FromImage, limits::IMAGE, None),
-    (At::ImagePullSecretName, limits::SECRET_NAME, Some(1)),
-    (At::OsName, limits::ENVIRONMENT_PART, Some(1)),
-    (At::OsVersion, limits::ENVIRONMENT_PART, Some(1)),
-    (At::PythonVersion, limits::ENVIRONMENT_PART, Some(1)),
-    (At::BuilderImage, limits::IMAGE, None),
-    (At::RepositoryUrl, limits::REPOSITORY_URL, None),
-    (At::GitRef, limits::GIT_REF, None),
-    (At::TargetNamespace, limits::NAMESPACE, None),
+const LENGTHS: &[(FieldId, usize, Option<usize>)] = &[
+    (FieldId::Name, limits::OBJECT_NAME, None),
+    (FieldId::FromImage, limits::IMAGE, None),
+    (FieldId::ImagePullSecretName, limits::SECRET_NAME, Some(1)),
+    (FieldId::OsName, limits::ENVIRONMENT_PART, Some(1)),
+    (FieldId::OsVersion, limits::ENVIRONMENT_PART, Some(1)),
+    (FieldId::PythonVersion, limits::ENVIRONMENT_PART, Some(1)),
+    (FieldId::BuilderImage, limits::IMAGE, None),
+    (FieldId::RepositoryUrl, limits::REPOSITORY_URL, None),
+    (FieldId::GitRef, limits::GIT_REF, None),
+    (FieldId::TargetNamespace, limits::NAMESPACE, None),
 ];
 
 /// Fields that must be there wherever the object around them is.
-const REQUIRED: &[(At, &[&str])] = &[
-    (At::Object, &["spec"]),
-    (At::Spec, &["buildType"]),
-    (At::ImagePullSecret, &["name"]),
-    (At::RuntimeEnvironment, &["osName", "osVersion", "pythonVersion"]),
+const REQUIRED: &[(FieldId, &[&str])] = &[
+    (FieldId::Object, &["spec"]),
+    (FieldId::Spec, &["buildType"]),
+    (FieldId::ImagePullSecret, &["name"]),
+    (FieldId::RuntimeEnvironment, &["osName", "osVersion", "pythonVersion"]),
 ];
 
 /// The definition that is installed.
@@ -209,14 +209,14 @@ fn refine(root: &mut JSONSchemaProps) {
             ..JSONSchemaProps::default()
         },
     );
-    let spec = field(root, At::Spec);
+    let spec = field(root, FieldId::Spec);
     spec.description = Some("What is asked for.".to_owned());
     for &(at, max, min) in LENGTHS {
         let text = field(root, at);
         text.max_length = Some(count(max));
         text.min_length = min.map(count);
     }
-    let packages = field(root, At::PackageVersions);
+    let packages = field(root, FieldId::PackageVersions);
     packages.max_items = Some(count(limits::PACKAGES));
     // Order is the user's; a list type that merges would lose it, and duplicates are for the rules to tell.
     packages.x_kubernetes_list_type = Some("atomic".to_owned());
@@ -263,7 +263,7 @@ fn plain(schema: &mut JSONSchemaProps) {
     }
 }
 
-fn field(root: &mut JSONSchemaProps, at: At) -> &mut JSONSchemaProps {
+fn field(root: &mut JSONSchemaProps, at: FieldId) -> &mut JSONSchemaProps {
     at.keys().iter().fold(root, |schema, key| child(schema, key))
 }
 
@@ -328,7 +328,7 @@ mod tests {
             .as_mut()
             .unwrap();
         let mut found = Vec::new();
-        unbounded("spec", field(root, At::Spec), &mut found);
+        unbounded("spec", field(root, FieldId::Spec), &mut found);
         assert_eq!(found, Vec::<String>::new());
     }
 

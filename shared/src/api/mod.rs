@@ -4,17 +4,17 @@
 
 pub mod annotations;
 pub mod crd;
-pub mod draft;
 pub mod field;
 pub mod limits;
 pub mod packages;
 pub mod spec;
 pub mod status;
+pub mod unvalidated;
 
-pub use draft::{Draft, Metadata};
 pub use field::{Field, Found};
 pub use spec::{BuildType, CustomNBImage, Spec};
 pub use status::Status;
+pub use unvalidated::{Metadata, UnvalidatedImage};
 
 /// API group of the resource.
 pub const GROUP: &str = "meteor.zone";

@@ -26,7 +26,7 @@ pub enum GitRefError {
     #[error("a part of the ref ends with '.lock'")]
     LockSuffix,
     #[error("the ref is '@' alone, which Git reads as HEAD")]
-    At,
+    FieldId,
 }
 
 /// Says whether `name` is a legal ref: a branch, a tag, a full ref name or an object id.
@@ -47,7 +47,7 @@ pub fn git_ref(name: &str) -> Result<(), GitRefError> {
         Err(Error::StartsWithDot) => Err(GitRefError::LeadingDot),
         Err(Error::EndsWithDot) => Err(GitRefError::TrailingDot),
         Err(Error::LockFileSuffix) => Err(GitRefError::LockSuffix),
-        Err(Error::Reserved { .. }) => Err(GitRefError::At),
+        Err(Error::Reserved { .. }) => Err(GitRefError::FieldId),
         Err(Error::Asterisk) => Err(GitRefError::Character('*')),
         // Every byte the crate refuses is ASCII. A kind of refusal that a later version adds stays a refusal.
         Err(Error::InvalidByte { byte }) => Err(GitRefError::Character(char::from(byte.first().copied().unwrap_or(0)))),
@@ -105,7 +105,7 @@ mod tests {
             ("a.", GitRefError::TrailingDot),
             ("a.lock", GitRefError::LockSuffix),
             ("a.lock/b", GitRefError::LockSuffix),
-            ("@", GitRefError::At),
+            ("@", GitRefError::FieldId),
         ];
         for (name, reason) in cases {
             assert_eq!(git_ref(name), Err(reason), "{name:?}");

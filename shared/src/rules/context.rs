@@ -2,14 +2,14 @@
 
 use std::borrow::Cow;
 
+use crate::admission_input::{AdmissionInput, UnknownKey};
 use crate::api::spec::RuntimeEnvironment;
-use crate::api::{BuildType, Draft, Field, Spec};
+use crate::api::{BuildType, Field, Spec, UnvalidatedImage};
 use crate::config::Config;
-use crate::facts::{Facts, Need};
+use crate::facts::{Facts, Lookup};
 use crate::grammar::dns;
 use crate::grammar::image::ImageReference;
-use crate::path::{At, Path};
-use crate::subject::{Subject, UnknownKey};
+use crate::path::{FieldId, Path};
 use crate::verdict::{Finding, Hidden, Level, Report, Undecided};
 
 use super::Rule;
@@ -20,11 +20,11 @@ use super::secrecy::may_hold_secret;
 #[derive(Debug)]
 pub struct Context<'a> {
     /// The object as it would be stored.
-    pub object: &'a Draft,
+    pub object: &'a UnvalidatedImage,
     /// Its spec; empty where there is none to read.
     pub spec: &'a Spec,
     /// The stored object that this one replaces. Only rules about change may look at it: ratcheting is not their business.
-    pub old: Option<&'a Draft>,
+    pub old: Option<&'a UnvalidatedImage>,
     /// Keys that no field has.
     pub unknown_keys: &'a [UnknownKey],
     /// What is known of the world outside.
@@ -47,8 +47,8 @@ static EMPTY: Spec = Spec {
 };
 
 impl<'a> Context<'a> {
-    pub(super) fn new(subject: &Subject<'a>, facts: &'a Facts, config: &'a Config) -> Self {
-        let Subject {
+    pub(super) fn new(subject: &AdmissionInput<'a>, facts: &'a Facts, config: &'a Config) -> Self {
+        let AdmissionInput {
             object,
             old,
             unknown_keys,
@@ -66,7 +66,7 @@ impl<'a> Context<'a> {
 
     /// Whether the configuration is the cluster's own. Offline, a policy that is at its default may be another one there.
     pub fn knows_configuration(&self) -> bool {
-        self.facts.holds(&Need::Configuration) == Some(true)
+        self.facts.holds(&Lookup::Configuration) == Some(true)
     }
 
     /// The build type, when it is a legal one. Rules about one build type say nothing otherwise: CNB000 speaks.
@@ -90,10 +90,10 @@ impl<'a> Context<'a> {
 
     /// The question for the pull Secret, when one is named by a legal name. Offline the resource's namespace may not be
     /// known; the question then has none, and nobody can answer it.
-    pub fn pull_secret(&self) -> Option<Need> {
+    pub fn pull_secret(&self) -> Option<Lookup> {
         let name = self.spec.pull_secret().filter(|name| dns::secret_name(name).is_ok())?;
         let namespace = self.object.namespace().unwrap_or_default();
-        (namespace.is_empty() || dns::label(namespace).is_ok()).then(|| Need::Secret {
+        (namespace.is_empty() || dns::label(namespace).is_ok()).then(|| Lookup::Secret {
             namespace: namespace.to_owned(),
             name: name.to_owned(),
         })
@@ -101,13 +101,16 @@ impl<'a> Context<'a> {
 
     /// The image that the build pulls as its input, and the field that chose it: the imported image, the builder image, or
     /// the one that the catalog has for the runtime environment. `None` where there is none, or none that is legal.
-    pub fn pulled_image(&self) -> Option<(At, Cow<'_, ImageReference>)> {
+    pub fn pulled_image(&self) -> Option<(FieldId, Cow<'_, ImageReference>)> {
         if let Some(image) = self.images().first() {
             return Some((image.at, Cow::Borrowed(image.reference.as_ref().ok()?)));
         }
         let is_named = self.build_type() != Some(BuildType::PackageList) || self.spec.builder_image.text().is_some();
         let image = self.catalog_image().filter(|_| !is_named)?;
-        Some((At::RuntimeEnvironment, Cow::Owned(ImageReference::parse(image).ok()?)))
+        Some((
+            FieldId::RuntimeEnvironment,
+            Cow::Owned(ImageReference::parse(image).ok()?),
+        ))
     }
 
     fn catalog_image(&self) -> Option<&'a str> {
@@ -184,7 +187,7 @@ impl Findings<'_> {
     }
 
     /// It cannot be said whether something is wrong until `need` is known.
-    pub fn undecided(&mut self, path: impl Into<Path>, need: Need) {
+    pub fn undecided(&mut self, path: impl Into<Path>, need: Lookup) {
         self.report.undecided.push(Undecided {
             rule: self.rule,
             level: self.level,
@@ -209,8 +212,8 @@ impl Findings<'_> {
     }
 }
 
-impl From<At> for Path {
-    fn from(at: At) -> Self {
+impl From<FieldId> for Path {
+    fn from(at: FieldId) -> Self {
         at.whole()
     }
 }

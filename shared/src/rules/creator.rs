@@ -2,8 +2,8 @@
 
 use super::{Context, Findings, Rule, rule};
 use crate::api::{Field, annotations};
-use crate::facts::Need;
-use crate::path::At;
+use crate::facts::Lookup;
+use crate::path::FieldId;
 
 pub(super) const RULE: Rule =
     rule("CNB012", "creator", "the creator is named in plain text", include_str!("creator.md"), check);
@@ -13,16 +13,16 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
     match creator {
         Field::Set(creator) if creator.trim().is_empty() => {
             findings
-                .add(At::Creator, Some(creator), "is empty")
+                .add(FieldId::Creator, Some(creator), "is empty")
                 .hint("write who asked for the image, or leave the annotation out to have your user name filled in");
         }
         Field::Set(creator) if creator.chars().any(char::is_control) => {
-            findings.add(At::Creator, Some(creator), "has control characters").hint("write plain text on one line");
+            findings.add(FieldId::Creator, Some(creator), "has control characters").hint("write plain text on one line");
         }
-        Field::Absent if context.facts.holds(&Need::Requester).is_some() => {
-            findings.add(At::Creator, None, "is missing").hint(format!("annotate {} with who asked", annotations::CREATOR));
+        Field::Absent if context.facts.holds(&Lookup::Requester).is_some() => {
+            findings.add(FieldId::Creator, None, "is missing").hint(format!("annotate {} with who asked", annotations::CREATOR));
         }
-        Field::Absent => findings.undecided(At::Creator, Need::Requester),
+        Field::Absent => findings.undecided(FieldId::Creator, Lookup::Requester),
         Field::Set(_) | Field::Wrong(_) => {}
     }
 }

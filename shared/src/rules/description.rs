@@ -2,7 +2,7 @@
 
 use super::{Context, Findings, Rule, rule};
 use crate::api::{Field, annotations, limits};
-use crate::path::At;
+use crate::path::FieldId;
 
 pub(super) const RULE: Rule =
     rule("CNB011", "description", "the image is described", include_str!("description.md"), check);
@@ -13,7 +13,7 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
         Field::Set(text) if !text.trim().is_empty() => text,
         Field::Absent | Field::Set(_) => {
             findings
-                .warn(At::Description, None, "nothing tells users what the image is for")
+                .warn(FieldId::Description, None, "nothing tells users what the image is for")
                 .hint(format!("annotate {}", annotations::DESCRIPTION));
             return;
         }
@@ -23,14 +23,14 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
     let count = if text.len() > limits::DESCRIPTION { text.chars().count() } else { 0 };
     if count > limits::DESCRIPTION {
         findings.add(
-            At::Description,
+            FieldId::Description,
             Some(text),
             format!("has {count} characters; at most {} are allowed", limits::DESCRIPTION),
         );
     }
     if text.chars().any(char::is_control) {
         findings
-            .add(At::Description, Some(text), "has control characters")
+            .add(FieldId::Description, Some(text), "has control characters")
             .hint("write plain text without line breaks (in YAML, `>-` folds several lines into one)");
     }
 }

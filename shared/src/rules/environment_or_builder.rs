@@ -2,7 +2,7 @@
 
 use super::{Context, Findings, Rule, rule};
 use crate::api::BuildType;
-use crate::path::At;
+use crate::path::FieldId;
 
 pub(super) const RULE: Rule = rule(
     "CNB210",
@@ -22,7 +22,7 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
         (true, true) => {
             findings
                 .add(
-                    At::RuntimeEnvironment,
+                    FieldId::RuntimeEnvironment,
                     None,
                     "a PackageList needs something to install its packages on",
                 )
@@ -33,7 +33,7 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
         (false, false) => {
             findings
                 .add(
-                    At::BuilderImage,
+                    FieldId::BuilderImage,
                     None,
                     "cannot stand beside runtimeEnvironment: each of them names the base to build on",
                 )

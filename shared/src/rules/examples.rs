@@ -22,13 +22,13 @@
 use serde_json::{Map, Value, json};
 
 use super::{RULES, Rule};
+use crate::admission_input::{AdmissionInput, unknown_keys};
 use crate::api::annotations;
-use crate::api::{API_VERSION, Draft, KIND};
+use crate::api::{API_VERSION, KIND, UnvalidatedImage};
 use crate::config::Config;
 use crate::defaults::Defaults;
-use crate::facts::{Answer, Facts, Need, PullSecret, StreamOwner};
-use crate::path::At;
-use crate::subject::{Subject, unknown_keys};
+use crate::facts::{Facts, Lookup, LookupResult, PullSecret, StreamOwner};
+use crate::path::FieldId;
 use crate::verdict::{Level, Report};
 
 /// Namespace of an example's resource, where it names none.
@@ -178,10 +178,12 @@ impl Example {
         let config = self.config()?;
         let facts = self.facts(&config);
         let requester = (!self.offline).then(|| self.requester.as_deref().unwrap_or(REQUESTER));
-        let draft = |value: &Value| serde_json::from_value::<Draft>(value.clone()).map_err(|error| error.to_string());
+        let draft = |value: &Value| {
+            serde_json::from_value::<UnvalidatedImage>(value.clone()).map_err(|error| error.to_string())
+        };
         let old = self.before.as_ref().map(draft).transpose()?;
         let old = old.map(|mut old| {
-            let defaults = Defaults::of(&Subject::create(&old), &config, requester);
+            let defaults = Defaults::of(&AdmissionInput::create(&old), &config, requester);
             defaults.apply(&mut old);
             old
         });
@@ -192,7 +194,7 @@ impl Example {
             Vec::new()
         };
         let mut defaults = Defaults::of(
-            &Subject {
+            &AdmissionInput {
                 object: &object,
                 old: old.as_ref(),
                 unknown_keys: &[],
@@ -200,12 +202,12 @@ impl Example {
             &config,
             requester,
         );
-        if facts.holds(&Need::Configuration).is_none() {
+        if facts.holds(&Lookup::Configuration).is_none() {
             // What an admin would have filled in is not known.
             defaults.target_namespace = None;
         }
         defaults.apply(&mut object);
-        let subject = Subject {
+        let subject = AdmissionInput {
             object: &object,
             old: old.as_ref(),
             unknown_keys: &keys,
@@ -237,19 +239,19 @@ impl Example {
     fn facts(&self, config: &Config) -> Facts {
         let mut facts = Facts::none();
         if self.configuration.is_some() {
-            facts.insert(Need::Configuration, Answer::Yes);
+            facts.insert(Lookup::Configuration, LookupResult::Yes);
         }
         if self.offline {
             return facts;
         }
-        facts.insert(Need::Configuration, Answer::Yes);
-        facts.insert(Need::Requester, Answer::Yes);
+        facts.insert(Lookup::Configuration, LookupResult::Yes);
+        facts.insert(Lookup::Requester, LookupResult::Yes);
         // Everything that the rules ask for is answered: what the example does not mention is not there.
         for value in [Some(&self.resource), self.before.as_ref()].into_iter().flatten() {
-            let Ok(object) = serde_json::from_value::<Draft>(value.clone()) else {
+            let Ok(object) = serde_json::from_value::<UnvalidatedImage>(value.clone()) else {
                 continue;
             };
-            let report = super::evaluate(&Subject::create(&object), &facts, config);
+            let report = super::evaluate(&AdmissionInput::create(&object), &facts, config);
             for need in report.needs().into_iter().cloned().collect::<Vec<_>>() {
                 let answer = self.answer(&need);
                 facts.insert(need, answer);
@@ -259,7 +261,7 @@ impl Example {
     }
 
     /// What the example says about one need; what it does not mention is not there.
-    pub fn answer(&self, need: &Need) -> Answer {
+    pub fn answer(&self, need: &Lookup) -> LookupResult {
         let find = |kind: &str, namespace: &str, name: &str| {
             self.world.iter().find(|object| {
                 let metadata = &object["metadata"];
@@ -269,27 +271,27 @@ impl Example {
             })
         };
         match need {
-            Need::Secret { namespace, name } => find("Secret", namespace, name).map_or(Answer::No, |secret| {
+            Lookup::Secret { namespace, name } => find("Secret", namespace, name).map_or(LookupResult::No, |secret| {
                 let secret_type = secret["type"].as_str().unwrap_or("Opaque");
                 let content = PullSecret::data_key(secret_type).and_then(|key| secret["stringData"][key].as_str());
-                Answer::Secret(PullSecret::read(secret_type, content.map(str::as_bytes)))
+                LookupResult::Secret(PullSecret::read(secret_type, content.map(str::as_bytes)))
             }),
-            Need::Namespace { name } => {
+            Lookup::Namespace { name } => {
                 let is_there = name == NAMESPACE || name == "opendatahub" || find("Namespace", "", name).is_some();
-                if is_there { Answer::Yes } else { Answer::No }
+                if is_there { LookupResult::Yes } else { LookupResult::No }
             }
-            Need::ImageStream { namespace, name } => {
-                find("ImageStream", namespace, name).map_or(Answer::No, |stream| {
-                    Answer::ImageStream(StreamOwner::read(
+            Lookup::ImageStream { namespace, name } => {
+                find("ImageStream", namespace, name).map_or(LookupResult::No, |stream| {
+                    LookupResult::ImageStream(StreamOwner::read(
                         stream["metadata"]["annotations"][annotations::OWNED_BY].as_str(),
                     ))
                 })
             }
-            Need::Access { namespace } => {
+            Lookup::Access { namespace } => {
                 let may = self.requester.is_none() || self.granted.contains(namespace);
-                if may { Answer::Yes } else { Answer::No }
+                if may { LookupResult::Yes } else { LookupResult::No }
             }
-            Need::Configuration | Need::Requester => Answer::Yes,
+            Lookup::Configuration | Lookup::Requester => LookupResult::Yes,
         }
     }
 }
@@ -337,7 +339,7 @@ fn complete(mut resource: Value) -> Result<Value, String> {
 
 /// Follows a printed path in an object; `None` where it leads nowhere.
 pub fn resolve<'a>(object: &'a Value, path: &str) -> Option<&'a Value> {
-    let at = At::ALL
+    let at = FieldId::ALL
         .into_iter()
         .filter(|at| path.starts_with(&at.whole().to_string()))
         .max_by_key(|at| at.whole().to_string().len())?;

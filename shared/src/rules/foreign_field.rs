@@ -3,7 +3,7 @@
 use super::{Context, Findings, Rule, rule};
 use crate::api::BuildType::{self, GitRepository, ImageImport, PackageList};
 use crate::api::{Field, Found};
-use crate::path::At;
+use crate::path::FieldId;
 use crate::verdict::Cause;
 
 pub(super) const RULE: Rule = rule(
@@ -17,13 +17,13 @@ pub(super) const RULE: Rule = rule(
 .cause(Cause::Forbidden);
 
 /// Which build types take a field. Fields that all of them take are not listed.
-pub(crate) const OWNERS: [(At, &[BuildType]); 6] = [
-    (At::FromImage, &[ImageImport]),
-    (At::RuntimeEnvironment, &[PackageList]),
-    (At::BuilderImage, &[PackageList, GitRepository]),
-    (At::PackageVersions, &[PackageList]),
-    (At::RepositoryUrl, &[GitRepository]),
-    (At::GitRef, &[GitRepository]),
+pub(crate) const OWNERS: [(FieldId, &[BuildType]); 6] = [
+    (FieldId::FromImage, &[ImageImport]),
+    (FieldId::RuntimeEnvironment, &[PackageList]),
+    (FieldId::BuilderImage, &[PackageList, GitRepository]),
+    (FieldId::PackageVersions, &[PackageList]),
+    (FieldId::RepositoryUrl, &[GitRepository]),
+    (FieldId::GitRef, &[GitRepository]),
 ];
 
 fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
@@ -31,12 +31,12 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
     let spec = context.spec;
     for (at, owners) in OWNERS {
         let is_there = match at {
-            At::FromImage => is_set(&spec.from_image),
-            At::RuntimeEnvironment => is_set(&spec.runtime_environment),
-            At::BuilderImage => is_set(&spec.builder_image),
-            At::PackageVersions => is_set(&spec.package_versions),
-            At::RepositoryUrl => is_set(&spec.repository_url),
-            At::GitRef => is_set(&spec.git_ref),
+            FieldId::FromImage => is_set(&spec.from_image),
+            FieldId::RuntimeEnvironment => is_set(&spec.runtime_environment),
+            FieldId::BuilderImage => is_set(&spec.builder_image),
+            FieldId::PackageVersions => is_set(&spec.package_versions),
+            FieldId::RepositoryUrl => is_set(&spec.repository_url),
+            FieldId::GitRef => is_set(&spec.git_ref),
             _ => false,
         };
         if is_there && !owners.contains(&build_type) {

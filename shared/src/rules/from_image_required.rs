@@ -2,7 +2,7 @@
 
 use super::{Context, Findings, Rule, rule};
 use crate::api::BuildType;
-use crate::path::At;
+use crate::path::FieldId;
 use crate::verdict::Cause;
 
 pub(super) const RULE: Rule = rule(
@@ -18,7 +18,7 @@ pub(super) const RULE: Rule = rule(
 fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
     if context.build_type() == Some(BuildType::ImageImport) && context.spec.from_image.is_absent() {
         findings
-            .add(At::FromImage, None, "an ImageImport needs the image to import")
+            .add(FieldId::FromImage, None, "an ImageImport needs the image to import")
             .hint("for example quay.io/thoth-station/s2i-minimal-py38-notebook:v0.2.2");
     }
 }

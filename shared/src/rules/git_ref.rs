@@ -4,7 +4,7 @@ use super::size::exceeds;
 use super::{Context, Findings, Rule, rule};
 use crate::api::{BuildType, limits};
 use crate::grammar::git_ref::git_ref;
-use crate::path::At;
+use crate::path::FieldId;
 
 pub(super) const RULE: Rule = rule(
     "CNB304",
@@ -28,7 +28,7 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
         return;
     };
     let Err(error) = git_ref(name) else { return };
-    let finding = findings.add_unless_secret(At::GitRef, name, error.to_string());
+    let finding = findings.add_unless_secret(FieldId::GitRef, name, error.to_string());
     let trimmed = name.trim().trim_matches('/');
     if name.is_empty() {
         finding.hint("leave gitRef out to build the repository's default branch");

@@ -1,7 +1,7 @@
 //! CNB106: images come from where the admin lets them come from.
 
 use super::{Context, Findings, Rule, rule};
-use crate::facts::Need;
+use crate::facts::Lookup;
 use crate::grammar::image::ImageReference;
 use crate::verdict::{Cause, listed, printable};
 
@@ -19,7 +19,7 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
     for (image, reference) in context.references() {
         if allowed.is_empty() {
             if !context.knows_configuration() {
-                findings.undecided(image.at, Need::Configuration);
+                findings.undecided(image.at, Lookup::Configuration);
             }
             continue;
         }

@@ -2,7 +2,7 @@
 
 use super::{Context, Findings, Rule, rule};
 use crate::grammar::dns::{self, NameError};
-use crate::path::At;
+use crate::path::FieldId;
 use crate::verdict::printable;
 
 pub(super) const RULE: Rule = rule(
@@ -24,18 +24,18 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
     }
     match (metadata.name.text().unwrap_or_default(), metadata.generate_name.text().unwrap_or_default()) {
         ("", "") => {
-            findings.add(At::Name, None, "is missing").hint("write a name; the ImageStream gets the same");
+            findings.add(FieldId::Name, None, "is missing").hint("write a name; the ImageStream gets the same");
         }
         ("", prefix) => {
             let kept: String = prefix.chars().take(PREFIX_KEPT).collect();
             if let Err(error) = judge(context, &format!("{kept}x7q2m")) {
                 let message = format!("would be made of generateName \"{}\": it {error}", printable(prefix, 80));
-                findings.add(At::Name, None, message).hint("choose another generateName");
+                findings.add(FieldId::Name, None, message).hint("choose another generateName");
             }
         }
         (name, _) => {
             if let Err(error) = judge(context, name) {
-                let finding = findings.add(At::Name, Some(name), error.to_string());
+                let finding = findings.add(FieldId::Name, Some(name), error.to_string());
                 match corrected(context, name) {
                     Some(better) => finding.replacement(better),
                     None => finding.hint("the ImageStream is named like the resource: choose another name"),

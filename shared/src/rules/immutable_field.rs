@@ -2,7 +2,7 @@
 
 use super::{Context, Findings, Rule, rule};
 use crate::api::limits;
-use crate::path::At;
+use crate::path::FieldId;
 use crate::verdict::{Cause, printable};
 
 pub(super) const RULE: Rule = rule(
@@ -19,8 +19,8 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
     let Some(old) = context.old.and_then(|old| old.spec.value()) else { return };
     let new = context.spec;
     let pairs = [
-        (At::BuildType, &old.build_type, &new.build_type),
-        (At::TargetNamespace, &old.target_namespace, &new.target_namespace),
+        (FieldId::BuildType, &old.build_type, &new.build_type),
+        (FieldId::TargetNamespace, &old.target_namespace, &new.target_namespace),
     ];
     for (at, old, new) in pairs {
         let Some(before) = old.text() else { continue };

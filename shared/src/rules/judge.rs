@@ -1,16 +1,16 @@
 //! Applies the table: who is judged, what ratcheting forgives, in what order it is told.
 
-use crate::api::{CustomNBImage, Draft};
+use crate::admission_input::AdmissionInput;
+use crate::api::{CustomNBImage, UnvalidatedImage};
 use crate::config::Config;
 use crate::facts::Facts;
-use crate::subject::Subject;
 use crate::verdict::{Level, Report};
 
 use super::ratchet::ratchet;
 use super::{Context, Findings, RULES, Rule};
 
 /// Judges an object by all rules in force. Pure: the same arguments give the same report.
-pub fn evaluate(subject: &Subject<'_>, facts: &Facts, config: &Config) -> Report {
+pub fn evaluate(subject: &AdmissionInput<'_>, facts: &Facts, config: &Config) -> Report {
     // Finalizers must come off whatever has become of the rules or of the world since.
     if subject.object.is_being_deleted() && subject.spec_is_unchanged() {
         return Report::default();
@@ -22,7 +22,7 @@ pub fn evaluate(subject: &Subject<'_>, facts: &Facts, config: &Config) -> Report
     // Where nothing was found, there is nothing to forgive.
     let is_clean = report.findings.is_empty() && report.undecided.is_empty();
     if let Some(old) = subject.old.filter(|_| !is_clean) {
-        let before = judge(&Subject::create(old), facts, config, RULES);
+        let before = judge(&AdmissionInput::create(old), facts, config, RULES);
         ratchet(&mut report, &before, subject, old);
     }
     report
@@ -34,7 +34,7 @@ pub fn evaluate(subject: &Subject<'_>, facts: &Facts, config: &Config) -> Report
     report
 }
 
-fn judge(subject: &Subject<'_>, facts: &Facts, config: &Config, rules: &[&'static Rule]) -> Report {
+fn judge(subject: &AdmissionInput<'_>, facts: &Facts, config: &Config, rules: &[&'static Rule]) -> Report {
     let context = Context::new(subject, facts, config);
     let mut report = Report::default();
     for rule in rules {
@@ -55,11 +55,11 @@ fn judge(subject: &Subject<'_>, facts: &Facts, config: &Config, rules: &[&'stati
 
 /// A resource that is proven to break no fixed rule. Only [`accept`] makes one, so whoever holds it need not ask again.
 #[derive(Clone, Debug)]
-pub struct Accepted<T> {
+pub struct ValidatedImage<T> {
     resource: T,
 }
 
-impl<T> Accepted<T> {
+impl<T> ValidatedImage<T> {
     /// The resource.
     pub fn resource(&self) -> &T {
         &self.resource
@@ -70,12 +70,12 @@ impl<T> Accepted<T> {
 ///
 /// # Errors
 /// The report of the fixed rules that it breaks.
-pub fn accept(resource: CustomNBImage, config: &Config) -> Result<Accepted<CustomNBImage>, Report> {
-    let draft = Draft::from(&resource);
+pub fn accept(resource: CustomNBImage, config: &Config) -> Result<ValidatedImage<CustomNBImage>, Report> {
+    let draft = UnvalidatedImage::from(&resource);
     let fixed: Vec<&'static Rule> = RULES.iter().copied().filter(|rule| rule.is_fixed).collect();
-    let report = judge(&Subject::create(&draft), &Facts::none(), config, &fixed);
+    let report = judge(&AdmissionInput::create(&draft), &Facts::none(), config, &fixed);
     if report.denials().next().is_none() {
-        Ok(Accepted { resource })
+        Ok(ValidatedImage { resource })
     } else {
         Err(report)
     }

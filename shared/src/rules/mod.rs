@@ -19,7 +19,7 @@ use crate::verdict::{Cause, Level};
 
 pub use context::{Context, Findings};
 pub use git_host::git_credential;
-pub use judge::{Accepted, accept, evaluate};
+pub use judge::{ValidatedImage, accept, evaluate};
 pub use parsed::{Image, Package, Repository};
 pub use reference::reference;
 pub(crate) use secrecy::may_hold_secret;

@@ -3,7 +3,7 @@
 use url::Url;
 
 use super::{Context, Findings, Rule, rule};
-use crate::path::At;
+use crate::path::FieldId;
 
 pub(super) const RULE: Rule = rule(
     "CNB205",
@@ -16,7 +16,7 @@ pub(super) const RULE: Rule = rule(
 fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
     for (package, requirement) in context.requirements() {
         let Some(url) = requirement.url() else { continue };
-        let path = At::PackageVersions.item(package.index);
+        let path = FieldId::PackageVersions.item(package.index);
         match judge(url) {
             Grade::Credentials => {
                 findings

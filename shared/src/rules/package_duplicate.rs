@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::{Context, Findings, Package, Rule, rule};
 use crate::grammar::requirement::Requirement;
-use crate::path::At;
+use crate::path::FieldId;
 use crate::verdict::Cause;
 
 pub(super) const RULE: Rule = rule(
@@ -54,12 +54,12 @@ fn tell_apart(namesakes: &[Named<'_, '_>], effort: &mut usize, findings: &mut Fi
             kept.push(namesake);
             continue;
         };
-        let path = At::PackageVersions.item(package.index);
+        let path = FieldId::PackageVersions.item(package.index);
         let message = format!(
             "item {} lists the project {name} again, after item {} ({})",
             package.index,
             first.index,
-            At::PackageVersions.item(first.index),
+            FieldId::PackageVersions.item(first.index),
         );
         let finding = findings.add_unless_secret(path, package.text, message);
         if requirement.marker().is_some() && other.marker().is_some() {

@@ -3,7 +3,7 @@
 use super::secrecy::may_hold_secret;
 use super::{Context, Findings, Rule, rule};
 use crate::grammar::requirement::{CommandLine, Refusal, suggest};
-use crate::path::At;
+use crate::path::FieldId;
 use crate::verdict::Cause;
 
 pub(super) const RULE: Rule = rule(
@@ -21,7 +21,7 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
         let Err(Refusal::CommandLine(found)) = &package.requirement else {
             continue;
         };
-        let path = At::PackageVersions.item(package.index);
+        let path = FieldId::PackageVersions.item(package.index);
         let finding = findings.add_unless_secret(path, package.text, found.to_string());
         let corrected = suggest(package.text).filter(|_| !may_hold_secret(package.text));
         match (corrected, found) {

@@ -2,7 +2,7 @@
 
 use super::{Context, Findings, Rule, rule};
 use crate::grammar::requirement::{Environment, Truth};
-use crate::path::At;
+use crate::path::FieldId;
 use crate::verdict::printable;
 
 pub(super) const RULE: Rule = rule(
@@ -31,7 +31,7 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
             None => "its marker does not hold on Linux, so it would not be installed".to_owned(),
         };
         findings
-            .add_unless_secret(At::PackageVersions.item(package.index), package.text, message)
+            .add_unless_secret(FieldId::PackageVersions.item(package.index), package.text, message)
             .hint("take the item out, or change its marker");
     }
 }

@@ -3,7 +3,7 @@
 use super::secrecy::may_hold_secret;
 use super::{Context, Findings, Rule, rule};
 use crate::grammar::requirement::{Refusal, suggest};
-use crate::path::At;
+use crate::path::FieldId;
 
 pub(super) const RULE: Rule = rule(
     "CNB202",
@@ -19,7 +19,7 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
         let Err(Refusal::Requirement(error)) = &package.requirement else {
             continue;
         };
-        let path = At::PackageVersions.item(package.index);
+        let path = FieldId::PackageVersions.item(package.index);
         if may_hold_secret(package.text) {
             // The error may quote a part of the text, and so would a correction.
             findings

@@ -2,7 +2,7 @@
 
 use super::{Context, Findings, Rule, rule};
 use crate::grammar::requirement::Operator;
-use crate::path::At;
+use crate::path::FieldId;
 
 pub(super) const RULE: Rule = rule(
     "CNB206",
@@ -24,7 +24,7 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
         if !is_harmless && requirement.specifiers().contradict() {
             findings
                 .add_unless_secret(
-                    At::PackageVersions.item(package.index),
+                    FieldId::PackageVersions.item(package.index),
                     package.text,
                     "its version specifiers contradict each other: no version satisfies all of them",
                 )

@@ -2,7 +2,7 @@
 
 use super::{Context, Findings, Rule, rule};
 use crate::api::{BuildType, Field};
-use crate::path::At;
+use crate::path::FieldId;
 use crate::verdict::Cause;
 
 pub(super) const RULE: Rule = rule(
@@ -25,6 +25,6 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
         Field::Set(_) | Field::Wrong(_) => return,
     };
     findings
-        .add(At::PackageVersions, None, message)
+        .add(FieldId::PackageVersions, None, message)
         .hint("list one requirement an item, for example `- pandas` and `- boto3>=1.24.0`");
 }

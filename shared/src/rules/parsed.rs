@@ -10,13 +10,13 @@ use crate::api::{BuildType, Field, limits};
 use crate::grammar::clone_url::{CloneUrl, CloneUrlError, clone_url};
 use crate::grammar::image::{ImageReference, ImageReferenceError};
 use crate::grammar::requirement::{Refusal, Requirement, admit};
-use crate::path::At;
+use crate::path::FieldId;
 
 /// An image that the build would use.
 #[derive(Debug)]
 pub struct Image<'a> {
     /// The field that names it.
-    pub at: At,
+    pub at: FieldId,
     /// As it was written.
     pub text: &'a str,
     /// What it says.
@@ -55,10 +55,10 @@ impl<'a> Context<'a> {
     /// The images that the build would use, in the order of the fields.
     pub fn images(&self) -> &[Image<'a>] {
         self.parsed.images.get_or_init(|| {
-            let fields: &[(At, &'a Field<String>)] = match self.build_type() {
-                Some(BuildType::ImageImport) => &[(At::FromImage, &self.spec.from_image)],
+            let fields: &[(FieldId, &'a Field<String>)] = match self.build_type() {
+                Some(BuildType::ImageImport) => &[(FieldId::FromImage, &self.spec.from_image)],
                 Some(BuildType::PackageList | BuildType::GitRepository) => {
-                    &[(At::BuilderImage, &self.spec.builder_image)]
+                    &[(FieldId::BuilderImage, &self.spec.builder_image)]
                 }
                 None => &[],
             };

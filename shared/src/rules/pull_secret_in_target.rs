@@ -3,9 +3,9 @@
 use super::{Context, Findings, Rule, rule};
 use crate::api::BuildType;
 use crate::credentials;
-use crate::facts::{Fact, Need, PullSecret};
+use crate::facts::{Fact, Lookup, PullSecret};
 use crate::grammar::dns;
-use crate::path::At;
+use crate::path::FieldId;
 
 pub(super) const RULE: Rule = rule(
     "CNB115",
@@ -34,7 +34,7 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
     }
     // Both what the default target is and whether Secrets are copied there.
     if !context.knows_configuration() {
-        return findings.undecided(At::ImagePullSecret, Need::Configuration);
+        return findings.undecided(FieldId::ImagePullSecret, Lookup::Configuration);
     }
     let Some(target) = context.legal_target_namespace() else { return };
     let own = context.object.namespace();
@@ -42,17 +42,17 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
     if own == Some(target) || !context.config.allows_target(target, own) {
         return;
     }
-    let need = Need::Secret {
+    let need = Lookup::Secret {
         namespace: target.to_owned(),
         name: name.to_owned(),
     };
     match context.facts.secret(&need) {
-        Fact::Unknown => findings.undecided(At::ImagePullSecret, need),
+        Fact::Unknown => findings.undecided(FieldId::ImagePullSecret, need),
         Fact::Known(secret) if answers(secret) => {}
         Fact::Absent | Fact::Known(_) => {
             findings
                 .add(
-                    At::ImagePullSecret,
+                    FieldId::ImagePullSecret,
                     None,
                     format!("OpenShift imports the image in namespace {target}, with the Secrets that are there, and no Secret {name} there fits the image"),
                 )

@@ -4,7 +4,7 @@ use super::{Context, Findings, Rule, rule};
 use crate::api::Field;
 use crate::api::spec::PullSecretReference;
 use crate::grammar::dns::{self, NameError};
-use crate::path::At;
+use crate::path::FieldId;
 
 pub(super) const RULE: Rule = rule(
     "CNB113",
@@ -20,7 +20,7 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
     match name {
         Field::Absent => {
             findings
-                .add(At::ImagePullSecretName, None, "is missing")
+                .add(FieldId::ImagePullSecretName, None, "is missing")
                 .hint("write the Secret's name, or take imagePullSecret out");
         }
         Field::Set(name) => match dns::secret_name(name) {
@@ -28,7 +28,7 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
             Ok(()) | Err(NameError::TooLong { .. }) => {}
             Err(error) => {
                 findings
-                    .add(At::ImagePullSecretName, Some(name), error.to_string())
+                    .add(FieldId::ImagePullSecretName, Some(name), error.to_string())
                     .hint("write the name of a Secret in the resource's own namespace");
             }
         },

@@ -3,7 +3,7 @@
 use super::{Context, Findings, Rule, rule};
 use crate::credentials;
 use crate::facts::{Fact, PullSecret};
-use crate::path::At;
+use crate::path::FieldId;
 use crate::verdict::printable;
 
 pub(super) const RULE: Rule = rule(
@@ -20,14 +20,14 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
     let Some(need) = context.pull_secret() else { return };
     let Some((field, image)) = context.pulled_image() else { return };
     match context.facts.secret(&need) {
-        Fact::Unknown => findings.undecided(At::ImagePullSecretName, need),
+        Fact::Unknown => findings.undecided(FieldId::ImagePullSecretName, need),
         Fact::Known(PullSecret::Registries(entries)) if !credentials::answer_for(entries, &image) => {
             // What else the Secret holds is nobody's business: whoever reaches the webhook can ask.
             let registry = printable(credentials::registry(&image), 253);
             let field = field.whole();
             findings
                 .add(
-                    At::ImagePullSecretName,
+                    FieldId::ImagePullSecretName,
                     context.spec.pull_secret(),
                     format!("the Secret has no entry for {registry}, where the image of {field} comes from"),
                 )

@@ -2,7 +2,7 @@
 
 use super::{Context, Findings, Rule, rule};
 use crate::facts::{Fact, PullSecret};
-use crate::path::At;
+use crate::path::FieldId;
 
 pub(super) const RULE: Rule = rule(
     "CNB111",
@@ -16,11 +16,11 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
     let Some(need) = context.pull_secret() else { return };
     let message = match context.facts.secret(&need) {
         Fact::Absent | Fact::Known(PullSecret::Registries(_)) => return,
-        Fact::Unknown => return findings.undecided(At::ImagePullSecretName, need),
+        Fact::Unknown => return findings.undecided(FieldId::ImagePullSecretName, need),
         Fact::Known(PullSecret::WrongType) => format!("the Secret is not of type {}", PullSecret::DOCKER_CONFIG_JSON),
         Fact::Known(PullSecret::Unreadable) => "the Secret's content cannot be read as registry credentials".to_owned(),
     };
     findings
-        .add(At::ImagePullSecretName, context.spec.pull_secret(), message)
+        .add(FieldId::ImagePullSecretName, context.spec.pull_secret(), message)
         .hint("make it anew with kubectl create secret docker-registry");
 }

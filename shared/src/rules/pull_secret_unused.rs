@@ -2,7 +2,7 @@
 
 use super::{Context, Findings, Rule, rule};
 use crate::api::BuildType;
-use crate::path::At;
+use crate::path::FieldId;
 
 pub(super) const RULE: Rule = rule(
     "CNB114",
@@ -18,7 +18,7 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
     let names_no_image = context.build_type() == Some(BuildType::GitRepository) && context.spec.builder_image.is_absent();
     if names_no_image && !context.spec.image_pull_secret.is_absent() {
         findings
-            .add(At::ImagePullSecret, None, "no image of this resource is pulled with it")
+            .add(FieldId::ImagePullSecret, None, "no image of this resource is pulled with it")
             .hint("take it out, or set builderImage; it is of no use for cloning a repository");
     }
 }

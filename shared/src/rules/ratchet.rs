@@ -4,16 +4,16 @@
 
 use std::collections::HashMap;
 
-use crate::api::{Draft, Field, Spec};
-use crate::path::{At, Path};
-use crate::subject::Subject;
+use crate::admission_input::AdmissionInput;
+use crate::api::{Field, Spec, UnvalidatedImage};
+use crate::path::{FieldId, Path};
 use crate::verdict::{Level, Origin, Report, Undecided};
 
 use super::Rule;
 
 /// What was wrong before is forgiven: a rule that was tightened never freezes what exists. Each old finding forgives one
 /// new one, so that a mistake that is made a second time is told.
-pub(super) fn ratchet(report: &mut Report, before: &Report, subject: &Subject<'_>, old: &Draft) {
+pub(super) fn ratchet(report: &mut Report, before: &Report, subject: &AdmissionInput<'_>, old: &UnvalidatedImage) {
     // Permission is asked of whoever changes the spec now, not of whoever wrote it then.
     let forgives = |rule: &Rule| subject.spec_is_unchanged() || !rule.is_about_permission;
     let mut known: HashMap<Origin<'_>, Vec<&Path>> = HashMap::new();
@@ -46,7 +46,7 @@ pub(super) fn ratchet(report: &mut Report, before: &Report, subject: &Subject<'_
 
 /// Whether what stands at one path of one object is what stands at another path of another. For findings that do not name
 /// a value: the value may be a secret, or what is wrong is that there is none.
-fn same_value((old, old_path): (&Draft, &Path), (new, new_path): (&Draft, &Path)) -> bool {
+fn same_value((old, old_path): (&UnvalidatedImage, &Path), (new, new_path): (&UnvalidatedImage, &Path)) -> bool {
     fn below<'a, P, T: PartialEq + 'a>(old: Option<&'a P>, new: Option<&'a P>, field: impl Fn(&'a P) -> &'a T) -> bool {
         old.map(&field) == new.map(&field)
     }
@@ -61,29 +61,29 @@ fn same_value((old, old_path): (&Draft, &Path), (new, new_path): (&Draft, &Path)
     let (old_environment, new_environment) = (environment(old_spec), environment(new_spec));
     let environments = (old_environment.as_ref(), new_environment.as_ref());
     match new_path.at {
-        At::Object => old == new,
-        At::Metadata => old.metadata == new.metadata,
-        At::Name => below(metadata.0, metadata.1, |all| &all.name),
-        At::Namespace => below(metadata.0, metadata.1, |all| &all.namespace),
-        At::Annotations => below(metadata.0, metadata.1, |all| &all.annotations),
-        At::DisplayName => below(annotations.0, annotations.1, |all| &all.display_name),
-        At::Description => below(annotations.0, annotations.1, |all| &all.description),
-        At::Creator => below(annotations.0, annotations.1, |all| &all.creator),
-        At::Spec => old.spec == new.spec,
-        At::BuildType => below(old_spec, new_spec, |spec| &spec.build_type),
-        At::FromImage => below(old_spec, new_spec, |spec| &spec.from_image),
-        At::ImagePullSecret | At::ImagePullSecretName => secret(old_spec) == secret(new_spec),
-        At::RuntimeEnvironment => below(old_spec, new_spec, |spec| &spec.runtime_environment),
-        At::OsName => below(environments.0, environments.1, |all| &all.os_name),
-        At::OsVersion => below(environments.0, environments.1, |all| &all.os_version),
-        At::PythonVersion => below(environments.0, environments.1, |all| &all.python_version),
-        At::BuilderImage => below(old_spec, new_spec, |spec| &spec.builder_image),
-        At::PackageVersions => match (old_path.index, new_path.index) {
+        FieldId::Object => old == new,
+        FieldId::Metadata => old.metadata == new.metadata,
+        FieldId::Name => below(metadata.0, metadata.1, |all| &all.name),
+        FieldId::Namespace => below(metadata.0, metadata.1, |all| &all.namespace),
+        FieldId::Annotations => below(metadata.0, metadata.1, |all| &all.annotations),
+        FieldId::DisplayName => below(annotations.0, annotations.1, |all| &all.display_name),
+        FieldId::Description => below(annotations.0, annotations.1, |all| &all.description),
+        FieldId::Creator => below(annotations.0, annotations.1, |all| &all.creator),
+        FieldId::Spec => old.spec == new.spec,
+        FieldId::BuildType => below(old_spec, new_spec, |spec| &spec.build_type),
+        FieldId::FromImage => below(old_spec, new_spec, |spec| &spec.from_image),
+        FieldId::ImagePullSecret | FieldId::ImagePullSecretName => secret(old_spec) == secret(new_spec),
+        FieldId::RuntimeEnvironment => below(old_spec, new_spec, |spec| &spec.runtime_environment),
+        FieldId::OsName => below(environments.0, environments.1, |all| &all.os_name),
+        FieldId::OsVersion => below(environments.0, environments.1, |all| &all.os_version),
+        FieldId::PythonVersion => below(environments.0, environments.1, |all| &all.python_version),
+        FieldId::BuilderImage => below(old_spec, new_spec, |spec| &spec.builder_image),
+        FieldId::PackageVersions => match (old_path.index, new_path.index) {
             (Some(old_index), Some(new_index)) => item(old_spec, old_index) == item(new_spec, new_index),
             _ => below(old_spec, new_spec, |spec| &spec.package_versions),
         },
-        At::RepositoryUrl => below(old_spec, new_spec, |spec| &spec.repository_url),
-        At::GitRef => below(old_spec, new_spec, |spec| &spec.git_ref),
-        At::TargetNamespace => below(old_spec, new_spec, |spec| &spec.target_namespace),
+        FieldId::RepositoryUrl => below(old_spec, new_spec, |spec| &spec.repository_url),
+        FieldId::GitRef => below(old_spec, new_spec, |spec| &spec.git_ref),
+        FieldId::TargetNamespace => below(old_spec, new_spec, |spec| &spec.target_namespace),
     }
 }

@@ -3,9 +3,9 @@
 use super::git_host::{has_credentials, is_host, is_public};
 use super::repository_url::is_showable;
 use super::{Context, Findings, Rule, rule};
-use crate::facts::Need;
+use crate::facts::Lookup;
 use crate::grammar::clone_url::{CloneUrl, Transport};
-use crate::path::At;
+use crate::path::FieldId;
 use crate::verdict::{Cause, listed, printable};
 
 pub(super) const RULE: Rule = rule(
@@ -22,7 +22,7 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
     let Ok(url) = &repository.url else { return };
     let allowed = &context.config.repositories.allowed;
     if allowed.is_empty() && !context.knows_configuration() {
-        findings.undecided(At::RepositoryUrl, Need::Configuration);
+        findings.undecided(FieldId::RepositoryUrl, Lookup::Configuration);
         return;
     }
     let refusal = if allowed.is_empty() {
@@ -40,9 +40,9 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
     };
     if let Some((message, hint)) = refusal {
         let finding = if is_showable(repository.text) {
-            findings.add(At::RepositoryUrl, Some(repository.text), message)
+            findings.add(FieldId::RepositoryUrl, Some(repository.text), message)
         } else {
-            findings.add_hidden(At::RepositoryUrl, repository.text, message)
+            findings.add_hidden(FieldId::RepositoryUrl, repository.text, message)
         };
         finding.hint(hint);
     }

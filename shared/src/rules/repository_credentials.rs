@@ -3,9 +3,9 @@
 use super::git_host::{has_credentials, is_public};
 use super::repository_url::is_showable;
 use super::{Context, Findings, Rule, rule};
-use crate::facts::Need;
+use crate::facts::Lookup;
 use crate::grammar::clone_url::Transport;
-use crate::path::At;
+use crate::path::FieldId;
 
 pub(super) const RULE: Rule = rule(
     "CNB305",
@@ -25,14 +25,14 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
         return;
     }
     if !context.knows_configuration() {
-        findings.undecided(At::RepositoryUrl, Need::Configuration);
+        findings.undecided(FieldId::RepositoryUrl, Lookup::Configuration);
         return;
     }
     let message = format!("no Git credentials are configured here for the host {}", url.host());
     let finding = if is_showable(repository.text) {
-        findings.add(At::RepositoryUrl, Some(repository.text), message)
+        findings.add(FieldId::RepositoryUrl, Some(repository.text), message)
     } else {
-        findings.add_hidden(At::RepositoryUrl, repository.text, message)
+        findings.add_hidden(FieldId::RepositoryUrl, repository.text, message)
     };
     match url.transport() {
         Transport::Ssh => {

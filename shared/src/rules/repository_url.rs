@@ -3,7 +3,7 @@
 use super::secrecy::may_hold_secret;
 use super::{Context, Findings, Rule, rule};
 use crate::grammar::clone_url::{CloneUrlError, clone_url};
-use crate::path::At;
+use crate::path::FieldId;
 
 pub(super) const RULE: Rule = rule(
     "CNB302",
@@ -22,7 +22,7 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
     };
     let text = repository.text;
     if is_showable(text) {
-        let finding = findings.add(At::RepositoryUrl, Some(text), error.to_string());
+        let finding = findings.add(FieldId::RepositoryUrl, Some(text), error.to_string());
         match corrected(text) {
             Some(corrected) => finding.replacement(corrected),
             None => finding
@@ -30,7 +30,7 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
         };
     } else {
         findings
-            .add_hidden(At::RepositoryUrl, text, error.to_string())
+            .add_hidden(FieldId::RepositoryUrl, text, error.to_string())
             .hint("copy the clone URL from the repository's page, without user, password or token");
     }
 }

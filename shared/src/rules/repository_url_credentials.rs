@@ -2,7 +2,7 @@
 
 use super::{Context, Findings, Rule, rule};
 use crate::grammar::clone_url::CloneUrlError;
-use crate::path::At;
+use crate::path::FieldId;
 use crate::verdict::Cause;
 
 pub(super) const RULE: Rule = rule(
@@ -20,7 +20,7 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
     if repository.url == Err(CloneUrlError::Credentials) {
         findings
             .add_hidden(
-                At::RepositoryUrl,
+                FieldId::RepositoryUrl,
                 repository.text,
                 "carries a user, a password or a token",
             )

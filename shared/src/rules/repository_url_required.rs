@@ -2,7 +2,7 @@
 
 use super::{Context, Findings, Rule, rule};
 use crate::api::BuildType;
-use crate::path::At;
+use crate::path::FieldId;
 use crate::verdict::Cause;
 
 pub(super) const RULE: Rule = rule(
@@ -18,7 +18,7 @@ pub(super) const RULE: Rule = rule(
 fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
     if context.build_type() == Some(BuildType::GitRepository) && context.spec.repository_url.is_absent() {
         findings
-            .add(At::RepositoryUrl, None, "a GitRepository needs the repository to build")
+            .add(FieldId::RepositoryUrl, None, "a GitRepository needs the repository to build")
             .hint("for example https://github.com/AICoE/elyra-aidevsecops-tutorial");
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{Context, Findings, Rule, rule};
 use crate::api::{BuildType, Field};
-use crate::path::At;
+use crate::path::FieldId;
 use crate::verdict::Cause;
 
 pub(super) const RULE: Rule = rule(
@@ -23,9 +23,9 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
         return;
     }
     let parts = [
-        (At::OsName, &environment.os_name, "ubi"),
-        (At::OsVersion, &environment.os_version, "\"9\""),
-        (At::PythonVersion, &environment.python_version, "\"3.11\""),
+        (FieldId::OsName, &environment.os_name, "ubi"),
+        (FieldId::OsVersion, &environment.os_version, "\"9\""),
+        (FieldId::PythonVersion, &environment.python_version, "\"3.11\""),
     ];
     for (at, part, example) in parts {
         let message = match part {

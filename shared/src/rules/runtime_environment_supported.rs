@@ -8,8 +8,8 @@ use crate::api::BuildType;
 use crate::api::limits;
 use crate::api::spec::RuntimeEnvironment;
 use crate::config::CatalogEntry;
-use crate::facts::Need;
-use crate::path::At;
+use crate::facts::Lookup;
+use crate::path::FieldId;
 use crate::verdict::{Cause, listed, printable};
 
 pub(super) const RULE: Rule = rule(
@@ -36,13 +36,13 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
         return;
     }
     if catalog.is_empty() && !context.knows_configuration() {
-        findings.undecided(At::RuntimeEnvironment, Need::Configuration);
+        findings.undecided(FieldId::RuntimeEnvironment, Lookup::Configuration);
         return;
     }
     let wanted = format!("{name} {version} with Python {python}");
     if catalog.is_empty() {
         findings
-            .add(At::RuntimeEnvironment, Some(&wanted), "this cluster's catalog is empty")
+            .add(FieldId::RuntimeEnvironment, Some(&wanted), "this cluster's catalog is empty")
             .hint("name the image to build on in builderImage instead");
         return;
     }
@@ -69,7 +69,7 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
     }));
     findings
         .add(
-            At::RuntimeEnvironment,
+            FieldId::RuntimeEnvironment,
             Some(&wanted),
             "is not in this cluster's catalog",
         )

@@ -3,7 +3,7 @@
 use super::secrecy::may_hold_secret;
 use super::{Context, Findings, Rule, rule};
 use crate::api::limits;
-use crate::path::{At, Path};
+use crate::path::{FieldId, Path};
 use crate::verdict::Cause;
 
 pub(super) const RULE: Rule = rule(
@@ -20,24 +20,24 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
     let spec = context.spec;
     let environment = spec.runtime_environment.value();
     let texts = [
-        (At::FromImage, spec.from_image.text(), limits::IMAGE),
-        (At::BuilderImage, spec.builder_image.text(), limits::IMAGE),
-        (At::ImagePullSecretName, spec.pull_secret(), limits::SECRET_NAME),
-        (At::RepositoryUrl, spec.repository_url.text(), limits::REPOSITORY_URL),
-        (At::GitRef, spec.git_ref.text(), limits::GIT_REF),
-        (At::TargetNamespace, spec.target_namespace.text(), limits::NAMESPACE),
+        (FieldId::FromImage, spec.from_image.text(), limits::IMAGE),
+        (FieldId::BuilderImage, spec.builder_image.text(), limits::IMAGE),
+        (FieldId::ImagePullSecretName, spec.pull_secret(), limits::SECRET_NAME),
+        (FieldId::RepositoryUrl, spec.repository_url.text(), limits::REPOSITORY_URL),
+        (FieldId::GitRef, spec.git_ref.text(), limits::GIT_REF),
+        (FieldId::TargetNamespace, spec.target_namespace.text(), limits::NAMESPACE),
         (
-            At::OsName,
+            FieldId::OsName,
             environment.and_then(|parts| parts.os_name.text()),
             limits::ENVIRONMENT_PART,
         ),
         (
-            At::OsVersion,
+            FieldId::OsVersion,
             environment.and_then(|parts| parts.os_version.text()),
             limits::ENVIRONMENT_PART,
         ),
         (
-            At::PythonVersion,
+            FieldId::PythonVersion,
             environment.and_then(|parts| parts.python_version.text()),
             limits::ENVIRONMENT_PART,
         ),
@@ -50,7 +50,7 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
         if count > limits::PACKAGES {
             findings
                 .add(
-                    At::PackageVersions,
+                    FieldId::PackageVersions,
                     None,
                     format!("has {count} items; at most {} are allowed", limits::PACKAGES),
                 )
@@ -60,7 +60,7 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
     for (index, package) in spec.packages() {
         text_within(
             findings,
-            At::PackageVersions.item(index),
+            FieldId::PackageVersions.item(index),
             Some(package),
             limits::PACKAGE,
         );
@@ -79,7 +79,7 @@ fn text_within(findings: &mut Findings<'_>, path: Path, text: Option<&str>, limi
     };
     let message = format!("has {} characters; at most {limit} are allowed", text.chars().count());
     // Whoever pastes too much may have pasted a secret with it.
-    if path.at == At::RepositoryUrl || may_hold_secret(text) {
+    if path.at == FieldId::RepositoryUrl || may_hold_secret(text) {
         findings.add_hidden(path, text, message);
     } else {
         findings.add(path, Some(text), message);

@@ -1,9 +1,9 @@
 //! CNB022: whoever asks could make the ImageStream themselves.
 
 use super::{Context, Findings, Rule, rule};
-use crate::facts::Need;
+use crate::facts::Lookup;
 use crate::grammar::dns;
-use crate::path::At;
+use crate::path::FieldId;
 use crate::verdict::Cause;
 
 pub(super) const RULE: Rule = rule(
@@ -23,17 +23,17 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
     }
     // The admin opened the default to everybody who may make resources at all. Where the configuration is not known,
     // nor is the default.
-    let is_configured = context.facts.holds(&Need::Configuration) == Some(true);
+    let is_configured = context.facts.holds(&Lookup::Configuration) == Some(true);
     if is_configured && context.config.default_target(context.object.namespace()) == Some(target) {
         return;
     }
-    let need = Need::Access { namespace: target.to_owned() };
+    let need = Lookup::Access { namespace: target.to_owned() };
     match context.facts.holds(&need) {
         Some(true) => {}
-        None => findings.undecided(At::TargetNamespace, need),
+        None => findings.undecided(FieldId::TargetNamespace, need),
         Some(false) => {
             findings
-                .add(At::TargetNamespace, None, format!("you may not create ImageStreams in namespace {target}"))
+                .add(FieldId::TargetNamespace, None, format!("you may not create ImageStreams in namespace {target}"))
                 .hint("leave it out, or ask for the right to create imagestreams.image.openshift.io there");
         }
     }

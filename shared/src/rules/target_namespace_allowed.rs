@@ -2,9 +2,9 @@
 
 use super::{Context, Findings, Rule, rule};
 use crate::config::Config;
-use crate::facts::Need;
+use crate::facts::Lookup;
 use crate::grammar::dns;
-use crate::path::At;
+use crate::path::FieldId;
 use crate::verdict::Cause;
 
 pub(super) const RULE: Rule = rule(
@@ -22,8 +22,8 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
     if dns::label(target).is_err() {
         return;
     }
-    if context.facts.holds(&Need::Configuration).is_none() {
-        return findings.undecided(At::TargetNamespace, Need::Configuration);
+    if context.facts.holds(&Lookup::Configuration).is_none() {
+        return findings.undecided(FieldId::TargetNamespace, Lookup::Configuration);
     }
     let own = context.object.namespace();
     if context.config.allows_target(target, own) {
@@ -31,7 +31,7 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
     }
     let from = own.map_or_else(String::new, |own| format!(" to resources of namespace {own}"));
     let offered = offered(context.config, own);
-    let finding = findings.add(At::TargetNamespace, Some(target), format!("is not open{from}"));
+    let finding = findings.add(FieldId::TargetNamespace, Some(target), format!("is not open{from}"));
     if offered.is_empty() {
         finding.hint("ask the admin to allow it in the ConfigMap");
     } else {

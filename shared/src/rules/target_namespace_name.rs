@@ -2,7 +2,7 @@
 
 use super::{Context, Findings, Rule, rule};
 use crate::grammar::dns::{self, NameError};
-use crate::path::At;
+use crate::path::FieldId;
 
 pub(super) const RULE: Rule = rule(
     "CNB020",
@@ -19,7 +19,7 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
         // CNB005 tells how long it may be.
         Ok(()) | Err(NameError::TooLong { .. }) => {}
         Err(error) => {
-            let finding = findings.add(At::TargetNamespace, Some(name), error.to_string());
+            let finding = findings.add(FieldId::TargetNamespace, Some(name), error.to_string());
             let trimmed = name.trim().to_ascii_lowercase();
             if dns::label(&trimmed).is_ok() {
                 finding.replacement(trimmed);

@@ -5,7 +5,7 @@ use crate::api::field::Expected;
 use crate::api::spec::{PullSecretReference, RuntimeEnvironment};
 use crate::api::{BuildType, Field, Found, Metadata, Spec};
 use crate::nearest::nearest;
-use crate::path::{At, Path};
+use crate::path::{FieldId, Path};
 
 pub(super) const RULE: Rule = rule(
     "CNB000",
@@ -18,25 +18,25 @@ pub(super) const RULE: Rule = rule(
 
 fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
     let object = context.object;
-    wrong(findings, At::Metadata, &object.metadata);
+    wrong(findings, FieldId::Metadata, &object.metadata);
     if let Some(metadata) = object.metadata.value() {
         let Metadata { name, generate_name: _, namespace, annotations, deletion_timestamp: _ } = metadata;
-        wrong(findings, At::Name, name);
-        wrong(findings, At::Namespace, namespace);
-        wrong(findings, At::Annotations, annotations);
+        wrong(findings, FieldId::Name, name);
+        wrong(findings, FieldId::Namespace, namespace);
+        wrong(findings, FieldId::Annotations, annotations);
         if let Some(annotations) = annotations.value() {
-            wrong(findings, At::DisplayName, &annotations.display_name);
-            wrong(findings, At::Description, &annotations.description);
-            wrong(findings, At::Creator, &annotations.creator);
+            wrong(findings, FieldId::DisplayName, &annotations.display_name);
+            wrong(findings, FieldId::Description, &annotations.description);
+            wrong(findings, FieldId::Creator, &annotations.creator);
             if let Some((key, found)) = &annotations.wrong {
-                report_wrong(findings, At::Annotations.unknown(key), "string", found);
+                report_wrong(findings, FieldId::Annotations.unknown(key), "string", found);
             }
         }
     }
     if object.spec.is_absent() {
-        findings.add(At::Spec, None, "is missing").hint("write what to build under `spec`, beginning with `buildType`");
+        findings.add(FieldId::Spec, None, "is missing").hint("write what to build under `spec`, beginning with `buildType`");
     }
-    wrong(findings, At::Spec, &object.spec);
+    wrong(findings, FieldId::Spec, &object.spec);
     if object.spec.value().is_some() {
         check_spec(context, findings);
     }
@@ -63,41 +63,41 @@ fn check_spec(context: &Context<'_>, findings: &mut Findings<'_>) {
     } = context.spec;
     match build_type {
         Field::Absent => {
-            findings.add(At::BuildType, None, "is missing").hint(format!("write one of {}", build_types()));
+            findings.add(FieldId::BuildType, None, "is missing").hint(format!("write one of {}", build_types()));
         }
         Field::Set(text) if context.build_type().is_none() => {
-            let finding = findings.add(At::BuildType, Some(text), "is not a build type");
+            let finding = findings.add(FieldId::BuildType, Some(text), "is not a build type");
             match nearest(text, BuildType::ALL.map(BuildType::as_str)) {
                 Some(known) => finding.replacement(known),
                 None => finding.hint(format!("write one of {}", build_types())),
             };
         }
-        Field::Set(_) | Field::Wrong(_) => wrong(findings, At::BuildType, build_type),
+        Field::Set(_) | Field::Wrong(_) => wrong(findings, FieldId::BuildType, build_type),
     }
-    wrong(findings, At::FromImage, from_image);
-    wrong(findings, At::ImagePullSecret, image_pull_secret);
+    wrong(findings, FieldId::FromImage, from_image);
+    wrong(findings, FieldId::ImagePullSecret, image_pull_secret);
     if let Some(PullSecretReference { name }) = image_pull_secret.value() {
-        wrong(findings, At::ImagePullSecretName, name);
+        wrong(findings, FieldId::ImagePullSecretName, name);
     }
-    wrong(findings, At::RuntimeEnvironment, runtime_environment);
+    wrong(findings, FieldId::RuntimeEnvironment, runtime_environment);
     if let Some(RuntimeEnvironment { os_name, os_version, python_version }) = runtime_environment.value() {
-        wrong(findings, At::OsName, os_name);
-        wrong(findings, At::OsVersion, os_version);
-        wrong(findings, At::PythonVersion, python_version);
+        wrong(findings, FieldId::OsName, os_name);
+        wrong(findings, FieldId::OsVersion, os_version);
+        wrong(findings, FieldId::PythonVersion, python_version);
     }
-    wrong(findings, At::BuilderImage, builder_image);
-    wrong(findings, At::PackageVersions, package_versions);
+    wrong(findings, FieldId::BuilderImage, builder_image);
+    wrong(findings, FieldId::PackageVersions, package_versions);
     for (index, item) in context.spec.package_items().iter().enumerate() {
         if let Some(found) = item.wrong() {
-            report_wrong(findings, At::PackageVersions.item(index), "string", found);
+            report_wrong(findings, FieldId::PackageVersions.item(index), "string", found);
         }
     }
-    wrong(findings, At::RepositoryUrl, repository_url);
-    wrong(findings, At::GitRef, git_ref);
-    wrong(findings, At::TargetNamespace, target_namespace);
+    wrong(findings, FieldId::RepositoryUrl, repository_url);
+    wrong(findings, FieldId::GitRef, git_ref);
+    wrong(findings, FieldId::TargetNamespace, target_namespace);
 }
 
-fn wrong<'de, T: Expected<'de>>(findings: &mut Findings<'_>, at: At, field: &Field<T>) {
+fn wrong<'de, T: Expected<'de>>(findings: &mut Findings<'_>, at: FieldId, field: &Field<T>) {
     if let Some(found) = field.wrong() {
         report_wrong(findings, at.whole(), T::TYPE, found);
     }

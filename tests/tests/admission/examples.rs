@@ -8,11 +8,11 @@
 use std::path::Path;
 
 use anyhow::{Context as _, Error, Result, anyhow, ensure};
-use cnbi_shared::api::{Draft, annotations};
+use cnbi_shared::admission_input::AdmissionInput;
+use cnbi_shared::api::{UnvalidatedImage, annotations};
 use cnbi_shared::config::{Config, SHIPPED};
 use cnbi_shared::defaults::Defaults;
 use cnbi_shared::rules::examples::{Example, NAMESPACE, REQUESTER};
-use cnbi_shared::subject::Subject;
 use cnbi_tests::control_plane::ControlPlane;
 use http::Method;
 use serde_json::{Value, json};
@@ -130,11 +130,11 @@ fn without_rules(schema: &mut Value) {
 
 /// The object with everything filled in that has a default.
 pub fn defaulted(object: &Value, old: Option<&Value>, config: &Config, requester: &str) -> Result<Value> {
-    let draft: Draft = serde_json::from_value(object.clone())?;
-    let old: Option<Draft> = old.map(|old| serde_json::from_value(old.clone())).transpose()?;
+    let draft: UnvalidatedImage = serde_json::from_value(object.clone())?;
+    let old: Option<UnvalidatedImage> = old.map(|old| serde_json::from_value(old.clone())).transpose()?;
     let subject = match &old {
-        Some(old) => Subject::update(&draft, old),
-        None => Subject::create(&draft),
+        Some(old) => AdmissionInput::update(&draft, old),
+        None => AdmissionInput::create(&draft),
     };
     let Defaults {
         target_namespace,

@@ -1,10 +1,10 @@
 //! Defaults written into the text of manifests, as admission would fill them in; comments and order stay.
 
-use cnbi_shared::api::{Draft, annotations};
+use cnbi_shared::admission_input::AdmissionInput;
+use cnbi_shared::api::{UnvalidatedImage, annotations};
 use cnbi_shared::config::Config;
 use cnbi_shared::defaults::Defaults;
-use cnbi_shared::path::At;
-use cnbi_shared::subject::Subject;
+use cnbi_shared::path::FieldId;
 use cnbi_shared::verdict::escaped;
 
 use super::edit::{Edit, Index, apply};
@@ -62,7 +62,7 @@ fn edits_of(
 ) -> Result<Vec<Edit>, &'static str> {
     let unreadable = "cannot be read; kubectl cnbi check says more";
     let (value, _) = object.expand(10 * length + 1000).map_err(|_| unreadable)?;
-    let mut draft = serde_json::from_value::<Draft>(value).map_err(|_| unreadable)?;
+    let mut draft = serde_json::from_value::<UnvalidatedImage>(value).map_err(|_| unreadable)?;
     assume_namespace(&mut draft, &settings.namespace);
     let nothing = Config::default();
     let config = settings.config.as_ref();
@@ -70,11 +70,11 @@ fn edits_of(
         target_namespace,
         display_name,
         creator,
-    } = Defaults::of(&Subject::create(&draft), config.unwrap_or(&nothing), creator);
+    } = Defaults::of(&AdmissionInput::create(&draft), config.unwrap_or(&nothing), creator);
     let target_namespace = target_namespace.filter(|_| config.is_some());
     let mut edits = Vec::new();
-    let find = |at: At| object.find(&at.whole());
-    if let (Some(target), Some(spec)) = (target_namespace, find(At::Spec)) {
+    let find = |at: FieldId| object.find(&at.whole());
+    if let (Some(target), Some(spec)) = (target_namespace, find(FieldId::Spec)) {
         edits.push(index.insert(spec.place, None, &[("targetNamespace", &target)]));
     }
     let told = [
@@ -86,7 +86,7 @@ fn edits_of(
         .filter_map(|(key, text)| Some((*key, text.as_deref()?)))
         .collect();
     if !told.is_empty() {
-        edits.push(match (find(At::Annotations), find(At::Metadata)) {
+        edits.push(match (find(FieldId::Annotations), find(FieldId::Metadata)) {
             (Some(annotations), _) if matches!(&*annotations.data, Data::Object(_)) => {
                 index.insert(annotations.place, None, &told)
             }

@@ -6,7 +6,7 @@ use std::fs;
 use std::io::{self, Write as _};
 use std::path::Path;
 
-use cnbi_shared::path::At;
+use cnbi_shared::path::FieldId;
 use cnbi_shared::verdict::Level;
 
 use super::edit::{Index, apply};
@@ -77,7 +77,7 @@ pub fn fix(settings: &Settings, file: &str, text: &str) -> Option<(String, Vec<F
 
 fn findings(report: &CheckReport) -> impl Iterator<Item = &PlacedFinding> {
     let all = report.documents.iter().flat_map(|document| &document.findings);
-    all.filter(|finding| finding.path != At::Name.whole().to_string())
+    all.filter(|finding| finding.path != FieldId::Name.whole().to_string())
 }
 
 /// How bad it is, in the order in which it matters.

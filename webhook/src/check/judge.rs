@@ -1,12 +1,12 @@
 //! One document of ours: what do the rules say, and where in the file does that stand.
 
-use cnbi_shared::api::{API_VERSION, Draft, Field, Metadata};
+use cnbi_shared::admission_input::{AdmissionInput, unknown_keys};
+use cnbi_shared::api::{API_VERSION, Field, Metadata, UnvalidatedImage};
 use cnbi_shared::config::Config;
 use cnbi_shared::defaults::Defaults;
-use cnbi_shared::facts::{Answer, Facts, Need};
-use cnbi_shared::path::At;
+use cnbi_shared::facts::{Facts, Lookup, LookupResult};
+use cnbi_shared::path::FieldId;
 use cnbi_shared::rules;
-use cnbi_shared::subject::{Subject, unknown_keys};
 use cnbi_shared::verdict::{Level, Report};
 
 use super::node::{Data, Node, Place};
@@ -34,7 +34,7 @@ pub struct Judge<'a> {
 impl<'a> Judge<'a> {
     pub fn new(settings: &'a Settings, file: &'a str) -> Self {
         let facts = match settings.config {
-            Some(_) => Facts::none().with(Need::Configuration, Answer::Yes),
+            Some(_) => Facts::none().with(Lookup::Configuration, LookupResult::Yes),
             None => Facts::none(),
         };
         Self {
@@ -53,13 +53,13 @@ impl<'a> Judge<'a> {
             let message = "is many times larger than its text, by aliases within aliases";
             return self.refused(object, object.place, message, MEND);
         };
-        let mut draft = match serde_json::from_value::<Draft>(value.clone()) {
+        let mut draft = match serde_json::from_value::<UnvalidatedImage>(value.clone()) {
             Ok(draft) => draft,
             Err(error) => return self.refused(object, object.place, &format!("cannot be read: {error}"), MEND),
         };
         let mut placed = Vec::new();
         if let Some((place, message)) = refused {
-            placed.push(unreadable(At::Object.whole(), place, None, message, None));
+            placed.push(unreadable(FieldId::Object.whole(), place, None, message, None));
         }
         if draft.api_version.text() != Some(API_VERSION) {
             placed.push(wrong_api_version(object, draft.api_version.text()));
@@ -72,15 +72,15 @@ impl<'a> Judge<'a> {
         let surplus = keys.len().saturating_sub(FINDINGS);
         keys.truncate(FINDINGS);
         drop(value);
-        let mut defaults = Defaults::of(&Subject::create(&draft), &self.config, None);
+        let mut defaults = Defaults::of(&AdmissionInput::create(&draft), &self.config, None);
         if self.settings.config.is_none() {
             // What an admin would have filled in is not known.
             defaults.target_namespace = None;
         }
         defaults.apply(&mut draft);
-        let subject = Subject {
+        let subject = AdmissionInput {
             unknown_keys: &keys,
-            ..Subject::create(&draft)
+            ..AdmissionInput::create(&draft)
         };
         let Report { findings, undecided } = self.evaluate(&subject);
         let is_refused = !placed.is_empty() || findings.iter().any(|finding| finding.level == Level::Deny);
@@ -110,7 +110,7 @@ impl<'a> Judge<'a> {
     }
 
     /// By all rules, with what is known of the cluster.
-    fn evaluate(&self, subject: &Subject<'_>) -> Report {
+    fn evaluate(&self, subject: &AdmissionInput<'_>) -> Report {
         let mut facts = self.facts.clone();
         let mut report = rules::evaluate(subject, &facts, &self.config);
         // What is known can raise a further question.
@@ -138,7 +138,7 @@ impl<'a> Judge<'a> {
     }
 
     fn refused(&self, object: &Node, place: Place, message: &str, hint: &str) -> DocumentReport {
-        let finding = unreadable(At::Object.whole(), place, None, message, Some(hint));
+        let finding = unreadable(FieldId::Object.whole(), place, None, message, Some(hint));
         self.report(object, vec![finding], Vec::new())
     }
 
@@ -167,13 +167,13 @@ impl<'a> Judge<'a> {
     }
 
     /// kubectl puts a resource that names no namespace into the current one.
-    fn assume_namespace(&self, draft: &mut Draft) {
+    fn assume_namespace(&self, draft: &mut UnvalidatedImage) {
         assume_namespace(draft, &self.settings.namespace);
     }
 }
 
 /// Puts a resource that names no namespace into this one.
-pub fn assume_namespace(draft: &mut Draft, namespace: &str) {
+pub fn assume_namespace(draft: &mut UnvalidatedImage, namespace: &str) {
     if draft.metadata.is_absent() {
         draft.metadata = Field::Set(Metadata::default());
     }

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use cnbi_shared::api::annotations;
-use cnbi_shared::facts::{Answer, Facts, Need, PullSecret, StreamOwner};
+use cnbi_shared::facts::{Facts, Lookup, LookupResult, PullSecret, StreamOwner};
 use serde_json::Value;
 
 use super::kind;
@@ -20,7 +20,7 @@ const BUDGET: usize = 1_000_000;
 /// Facts out of manifests.
 #[derive(Clone, Debug, Default)]
 pub struct Known {
-    answers: HashMap<Need, Answer>,
+    answers: HashMap<Lookup, LookupResult>,
 }
 
 impl Known {
@@ -49,15 +49,15 @@ impl Known {
         let namespace = text(&object["metadata"]["namespace"]).unwrap_or_else(|| namespace.to_owned());
         let group = object["apiVersion"].as_str().unwrap_or_default();
         let (need, answer) = match (object["kind"].as_str().unwrap_or_default(), group) {
-            ("Namespace", "v1") => (Need::Namespace { name }, Answer::Yes),
+            ("Namespace", "v1") => (Lookup::Namespace { name }, LookupResult::Yes),
             ("Secret", "v1") => {
                 let Some(secret) = secret(object) else { return };
-                (Need::Secret { namespace, name }, Answer::Secret(secret))
+                (Lookup::Secret { namespace, name }, LookupResult::Secret(secret))
             }
             ("ImageStream", group) if group.starts_with("image.openshift.io/") => {
                 let mark = object["metadata"]["annotations"][annotations::OWNED_BY].as_str();
-                let answer = Answer::ImageStream(StreamOwner::read(mark));
-                (Need::ImageStream { namespace, name }, answer)
+                let answer = LookupResult::ImageStream(StreamOwner::read(mark));
+                (Lookup::ImageStream { namespace, name }, answer)
             }
             _ => return,
         };
@@ -65,7 +65,7 @@ impl Known {
     }
 
     /// What is known of these needs, beside what is in `facts`.
-    pub fn answer<'a>(&self, needs: impl IntoIterator<Item = &'a Need>, facts: &mut Facts) {
+    pub fn answer<'a>(&self, needs: impl IntoIterator<Item = &'a Lookup>, facts: &mut Facts) {
         for need in needs {
             if let Some(answer) = self.answers.get(need) {
                 facts.insert(need.clone(), answer.clone());
@@ -118,16 +118,16 @@ mod tests {
              apiVersion: image.openshift.io/v1\nkind: ImageStream\nmetadata: {name: i, namespace: odh}\n",
             "team-a",
         );
-        let need = |name: &str| Need::Secret {
+        let need = |name: &str| Lookup::Secret {
             namespace: "team-a".into(),
             name: name.into(),
         };
         let mut facts = Facts::none();
-        let stream = Need::ImageStream {
+        let stream = Lookup::ImageStream {
             namespace: "odh".into(),
             name: "i".into(),
         };
-        let namespace = Need::Namespace { name: "odh".into() };
+        let namespace = Lookup::Namespace { name: "odh".into() };
         known.answer(
             [&need("s"), &need("sealed"), &need("other"), &namespace, &stream],
             &mut facts,

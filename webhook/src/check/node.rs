@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use serde_json::{Map, Number, Value};
 
-use cnbi_shared::path::{At, Path};
+use cnbi_shared::path::{FieldId, Path};
 
 /// A place in a file. Lines and columns count from 1, columns in characters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -153,7 +153,7 @@ impl Node {
                 .and_then(|items| items.get(index))
                 .map_or(place, |item| item.place),
             // Any key may be an annotation's; what is wrong about one is its value.
-            (None, Some(child)) if path.at == At::Annotations => {
+            (None, Some(child)) if path.at == FieldId::Annotations => {
                 node.entry(child).map_or(key_place, Entry::value_place)
             }
             (None, Some(child)) => node.entry(child).map_or(key_place, |entry| entry.place),

@@ -1,7 +1,7 @@
 //! Where in a file does a finding stand? Nothing is judged here but what only the text can show.
 
 use cnbi_shared::api::{API_VERSION, KIND};
-use cnbi_shared::path::{At, Path};
+use cnbi_shared::path::{FieldId, Path};
 use cnbi_shared::rules::RULES;
 use cnbi_shared::verdict::{Finding, Level};
 
@@ -40,7 +40,7 @@ pub fn wrong_api_version(object: &Node, found: Option<&str>) -> Placed {
         .entry("apiVersion")
         .map_or(object.place, |entry| entry.value.place);
     unreadable(
-        At::Object.unknown("apiVersion"),
+        FieldId::Object.unknown("apiVersion"),
         place,
         found,
         message,
@@ -58,7 +58,7 @@ pub fn wrong_kind(object: &Node) -> Option<Placed> {
     let message = found.map_or("is missing", |_| "is no kind that a cluster knows");
     let hint = format!("write {KIND}");
     Some(unreadable(
-        At::Object.unknown("kind"),
+        FieldId::Object.unknown("kind"),
         place,
         found,
         message,
@@ -76,11 +76,11 @@ pub fn duplicate(duplicate: &Duplicate) -> Placed {
     } = duplicate;
     let keys: Vec<&str> = parents.iter().chain([key]).map(|key| &**key).collect();
     // The path of a key that is no field of ours ends at the nearest field above it.
-    let nearest = At::ALL
+    let nearest = FieldId::ALL
         .into_iter()
         .filter(|at| keys.starts_with(at.keys()))
         .max_by_key(|at| at.keys().len());
-    let nearest = nearest.unwrap_or(At::Object);
+    let nearest = nearest.unwrap_or(FieldId::Object);
     let path = match keys.get(nearest.keys().len()) {
         Some(below) => nearest.unknown(below),
         None => nearest.whole(),

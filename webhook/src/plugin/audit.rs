@@ -10,12 +10,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
-use cnbi_shared::api::{API_VERSION, Draft, Field, KIND};
+use cnbi_shared::admission_input::AdmissionInput;
+use cnbi_shared::api::{API_VERSION, Field, KIND, UnvalidatedImage};
 use cnbi_shared::config::{Config, KEY};
 use cnbi_shared::defaults::Defaults;
-use cnbi_shared::facts::{Answer, Facts, Need};
+use cnbi_shared::facts::{Facts, Lookup, LookupResult};
 use cnbi_shared::rules;
-use cnbi_shared::subject::Subject;
 use cnbi_shared::verdict::Report;
 use futures::StreamExt as _;
 use futures::stream;
@@ -128,7 +128,7 @@ async fn gather(args: &AuditArgs, given: Option<Config>) -> Result<Audit, Proble
     let cluster = Cluster::new(connection.client.clone(), FACTS_IN_FLIGHT, reach);
     let mut drafts = Vec::new();
     for object in &objects {
-        let mut draft: Draft = serde_json::from_value(object.clone())
+        let mut draft: UnvalidatedImage = serde_json::from_value(object.clone())
             .map_err(|error| Problem(format!("a resource cannot be read: {error}")))?;
         if draft.is_being_deleted() {
             continue;
@@ -138,19 +138,19 @@ async fn gather(args: &AuditArgs, given: Option<Config>) -> Result<Audit, Proble
         draft.kind = Field::Set(KIND.to_owned());
         drafts.push(draft);
     }
-    let mut known: HashMap<Need, Answer> = HashMap::new();
-    known.insert(Need::Requester, Answer::Yes);
+    let mut known: HashMap<Lookup, LookupResult> = HashMap::new();
+    known.insert(Lookup::Requester, LookupResult::Yes);
     if config.is_some() {
-        known.insert(Need::Configuration, Answer::Yes);
+        known.insert(Lookup::Configuration, LookupResult::Yes);
     }
     let mut asked = BTreeSet::new();
     let mut reports = judge(&drafts, &known, config.as_ref());
     for _ in 0..ROUNDS {
-        let needs: BTreeSet<Need> = reports.iter().flat_map(Report::needs).cloned().collect();
+        let needs: BTreeSet<Lookup> = reports.iter().flat_map(Report::needs).cloned().collect();
         // Whether somebody may do something is asked of whoever asks, and here nobody does.
-        let needs: Vec<Need> = needs
+        let needs: Vec<Lookup> = needs
             .into_iter()
-            .filter(|need| !matches!(need, Need::Access { .. } | Need::Configuration | Need::Requester))
+            .filter(|need| !matches!(need, Lookup::Access { .. } | Lookup::Configuration | Lookup::Requester))
             .filter(|need| asked.insert(need.clone()))
             .collect();
         if needs.is_empty() {
@@ -222,16 +222,16 @@ async fn list(connection: &Connection, only_namespace: bool) -> Result<Vec<Value
 }
 
 /// Judges all by what is known.
-fn judge(drafts: &[Draft], known: &HashMap<Need, Answer>, config: Option<&Config>) -> Vec<Report> {
+fn judge(drafts: &[UnvalidatedImage], known: &HashMap<Lookup, LookupResult>, config: Option<&Config>) -> Vec<Report> {
     let nothing = Config::default();
-    let judge_one = |draft: &Draft| {
+    let judge_one = |draft: &UnvalidatedImage| {
         let mut draft = draft.clone();
-        let mut defaults = Defaults::of(&Subject::create(&draft), config.unwrap_or(&nothing), None);
+        let mut defaults = Defaults::of(&AdmissionInput::create(&draft), config.unwrap_or(&nothing), None);
         if config.is_none() {
             defaults.target_namespace = None;
         }
         defaults.apply(&mut draft);
-        let subject = Subject::create(&draft);
+        let subject = AdmissionInput::create(&draft);
         let mut facts = Facts::none();
         let mut report = rules::evaluate(&subject, &facts, config.unwrap_or(&nothing));
         for _ in 0..ROUNDS {

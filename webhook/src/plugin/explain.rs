@@ -7,7 +7,7 @@ use clap::Args;
 use cnbi_shared::api::crd::crd;
 use cnbi_shared::contract::{self, ConditionType, Reason, Speaks};
 use cnbi_shared::nearest::nearest_of;
-use cnbi_shared::path::At;
+use cnbi_shared::path::FieldId;
 use cnbi_shared::rules::examples::Example;
 use cnbi_shared::rules::{RULES, Rule};
 use serde_json::Value;
@@ -96,9 +96,9 @@ fn meant(what: &str) -> Option<String> {
     nearest_of(what, ALIKE, rules.chain(conditions).chain(reasons).chain(paths))
 }
 
-fn fields() -> Vec<At> {
-    let is_field = |at: &At| !matches!(at, At::Object | At::Metadata | At::Annotations);
-    At::ALL.into_iter().filter(is_field).collect()
+fn fields() -> Vec<FieldId> {
+    let is_field = |at: &FieldId| !matches!(at, FieldId::Object | FieldId::Metadata | FieldId::Annotations);
+    FieldId::ALL.into_iter().filter(is_field).collect()
 }
 
 fn title(text: &str) -> String {
@@ -175,7 +175,7 @@ fn of_reason(reason: Reason) -> String {
     )
 }
 
-fn of_field(at: At) -> String {
+fn of_field(at: FieldId) -> String {
     let path = at.whole().to_string();
     let mut text = format!("{}: {}\n", title(&path), about(at));
     let rules = rules_about(&path);
@@ -189,13 +189,13 @@ fn of_field(at: At) -> String {
 }
 
 /// What the schema says of a field.
-fn about(at: At) -> String {
+fn about(at: FieldId) -> String {
     let known = match at {
-        At::Name => "Name of the resource, and of its ImageStream.",
-        At::Namespace => "Namespace of the resource; pull Secrets are looked for there.",
-        At::DisplayName => "What users see in the spawner; filled in with metadata.name.",
-        At::Description => "What users are told of the image.",
-        At::Creator => "Who asked for the image; filled in with the user who creates the resource.",
+        FieldId::Name => "Name of the resource, and of its ImageStream.",
+        FieldId::Namespace => "Namespace of the resource; pull Secrets are looked for there.",
+        FieldId::DisplayName => "What users see in the spawner; filled in with metadata.name.",
+        FieldId::Description => "What users are told of the image.",
+        FieldId::Creator => "Who asked for the image; filled in with the user who creates the resource.",
         _ => "",
     };
     if !known.is_empty() {

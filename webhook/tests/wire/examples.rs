@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use cnbi_shared::api::Draft;
+use cnbi_shared::admission_input::AdmissionInput;
+use cnbi_shared::api::UnvalidatedImage;
 use cnbi_shared::config::{Config, SHIPPED};
 use cnbi_shared::defaults::Defaults;
 use cnbi_shared::rules::examples::{Example, REQUESTER};
-use cnbi_shared::subject::Subject;
 use cnbi_webhook::patch;
 use json_patch::Patch;
 use serde_json::Value;
@@ -86,8 +86,8 @@ pub fn apply(object: &mut Value, response: &Value) {
 }
 
 fn defaulted(mut object: Value, config: &Config, user: &str) -> Value {
-    let draft: Draft = serde_json::from_value(object.clone()).unwrap();
-    let defaults = Defaults::of(&Subject::create(&draft), config, Some(user));
+    let draft: UnvalidatedImage = serde_json::from_value(object.clone()).unwrap();
+    let defaults = Defaults::of(&AdmissionInput::create(&draft), config, Some(user));
     if let Some(patch) = patch::of(&defaults, &draft) {
         json_patch::patch(&mut object, &patch).unwrap();
     }

@@ -2,14 +2,14 @@
 
 use std::sync::{Arc, Mutex};
 
-use cnbi_shared::facts::{Answer, Need};
+use cnbi_shared::facts::{Lookup, LookupResult};
 use cnbi_webhook::facts::{FactSource, Freshness, Unread};
 use cnbi_webhook::review::User;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use tokio::sync::Semaphore;
 
-type Script = Arc<dyn Fn(&Need, &User) -> Result<Answer, Unread> + Send + Sync>;
+type Script = Arc<dyn Fn(&Lookup, &User) -> Result<LookupResult, Unread> + Send + Sync>;
 
 /// Answers from a script.
 pub struct FakeCluster {
@@ -17,7 +17,7 @@ pub struct FakeCluster {
     /// What is answered where an older answer will do; the same as now if this is not set.
     earlier: Mutex<Option<Script>>,
     /// Everything that was asked.
-    pub asked: Mutex<Vec<Need>>,
+    pub asked: Mutex<Vec<Lookup>>,
     /// Each answer waits for one permit.
     pub leave: Semaphore,
     /// One permit for each question.
@@ -25,7 +25,7 @@ pub struct FakeCluster {
 }
 
 impl FakeCluster {
-    pub fn new(script: impl Fn(&Need, &User) -> Result<Answer, Unread> + Send + Sync + 'static) -> Self {
+    pub fn new(script: impl Fn(&Lookup, &User) -> Result<LookupResult, Unread> + Send + Sync + 'static) -> Self {
         Self {
             script: Mutex::new(Arc::new(script)),
             earlier: Mutex::default(),
@@ -39,8 +39,8 @@ impl FakeCluster {
     pub fn empty() -> Self {
         Self::new(|need, _| {
             Ok(match need {
-                Need::Access { .. } | Need::Namespace { .. } => Answer::Yes,
-                _ => Answer::No,
+                Lookup::Access { .. } | Lookup::Namespace { .. } => LookupResult::Yes,
+                _ => LookupResult::No,
             })
         })
     }
@@ -53,11 +53,14 @@ impl FakeCluster {
         }
     }
 
-    pub fn play(&self, script: impl Fn(&Need, &User) -> Result<Answer, Unread> + Send + Sync + 'static) {
+    pub fn play(&self, script: impl Fn(&Lookup, &User) -> Result<LookupResult, Unread> + Send + Sync + 'static) {
         *self.script.lock().unwrap() = Arc::new(script);
     }
 
-    pub fn play_earlier(&self, script: impl Fn(&Need, &User) -> Result<Answer, Unread> + Send + Sync + 'static) {
+    pub fn play_earlier(
+        &self,
+        script: impl Fn(&Lookup, &User) -> Result<LookupResult, Unread> + Send + Sync + 'static,
+    ) {
         *self.earlier.lock().unwrap() = Some(Arc::new(script));
     }
 }
@@ -65,10 +68,10 @@ impl FakeCluster {
 impl FactSource for FakeCluster {
     fn read<'a>(
         &'a self,
-        need: &'a Need,
+        need: &'a Lookup,
         user: &'a User,
         freshness: Freshness,
-    ) -> BoxFuture<'a, Result<Answer, Unread>> {
+    ) -> BoxFuture<'a, Result<LookupResult, Unread>> {
         async move {
             self.asked.lock().unwrap().push(need.clone());
             self.questions.add_permits(1);

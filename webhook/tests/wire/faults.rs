@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cnbi_shared::facts::{Answer, Need, PullSecret};
+use cnbi_shared::facts::{Lookup, LookupResult, PullSecret};
 use cnbi_webhook::facts::Unread;
 use cnbi_webhook::review::User;
 use http::{StatusCode, header};
@@ -51,7 +51,7 @@ async fn all_facts_are_asked_for_side_by_side_and_for_the_user() {
             .lock()
             .unwrap()
             .iter()
-            .any(|need| matches!(need, Need::Secret { .. }))
+            .any(|need| matches!(need, Lookup::Secret { .. }))
     );
     asked.forget();
     cluster.play(|need, user| {
@@ -59,8 +59,8 @@ async fn all_facts_are_asked_for_side_by_side_and_for_the_user() {
         assert_eq!(user.groups.as_deref(), Some(&["system:authenticated".to_owned()][..]));
         assert_eq!(user.extra.as_ref().unwrap()["a"], ["b"]);
         Ok(match need {
-            Need::Access { .. } | Need::Namespace { .. } => Answer::Yes,
-            _ => Answer::No,
+            Lookup::Access { .. } | Lookup::Namespace { .. } => LookupResult::Yes,
+            _ => LookupResult::No,
         })
     });
     cluster.leave.add_permits(100);
@@ -74,12 +74,12 @@ async fn all_facts_are_asked_for_side_by_side_and_for_the_user() {
 }
 
 /// Answers of a cluster with that Secret, in which everybody may do everything.
-fn with_secret(secret: PullSecret) -> impl Fn(&Need, &User) -> Result<Answer, Unread> + Send + Sync + 'static {
+fn with_secret(secret: PullSecret) -> impl Fn(&Lookup, &User) -> Result<LookupResult, Unread> + Send + Sync + 'static {
     move |need, _| {
         Ok(match need {
-            Need::Secret { .. } => Answer::Secret(secret.clone()),
-            Need::Access { .. } | Need::Namespace { .. } => Answer::Yes,
-            _ => Answer::No,
+            Lookup::Secret { .. } => LookupResult::Secret(secret.clone()),
+            Lookup::Access { .. } | Lookup::Namespace { .. } => LookupResult::Yes,
+            _ => LookupResult::No,
         })
     }
 }
@@ -113,8 +113,8 @@ async fn what_is_in_the_users_favour_is_asked_for_once() {
     let webhook = Setup::new(cluster.clone()).start().await;
     assert_eq!(webhook.post("/validate", asks()).await.response()["allowed"], true);
     let asked = cluster.asked.lock().unwrap();
-    let different: BTreeSet<&Need> = asked.iter().collect();
-    assert!(different.iter().any(|need| matches!(need, Need::Secret { .. })));
+    let different: BTreeSet<&Lookup> = asked.iter().collect();
+    assert!(different.iter().any(|need| matches!(need, Lookup::Secret { .. })));
     assert_eq!(different.len(), asked.len(), "{asked:?}");
 }
 
@@ -127,7 +127,7 @@ async fn a_panic_is_one_failed_request() {
     assert!(!reply.text().contains("quay"), "{}", reply.text());
     assert_eq!(webhook.metrics.panics.get(), 1);
     assert_eq!(webhook.metrics.in_flight.get(), 0);
-    cluster.play(|_, _| Ok(Answer::Yes));
+    cluster.play(|_, _| Ok(LookupResult::Yes));
     assert_eq!(
         webhook.post("/mutate", create(&resource())).await.response()["allowed"],
         true

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use cnbi_shared::active_config::ObservedConfigMap;
 use cnbi_shared::config::SHIPPED;
-use cnbi_shared::in_force::Seen;
 use cnbi_webhook::configuration::Configuration;
 use cnbi_webhook::facts::FactSource;
 use cnbi_webhook::gate::Gate;
@@ -119,8 +119,8 @@ impl Setup {
     }
 }
 
-pub fn present(yaml: &str, version: &str) -> Seen {
-    Seen::Present {
+pub fn present(yaml: &str, version: &str) -> ObservedConfigMap {
+    ObservedConfigMap::Present {
         yaml: Some(yaml.to_owned()),
         version: version.to_owned(),
     }

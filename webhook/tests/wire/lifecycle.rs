@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use cnbi_shared::in_force::Seen;
+use cnbi_shared::active_config::ObservedConfigMap;
 use cnbi_webhook::serve::Phase;
 use futures::future::join_all;
 use http::header;
@@ -79,7 +79,7 @@ async fn a_new_configuration_counts_at_once_and_a_bad_one_is_flagged() {
     assert_eq!(target(&response), "gpu");
     assert!(response["warnings"].is_null());
 
-    for seen in [present("targetNamespcae: {}", "3"), Seen::Missing] {
+    for seen in [present("targetNamespcae: {}", "3"), ObservedConfigMap::Missing] {
         webhook.configuration.observe(seen);
         for path in ["/mutate", "/validate"] {
             let response = client.post(path, create(&resource())).await.response();

@@ -83,11 +83,11 @@ impl Interval {
         let Some(upper) = &self.upper.point else { return false };
         let Some(lower) = &self.lower.point else {
             return !self.upper.inclusive
-                && matches!(upper, Point::At(_))
-                && *upper <= Point::At(Parts::dev0(0, vec![0]));
+                && matches!(upper, Point::FieldId(_))
+                && *upper <= Point::FieldId(Parts::dev0(0, vec![0]));
         };
         if let Some(successor) = least_above(lower) {
-            return match upper.cmp(&Point::At(successor)) {
+            return match upper.cmp(&Point::FieldId(successor)) {
                 Ordering::Less => true,
                 Ordering::Equal => !self.upper.inclusive,
                 Ordering::Greater => false,
@@ -140,26 +140,32 @@ impl Ranges {
         let has_local = !version.local.is_empty();
         let intervals = match specifier.operator() {
             Operator::Equal if wildcard => vec![Interval {
-                lower: Bound::at(Point::At(Parts::dev0(version.epoch, version.release.clone())), true),
-                upper: Bound::at(Point::At(Parts::next_family(version.epoch, version.release)), false),
+                lower: Bound::at(
+                    Point::FieldId(Parts::dev0(version.epoch, version.release.clone())),
+                    true,
+                ),
+                upper: Bound::at(
+                    Point::FieldId(Parts::next_family(version.epoch, version.release)),
+                    false,
+                ),
             }],
             Operator::NotEqual if wildcard => vec![
                 Interval::to(Bound::at(
-                    Point::At(Parts::dev0(version.epoch, version.release.clone())),
+                    Point::FieldId(Parts::dev0(version.epoch, version.release.clone())),
                     false,
                 )),
                 Interval::from(Bound::at(
-                    Point::At(Parts::next_family(version.epoch, version.release)),
+                    Point::FieldId(Parts::next_family(version.epoch, version.release)),
                     true,
                 )),
             ],
             Operator::Equal | Operator::NotEqual => {
                 let upper = if has_local {
-                    Point::At(version.clone())
+                    Point::FieldId(version.clone())
                 } else {
                     Point::AfterLocals(version.clone())
                 };
-                let lower = Point::At(version);
+                let lower = Point::FieldId(version);
                 if specifier.operator() == Operator::Equal {
                     vec![Interval {
                         lower: Bound::at(lower, true),
@@ -175,17 +181,17 @@ impl Ranges {
             Operator::Compatible => {
                 let mut family = version.release.clone();
                 family.pop();
-                let upper = Bound::at(Point::At(Parts::next_family(version.epoch, family)), false);
+                let upper = Bound::at(Point::FieldId(Parts::next_family(version.epoch, family)), false);
                 vec![Interval {
-                    lower: Bound::at(Point::At(version), true),
+                    lower: Bound::at(Point::FieldId(version), true),
                     upper,
                 }]
             }
-            Operator::GreaterEqual => vec![Interval::from(Bound::at(Point::At(version), true))],
+            Operator::GreaterEqual => vec![Interval::from(Bound::at(Point::FieldId(version), true))],
             Operator::LessEqual => vec![Interval::to(Bound::at(Point::AfterLocals(version), true))],
             Operator::Greater => vec![Interval::from(match (version.dev, version.post) {
                 (None, None) => Bound::at(Point::AfterPosts(version), false),
-                _ => Bound::at(Point::At(least_above(&Point::AfterLocals(version))?), true),
+                _ => Bound::at(Point::FieldId(least_above(&Point::AfterLocals(version))?), true),
             })],
             Operator::Less => {
                 let bound = if version.is_prerelease() {
@@ -196,7 +202,7 @@ impl Ranges {
                         ..version.without_local()
                     }
                 };
-                let interval = Interval::to(Bound::at(Point::At(bound), false));
+                let interval = Interval::to(Bound::at(Point::FieldId(bound), false));
                 if interval.is_empty() {
                     Vec::new()
                 } else {
@@ -249,7 +255,7 @@ pub(super) fn contains_by_ranges(specifier: &Specifier<'_>, version: &str) -> Op
     if !is_version(version) {
         return Some(false);
     }
-    let version = Point::At(Parts::parse(version)?);
+    let version = Point::FieldId(Parts::parse(version)?);
     Some(
         Ranges::of(specifier)?
             .0

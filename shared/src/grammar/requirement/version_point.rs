@@ -28,7 +28,7 @@ pub(super) enum LocalPart {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Point {
-    At(Parts),
+    FieldId(Parts),
     /// Above the version and its local versions.
     AfterLocals(Parts),
     /// Above the version and its post-releases.
@@ -105,7 +105,7 @@ type Suffix = ((u8, u64), (u8, u64), (u8, u64));
 impl Point {
     fn parts(&self) -> &Parts {
         match self {
-            Self::At(parts) | Self::AfterLocals(parts) | Self::AfterPosts(parts) => parts,
+            Self::FieldId(parts) | Self::AfterLocals(parts) | Self::AfterPosts(parts) => parts,
         }
     }
 
@@ -136,7 +136,7 @@ impl PartialOrd for Point {
 impl Ord for Point {
     fn cmp(&self, other: &Self) -> Ordering {
         let (a, b) = (self.parts(), other.parts());
-        let beyond_locals = |point: &Self| !matches!(point, Self::At(_));
+        let beyond_locals = |point: &Self| !matches!(point, Self::FieldId(_));
         a.epoch
             .cmp(&b.epoch)
             .then_with(|| trimmed(&a.release).cmp(trimmed(&b.release)))
@@ -155,7 +155,7 @@ fn trimmed(release: &[u64]) -> &[u64] {
 /// The least version above a point that is none itself, where there is one.
 pub(super) fn least_above(point: &Point) -> Option<Parts> {
     match point {
-        Point::At(_) => None,
+        Point::FieldId(_) => None,
         Point::AfterLocals(parts) => Some(match parts.dev {
             Some(dev) => Parts {
                 dev: Some(dev + 1),

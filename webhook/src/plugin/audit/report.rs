@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use cnbi_shared::api::Draft;
+use cnbi_shared::api::UnvalidatedImage;
 use cnbi_shared::verdict::{Level, Report};
 use serde::Serialize;
 
@@ -65,7 +65,7 @@ pub struct Open {
 
 impl Audit {
     /// Counts, and keeps those of which there is something to tell.
-    pub fn of(drafts: &[Draft], reports: Vec<Report>) -> Self {
+    pub fn of(drafts: &[UnvalidatedImage], reports: Vec<Report>) -> Self {
         let mut audit = Self {
             judged: drafts.len(),
             ..Self::default()

@@ -1,15 +1,15 @@
 //! What is judged: an object, perhaps the object it replaces, and who asks.
 
-use crate::api::Draft;
-use crate::path::At;
+use crate::api::UnvalidatedImage;
+use crate::path::FieldId;
 
 /// One question to the rules.
 #[derive(Clone, Copy, Debug)]
-pub struct Subject<'a> {
+pub struct AdmissionInput<'a> {
     /// The object as it would be stored.
-    pub object: &'a Draft,
+    pub object: &'a UnvalidatedImage,
     /// On an update, the object that is stored now.
-    pub old: Option<&'a Draft>,
+    pub old: Option<&'a UnvalidatedImage>,
     /// Keys in the object that no field of ours has, each with its place; only where nobody prunes them before us.
     pub unknown_keys: &'a [UnknownKey],
 }
@@ -18,14 +18,14 @@ pub struct Subject<'a> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnknownKey {
     /// The object that the key stands in.
-    pub parent: At,
+    pub parent: FieldId,
     /// The key.
     pub key: String,
 }
 
-impl<'a> Subject<'a> {
+impl<'a> AdmissionInput<'a> {
     /// An object that is being created.
-    pub fn create(object: &'a Draft) -> Self {
+    pub fn create(object: &'a UnvalidatedImage) -> Self {
         Self {
             object,
             old: None,
@@ -34,7 +34,7 @@ impl<'a> Subject<'a> {
     }
 
     /// An object that takes the place of another.
-    pub fn update(object: &'a Draft, old: &'a Draft) -> Self {
+    pub fn update(object: &'a UnvalidatedImage, old: &'a UnvalidatedImage) -> Self {
         Self {
             object,
             old: Some(old),
@@ -60,13 +60,18 @@ impl<'a> Subject<'a> {
 pub fn unknown_keys(manifest: &serde_json::Value) -> Vec<UnknownKey> {
     const SERVER_SIDE: [&str; 3] = ["apiVersion", "kind", "status"];
     let mut unknown = Vec::new();
-    for parent in [At::Object, At::Spec, At::ImagePullSecret, At::RuntimeEnvironment] {
+    for parent in [
+        FieldId::Object,
+        FieldId::Spec,
+        FieldId::ImagePullSecret,
+        FieldId::RuntimeEnvironment,
+    ] {
         let Some(value) = parent.keys().iter().try_fold(manifest, |value, key| value.get(key)) else {
             continue;
         };
         for key in value.as_object().into_iter().flat_map(serde_json::Map::keys) {
             let is_known = parent.children().any(|child| child == key)
-                || (parent == At::Object && SERVER_SIDE.contains(&key.as_str()));
+                || (parent == FieldId::Object && SERVER_SIDE.contains(&key.as_str()));
             if !is_known {
                 unknown.push(UnknownKey {
                     parent,

@@ -15,7 +15,7 @@ use super::spec::{CustomNBImage, Spec};
 /// A resource that nobody has judged yet.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Draft {
+pub struct UnvalidatedImage {
     /// `apiVersion`, to tell our kind from others.
     #[serde(default)]
     pub api_version: Field<String>,
@@ -29,7 +29,7 @@ pub struct Draft {
     #[serde(default)]
     pub spec: Field<Spec>,
 }
-expected_object!(Draft);
+expected_object!(UnvalidatedImage);
 
 /// What the rules read of `metadata`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -111,7 +111,7 @@ impl Expected<'_> for Text {
     }
 }
 
-impl Draft {
+impl UnvalidatedImage {
     /// Reads a JSON object.
     ///
     /// # Errors
@@ -163,7 +163,7 @@ impl Draft {
     }
 }
 
-impl From<&CustomNBImage> for Draft {
+impl From<&CustomNBImage> for UnvalidatedImage {
     fn from(resource: &CustomNBImage) -> Self {
         let text = |value: &Option<String>| value.clone().map_or(Field::Absent, Field::Set);
         let annotation = |key: &str| {

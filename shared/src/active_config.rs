@@ -1,6 +1,6 @@
 //! The configuration in force: the last one that could be taken, and what is wrong with what stands there now.
 //!
-//! A slip in a policy must not switch the policy off, so what cannot be taken changes nothing but [`InForce::problem`].
+//! A slip in a policy must not switch the policy off, so what cannot be taken changes nothing but [`ActiveConfig::problem`].
 //! Following the ConfigMap is the programs' business.
 
 use std::sync::Arc;
@@ -15,7 +15,7 @@ const SHOWN: usize = 1000;
 
 /// What was seen of the ConfigMap.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Seen {
+pub enum ObservedConfigMap {
     /// It is there.
     Present {
         /// The value of its key [`KEY`], where it has one.
@@ -29,7 +29,7 @@ pub enum Seen {
     Unreadable(String),
 }
 
-impl From<Option<ConfigMap>> for Seen {
+impl From<Option<ConfigMap>> for ObservedConfigMap {
     /// As a watch of one object reports it.
     fn from(map: Option<ConfigMap>) -> Self {
         map.map_or(Self::Missing, |map| Self::Present {
@@ -41,7 +41,7 @@ impl From<Option<ConfigMap>> for Seen {
 
 /// What a program knows of its configuration at one moment.
 #[derive(Clone, Debug)]
-pub struct InForce {
+pub struct ActiveConfig {
     config: Option<Arc<Config>>,
     version: String,
     generation: i64,
@@ -49,7 +49,7 @@ pub struct InForce {
     was_read: bool,
 }
 
-impl Default for InForce {
+impl Default for ActiveConfig {
     /// Nothing has been seen yet.
     fn default() -> Self {
         Self {
@@ -64,25 +64,25 @@ impl Default for InForce {
 
 /// What came of what was seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Taken {
+pub enum ConfigUpdate {
     /// It is in force from now on, and says something else than the one before.
     Changed,
     /// It says what is in force already; or nothing new is known.
-    Same,
-    /// It could not be taken; [`InForce::problem`] says why.
-    Refused,
+    Unchanged,
+    /// It could not be taken; [`ActiveConfig::problem`] says why.
+    Rejected,
 }
 
-impl InForce {
+impl ActiveConfig {
     /// Takes in what was seen. A good configuration replaces the last one; anything else only flags it.
-    pub fn take(&mut self, seen: Seen) -> Taken {
-        self.was_read |= !matches!(seen, Seen::Unreadable(_));
+    pub fn take(&mut self, seen: ObservedConfigMap) -> ConfigUpdate {
+        self.was_read |= !matches!(seen, ObservedConfigMap::Unreadable(_));
         let (yaml, version) = match seen {
-            Seen::Unreadable(_) if self.config.is_some() => return Taken::Same,
-            Seen::Unreadable(why) => return self.flag(&format!("it cannot be read: {why}")),
-            Seen::Missing => return self.flag("there is no such ConfigMap"),
-            Seen::Present { yaml: None, .. } => return self.flag(&format!("it has no key {KEY}")),
-            Seen::Present {
+            ObservedConfigMap::Unreadable(_) if self.config.is_some() => return ConfigUpdate::Unchanged,
+            ObservedConfigMap::Unreadable(why) => return self.flag(&format!("it cannot be read: {why}")),
+            ObservedConfigMap::Missing => return self.flag("there is no such ConfigMap"),
+            ObservedConfigMap::Present { yaml: None, .. } => return self.flag(&format!("it has no key {KEY}")),
+            ObservedConfigMap::Present {
                 yaml: Some(yaml),
                 version,
             } => (yaml, version),
@@ -98,15 +98,19 @@ impl InForce {
                     problem: None,
                     was_read: true,
                 };
-                if is_same { Taken::Same } else { Taken::Changed }
+                if is_same {
+                    ConfigUpdate::Unchanged
+                } else {
+                    ConfigUpdate::Changed
+                }
             }
         }
     }
 
-    fn flag(&mut self, problem: &str) -> Taken {
+    fn flag(&mut self, problem: &str) -> ConfigUpdate {
         // Below the first line an error draws where it is.
         self.problem = Some(escaped(problem.lines().next().unwrap_or_default(), SHOWN));
-        Taken::Refused
+        ConfigUpdate::Rejected
     }
 
     /// Whether the ConfigMap, or that there is none, has been seen at all.
@@ -139,8 +143,8 @@ impl InForce {
 mod tests {
     use super::*;
 
-    fn present(yaml: &str, version: &str) -> Seen {
-        Seen::Present {
+    fn present(yaml: &str, version: &str) -> ObservedConfigMap {
+        ObservedConfigMap::Present {
             yaml: Some(yaml.to_owned()),
             version: version.to_owned(),
         }
@@ -148,31 +152,31 @@ mod tests {
 
     #[test]
     fn the_last_good_one_stays_in_force() {
-        let mut in_force = InForce::default();
+        let mut in_force = ActiveConfig::default();
         assert!(in_force.config().is_none() && in_force.problem().is_some());
-        let unreadable = || Seen::Unreadable("forbidden".to_owned());
-        assert_eq!(in_force.take(unreadable()), Taken::Refused);
+        let unreadable = || ObservedConfigMap::Unreadable("forbidden".to_owned());
+        assert_eq!(in_force.take(unreadable()), ConfigUpdate::Rejected);
         assert_eq!(in_force.problem(), Some("it cannot be read: forbidden"));
         assert!(!in_force.was_read());
         assert_eq!(
             in_force.take(present("targetNamespace: {default: a}", "1")),
-            Taken::Changed
+            ConfigUpdate::Changed
         );
         assert_eq!((in_force.generation(), in_force.problem()), (1, None));
-        assert_eq!(in_force.take(unreadable()), Taken::Same);
+        assert_eq!(in_force.take(unreadable()), ConfigUpdate::Unchanged);
         assert_eq!(in_force.problem(), None, "a watch that breaks changes nothing");
         let good = Arc::clone(in_force.config().unwrap());
-        let no_key = Seen::Present {
+        let no_key = ObservedConfigMap::Present {
             yaml: None,
             version: "4".to_owned(),
         };
         for (seen, expected) in [
             (present("targetNamespcae: {}", "2"), "targetNamespcae"),
             (present("rules: {CNB101: Off}", "3"), "rules.CNB101: "),
-            (Seen::Missing, "no such ConfigMap"),
+            (ObservedConfigMap::Missing, "no such ConfigMap"),
             (no_key, "no key config.yaml"),
         ] {
-            assert_eq!(in_force.take(seen), Taken::Refused);
+            assert_eq!(in_force.take(seen), ConfigUpdate::Rejected);
             assert_eq!(in_force.config(), Some(&good));
             assert_eq!((in_force.generation(), in_force.version()), (1, "1"));
             assert!(in_force.problem().unwrap().contains(expected), "{in_force:?}");
@@ -181,16 +185,16 @@ mod tests {
 
     #[test]
     fn a_good_one_ends_the_complaint() {
-        let mut in_force = InForce::default();
+        let mut in_force = ActiveConfig::default();
         in_force.take(present("nonsense", "1"));
         assert!(in_force.was_read());
-        assert_eq!(in_force.take(present("", "2")), Taken::Changed);
+        assert_eq!(in_force.take(present("", "2")), ConfigUpdate::Changed);
         assert_eq!((in_force.generation(), in_force.problem()), (1, None));
-        assert_eq!(in_force.take(present("# as before", "3")), Taken::Same);
+        assert_eq!(in_force.take(present("# as before", "3")), ConfigUpdate::Unchanged);
         assert_eq!((in_force.generation(), in_force.version()), (1, "3"));
         assert_eq!(
             in_force.take(present("targetNamespace: {default: b}", "4")),
-            Taken::Changed
+            ConfigUpdate::Changed
         );
         assert_eq!((in_force.generation(), in_force.version()), (2, "4"));
     }
@@ -205,11 +209,14 @@ mod tests {
                     .map(|(key, value)| ((*key).into(), (*value).into()))
                     .collect(),
             );
-            Seen::from(Some(map))
+            ObservedConfigMap::from(Some(map))
         };
         assert_eq!(map(&[("other", "x"), (KEY, "rules: {}")]), present("rules: {}", "7"));
         let version = "7".to_owned();
-        assert_eq!(map(&[("other", "x")]), Seen::Present { yaml: None, version });
-        assert_eq!(Seen::from(None), Seen::Missing);
+        assert_eq!(
+            map(&[("other", "x")]),
+            ObservedConfigMap::Present { yaml: None, version }
+        );
+        assert_eq!(ObservedConfigMap::from(None), ObservedConfigMap::Missing);
     }
 }

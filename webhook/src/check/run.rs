@@ -10,7 +10,7 @@ use cnbi_shared::config::Config;
 use cnbi_shared::verdict::{escaped, printable};
 
 use super::args::{CheckArgs, Output};
-use super::{CheckReport, Known, Settings, files, fix, github, many, policy, sarif, text};
+use super::{CheckReport, Known, Settings, files, fix, github, parallel, policy, sarif, text};
 
 /// Nothing was refused.
 const PASSED: u8 = 0;
@@ -43,7 +43,7 @@ pub fn run(args: &CheckArgs) -> u8 {
             complain(&complaint);
         }
     }
-    let (report, is_unread) = many::judge(&settings, files::inputs(&names).collect());
+    let (report, is_unread) = parallel::check_files(&settings, files::inputs(&names).collect());
     has_failed |= is_unread;
     for note in report.notes.iter().take(NOTES) {
         complain(note);
@@ -82,8 +82,8 @@ fn settings(args: &CheckArgs) -> Result<Settings, String> {
 }
 
 /// Corrects files, and tells on stderr what was done. What could not be written, in words.
-fn fix_all(settings: &Settings, inputs: Vec<many::Named>) -> Vec<String> {
-    let work = |(name, input): many::Named| -> Result<Vec<String>, String> {
+fn fix_all(settings: &Settings, inputs: Vec<parallel::NamedInput>) -> Vec<String> {
+    let work = |name: &Path, input: io::Result<files::Input>| -> Result<Vec<String>, String> {
         // What cannot be read is told by the check that follows.
         let Ok(input) = input else { return Ok(Vec::new()) };
         let files::Input::File(path) = &input else {
@@ -108,8 +108,8 @@ fn fix_all(settings: &Settings, inputs: Vec<many::Named>) -> Vec<String> {
         Ok(told.collect())
     };
     let mut complaints = Vec::new();
-    for outcome in many::each(inputs, work) {
-        match outcome {
+    for outcome in parallel::map(inputs, work) {
+        match outcome.flatten() {
             Ok(told) => told.iter().for_each(|line| tell(line)),
             Err(complaint) => complaints.push(complaint),
         }
@@ -166,7 +166,7 @@ pub fn read_config(path: &Path) -> Result<Config, String> {
 /// # Errors
 /// In words, the first that cannot be read.
 pub fn read_texts(names: &[PathBuf]) -> Result<Vec<(String, String)>, String> {
-    let read = |(path, input): many::Named| {
+    let read = |(path, input): parallel::NamedInput| {
         let file = path.to_string_lossy().into_owned();
         let text = input.and_then(|input| files::read(&input));
         text.map(|text| (file.clone(), text))

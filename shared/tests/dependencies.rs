@@ -70,7 +70,8 @@ fn certificates_know_no_resource() {
 
 #[test]
 fn the_programs_do_not_know_each_other() {
-    does_not_need("cnbi-webhook", &["cnbi_controller"]);
+    does_not_need("cnbi-webhook", &["cnbi_controller", "cnbi_cli"]);
+    does_not_need("cnbi-cli", &["cnbi_webhook", "cnbi_certs", "cnbi_controller"]);
     does_not_need("cnbi-controller", &["cnbi_webhook", "cnbi_certs"]);
     does_not_need("cnbi-pipelines", &["cnbi_webhook", "cnbi_certs", "cnbi_controller"]);
     assert!(needed_by("cnbi-webhook").contains("cnbi_shared"));

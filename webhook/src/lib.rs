@@ -5,8 +5,6 @@
 //!
 //! * pure: [`review`] reads a question, [`admit`] decides, [`patch`] and [`respond`] write the answer, [`configuration`] is
 //!   what follows from a ConfigMap;
-//! * apart: [`check`] gives the same judgement with no cluster, for `kubectl cnbi check`, and [`plugin`] is the rest of
-//!   `kubectl cnbi`;
 //! * acting: [`facts`] gathers from [`cluster`], [`reviewer`] answers one review, [`http`] one request, [`serve`] keeps the
 //!   connections, [`certificates`] has what they are served with and [`client_ca`] who may open them, [`watch_config`] follows
 //!   the ConfigMap, [`health`] says how we are, and `memory` gives back what a burst has left.
@@ -14,7 +12,6 @@
 pub mod admit;
 pub mod args;
 pub mod certificates;
-pub mod check;
 pub mod client_ca;
 pub mod cluster;
 pub mod configuration;
@@ -28,7 +25,6 @@ pub mod metrics;
 pub mod open_files;
 pub mod patch;
 pub mod patience;
-pub mod plugin;
 pub mod respond;
 pub mod review;
 pub mod reviewer;

@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::cluster::Result;
 
 /// The manifests of the check's own tests: clean and mixed ones, some that cannot be read, none at all.
-const MANIFESTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../webhook/tests/check");
+const MANIFESTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../cli/tests/check");
 
 fn log(folder: &Path, arguments: &[&str]) -> Result<Value> {
     let check = Command::new(binary("kubectl-cnbi")?)

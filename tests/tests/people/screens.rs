@@ -3,13 +3,13 @@
 
 use std::collections::BTreeSet;
 
+use cnbi_cli::runs::{State, Step, TaskRun};
+use cnbi_cli::status::View;
+use cnbi_cli::status::render::render;
+use cnbi_cli::terminal::Size;
 use cnbi_shared::api::CustomNBImage;
 use cnbi_shared::api::status::Phase;
 use cnbi_shared::contract::{self, REASONS};
-use cnbi_webhook::plugin::runs::{State, Step, TaskRun};
-use cnbi_webhook::plugin::status::View;
-use cnbi_webhook::plugin::status::render::render;
-use cnbi_webhook::plugin::terminal::Size;
 use jiff::Timestamp;
 use serde_json::json;
 

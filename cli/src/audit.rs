@@ -7,34 +7,28 @@ pub mod report;
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 use cnbi_shared::admission_input::AdmissionInput;
-use cnbi_shared::api::{API_VERSION, Field, KIND, UnvalidatedImage};
+use cnbi_shared::api::{API_VERSION, Field, KIND, UnvalidatedImage, annotations};
 use cnbi_shared::config::{Config, KEY};
 use cnbi_shared::defaults::Defaults;
-use cnbi_shared::facts::{Facts, Lookup, LookupResult};
+use cnbi_shared::facts::{Facts, Lookup, LookupResult, StreamOwner};
 use cnbi_shared::rules;
 use cnbi_shared::verdict::Report;
 use futures::StreamExt as _;
 use futures::stream;
-use k8s_openapi::api::core::v1::ConfigMap;
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret};
 use kube::api::{Api, DynamicObject, ListParams};
 use kube::core::{ApiResource, GroupVersionKind};
-use prometheus_client::metrics::gauge::Gauge;
-use serde_json::Value;
+use kube::{Client, ResourceExt as _};
+use serde_json::{Value, json};
 
 use super::connection::{ClusterArgs, Connection, Problem, block_on, words};
 use super::status::unserved;
 use super::terminal;
 use super::{DONE, FOUND, UNUSABLE, give_up};
-use crate::args::FACTS_IN_FLIGHT;
 use crate::check;
-use crate::cluster::Cluster;
-use crate::facts::{FactSource as _, Freshness};
-use crate::health::ApiReach;
-use crate::review::User;
 
 use report::{Audit, table};
 
@@ -124,8 +118,6 @@ async fn gather(args: &AuditArgs, given: Option<Config>) -> Result<Audit, Proble
         None => cluster_config(&connection, &args.system_namespace).await,
     };
     let objects = list(&connection, args.cluster.namespace.is_some()).await?;
-    let reach = Arc::new(ApiReach::new(Gauge::default()));
-    let cluster = Cluster::new(connection.client.clone(), FACTS_IN_FLIGHT, reach);
     let mut drafts = Vec::new();
     for object in &objects {
         let mut draft: UnvalidatedImage = serde_json::from_value(object.clone())
@@ -156,23 +148,45 @@ async fn gather(args: &AuditArgs, given: Option<Config>) -> Result<Audit, Proble
         if needs.is_empty() {
             break;
         }
-        let user = User::default();
-        let read = stream::iter(needs).map(|need| {
-            let (cluster, user) = (&cluster, &user);
-            async move {
-                let answer = cluster.read(&need, user, Freshness::MostRecent).await;
-                (need, answer)
-            }
+        let client = &connection.client;
+        let lookups = stream::iter(needs).map(|need| async move {
+            let result = look_up(client, &need).await?;
+            Some((need, result))
         });
-        let answers: Vec<_> = read.buffer_unordered(SIDE_BY_SIDE).collect().await;
-        known.extend(
-            answers
-                .into_iter()
-                .filter_map(|(need, answer)| Some((need, answer.ok()?))),
-        );
+        let results: Vec<_> = lookups.buffer_unordered(SIDE_BY_SIDE).collect().await;
+        known.extend(results.into_iter().flatten());
         reports = judge(&drafts, &known, config.as_ref());
     }
     Ok(Audit::of(&drafts, reports))
+}
+
+/// Reads an object that a rule refers to. `None` if it cannot be read, for example for lack of permission.
+async fn look_up(client: &Client, lookup: &Lookup) -> Option<LookupResult> {
+    let found = match lookup {
+        Lookup::Secret { namespace, name } => {
+            let secrets: Api<Secret> = Api::namespaced(client.clone(), namespace);
+            match secrets.get_opt(name).await.ok()? {
+                Some(secret) => Some(LookupResult::Secret(check::pull_secret(&json!(secret))?)),
+                None => None,
+            }
+        }
+        Lookup::Namespace { name } => {
+            let namespaces: Api<Namespace> = Api::all(client.clone());
+            namespaces.get_opt(name).await.ok()?.map(|_| LookupResult::Yes)
+        }
+        Lookup::ImageStream { namespace, name } => {
+            let kind = GroupVersionKind::gvk("image.openshift.io", "v1", "ImageStream");
+            let kind = ApiResource::from_gvk_with_plural(&kind, "imagestreams");
+            let streams: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &kind);
+            let stream = streams.get_opt(name).await.ok()?;
+            stream.map(|stream| {
+                let owner = stream.annotations().get(annotations::OWNED_BY);
+                LookupResult::ImageStream(StreamOwner::read(owner.map(String::as_str)))
+            })
+        }
+        Lookup::Access { .. } | Lookup::Configuration | Lookup::Requester => return None,
+    };
+    Some(found.unwrap_or(LookupResult::No))
 }
 
 /// The cluster's policy; what depends on it is undecided where it cannot be read.

@@ -51,7 +51,7 @@ impl Known {
         let (need, answer) = match (object["kind"].as_str().unwrap_or_default(), group) {
             ("Namespace", "v1") => (Lookup::Namespace { name }, LookupResult::Yes),
             ("Secret", "v1") => {
-                let Some(secret) = secret(object) else { return };
+                let Some(secret) = pull_secret(object) else { return };
                 (Lookup::Secret { namespace, name }, LookupResult::Secret(secret))
             }
             ("ImageStream", group) if group.starts_with("image.openshift.io/") => {
@@ -80,7 +80,7 @@ impl Known {
 }
 
 /// What matters of a Secret; `None` where its content is not the one that the cluster will have.
-fn secret(object: &Value) -> Option<PullSecret> {
+pub fn pull_secret(object: &Value) -> Option<PullSecret> {
     // SOPS leaves its mark at the root and ciphertext in the data.
     if object.get("sops").is_some() {
         return None;

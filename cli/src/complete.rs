@@ -196,7 +196,7 @@ mod tests {
     use clap::{Args as _, Command};
 
     use super::*;
-    use crate::plugin::status::StatusArgs;
+    use crate::status::StatusArgs;
 
     fn root() -> Command {
         Command::new("cnbi")

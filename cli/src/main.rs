@@ -4,8 +4,8 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 
-use cnbi_webhook::check::{self, args::CheckArgs};
-use cnbi_webhook::plugin::{audit, complete, create, default, explain, function, logs, status};
+use cnbi_cli::check::{self, args::CheckArgs};
+use cnbi_cli::{audit, complete, create, default, explain, function, logs, status};
 
 /// Custom notebook images for Open Data Hub, from the command line
 #[derive(Debug, Parser)]

@@ -35,7 +35,7 @@ use cnbi_shared::verdict::{Level, escaped};
 pub use edit::plain_or_quoted as scalar_text;
 pub use fill::{Filled, fill};
 pub use function::{Transformed, transform};
-pub use known::Known;
+pub use known::{Known, pull_secret};
 pub use run::{read_config, read_texts, run};
 
 /// How to judge.

@@ -1,10 +1,12 @@
-//! What `kubectl cnbi` does on a cluster, and what it writes and explains for one.
+//! `kubectl cnbi`: one module per subcommand.
 //!
-//! Judging manifests is [`crate::check`]'s business, and none of this is loaded for it: a client, a runtime and a terminal are
-//! made by the subcommand that needs them. What a cluster answers is printed by [`terminal`] alone, which lets no control
-//! character through. Each subcommand is a pure part, from what is known to text, and a thin shell around it.
+//! [`check`] needs no cluster. The other subcommands create a Kubernetes client only if they need one. All text that comes
+//! from a cluster is printed through [`terminal`], which removes control characters.
+
+#![forbid(unsafe_code)]
 
 pub mod audit;
+pub mod check;
 pub mod complete;
 pub mod connection;
 pub mod create;

@@ -12,7 +12,7 @@ use cnbi_controller::args::{Args, LogFormat};
 use cnbi_controller::leader::{Election, Lost, Role};
 use cnbi_controller::metrics::Metrics;
 use cnbi_controller::probes::{self, Probes};
-use cnbi_controller::{configuration, run};
+use cnbi_controller::{configuration, controller};
 use cnbi_shared::active_config::ActiveConfig;
 use futures::FutureExt;
 use kube::client::ClientBuilder;
@@ -92,7 +92,7 @@ async fn start(args: Args) -> Result<(), Error> {
     };
     let work = async {
         metrics.began_to_lead();
-        run::run(
+        controller::run(
             client.clone(),
             args.concurrency,
             Arc::clone(&metrics),

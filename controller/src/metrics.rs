@@ -14,7 +14,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
-use crate::failure::Class;
+use crate::reconcile::error::Class;
 
 use builds::Builds;
 pub use builds::{Standing, Verdict};

@@ -5,7 +5,7 @@ use cnbi_shared::contract::ConditionType;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
-use crate::stored::Stored;
+use crate::watch::stored::Stored;
 
 /// The status to write; `None` where something was decided before: that is better than nothing.
 pub fn unconfigured(resource: &Stored, now: Timestamp) -> Option<Status> {

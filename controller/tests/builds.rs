@@ -9,9 +9,9 @@ use std::fmt::Write as _;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use cnbi_controller::build::action::{Action, Plan};
-use cnbi_controller::build::observed::{Observed, Outcome, Stream, Upstream};
-use cnbi_controller::build::plan::plan;
+use cnbi_controller::plan::action::{Action, Plan};
+use cnbi_controller::plan::observed::{Observed, Outcome, Stream, Upstream};
+use cnbi_controller::plan::plan;
 use cnbi_shared::api::Status;
 use cnbi_shared::api::status::Phase;
 use cnbi_shared::config::Config;

@@ -6,10 +6,10 @@
 use std::sync::Arc;
 
 use allocation_counter::measure;
-use cnbi_controller::cache::Cache;
-use cnbi_controller::kinds::{Run, Stream, Watched};
-use cnbi_controller::memory::Memory;
-use cnbi_controller::packed::Packed;
+use cnbi_controller::reconcile::pending_writes::Memory;
+use cnbi_controller::watch::cache::Cache;
+use cnbi_controller::watch::packed::Packed;
+use cnbi_controller::watch::projections::{Run, Stream, Watched};
 use kube::runtime::reflector::store;
 use kube::runtime::watcher::Event;
 use serde::de::DeserializeOwned;

@@ -7,9 +7,9 @@ use kube::Client;
 use rustls::pki_types::CertificateDer;
 
 use super::Failed;
-use crate::authorities;
-use crate::build::action::Place;
-use crate::registry::Registries;
+use crate::plan::action::Place;
+use crate::upstream::authorities;
+use crate::upstream::registry::Registries;
 
 /// What registries are asked through. Making it reads all public authorities, so the last one is kept.
 #[derive(Default)]

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use cnbi_controller::build::action::{Action, Plan};
-use cnbi_controller::build::observed::{
+use cnbi_controller::plan::action::{Action, Plan};
+use cnbi_controller::plan::observed::{
     Copy, Installed, Observed, Outcome, Queue, Refusal, RefusalKind, Run, Stream, Tag, TaskRun, Upstream,
 };
-use cnbi_controller::build::request::{Display, Request};
+use cnbi_controller::plan::request::{Display, Request};
 use cnbi_shared::admission_input::AdmissionInput;
 use cnbi_shared::api::annotations::{CREATOR, DESCRIPTION, DISPLAY_NAME};
 use cnbi_shared::api::{CustomNBImage, Status, UnvalidatedImage};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::time::{Duration, Instant};
 
-use cnbi_controller::build::manifest::run_name;
+use cnbi_controller::plan::manifest::run_name;
 use cnbi_shared::contract::IMPORT;
 use cnbi_tests::installation::{Replica, shipped};
 use cnbi_tests::process::Fault;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::time::{Duration, Instant};
 
-use cnbi_controller::build::manifest::run_name;
+use cnbi_controller::plan::manifest::run_name;
 use cnbi_tests::chance::{Chance, number};
 use cnbi_tests::installation::shipped;
 use kube::api::ListParams;

@@ -7,8 +7,8 @@ mod query;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use cnbi_controller::failure::Class;
 use cnbi_controller::metrics::{Metrics as OfController, Outcome as OfVisit, Standing};
+use cnbi_controller::reconcile::error::Class;
 use cnbi_shared::api::BuildType;
 use cnbi_shared::api::status::Phase;
 use cnbi_webhook::metrics::Metrics as OfWebhook;

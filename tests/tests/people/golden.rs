@@ -1,6 +1,6 @@
 //! Every status that the controller plans, from its own golden cases.
 
-use cnbi_controller::build::plan::plan;
+use cnbi_controller::plan::plan;
 use cnbi_shared::api::status::Phase;
 use cnbi_shared::config::Config;
 use serde_json::{Value, json};

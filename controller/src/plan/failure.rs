@@ -1,0 +1,189 @@
+//! What it means that a run failed: from Tekton's reasons and the tasks' own to one of ours. Pure.
+//!
+//! Tekton's reasons are those of `pkg/apis/pipeline/v1` (PipelineRunReason, TaskRunReason) as of v1.15. What a task
+//! reports is believed only as far as the contract lets that task say it, and shown only cut and escaped.
+
+use cnbi_shared::contract::{ConditionType, Pipeline, Reason, Speaks, Task, results, tasks};
+use cnbi_shared::verdict::printable;
+
+use super::observed::{Outcome, Run, TaskRun};
+
+/// Most characters that are shown of what a task or Tekton says.
+const SHOWN: usize = 500;
+
+/// Why a run failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// The reason.
+    pub reason: Reason,
+    /// The condition that it is told in.
+    pub condition: ConditionType,
+    /// The task that failed, where it was one.
+    pub task: Option<&'static Task>,
+    /// For people.
+    pub message: String,
+}
+
+/// Reads the failure of a run that has ended badly.
+pub fn classify(pipeline: &Pipeline, run: &Run) -> Failure {
+    let failed = failed_task(pipeline, run);
+    let of_run = match run.reason.as_str() {
+        "Cancelled" | "PipelineRunCouldntCancel" | "CancelledRunningFinally" | "StoppedRunningFinally" => {
+            Some(Reason::Cancelled)
+        }
+        "PipelineRunTimeout" | "PipelineRunCouldntTimeOut" => Some(Reason::TimedOut),
+        "CouldntGetPipeline" | "CouldntGetTask" | "CreateRunFailed" => Some(Reason::PipelineNotInstalled),
+        _ if failed.is_none() => Some(Reason::PipelineInvalid),
+        _ => None,
+    };
+    let Some(reason) = of_run else {
+        return of_task(pipeline, run, failed);
+    };
+    let said = if run.message.is_empty() {
+        String::new()
+    } else {
+        format!(": {}", printable(&run.message, SHOWN))
+    };
+    Failure {
+        reason,
+        condition: condition(pipeline, reason, failed.map(|(task, _)| task)),
+        task: failed.map(|(task, _)| task),
+        message: format!(
+            "The run ended with {}{said}. {}",
+            printable(&run.reason, 64),
+            reason.advice()
+        ),
+    }
+}
+
+/// The failure that the controller found itself, told in the reason's own condition.
+pub fn ours(pipeline: &Pipeline, reason: Reason, what: &str) -> Failure {
+    Failure {
+        reason,
+        condition: condition(pipeline, reason, None),
+        task: None,
+        message: format!("{what}. {}", reason.advice()),
+    }
+}
+
+fn of_task(pipeline: &Pipeline, run: &Run, failed: Option<(&'static Task, &TaskRun)>) -> Failure {
+    let Some((task, task_run)) = failed else {
+        return ours(
+            pipeline,
+            Reason::PipelineInvalid,
+            "The run failed, and none of its tasks did",
+        );
+    };
+    let given = || {
+        let name = task_run.results.get(results::REASON)?;
+        Reason::by_name(name.trim()).filter(|reason| task.reasons.contains(reason))
+    };
+    let reason = match task_run.reason.as_str() {
+        "TaskRunImagePullFailed" => Reason::StepImagePullFailed,
+        "PodEvicted" => Reason::Evicted,
+        "StepOOM" => Reason::OutOfMemory,
+        "TaskRunTimeout" => Reason::TimedOut,
+        "TaskRunCancelled" => Reason::Cancelled,
+        "PodCreationFailed" if task_run.message.contains("serviceaccounts \"") => Reason::BuildAccountMissing,
+        _ => given().unwrap_or(task.default),
+    };
+    let said = task_run.results.get(results::MESSAGE).map(|message| message.trim());
+    let mut message = if let Some(said) = said.filter(|said| !said.is_empty()) {
+        format!("Task {}: {}", task.name, printable(said, SHOWN))
+    } else {
+        let why = match unstarted(task, task_run) {
+            "" if task_run.message.is_empty() => String::new(),
+            "" => format!(": {}", printable(&task_run.message, SHOWN)),
+            known => known.to_owned(),
+        };
+        format!("Task {} failed ({}){why}", task.name, printable(&task_run.reason, 64))
+    };
+    if let Some(step) = &task_run.failed_step {
+        message = format!("{message}, in step {}", printable(step, 64));
+    }
+    message = format!("{message}. {}", reason.advice());
+    if let (Reason::BuildFailed | Reason::ImageInvalid | Reason::OutOfMemory, Some(pod)) = (reason, &task_run.pod) {
+        let step = task_run.failed_step.as_deref();
+        let container = step.map_or_else(
+            || "--all-containers".to_owned(),
+            |step| format!("-c step-{}", printable(step, 64)),
+        );
+        message = format!(
+            "{message}: kubectl logs -n {} {} {container}",
+            run.namespace,
+            printable(pod, 253)
+        );
+    }
+    Failure {
+        reason,
+        condition: condition(pipeline, reason, Some(task)),
+        task: Some(task),
+        message,
+    }
+}
+
+/// What a node means that does not start the image to look at: Tekton says no more than that it did not.
+fn unstarted(task: &Task, task_run: &TaskRun) -> &'static str {
+    if task.name == tasks::VALIDATE && task_run.reason == "CreateContainerConfigError" {
+        ": the node does not start the image, most likely because it runs as root, or as a user with a name and no number"
+    } else {
+        ""
+    }
+}
+
+/// The first task, in the pipeline's order, that failed of itself; else the first that was ended with the run.
+fn failed_task<'a>(pipeline: &Pipeline, run: &'a Run) -> Option<(&'static Task, &'a TaskRun)> {
+    let failed = || {
+        pipeline.all_tasks().filter_map(|task| {
+            let task_run = run.tasks.iter().find(|task_run| task_run.task == task.name)?;
+            (task_run.outcome == Outcome::False).then_some((task, task_run))
+        })
+    };
+    failed()
+        .find(|(_, task_run)| task_run.reason != "TaskRunCancelled")
+        .or_else(|| failed().next())
+}
+
+fn condition(pipeline: &Pipeline, reason: Reason, task: Option<&Task>) -> ConditionType {
+    let of_pipeline = || {
+        if ConditionType::ImageBuilt.applies_to(pipeline.build_type, false) {
+            ConditionType::ImageBuilt
+        } else {
+            ConditionType::ImageValidated
+        }
+    };
+    match reason.speaks() {
+        Speaks::Of(condition) => condition,
+        Speaks::OfItsTask => task.map_or_else(of_pipeline, |task| task.condition),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use cnbi_shared::contract::IMPORT;
+
+    use super::*;
+    use crate::plan::by_name::ByName;
+
+    fn unstarted_message(task: &str, reason: &str) -> String {
+        let task = IMPORT.task(task).unwrap();
+        let task_run = TaskRun {
+            task: task.name.to_owned(),
+            outcome: Outcome::False,
+            reason: reason.to_owned(),
+            message: String::new(),
+            pod: None,
+            failed_step: None,
+            results: ByName::default(),
+        };
+        unstarted(task, &task_run).to_owned()
+    }
+
+    #[test]
+    fn an_image_that_is_not_started_is_told_from_one_that_fails() {
+        assert!(unstarted_message("validate", "CreateContainerConfigError").contains("runs as root"));
+        // Images of ours have users with numbers, so there it is something else.
+        assert_eq!(unstarted_message("setup", "CreateContainerConfigError"), "");
+        assert_eq!(unstarted_message("validate", "StepFailed"), "");
+    }
+}

@@ -1,0 +1,130 @@
+//! What the objects of a resource are called, and the labels and annotations by which they are known again. The names are
+//! made from what a thing is for, so whoever makes it twice makes it once.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use cnbi_shared::grammar::dns::LABEL_MAX;
+use ring::digest::{SHA256, digest};
+
+use crate::plan::observed::Observed;
+
+/// Label of everything that belongs to a resource: its uid.
+pub const UID: &str = "meteor.zone/uid";
+/// Label: the resource's namespace.
+pub const NAMESPACE: &str = "meteor.zone/namespace";
+/// Label of a run: the generation that it builds.
+pub const GENERATION: &str = "meteor.zone/generation";
+/// Label of a run: which of its generation it is, from 1.
+pub const ATTEMPT: &str = "meteor.zone/attempt";
+/// Annotation of a run: which it is since somebody last asked for one, from 1.
+pub const TRIES: &str = "meteor.zone/tries";
+/// Annotation of a resource, and of the run that heeds it: another try is asked for whenever its value is a new one.
+pub const RETRY: &str = "meteor.zone/retry";
+/// Annotation of a run that was made because a followed tag has come to name another image: the digest of that image.
+pub const UPSTREAM: &str = "meteor.zone/upstream-digest";
+/// Annotation of a run that has ended: its volume was deleted.
+pub const VOLUME_DELETED: &str = "meteor.zone/volume-deleted";
+/// Value of [`VOLUME_DELETED`]: it goes as soon as the one pod does that is kept for its log.
+pub const POD_KEPT: &str = "pod-kept";
+/// Label of a run's volume: the name of the run.
+pub const RUN: &str = "meteor.zone/run";
+
+/// Hexadecimal digits of the hash in a name.
+const HASH: usize = 12;
+
+/// The name of a run: the same for the same arguments, and different where one of them is. `upstream` is the digest of a
+/// tracked image, empty for the first build of a generation.
+pub fn run_name(name: &str, uid: &str, generation: i64, upstream: &str, attempt: u32) -> String {
+    let generation = generation.to_string();
+    let attempt = attempt.to_string();
+    named(name, &[uid, &generation, upstream, &attempt])
+}
+
+/// The name of the copy of the pull Secret in the target namespace.
+pub fn target_copy_name(name: &str, uid: &str) -> String {
+    named(name, &[uid, "pull"])
+}
+
+/// The name of the copy of the pull Secret for a run.
+pub fn run_copy_name(run: &str) -> String {
+    format!("{run}-pull")
+}
+
+fn named(name: &str, parts: &[&str]) -> String {
+    let hash = hash(parts);
+    let room = LABEL_MAX - 1 - hash.len();
+    let kept: String = name
+        .chars()
+        .take(room)
+        .map(|c| {
+            if c.is_ascii_lowercase() || c.is_ascii_digit() {
+                c
+            } else {
+                '-'
+            }
+        })
+        .collect();
+    match kept.trim_matches('-') {
+        "" => format!("cnbi-{hash}"),
+        kept => format!("{kept}-{hash}"),
+    }
+}
+
+fn hash(parts: &[&str]) -> String {
+    let mut text = Vec::new();
+    for part in parts {
+        // With its length, so that no two lists of parts read the same.
+        text.extend_from_slice(&part.len().to_be_bytes());
+        text.extend_from_slice(part.as_bytes());
+    }
+    let mut hex = String::new();
+    for byte in digest(&SHA256, &text).as_ref().iter().take(HASH / 2) {
+        let _ = write!(hex, "{byte:02x}");
+    }
+    hex
+}
+
+/// The labels of everything that is made for a resource.
+pub fn labels(observed: &Observed) -> BTreeMap<String, String> {
+    [
+        ("app.kubernetes.io/name", "cnbi"),
+        ("app.kubernetes.io/component", "build"),
+        ("app.kubernetes.io/managed-by", "cnbi-controller"),
+        (NAMESPACE, &observed.namespace),
+        (UID, &observed.uid),
+    ]
+    .into_iter()
+    .map(|(key, value)| (key.to_owned(), value.to_owned()))
+    .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use cnbi_shared::grammar::dns;
+
+    use super::*;
+
+    #[test]
+    fn names_are_legal_and_different() {
+        let long = "a.".repeat(126) + "b";
+        let mut names = std::collections::BTreeSet::new();
+        for name in ["x", "a.b", &long] {
+            for uid in ["1", "2"] {
+                for generation in [1, 11] {
+                    for attempt in [1, 2] {
+                        for upstream in ["", "sha256:1"] {
+                            let name = run_name(name, uid, generation, upstream, attempt);
+                            assert_eq!(dns::label(&name), Ok(()), "{name}");
+                            assert!(names.insert(name));
+                        }
+                    }
+                }
+            }
+        }
+        assert_eq!(run_name("x", "1", 1, "", 1), run_name("x", "1", 1, "", 1));
+        assert_ne!(hash(&["1", "11"]), hash(&["11", "1"]));
+        assert_ne!(hash(&["1", "11"]), hash(&["11", "1"]));
+        assert_eq!(dns::label(&run_name("...", "1", 1, "", 1)), Ok(()));
+    }
+}

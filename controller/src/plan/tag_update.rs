@@ -1,0 +1,278 @@
+//! What is said and done when a tag has come to name another image than the one that was imported.
+//!
+//! The new image gets a run of its own, with a digest to look at, *beside* what is there: until that run has succeeded, the
+//! ImageStream's tag stays, and so does `Ready`. One that fails is told and not tried again: only another digest, the
+//! annotation for retries or a change of the spec makes a further run.
+
+use cnbi_shared::api::Status;
+use cnbi_shared::api::status::{PastRun, Phase};
+use cnbi_shared::contract::{ConditionType, Reason};
+use jiff::Timestamp;
+
+use super::Next;
+use crate::plan::action::{Action, Place};
+use crate::plan::blockers::{left, obstacle_to, wait};
+use crate::plan::conditions::{Word, said_before};
+use crate::plan::failure::{Failure, classify, ours};
+use crate::plan::history::{SUCCESS, digest};
+use crate::plan::manifest::{Attempt, run_name};
+use crate::plan::observed::{Outcome, Run, Stream};
+use crate::plan::request::Build;
+use crate::plan::tag_tracking::{is_digest, tracked};
+
+/// `ImageStreamUpdated` is true, as asked for by the spec.
+pub(super) const TAG_UPDATED: &str = "TagUpdated";
+/// It is true, and the image is one that its upstream tag has come to name since.
+pub(super) const NEW_UPSTREAM_TAG: &str = "NewUpstreamTag";
+/// It is true, but the upstream tag names another image by now, which was not taken.
+pub(super) const UPSTREAM_REFUSED: &str = "NewUpstreamTagRefused";
+
+impl Next<'_> {
+    pub(super) fn was_ready(&self) -> bool {
+        said_before(self.observed.status.as_ref(), ConditionType::Ready)
+            .is_some_and(|said| said.status == "True" && said.observed_generation == Some(self.observed.generation))
+    }
+
+    /// The latest run of this generation that succeeded. `status.history` has to be told before.
+    fn success(&self) -> Option<&PastRun> {
+        let is_success = |past: &&PastRun| {
+            past.generation == Some(self.observed.generation) && past.outcome.as_deref() == Some(SUCCESS)
+        };
+        self.status.history.iter().find(is_success)
+    }
+
+    /// There is an image of this generation that can be used, whatever else is under way.
+    fn stands(&self) -> bool {
+        let tag = self.request.tag(self.observed.generation);
+        let is_usable = match &self.observed.stream {
+            Stream::Ours { tags, .. } => tags.get(&tag).is_some_and(|tag| tag.is_usable),
+            Stream::Unknown => self.was_ready(),
+            Stream::ApiMissing | Stream::Absent | Stream::Foreign => false,
+        };
+        is_usable && self.success().is_some()
+    }
+
+    /// That run is about a new image beside one that can be used.
+    pub(super) fn is_beside(&self, run: &Run) -> bool {
+        let has_succeeded = run.outcome == Outcome::True && digest(run).is_some();
+        !run.upstream.is_empty() && !has_succeeded && self.stands()
+    }
+
+    pub(super) fn beside(&mut self, run: &Run) {
+        let failure = match run.outcome {
+            Outcome::Unknown => return self.looking(run),
+            Outcome::True => ours(
+                self.pipeline,
+                Reason::PipelineInvalid,
+                "The run succeeded but reports no digest of an image",
+            ),
+            Outcome::False => classify(self.pipeline, run),
+        };
+        let is_asked_again = self.observed.retry.is_some() && self.observed.retry != run.retry;
+        if is_asked_again && self.look(&run.upstream, run.attempt.saturating_add(1), 1) {
+            return;
+        }
+        self.stand(run);
+        self.failed_at(&failure);
+        if failure.reason.is_temporary() && run.tries < self.config.retry.limit {
+            let began = run.completion.or(run.start).unwrap_or(self.now);
+            match left(began, wait(self.config, run.tries, &run.name), self.now) {
+                None => {
+                    let (number, tries) = (run.attempt.saturating_add(1), run.tries.saturating_add(1));
+                    if self.look(&run.upstream, number, tries) {
+                        return;
+                    }
+                }
+                Some(left) => self.requeue = Some(left),
+            }
+            let what = "The next run for the image that the tag names now follows";
+            self.board.say(ConditionType::Reconciling, Word::yes("Retrying", what));
+            return;
+        }
+        if self.is_behind(run) {
+            self.refuse(run, &failure);
+        }
+    }
+
+    /// The run for a new image was deleted by hand, and what it was made beside is still there.
+    pub(super) fn stands_without(&mut self, past: Option<&PastRun>) -> bool {
+        let was_beside =
+            past.is_none_or(|past| past.upstream_digest.is_some() && past.outcome.as_deref() != Some(SUCCESS));
+        if !was_beside || !self.stands() {
+            return false;
+        }
+        let told = said_before(self.observed.status.as_ref(), ConditionType::ImageStreamUpdated)
+            .filter(|said| said.reason == UPSTREAM_REFUSED)
+            .map(|said| Word::yes(UPSTREAM_REFUSED, said.message.clone()));
+        let done = Word::yes("Done", "A run has done it that is gone");
+        self.board.say(ConditionType::PipelineRunCreated, done.clone());
+        self.board.say(ConditionType::ImageValidated, done);
+        self.ready_as_before();
+        if let Some(told) = told {
+            self.board.say(ConditionType::ImageStreamUpdated, told);
+        }
+        true
+    }
+
+    /// Makes a run for what the tag names now, unless that is the image that is there, or one that was looked at.
+    pub(super) fn follow_tag(&mut self, current: Option<&Run>) {
+        let Some(upstream) = &self.observed.upstream else {
+            return;
+        };
+        let is_under_way = current.is_some_and(|run| !run.has_ended());
+        let makes_one = self
+            .actions
+            .iter()
+            .any(|action| matches!(action, Action::CreateRun { .. }));
+        if tracked(self.request, self.config).is_none()
+            || self.status.phase != Some(Phase::Ready)
+            || is_under_way
+            || makes_one
+            || !is_digest(&upstream.digest)
+        {
+            return;
+        }
+        let is_there = self.status.image.as_ref().and_then(|image| image.digest.as_deref()) == Some(&upstream.digest);
+        let was_last = current.is_some_and(|run| run.upstream == upstream.digest);
+        let has_failed = self.status.history.iter().any(|past| {
+            past.generation == Some(self.observed.generation)
+                && past.upstream_digest.as_ref() == Some(&upstream.digest)
+                && past.outcome.as_deref() != Some(SUCCESS)
+        });
+        // An answer from before the last run ended may be older than what that run has seen.
+        let ended = current.and_then(|run| run.completion.or(run.start));
+        let is_old = ended.is_some_and(|ended| upstream.at <= ended) || upstream.at <= self.ready_since();
+        if is_there || was_last || has_failed || is_old {
+            return;
+        }
+        let number = current
+            .map_or(0, |run| run.attempt)
+            .max(self.attempt_said())
+            .saturating_add(1);
+        self.look(&upstream.digest, number, 1);
+    }
+
+    fn ready_since(&self) -> Timestamp {
+        said_before(self.observed.status.as_ref(), ConditionType::Ready)
+            .filter(|said| said.status == "True")
+            .map_or(self.now, |said| said.last_transition_time.0)
+    }
+
+    /// Makes a run for that digest. Where something stands in the way it is looked at again, and nothing is said: what is
+    /// there can be used. Whether a run is made.
+    fn look(&mut self, upstream: &str, number: u32, tries: u32) -> bool {
+        let observed = self.observed;
+        let name = run_name(&observed.name, &observed.uid, observed.generation, upstream, number);
+        if let Some(obstacle) = obstacle_to(observed, self.request, self.config, &self.target, &name, self.now) {
+            self.requeue = obstacle.again.or(self.requeue);
+            return false;
+        }
+        let run = self.create(
+            name,
+            Attempt {
+                number,
+                tries,
+                upstream,
+            },
+        );
+        self.looking(&run);
+        true
+    }
+
+    /// A run is under way beside what is there.
+    fn looking(&mut self, run: &Run) {
+        if self.request.pull_secret.is_some() {
+            self.copy_for = Some(run.name.clone());
+        }
+        self.stand(run);
+        self.status.step = Some(self.step(run));
+        let what = format!(
+            "{} names {} now, which is being looked at",
+            self.image_asked_for(),
+            run.upstream
+        );
+        self.board
+            .say(ConditionType::Reconciling, Word::yes(NEW_UPSTREAM_TAG, what));
+    }
+
+    /// What is there stays as it is; `run` is told beside it.
+    fn stand(&mut self, run: &Run) {
+        self.tell_run(run);
+        let done = Word::yes("Done", "An earlier run has done it");
+        self.board.say(ConditionType::ImageValidated, done);
+        self.ready_as_before();
+    }
+
+    fn ready_as_before(&mut self) {
+        if self.status.image.is_none() {
+            let wanted = self.success().map(|past| past.name.clone());
+            let run = self.observed.runs.iter().find(|run| Some(&run.name) == wanted.as_ref());
+            if let Some((run, digest)) = run.and_then(|run| Some((run, digest(run)?))) {
+                self.tell_image(run, digest);
+            }
+        }
+        let place = Place::new(&self.target, &self.observed.name);
+        self.ready(&place, self.request.tag(self.observed.generation));
+    }
+
+    /// Whether the tag still names what that run has failed for. Where nobody knows, it is as it was said.
+    fn is_behind(&self, run: &Run) -> bool {
+        if let Some(upstream) = &self.observed.upstream {
+            let image = self.status.image.as_ref().and_then(|image| image.digest.as_ref());
+            return image != Some(&upstream.digest);
+        }
+        let before = self.observed.status.as_ref();
+        let told = before.and_then(|status| status.pipeline_run.as_ref());
+        let was_told = told.is_some_and(|told| told.name.as_ref() == Some(&run.name) && told.completion_time.is_some());
+        let said = said_before(before, ConditionType::ImageStreamUpdated);
+        !was_told || said.is_none_or(|said| said.reason == UPSTREAM_REFUSED)
+    }
+
+    fn refuse(&mut self, run: &Run, failure: &Failure) {
+        let place = Place::new(&self.target, &self.observed.name);
+        let tag = self.request.tag(self.observed.generation);
+        let what = format!(
+            "{place}:{tag} stays as it is: {} has come to name {}, which was not taken ({}): {}",
+            self.image_asked_for(),
+            run.upstream,
+            failure.reason,
+            failure.message
+        );
+        self.board
+            .say(ConditionType::ImageStreamUpdated, Word::yes(UPSTREAM_REFUSED, what));
+    }
+
+    /// What `ImageStreamUpdated` says of a tag that is as it should be.
+    pub(super) fn tag_word(&self, place: &Place, tag: &str) -> Word {
+        match self.success().and_then(|past| past.upstream_digest.as_ref()) {
+            Some(digest) => Word::yes(
+                NEW_UPSTREAM_TAG,
+                format!(
+                    "{place}:{tag} points at {digest}, which {} has come to name",
+                    self.image_asked_for()
+                ),
+            ),
+            None => Word::yes(TAG_UPDATED, format!("{place}:{tag} points at the image")),
+        }
+    }
+
+    fn image_asked_for(&self) -> &str {
+        match &self.request.build {
+            Build::Import { from_image } => from_image.as_str(),
+            Build::Packages { .. } | Build::Git { .. } => "the image",
+        }
+    }
+}
+
+/// An Event where a followed tag was taken over, or could not be.
+pub(super) fn event(before: Option<&Status>, status: &Status) -> Option<Action> {
+    let said = said_before(Some(status), ConditionType::ImageStreamUpdated)?;
+    let earlier = said_before(before, ConditionType::ImageStreamUpdated)?;
+    let is_same = earlier.reason == said.reason && earlier.message == said.message;
+    let is_news = [NEW_UPSTREAM_TAG, UPSTREAM_REFUSED].contains(&said.reason.as_str());
+    (is_news && !is_same).then(|| Action::Event {
+        is_warning: said.reason == UPSTREAM_REFUSED,
+        reason: said.reason.clone(),
+        message: said.message.clone(),
+    })
+}

@@ -8,7 +8,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -115,7 +115,7 @@ impl Load {
             failed: RefCell::default(),
             asked: Cell::default(),
         });
-        let tls = self.tls()?;
+        let tls = connector(&self.authority)?;
         let mut senders = Vec::new();
         for _ in 0..self.connections {
             senders.push(self.connect(&tls).await?);
@@ -154,17 +154,6 @@ impl Load {
         Ok(shared.outcome(self.seconds))
     }
 
-    fn tls(&self) -> Result<TlsConnector> {
-        let mut roots = rustls::RootCertStore::empty();
-        for certificate in CertificateDer::pem_file_iter(&self.authority)? {
-            roots.add(certificate?)?;
-        }
-        let config = rustls::ClientConfig::builder()
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        Ok(TlsConnector::from(Arc::new(config)))
-    }
-
     async fn connect(&self, tls: &TlsConnector) -> Result<SendRequest<Full<Bytes>>> {
         let stream = TcpStream::connect(self.address).await.context("connecting")?;
         stream.set_nodelay(true)?;
@@ -174,6 +163,18 @@ impl Load {
         tokio::task::spawn_local(connection);
         Ok(sender)
     }
+}
+
+/// TLS with the authorities in this PEM file.
+pub fn connector(authority: &Path) -> Result<TlsConnector> {
+    let mut roots = rustls::RootCertStore::empty();
+    for certificate in CertificateDer::pem_file_iter(authority)? {
+        roots.add(certificate?)?;
+    }
+    let config = rustls::ClientConfig::builder()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(TlsConnector::from(Arc::new(config)))
 }
 
 impl Shared {
@@ -312,7 +313,10 @@ pub async fn ask_once(target: &crate::rivals::Target, path: &str, body: &std::pa
     };
     let stream = TcpStream::connect(load.address).await.context("connecting")?;
     let name = ServerName::try_from(load.name.clone())?;
-    let stream = load.tls()?.connect(name, stream).await.context("the TLS handshake")?;
+    let stream = connector(&load.authority)?
+        .connect(name, stream)
+        .await
+        .context("the TLS handshake")?;
     let (mut sender, connection) = handshake(TokioIo::new(stream)).await?;
     let connection = tokio::spawn(connection);
     let request = Request::post(path)

@@ -5,6 +5,7 @@
 //! `target/bench/`. Only what was measured in one run is ever compared. Nothing here judges: whether a number is good is
 //! said in `docs/performance.md`.
 
+mod flood;
 mod floor;
 mod load;
 mod reports;
@@ -34,6 +35,8 @@ enum Command {
     Run(run::Run),
     /// Sends one review again and again, and says how long the answers took, as JSON
     Load(load::Load),
+    /// Holds connections to a server until it is stopped
+    Flood(flood::Flood),
     /// Serves over TLS with no rule at all
     Floor(floor::Floor),
     /// Puts the table of the last run into a document
@@ -70,6 +73,7 @@ fn start(command: Command) -> Result<()> {
         Command::Run(run) => many_threads()?.block_on(run.run()),
         Command::Floor(floor) => many_threads()?.block_on(floor.serve()),
         Command::Load(load) => load.run(),
+        Command::Flood(flood) => flood.run(),
         Command::Quote(quote) => quote.run(),
         Command::Pinned(pinned) => Err(pinned.become_it()),
     }

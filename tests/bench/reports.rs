@@ -133,6 +133,16 @@ fn table(results: &Value) -> Result<String> {
             "0.65",
             (create("ours") - create("none")) / (create("peer") - create("none")),
         ),
+        (
+            "p99 during 2,000 silent and 700 slow connections, to unloaded",
+            "",
+            number(&results["flood"]["p99_us"]) / number(&results["flood"]["unloaded_p99_us"]),
+        ),
+        (
+            "memory in MiB, ours during them",
+            "below 256",
+            number(&results["flood"]["resident_kib"]) / 1024.0,
+        ),
     ];
     for (what, asked, measured) in rows {
         writeln!(out, "| {what} | {asked} | {measured:.2} |")?;

@@ -36,6 +36,13 @@ pub struct Target {
 }
 
 impl Target {
+    /// Memory that is resident, in KiB.
+    pub fn resident(&self) -> Result<usize> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        Ok(line.context("no VmRSS")?.trim().trim_end_matches(" kB").parse()?)
+    }
+
     /// Processor time that it has used since it was started, in microseconds.
     pub fn used(&self) -> Result<f64> {
         let mut nanoseconds = 0.0;

@@ -129,6 +129,9 @@ impl Run {
             "parse_floor": parse_floor.resident()?, "noop_floor": noop_floor.resident()?,
         });
 
+        let flood = flooded(&targets, folder, &extent, cores, &webhook).await?;
+        say(begin, "reviews during a flood of connections");
+
         let registration = peer.registration(&authority).to_string();
         let kubectl = control_plane.kubectl().args(["apply", "-f", "-"]);
         kubectl.stdin(registration).ok().await?;
@@ -140,6 +143,7 @@ impl Run {
             "verdicts_compared": verdicts,
             "webhook": webhook,
             "memory_mib": memory,
+            "flood": flood,
             "cold_start_ms": cold_start,
             "create_us": creates,
             "controller": controller(&self.output)?,
@@ -180,6 +184,51 @@ async fn under_load(
         webhook.insert(case.to_owned(), measured.into());
     }
     Ok(webhook)
+}
+
+/// Silent connections and slow bodies of the flood.
+const FLOOD: (usize, usize) = (2_000, 700);
+
+/// Our reviews on 16 connections at the same rate, without and with a flood of connections that send nothing or slowly.
+async fn flooded(
+    targets: &[(&'static str, Target); 4],
+    folder: &Path,
+    extent: &Extent,
+    cores: Cores,
+    webhook: &Map<String, Value>,
+) -> Result<Value> {
+    let body = folder.join("no_fact.json");
+    let bench = Bench {
+        targets,
+        body: &body,
+        extent,
+        cores,
+    };
+    let ours = &targets[0].1;
+    let rate = webhook["no_fact"]["ours"]["c16"]["at_rate"].as_f64();
+    let unloaded = bench.load(ours, 16, rate).await?;
+    let program = std::env::current_exe()?;
+    let mut flood = tokio::process::Command::new(&program)
+        .args(["pinned", &cores.client.to_string()])
+        .arg(&program)
+        .args([
+            "flood",
+            &format!("--address={}", ours.address),
+            &format!("--name={}", ours.name),
+            &format!("--authority={}", ours.authority.display()),
+            &format!("--silent={}", FLOOD.0),
+            &format!("--slow={}", FLOOD.1),
+        ])
+        .kill_on_drop(true)
+        .spawn()?;
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let flooded = bench.load(ours, 16, rate).await?;
+    ensure!(flood.try_wait()?.is_none(), "the flood ended");
+    let resident_kib = ours.resident()?;
+    flood.kill().await?;
+    Ok(json!({
+        "at_rate": rate, "unloaded_p99_us": unloaded.p99_us, "p99_us": flooded.p99_us, "resident_kib": resident_kib,
+    }))
 }
 
 fn say(begin: Instant, what: &str) {

@@ -175,21 +175,30 @@ pub struct Bounds {
     #[arg(long, env = "CNBI_FACTS_IN_FLIGHT", default_value_t = FACTS_IN_FLIGHT, value_name = "COUNT")]
     pub facts_in_flight: usize,
 
-    /// How long a request may wait for its turn and send its body, in milliseconds
+    /// How long a request may take to send its body and to wait for a slot, in milliseconds
     #[arg(long, env = "CNBI_REQUEST_TIMEOUT_MS", default_value = "2500", value_name = "MS", value_parser = milliseconds)]
     pub request_timeout_ms: Duration,
 
-    /// Reviews that are worked on at once
+    /// Reviews that are evaluated at once
     #[arg(long, env = "CNBI_IN_FLIGHT", default_value_t = 128, value_name = "COUNT")]
     pub in_flight: usize,
 
-    /// Reviews that may wait for their turn; more are turned away at once
+    /// Reviews that may wait for a slot; more are rejected at once
     #[arg(long, env = "CNBI_QUEUE", default_value_t = 512, value_name = "COUNT")]
     pub queue: usize,
 
-    /// Connections that are open at once
+    /// Open connections for reviews. At the limit, connections without a valid review are closed first
     #[arg(long, env = "CNBI_CONNECTIONS", default_value_t = 1024, value_name = "COUNT")]
     pub connections: usize,
+
+    /// Open connections for probes and metrics
+    #[arg(long, env = "CNBI_STATUS_CONNECTIONS", default_value_t = 128, value_name = "COUNT")]
+    pub status_connections: usize,
+
+    /// Memory for request bodies, in MiB, beyond 32 KiB for each connection. With the default, connections and bodies take at most
+    /// half of a memory limit of 256 MiB
+    #[arg(long, env = "CNBI_BODY_MEMORY_MIB", default_value_t = 32, value_name = "MIB")]
+    pub body_memory_mib: usize,
 
     /// How long to go on serving after SIGTERM, while endpoints are being taken out, in milliseconds
     #[arg(long, env = "CNBI_GRACE_MS", default_value = "15000", value_name = "MS", value_parser = milliseconds)]

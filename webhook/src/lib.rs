@@ -5,29 +5,31 @@
 //!
 //! * pure: [`review`] reads a question, [`admit`] decides, [`patch`] and [`respond`] write the answer, [`configuration`] is
 //!   what follows from a ConfigMap;
-//! * acting: [`facts`] gathers from [`cluster`], [`reviewer`] answers one review, [`http`] one request, [`serve`] keeps the
+//! * acting: [`facts`] gathers from [`cluster`], [`reviewer`] answers one review, [`routes`] one request, [`serve`] keeps the
 //!   connections, [`certificates`] has what they are served with and [`client_ca`] who may open them, [`watch_config`] follows
-//!   the ConfigMap, [`health`] says how we are, and `memory` gives back what a burst has left.
+//!   the ConfigMap, [`health`] says how we are, and `heap_trim` returns memory after a burst.
 
 pub mod admit;
 pub mod args;
+pub mod body_budget;
 pub mod certificates;
 pub mod client_ca;
 pub mod cluster;
+pub mod concurrency_limit;
 pub mod configuration;
+pub mod connections;
 pub mod facts;
-pub mod gate;
+pub mod header_timeout;
 pub mod health;
-pub mod http;
+mod heap_trim;
 pub mod logging;
-mod memory;
 pub mod metrics;
 pub mod open_files;
 pub mod patch;
-pub mod patience;
 pub mod respond;
 pub mod review;
 pub mod reviewer;
+pub mod routes;
 pub mod run;
 pub mod serve;
 pub mod tls;

@@ -10,7 +10,7 @@ use tracing_subscriber::filter::{LevelFilter, ParseError, Targets};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-use crate::http::panic_text;
+use crate::routes::panic_text;
 
 use span_fields::SpanFields;
 

@@ -23,8 +23,8 @@ pub struct Metrics {
     fact_seconds: Family<KindLabels, Histogram, fn() -> Histogram>,
     /// Reviews that are being answered.
     pub in_flight: Gauge,
-    /// Connections that are open.
-    pub connections: Gauge,
+    connections: Gauge,
+    evicted: Family<EvictionLabels, Counter>,
     /// Panics that were caught.
     pub panics: Counter,
     /// Counts the configurations that have been in force.
@@ -72,6 +72,34 @@ struct KindLabels {
     kind: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct EvictionLabels {
+    listener: &'static str,
+    reason: &'static str,
+}
+
+/// The metrics of one listener.
+#[derive(Clone, Debug, Default)]
+pub struct ConnectionMetrics {
+    /// Connections that are open.
+    pub open: Gauge,
+    evicted: Family<EvictionLabels, Counter>,
+    listener: &'static str,
+}
+
+impl ConnectionMetrics {
+    /// Counts a connection that was closed at a limit.
+    pub fn evicted(&self, reason: &'static str) {
+        let listener = self.listener;
+        self.evicted.get_or_create(&EvictionLabels { listener, reason }).inc();
+    }
+
+    /// The name of the listener.
+    pub fn listener(&self) -> &'static str {
+        self.listener
+    }
+}
+
 /// Of a metric that is there once, or not at all.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct NoLabels {}
@@ -104,6 +132,7 @@ impl Default for Metrics {
             fact_seconds: Family::new_with_constructor(latency),
             in_flight: Gauge::default(),
             connections: Gauge::default(),
+            evicted: Family::default(),
             panics: Counter::default(),
             config_generation: Gauge::default(),
             config_valid: Gauge::default(),
@@ -127,6 +156,7 @@ impl Metrics {
         registry.register("review_duration_seconds", "From the head of a request to its answer", self.review_seconds.clone());
         registry.register("reviews_in_flight", "Reviews that are being answered", self.in_flight.clone());
         registry.register("connections", "Connections that are open", self.connections.clone());
+        registry.register("connections_evicted", "Connections that were closed because a limit of connections or of memory for request bodies was reached", self.evicted.clone());
         registry.register("facts", "Things that were read from the API server for a review", self.facts.clone());
         registry.register("fact_duration_seconds", "How long reading one of them took", self.fact_seconds.clone());
         registry.register("config_generation", "How many configurations have been in force", self.config_generation.clone());
@@ -137,6 +167,25 @@ impl Metrics {
         registry.register("certificate_refused", "1 while the folder of the serving certificate holds one that cannot be served", self.serving_refused.clone());
         registry.register("client_ca_refused", "1 while the file of client CAs holds what cannot be used", self.clients_refused.clone());
         registry.register("panics", "Panics that were caught", self.panics.clone());
+    }
+
+    /// The metrics of the listener for reviews.
+    pub fn review_connections(&self) -> ConnectionMetrics {
+        self.connections_of("reviews", self.connections.clone())
+    }
+
+    /// The metrics of the listener for probes and metrics, whose open connections are not counted.
+    pub fn status_connections(&self) -> ConnectionMetrics {
+        self.connections_of("status", Gauge::default())
+    }
+
+    fn connections_of(&self, listener: &'static str, open: Gauge) -> ConnectionMetrics {
+        let evicted = self.evicted.clone();
+        ConnectionMetrics {
+            open,
+            evicted,
+            listener,
+        }
     }
 
     /// A request was answered.

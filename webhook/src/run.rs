@@ -10,17 +10,20 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 
 use crate::args::Args;
+use crate::body_budget::BodyBudget;
 use crate::certificates::{self, Certificates};
 use crate::client_ca;
 use crate::cluster::Cluster;
+use crate::concurrency_limit::ConcurrencyLimit;
 use crate::configuration::Configuration;
-use crate::gate::Gate;
+use crate::connections::ConnectionTable;
 use crate::health::{self, ApiReach, Health};
-use crate::http::{self, Service};
-use crate::memory;
+use crate::heap_trim;
 use crate::metrics::Metrics;
+use crate::open_files;
 use crate::reviewer::Reviewer;
-use crate::serve::{Limits, Phase, Server};
+use crate::routes::{self, Service};
+use crate::serve::{Phase, Server, Timeouts};
 use crate::tls::{Clients, Tls};
 use crate::watch_config;
 
@@ -58,6 +61,9 @@ pub async fn run(args: Args) -> Result<(), Failure> {
         },
         Arc::clone(&metrics),
     ));
+    let bounds = &args.bounds;
+    let (most_connections, most_status_connections) = open_files::fit(bounds.connections, bounds.status_connections);
+    let connections = Arc::new(ConnectionTable::new(most_connections, metrics.review_connections()));
     let service = Arc::new(Service {
         reviewer: Reviewer {
             configuration: Arc::clone(&configuration),
@@ -69,26 +75,26 @@ pub async fn run(args: Args) -> Result<(), Failure> {
             metrics: Arc::clone(&metrics),
             fact_limit: args.bounds.fact_timeout_ms,
         },
-        gate: Gate::new(args.bounds.in_flight, args.bounds.queue),
-        limit: args.bounds.request_timeout_ms,
+        body_budget: BodyBudget::new(bounds.body_memory_mib << 20, Arc::clone(&connections)),
+        concurrency_limit: ConcurrencyLimit::new(bounds.in_flight, bounds.queue),
+        timeout: bounds.request_timeout_ms,
     });
-    let limits = Limits {
-        connections: args.bounds.connections,
-        ..Limits::default()
-    };
     let reviews = Server {
         listener: TcpListener::bind(args.listen).await?,
         tls: Some(tls.clone()),
-        router: http::router(Arc::clone(&service)),
-        limits: limits.clone(),
-        connections: metrics.connections.clone(),
+        router: routes::router(Arc::clone(&service)),
+        timeouts: Timeouts::default(),
+        connections,
     };
     let probes = Server {
         listener: TcpListener::bind(args.status_listen).await?,
         tls: None,
         router: health::router(Arc::clone(&health)),
-        limits,
-        connections: prometheus_client::metrics::gauge::Gauge::default(),
+        timeouts: Timeouts::default(),
+        connections: Arc::new(ConnectionTable::new(
+            most_status_connections,
+            metrics.status_connections(),
+        )),
     };
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
@@ -103,7 +109,7 @@ pub async fn run(args: Args) -> Result<(), Failure> {
     }));
     tokio::spawn(certificates::report(status, Arc::clone(&metrics)));
     tokio::spawn(client_ca::follow(tls, metrics.clients_refused.clone()));
-    tokio::spawn(memory::follow(service));
+    tokio::spawn(heap_trim::run(service));
     tokio::spawn(watch_config::follow(client, configuration, metrics, reach));
     let (end_of_probes, probes_phase) = watch::channel(Phase::Serving);
     let probes = tokio::spawn(probes.run(probes_phase));

@@ -1,6 +1,4 @@
-//! Sockets and connections: accepts them, bounds them, and lets go of them without losing a request.
-//!
-//! HTTP/1.1 only. Knows nothing of what is asked; see [`crate::http`] for that.
+//! Listeners and connections: accepts, limits and serves them, and shuts down without losing a request. HTTP/1.1 only.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -8,45 +6,43 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
+use futures::future::Abortable;
 use http::{HeaderValue, Request, header};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
-use prometheus_client::metrics::gauge::Gauge;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::watch;
 use tokio::time::timeout;
 use tower::ServiceExt as _;
 
-use crate::patience::{Patient, Stage};
+use crate::connections::{Activity, Connection, ConnectionTable, OpenConnection};
+use crate::header_timeout::HeaderTimeout;
 use crate::tls::Tls;
 
-/// Bounds of one listener.
+/// Time limits of one listener.
 #[derive(Clone, Debug)]
-pub struct Limits {
-    /// Connections that are open at once; more wait in the kernel.
-    pub connections: usize,
-    /// How long a TLS handshake may take.
+pub struct Timeouts {
+    /// For a TLS handshake.
     pub handshake: Duration,
-    /// How long the head of a request may take.
-    pub head: Duration,
-    /// How long a connection may be silent between two requests.
+    /// For the head of a request.
+    pub header: Duration,
+    /// For the silence between two requests. Go's clients keep spare connections for 90 s.
     pub idle: Duration,
-    /// How long requests in flight may take to finish at the end.
-    pub finish: Duration,
+    /// For requests in flight at shutdown.
+    pub shutdown: Duration,
 }
 
-impl Default for Limits {
+impl Default for Timeouts {
     fn default() -> Self {
         Self {
-            connections: 1024,
             handshake: Duration::from_secs(5),
-            head: Duration::from_secs(10),
+            header: Duration::from_secs(10),
             idle: Duration::from_secs(180),
-            finish: Duration::from_secs(10),
+            shutdown: Duration::from_secs(10),
         }
     }
 }
@@ -54,138 +50,123 @@ impl Default for Limits {
 /// Most bytes of a request's head, and of one read of a body.
 const BUFFER: usize = 64 * 1024;
 
-/// How far the end has come. `Ord`: later is greater.
+/// The stages of a shutdown, in their order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
-    /// It is not in sight.
+    /// No shutdown.
     #[default]
     Serving,
-    /// Endpoints are being taken out; every request is served, and its connection closed.
+    /// Endpoints are being removed; every request is answered, and its connection closed.
     Draining,
-    /// No new connections; what is in flight is finished.
+    /// No new connections; requests in flight are finished.
     Stopping,
 }
 
-/// One listener and what is served on it.
+/// A listener and its routes.
 pub struct Server {
-    /// Where connections come in.
+    /// Accepts connections.
     pub listener: TcpListener,
     /// TLS, or plain HTTP without.
     pub tls: Option<Tls>,
     /// Answers requests.
     pub router: Router,
-    /// Bounds.
-    pub limits: Limits,
-    /// Counts open connections.
-    pub connections: Gauge,
+    /// Time limits.
+    pub timeouts: Timeouts,
+    /// The open connections, and how many may be open.
+    pub connections: Arc<ConnectionTable>,
 }
 
 impl Server {
-    /// Serves until `phase` says stopping, and then until what is in flight is finished or has had its time.
+    /// Serves until `phase` is [`Phase::Stopping`], and then until requests in flight are finished or their time is up.
     pub async fn run(self, mut phase: watch::Receiver<Phase>) {
         let graceful = GracefulShutdown::new();
-        let slots = Arc::new(Semaphore::new(self.limits.connections));
-        let shared = Arc::new(Shared {
+        let handler = Arc::new(ConnectionHandler {
             tls: self.tls,
             router: self.router,
-            limits: self.limits.clone(),
-            connections: self.connections,
+            timeouts: self.timeouts.clone(),
             phase: phase.clone(),
         });
         loop {
             let accepted = tokio::select! {
-                accepted = accept(&self.listener, &slots) => accepted,
+                accepted = self.listener.accept() => accepted,
                 _ = phase.wait_for(|phase| *phase == Phase::Stopping) => break,
             };
             match accepted {
-                Ok((stream, peer, slot)) => {
-                    tokio::spawn(Arc::clone(&shared).connection(stream, peer, graceful.watcher(), slot));
+                Ok((stream, peer)) => {
+                    let (connection, registration) = self.connections.open(peer.ip());
+                    let served = Arc::clone(&handler).handle(stream, peer, connection, graceful.watcher());
+                    tokio::spawn(Abortable::new(served, registration));
                 }
                 Err(error) => {
-                    // Mostly too many open files; the next attempt would fail as well.
                     tracing::warn!(%error, "a connection could not be accepted");
+                    // Mostly too many open files: the next attempt would fail as well.
+                    self.connections.evict_one();
                     tokio::time::sleep(Duration::from_millis(50)).await;
                 }
             }
         }
         drop(self.listener);
-        if timeout(self.limits.finish, graceful.shutdown()).await.is_err() {
+        if timeout(self.timeouts.shutdown, graceful.shutdown()).await.is_err() {
             tracing::warn!("requests in flight did not finish in time");
         }
     }
 }
 
-async fn accept(
-    listener: &TcpListener,
-    slots: &Arc<Semaphore>,
-) -> std::io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
-    let slot = Arc::clone(slots).acquire_owned().await.map_err(std::io::Error::other)?;
-    let (stream, peer) = listener.accept().await?;
-    stream.set_nodelay(true)?;
-    Ok((stream, peer, slot))
-}
-
-/// What all connections of a listener have in common.
-struct Shared {
+/// Serves the connections of one listener.
+struct ConnectionHandler {
     tls: Option<Tls>,
     router: Router,
-    limits: Limits,
-    connections: Gauge,
+    timeouts: Timeouts,
     phase: watch::Receiver<Phase>,
 }
 
-impl Shared {
-    async fn connection(
-        self: Arc<Self>,
-        stream: TcpStream,
-        peer: SocketAddr,
-        watcher: Watcher,
-        slot: OwnedSemaphorePermit,
-    ) {
-        self.connections.inc();
-        let outcome = match &self.tls {
-            None => self.serve(stream, watcher).await,
-            Some(tls) => match timeout(self.limits.handshake, tls.accept(stream)).await {
-                Ok(Ok(stream)) => self.serve(stream, watcher).await,
-                Ok(Err(error)) => Err(error.into()),
-                Err(_) => Err("the handshake took too long".into()),
-            },
-        };
-        if let Err(error) = outcome {
+impl ConnectionHandler {
+    async fn handle(self: Arc<Self>, stream: TcpStream, peer: SocketAddr, open: OpenConnection, watcher: Watcher) {
+        if let Err(error) = self.handshake(stream, open.connection(), watcher).await {
             tracing::debug!(%peer, %error, "a connection failed");
         }
-        self.connections.dec();
-        drop(slot);
     }
 
-    async fn serve<S>(&self, stream: S, watcher: Watcher) -> Result<(), Box<dyn std::error::Error + Send + Sync>>
+    async fn handshake(&self, stream: TcpStream, connection: &Arc<Connection>, watcher: Watcher) -> Result<(), Error> {
+        stream.set_nodelay(true)?;
+        match &self.tls {
+            None => self.serve(stream, connection, watcher).await,
+            Some(tls) => match timeout(self.timeouts.handshake, tls.accept(stream)).await {
+                Ok(stream) => self.serve(stream?, connection, watcher).await,
+                Err(_) => Err("the TLS handshake took too long".into()),
+            },
+        }
+    }
+
+    async fn serve<S>(&self, stream: S, connection: &Arc<Connection>, watcher: Watcher) -> Result<(), Error>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let stage = Stage::connected();
-        let stream = Patient::new(stream, stage.clone(), self.limits.head);
+        let stream = HeaderTimeout::new(stream, Arc::clone(connection), self.timeouts.header);
         let service = service_fn(|request: Request<Incoming>| {
-            stage.busy();
-            let stage = stage.clone();
+            connection.set_activity(Activity::Body);
+            let connection = Arc::clone(connection);
             let phase = self.phase.clone();
-            let answered = self.router.clone().oneshot(request.map(Body::new));
+            let response = self.router.clone().oneshot(request.map(Body::new));
             async move {
-                let mut answered = answered.await;
-                if let Ok(response) = &mut answered
+                let mut response = response.await;
+                if let Ok(response) = &mut response
                     && *phase.borrow() >= Phase::Draining
                 {
                     let close = HeaderValue::from_static("close");
                     response.headers_mut().insert(header::CONNECTION, close);
                 }
-                stage.idle();
-                answered
+                connection.set_idle();
+                response
             }
         });
-        let connection = http1::Builder::new()
+        let serving = http1::Builder::new()
             .timer(TokioTimer::new())
-            .header_read_timeout(self.limits.idle)
+            .header_read_timeout(self.timeouts.idle)
             .max_buf_size(BUFFER)
             .serve_connection(TokioIo::new(stream), service);
-        Ok(watcher.watch(connection).await?)
+        Ok(Arc::clone(connection).scope(watcher.watch(serving)).await?)
     }
 }
+
+type Error = Box<dyn std::error::Error + Send + Sync>;

@@ -63,9 +63,9 @@ async fn no_more_questions_are_asked_at_once_than_may_be() -> Result<()> {
 
 #[tokio::test]
 async fn memory_is_given_back_when_a_burst_of_reviews_is_over() -> Result<()> {
-    let options = with_flag("burst", "--log", "info,cnbi_webhook::memory=debug");
+    let options = with_flag("burst", "--log", "info,cnbi_webhook::heap_trim=debug");
     Site::run_with(cluster().await?, options, async |site| {
-        let given_back = "gave memory back";
+        let given_back = "trimmed the heap";
         let log = |site: &Site<'_>| fs::read_to_string(site.webhook.log()).context("the webhook's log");
         assert!(!log(site)?.contains(given_back), "nothing is worth it yet");
         let mut object = resource(&site.namespace(), "large", json!({}));

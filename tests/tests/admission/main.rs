@@ -10,6 +10,7 @@ mod cluster;
 mod configuration;
 mod endurance;
 mod examples;
+mod exhaustion;
 mod faults;
 mod hostile;
 mod requests;

@@ -32,7 +32,7 @@ const BESIDE: usize = 16;
 const LEEWAY: usize = 8 * 1024;
 
 /// The ends of the connections that are here are open files of this process as well.
-fn allow_open_files(count: u64) -> Result<()> {
+pub fn allow_open_files(count: u64) -> Result<()> {
     let limit = getrlimit(Resource::Nofile);
     if limit.current.is_some_and(|current| current < count) {
         let current = limit.maximum.map_or(count, |most| most.min(count));

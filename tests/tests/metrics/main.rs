@@ -22,6 +22,7 @@ fn of_webhook() -> String {
     metrics.review("validate", "CREATE", "allowed", second);
     metrics.rule("validate", "CREATE", "invalid", "CNB104");
     metrics.fact("secret", "found", second);
+    metrics.review_connections().evicted("no_review");
     metrics.certificate_ends(Some(1));
     metrics.ca_ends(Some(1));
     metrics.render()

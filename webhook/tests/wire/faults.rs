@@ -176,9 +176,9 @@ async fn cut_off(webhook: &Webhook, begin: &[u8]) -> String {
 #[tokio::test]
 async fn slow_clients_are_cut_off_and_others_are_not() {
     let mut setup = Setup::new(Arc::new(FakeCluster::empty()));
-    setup.limits.head = Duration::from_millis(50);
+    setup.timeouts.header = Duration::from_millis(50);
     // Long enough for whoever is well on a machine that is not.
-    setup.limits.handshake = Duration::from_secs(3);
+    setup.timeouts.handshake = Duration::from_secs(3);
     setup.request_limit = Duration::from_secs(3);
     let webhook = setup.start().await;
     let in_store = webhook.client().await;
@@ -236,8 +236,8 @@ async fn only_registered_paths_and_methods_are_served() {
 #[tokio::test]
 async fn who_waits_for_silent_connections_to_be_cut_gets_a_turn() {
     let mut setup = Setup::new(Arc::new(FakeCluster::empty()));
-    setup.limits.connections = 40;
-    setup.limits.handshake = Duration::from_secs(2);
+    setup.connections = 40;
+    setup.timeouts.handshake = Duration::from_secs(2);
     let webhook = setup.start().await;
     let mut silent = Vec::new();
     for _ in 0..60 {
@@ -251,7 +251,7 @@ async fn who_waits_for_silent_connections_to_be_cut_gets_a_turn() {
         let _ = stream.read_to_end(&mut heard).await;
         assert!(heard.is_empty(), "each is let go without a word");
     }
-    while webhook.metrics.connections.get() > 1 {
+    while webhook.open.get() > 1 {
         tokio::task::yield_now().await;
     }
 }

@@ -7,18 +7,21 @@ use std::time::Duration;
 use bytes::Bytes;
 use cnbi_shared::active_config::ObservedConfigMap;
 use cnbi_shared::config::SHIPPED;
+use cnbi_webhook::body_budget::BodyBudget;
+use cnbi_webhook::concurrency_limit::ConcurrencyLimit;
 use cnbi_webhook::configuration::Configuration;
+use cnbi_webhook::connections::ConnectionTable;
 use cnbi_webhook::facts::FactSource;
-use cnbi_webhook::gate::Gate;
-use cnbi_webhook::http::{Service, router};
 use cnbi_webhook::metrics::Metrics;
 use cnbi_webhook::reviewer::Reviewer;
-use cnbi_webhook::serve::{Limits, Phase, Server};
+use cnbi_webhook::routes::{Service, router};
+use cnbi_webhook::serve::{Phase, Server, Timeouts};
 use cnbi_webhook::tls::{Clients, Tls};
 use http::{HeaderMap, Request, StatusCode, header};
 use http_body_util::{BodyExt as _, Full};
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
+use prometheus_client::metrics::gauge::Gauge;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{ClientConfig, RootCertStore};
@@ -34,6 +37,7 @@ pub struct Webhook {
     pub address: SocketAddr,
     pub configuration: Arc<Configuration>,
     pub metrics: Arc<Metrics>,
+    pub open: Gauge,
     pub phase: watch::Sender<Phase>,
     pub running: JoinHandle<()>,
     pub tls: Tls,
@@ -47,7 +51,9 @@ pub struct Setup {
     pub queue: usize,
     pub fact_limit: Duration,
     pub request_limit: Duration,
-    pub limits: Limits,
+    pub timeouts: Timeouts,
+    pub connections: usize,
+    pub body_memory: usize,
     pub clients: Clients,
     pub client_identity: Option<(CertificateDer<'static>, PrivateKeyDer<'static>)>,
 }
@@ -60,7 +66,9 @@ impl Setup {
             queue: 64,
             fact_limit: Duration::from_secs(60),
             request_limit: Duration::from_secs(60),
-            limits: Limits::default(),
+            timeouts: Timeouts::default(),
+            connections: 1024,
+            body_memory: 32 << 20,
             clients: Clients::default(),
             client_identity: None,
         }
@@ -79,6 +87,8 @@ impl Setup {
         let configuration = Arc::new(Configuration::new("cnbi-system", "cnbi-config"));
         configuration.observe(present(SHIPPED, "1"));
         let metrics = Arc::new(Metrics::default());
+        let open = metrics.review_connections();
+        let connections = Arc::new(ConnectionTable::new(self.connections, open.clone()));
         let service = Arc::new(Service {
             reviewer: Reviewer {
                 configuration: Arc::clone(&configuration),
@@ -86,16 +96,17 @@ impl Setup {
                 metrics: Arc::clone(&metrics),
                 fact_limit: self.fact_limit,
             },
-            gate: Gate::new(self.in_flight, self.queue),
-            limit: self.request_limit,
+            body_budget: BodyBudget::new(self.body_memory, Arc::clone(&connections)),
+            concurrency_limit: ConcurrencyLimit::new(self.in_flight, self.queue),
+            timeout: self.request_limit,
         });
         let tls = Tls::new(resolver, &self.clients).unwrap();
         let server = Server {
             listener,
             tls: Some(tls.clone()),
             router: router(service),
-            limits: self.limits,
-            connections: metrics.connections.clone(),
+            timeouts: self.timeouts,
+            connections,
         };
         let (phase, phases) = watch::channel(Phase::Serving);
 
@@ -111,6 +122,7 @@ impl Setup {
             address,
             configuration,
             metrics,
+            open: open.open,
             phase,
             running: tokio::spawn(server.run(phases)),
             tls,

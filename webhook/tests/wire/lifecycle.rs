@@ -231,5 +231,5 @@ async fn a_graceful_end_loses_no_request() {
     assert_eq!(last.await.unwrap().response()["status"]["code"], 422);
     let mut webhook = Arc::into_inner(webhook).unwrap();
     (&mut webhook.running).await.unwrap();
-    assert_eq!(webhook.metrics.connections.get(), 0);
+    assert_eq!(webhook.open.get(), 0);
 }

@@ -3,6 +3,7 @@
 
 mod clients;
 mod examples;
+mod exhaustion;
 mod fake;
 mod faults;
 mod harness;

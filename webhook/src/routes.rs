@@ -1,6 +1,4 @@
-//! The three paths over HTTP: what is not a review is turned away here, with a status and a clear text.
-//!
-//! Knows nothing of sockets and TLS; see [`crate::serve`].
+//! The HTTP routes of the webhooks. A request without a valid review is rejected here with a status and a message.
 
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
@@ -8,39 +6,39 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, HttpBody as _};
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
-use bytes::Bytes;
 use cnbi_shared::verdict::printable;
 use futures::FutureExt as _;
 use http::{HeaderMap, StatusCode, header};
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use http_body_util::{BodyExt as _, Limited};
 use tokio::time::{Instant, timeout_at};
 
-use crate::gate::Gate;
+use crate::body_budget::{BODY_LIMIT, BodyBudget, BodyError};
+use crate::concurrency_limit::{ConcurrencyLimit, Overloaded};
+use crate::connections::{self, Activity, Connection};
 use crate::metrics::Metrics;
 use crate::review::NotOurs;
 use crate::reviewer::{Answer, Reviewer, Webhook};
 
-/// Most bytes of a body: two objects of 3 MB and what is around them.
-pub const BODY_LIMIT: usize = 7 * 1024 * 1024;
-
-/// Most bytes of a refused body that are read and dropped, so that the client hears why instead of a broken pipe.
+/// Most bytes of a rejected body that are read and dropped, so that the client gets the response instead of a broken pipe.
 const DISCARD_LIMIT: usize = 4 * BODY_LIMIT;
 
-/// Answers requests.
+/// Handles requests.
 pub struct Service {
     /// Answers reviews.
     pub reviewer: Reviewer,
-    /// Bounds how many at once.
-    pub gate: Gate,
-    /// How long one request may wait and send its body; the API server itself waits no longer than that.
-    pub limit: Duration,
+    /// Limits the memory of bodies that arrive.
+    pub body_budget: BodyBudget,
+    /// Limits how many reviews are evaluated at once.
+    pub concurrency_limit: ConcurrencyLimit,
+    /// How long a request may take to send its body and to wait for a slot.
+    pub timeout: Duration,
 }
 
-/// The paths.
+/// The routes.
 pub fn router(service: Arc<Service>) -> Router {
     let answer = |webhook: Webhook| {
         post(
@@ -56,33 +54,29 @@ pub fn router(service: Arc<Service>) -> Router {
         .with_state(service)
 }
 
-/// Why a request gets no review in answer.
+/// Why a request gets no review in response.
 #[derive(Debug, thiserror::Error)]
-enum Refusal {
-    #[error("send application/json")]
+enum RequestError {
+    #[error("the Content-Type must be application/json")]
     ContentType,
-    #[error("the body has more than {BODY_LIMIT} bytes")]
-    TooLarge,
-    #[error("the body did not arrive in time")]
-    TooSlow,
-    #[error("the body broke off")]
-    BrokenOff,
     #[error(transparent)]
-    NotOurs(#[from] NotOurs),
+    Body(#[from] BodyError),
     #[error(transparent)]
-    Overloaded(#[from] crate::gate::Overloaded),
-    #[error("cnbi-webhook failed; its log says how")]
+    InvalidReview(#[from] NotOurs),
+    #[error(transparent)]
+    Overloaded(#[from] Overloaded),
+    #[error("internal error of cnbi-webhook; see its log")]
     Panicked,
 }
 
-impl Refusal {
+impl RequestError {
     fn status(&self) -> StatusCode {
         match self {
             Self::ContentType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
-            Self::BrokenOff | Self::NotOurs(_) => StatusCode::BAD_REQUEST,
-            Self::Overloaded(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Body(BodyError::TooLarge) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Body(BodyError::TooSlow) => StatusCode::REQUEST_TIMEOUT,
+            Self::Body(BodyError::Incomplete) | Self::InvalidReview(_) => StatusCode::BAD_REQUEST,
+            Self::Body(BodyError::NoMemory) | Self::Overloaded(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Panicked => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -90,15 +84,17 @@ impl Refusal {
     /// The label of a metric.
     fn label(&self) -> &'static str {
         match self {
-            Self::ContentType | Self::TooLarge | Self::BrokenOff | Self::NotOurs(_) => "client_error",
-            Self::TooSlow => "too_slow",
-            Self::Overloaded(_) => "overloaded",
+            Self::ContentType | Self::Body(BodyError::TooLarge | BodyError::Incomplete) | Self::InvalidReview(_) => {
+                "client_error"
+            }
+            Self::Body(BodyError::TooSlow) => "too_slow",
+            Self::Body(BodyError::NoMemory) | Self::Overloaded(_) => "overloaded",
             Self::Panicked => "panicked",
         }
     }
 }
 
-impl IntoResponse for Refusal {
+impl IntoResponse for RequestError {
     fn into_response(self) -> Response {
         (self.status(), format!("{self}\n")).into_response()
     }
@@ -108,8 +104,8 @@ impl Service {
     async fn answer(&self, webhook: Webhook, request: Request) -> Response {
         let begin = Instant::now();
         let metrics = &self.reviewer.metrics;
-        // What a panic leaves behind is dropped with the request: there is no state that it could have broken.
-        let answered = AssertUnwindSafe(self.review(webhook, request, begin + self.limit))
+        // A panic leaves no broken state behind: everything that it was working on is dropped with the request.
+        let answered = AssertUnwindSafe(self.review(webhook, request, begin))
             .catch_unwind()
             .await;
         let answered = answered.unwrap_or_else(|panic| {
@@ -119,7 +115,7 @@ impl Service {
                 panic = panic_text(&*panic),
                 "a review panicked"
             );
-            Err(Refusal::Panicked)
+            Err(RequestError::Panicked)
         });
         let (operation, outcome, response) = match answered {
             Ok(Answer {
@@ -131,39 +127,40 @@ impl Service {
                 outcome,
                 ([(header::CONTENT_TYPE, "application/json")], json).into_response(),
             ),
-            Err(refusal) => {
-                tracing::debug!(webhook = webhook.label(), status = refusal.status().as_u16(), %refusal, "not answered");
-                ("", refusal.label(), refusal.into_response())
+            Err(error) => {
+                tracing::debug!(webhook = webhook.label(), status = error.status().as_u16(), %error, "request rejected");
+                ("", error.label(), error.into_response())
             }
         };
         metrics.review(webhook.label(), operation, outcome, begin.elapsed());
         response
     }
 
-    async fn review(&self, webhook: Webhook, request: Request, deadline: Instant) -> Result<Answer, Refusal> {
+    async fn review(&self, webhook: Webhook, request: Request, begin: Instant) -> Result<Answer, RequestError> {
+        let deadline = begin + self.timeout;
         let (head, body) = request.into_parts();
-        let size = content_length(&head.headers);
-        let admitted = if !is_json(&head.headers) {
-            Err(Refusal::ContentType)
-        } else if size.is_some_and(|size| size > BODY_LIMIT as u64) {
-            Err(Refusal::TooLarge)
+        let rejected = if !is_json(&head.headers) {
+            Some(RequestError::ContentType)
+        } else if body.size_hint().lower() > BODY_LIMIT as u64 {
+            Some(BodyError::TooLarge.into())
         } else {
-            self.gate.enter(size, deadline).await.map_err(Refusal::from)
+            None
         };
-        let _pass = match admitted {
-            Ok(pass) => pass,
-            Err(refusal) => {
-                discard(body, deadline).await;
-                return Err(refusal);
-            }
-        };
+        if let Some(error) = rejected {
+            discard(body, deadline).await;
+            return Err(error);
+        }
+        let body = self.body_budget.receive(body, begin, deadline).await?;
+        connections::current(|connection| connection.set_activity(Activity::Answering));
+        let _permit = self.concurrency_limit.acquire(body.bytes.len(), deadline).await?;
         let _in_flight = InFlight::new(&self.reviewer.metrics);
-        let body = collect(body, deadline).await?;
-        Ok(self.reviewer.answer(webhook, &body).await?)
+        let answer = self.reviewer.answer(webhook, &body.bytes).await?;
+        connections::current(Connection::set_has_sent_review);
+        Ok(answer)
     }
 }
 
-/// Counts a review for as long as it lives, also when the client goes away.
+/// Counts a review in flight until it is dropped, also when the client disconnects.
 struct InFlight<'a>(&'a Metrics);
 
 impl<'a> InFlight<'a> {
@@ -179,10 +176,6 @@ impl Drop for InFlight<'_> {
     }
 }
 
-fn content_length(headers: &HeaderMap) -> Option<u64> {
-    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
-}
-
 fn is_json(headers: &HeaderMap) -> bool {
     let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     content_type
@@ -190,24 +183,15 @@ fn is_json(headers: &HeaderMap) -> bool {
         .is_some_and(|essence| essence.trim().eq_ignore_ascii_case("application/json"))
 }
 
-async fn collect(body: Body, deadline: Instant) -> Result<Bytes, Refusal> {
-    match timeout_at(deadline, Limited::new(body, BODY_LIMIT).collect()).await {
-        Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Refusal::TooLarge),
-        Ok(Err(_)) => Err(Refusal::BrokenOff),
-        Err(_) => Err(Refusal::TooSlow),
-    }
-}
-
-/// Reads a body and keeps nothing of it, within bounds.
+/// Reads and drops a body, up to [`DISCARD_LIMIT`].
 async fn discard(body: Body, deadline: Instant) {
     let mut body = Limited::new(body, DISCARD_LIMIT);
     let drained = async { while let Some(Ok(_)) = body.frame().await {} };
-    // What is still on its way then is the connection's end, and the client's loss.
+    // After the deadline the connection is closed with the rest of the body unread.
     let _ = timeout_at(deadline, drained).await;
 }
 
-/// What a panic said, safe to print.
+/// The message of a panic, safe to print.
 pub fn panic_text(panic: &(dyn Any + Send)) -> String {
     let text = panic
         .downcast_ref::<&str>()

@@ -1,0 +1,420 @@
+//! The open connections of a listener, and which of them is closed when a new one arrives at the limit.
+//!
+//! Accepting a connection never waits. At the limit, one open connection is closed for each new one:
+//!
+//! 1. a connection that has never sent a valid review (one in its TLS handshake is one of these): of the peer address that
+//!    holds most of them, the one that was opened first;
+//! 2. then an idle connection that has sent one: of the peer address that holds most of them, the one that was idle longest;
+//! 3. and only then one whose request is being answered.
+//!
+//! No peer has a limit of its own, because API servers behind NAT share an address.
+
+use std::cmp::Reverse;
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures::future::{AbortHandle, AbortRegistration};
+use tokio::time::Instant;
+
+use crate::metrics::ConnectionMetrics;
+
+/// The log has one warning per interval while connections are exhausted.
+const WARN_INTERVAL: Duration = Duration::from_secs(60);
+
+tokio::task_local! {
+    static CURRENT: Arc<Connection>;
+}
+
+/// What a connection is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Activity {
+    /// It waits for a request, or for the TLS handshake.
+    Idle,
+    /// The head of a request is arriving.
+    Header,
+    /// The client is sending a body.
+    Body,
+    /// The client may send more of a body as soon as there is memory for it.
+    Paused,
+    /// A whole request has arrived and is being answered.
+    Answering,
+}
+
+impl Activity {
+    fn from_u8(value: u8) -> Self {
+        [Self::Idle, Self::Header, Self::Body, Self::Paused, Self::Answering][usize::from(value)]
+    }
+}
+
+/// Why a connection is closed before its time. The order is that of preference.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Eviction {
+    /// Limit of connections: it has never sent a valid review.
+    NoReview,
+    /// Limit of connections: it has sent one, and is idle.
+    Idle,
+    /// Limit of connections: its request is being answered, as on all others.
+    InReview,
+    /// Limit of memory for bodies: it was in the middle of a body.
+    Body,
+}
+
+impl Eviction {
+    /// The label of a metric.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::NoReview => "no_review",
+            Self::Idle => "idle",
+            Self::InReview => "in_review",
+            Self::Body => "body",
+        }
+    }
+}
+
+/// One open connection.
+#[derive(Debug)]
+pub struct Connection {
+    peer: IpAddr,
+    opened: Instant,
+    activity: AtomicU8,
+    /// Milliseconds from `opened` to the end of the last request, or to the last bytes of the body that is arriving.
+    changed: AtomicU64,
+    /// Bytes of an incomplete body.
+    buffered: AtomicUsize,
+    has_sent_review: AtomicBool,
+    abort: AbortHandle,
+}
+
+impl Connection {
+    /// A new connection, and what to end its task with.
+    pub fn new(peer: IpAddr) -> (Arc<Self>, AbortRegistration) {
+        let (abort, registration) = AbortHandle::new_pair();
+        let connection = Self {
+            peer,
+            opened: Instant::now(),
+            activity: AtomicU8::new(Activity::Idle as u8),
+            changed: AtomicU64::new(0),
+            buffered: AtomicUsize::new(0),
+            has_sent_review: AtomicBool::new(false),
+            abort,
+        };
+        (Arc::new(connection), registration)
+    }
+
+    /// Address of the client.
+    pub fn peer(&self) -> IpAddr {
+        self.peer
+    }
+
+    /// What it is doing.
+    pub fn activity(&self) -> Activity {
+        Activity::from_u8(self.activity.load(Ordering::Relaxed))
+    }
+
+    /// Records what it is doing.
+    pub fn set_activity(&self, activity: Activity) {
+        self.activity.store(activity as u8, Ordering::Relaxed);
+    }
+
+    /// Records that it waits for the next request.
+    pub fn set_idle(&self) {
+        self.buffered.store(0, Ordering::Relaxed);
+        self.set_activity(Activity::Idle);
+        self.set_changed();
+    }
+
+    /// Records that so many bytes of an incomplete body are buffered.
+    pub fn set_buffered(&self, bytes: usize) {
+        self.buffered.store(bytes, Ordering::Relaxed);
+        self.set_activity(Activity::Body);
+        self.set_changed();
+    }
+
+    fn set_changed(&self) {
+        let changed = u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.changed.store(changed, Ordering::Relaxed);
+    }
+
+    /// Records that it has sent a valid review.
+    pub fn set_has_sent_review(&self) {
+        self.has_sent_review.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it has ever sent a valid review.
+    pub fn has_sent_review(&self) -> bool {
+        self.has_sent_review.load(Ordering::Relaxed)
+    }
+
+    /// Runs `future`, in which [`current`] is this connection.
+    pub fn scope<F: Future>(self: Arc<Self>, future: F) -> impl Future<Output = F::Output> {
+        CURRENT.scope(self, future)
+    }
+
+    fn changed(&self) -> Instant {
+        self.opened + Duration::from_millis(self.changed.load(Ordering::Relaxed))
+    }
+
+    fn eviction(&self) -> Eviction {
+        match (self.activity(), self.has_sent_review()) {
+            (Activity::Answering, _) => Eviction::InReview,
+            (_, false) => Eviction::NoReview,
+            (_, true) => Eviction::Idle,
+        }
+    }
+}
+
+/// Calls `with` with the connection whose request this task answers. `None` without one, as in a test of a router.
+pub fn current<T>(with: impl FnOnce(&Connection) -> T) -> Option<T> {
+    CURRENT.try_with(|connection| with(connection)).ok()
+}
+
+/// The open connections of one listener.
+#[derive(Debug)]
+pub struct ConnectionTable {
+    limit: usize,
+    metrics: ConnectionMetrics,
+    open: Mutex<Vec<Arc<Connection>>>,
+    warned: Mutex<Option<Instant>>,
+}
+
+impl ConnectionTable {
+    /// At most `limit` connections are open at once.
+    pub fn new(limit: usize, metrics: ConnectionMetrics) -> Self {
+        Self {
+            limit: limit.max(1),
+            metrics,
+            open: Mutex::default(),
+            warned: Mutex::default(),
+        }
+    }
+
+    /// Adds a connection; at the limit, closes another one. Whatever serves the connection has to end with the registration.
+    pub fn open(self: &Arc<Self>, peer: IpAddr) -> (OpenConnection, AbortRegistration) {
+        let (connection, registration) = Connection::new(peer);
+        let mut open = self.lock();
+        while open.len() >= self.limit {
+            self.close_least_useful(&mut open);
+        }
+        open.push(Arc::clone(&connection));
+        self.metrics.open.set(i64::try_from(open.len()).unwrap_or(i64::MAX));
+        drop(open);
+        let table = Arc::clone(self);
+        (OpenConnection { connection, table }, registration)
+    }
+
+    /// Closes one connection, because the process cannot open more files.
+    pub fn evict_one(&self) {
+        self.close_least_useful(&mut self.lock());
+    }
+
+    /// Closes connections in the middle of a body until `bytes` are freed: those that have sent nothing for `stalled`, and
+    /// where `is_for_reviewed`, the body that needs the memory, is of a connection that has sent a valid review, those that
+    /// never have. The latter are first in any case, and then the most bytes for the longest time.
+    pub fn evict_bodies(&self, bytes: usize, stalled: Duration, is_for_reviewed: bool) {
+        let now = Instant::now();
+        let mut open = self.lock();
+        let mut freed = 0;
+        while freed < bytes {
+            let candidates = open.iter().enumerate().filter_map(|(index, connection)| {
+                let activity = connection.activity();
+                let buffered = connection.buffered.load(Ordering::Relaxed);
+                if buffered == 0 || !matches!(activity, Activity::Body | Activity::Paused) {
+                    return None;
+                }
+                let silence = now.saturating_duration_since(connection.changed());
+                let is_new = !connection.has_sent_review();
+                let is_stalled = activity == Activity::Body && silence >= stalled;
+                let cost = buffered as u128 * silence.as_millis();
+                (is_stalled || is_new && is_for_reviewed).then_some(((is_new, cost), index, buffered))
+            });
+            let Some((_, index, buffered)) = candidates.max() else {
+                return;
+            };
+            freed += buffered;
+            self.close(&mut open, index, Eviction::Body);
+        }
+    }
+
+    fn close_least_useful(&self, open: &mut Vec<Arc<Connection>>) {
+        let Some(eviction) = open.iter().map(|connection| connection.eviction()).min() else {
+            return;
+        };
+        let candidates = || open.iter().enumerate().filter(|(_, open)| open.eviction() == eviction);
+        let mut of_peer: HashMap<IpAddr, usize> = HashMap::new();
+        for (_, connection) in candidates() {
+            *of_peer.entry(connection.peer).or_default() += 1;
+        }
+        let least_useful = candidates().max_by_key(|(_, connection)| {
+            let since = match eviction {
+                Eviction::NoReview => connection.opened,
+                _ => connection.changed(),
+            };
+            (of_peer[&connection.peer], Reverse(since))
+        });
+        if let Some((index, _)) = least_useful {
+            self.close(open, index, eviction);
+        }
+    }
+
+    fn close(&self, open: &mut Vec<Arc<Connection>>, index: usize, eviction: Eviction) {
+        let connection = open.swap_remove(index);
+        connection.abort.abort();
+        self.metrics.evicted(eviction.label());
+        let (peer, reason) = (connection.peer, eviction.label());
+        tracing::debug!(%peer, reason, "connection closed at a limit");
+        let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
+        if warned.is_none_or(|at| at.elapsed() >= WARN_INTERVAL) {
+            *warned = Some(Instant::now());
+            let listener = self.metrics.listener();
+            tracing::warn!(%peer, reason, listener, limit = self.limit, "connections exhausted: closing some to accept others");
+        }
+    }
+
+    fn remove(&self, connection: &Arc<Connection>) {
+        let mut open = self.lock();
+        // One that was evicted is not in there any more.
+        if let Some(index) = open.iter().position(|other| Arc::ptr_eq(other, connection)) {
+            open.swap_remove(index);
+        }
+        self.metrics.open.set(i64::try_from(open.len()).unwrap_or(i64::MAX));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Arc<Connection>>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A connection in its table; dropping it takes it out.
+#[derive(Debug)]
+pub struct OpenConnection {
+    connection: Arc<Connection>,
+    table: Arc<ConnectionTable>,
+}
+
+impl OpenConnection {
+    /// The connection itself.
+    pub fn connection(&self) -> &Arc<Connection> {
+        &self.connection
+    }
+}
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        self.table.remove(&self.connection);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MANY: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 1));
+    const FEW: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 2));
+
+    struct Opened(OpenConnection);
+
+    impl Opened {
+        fn is_closed(&self) -> bool {
+            self.0.connection.abort.is_aborted()
+        }
+
+        fn reviewed(self, activity: Activity) -> Self {
+            self.0.connection.set_has_sent_review();
+            self.0.connection.set_activity(activity);
+            self
+        }
+    }
+
+    fn table(limit: usize) -> (Arc<ConnectionTable>, impl Fn(IpAddr) -> Opened) {
+        let table = Arc::new(ConnectionTable::new(limit, ConnectionMetrics::default()));
+        let opens = Arc::clone(&table);
+        (table, move |peer| Opened(opens.open(peer).0))
+    }
+
+    async fn pause() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn connections_without_a_review_are_closed_first_and_the_oldest_of_the_busiest_peer() {
+        let (_table, open) = table(4);
+        let reviewed = open(MANY).reviewed(Activity::Idle);
+        pause().await;
+        let of_few = open(FEW);
+        pause().await;
+        let older = open(MANY);
+        pause().await;
+        let newer = open(MANY);
+        pause().await;
+        let first = open(MANY);
+        assert!(older.is_closed() && !newer.is_closed());
+        let _second = open(MANY);
+        assert!(newer.is_closed() && !first.is_closed());
+        assert!(!of_few.is_closed() && !reviewed.is_closed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_review_in_progress_is_interrupted_last() {
+        let (_table, open) = table(3);
+        let busy = open(MANY).reviewed(Activity::Answering);
+        let idle_long = open(MANY).reviewed(Activity::Idle);
+        pause().await;
+        let idle = open(MANY).reviewed(Activity::Idle);
+        let third = open(MANY).reviewed(Activity::Answering);
+        assert!(idle_long.is_closed() && !idle.is_closed() && !busy.is_closed());
+        let fourth = open(MANY).reviewed(Activity::Answering);
+        assert!(idle.is_closed());
+        pause().await;
+        let fifth = open(MANY);
+        assert_eq!(
+            [&busy, &third, &fourth, &fifth]
+                .map(Opened::is_closed)
+                .iter()
+                .filter(|closed| **closed)
+                .count(),
+            1,
+            "all were busy, and the new one is always let in"
+        );
+        assert!(!fifth.is_closed());
+    }
+
+    #[test]
+    fn a_connection_that_ends_makes_room() {
+        let (table, open) = table(2);
+        let first = open(MANY);
+        drop(open(MANY));
+        let _third = open(MANY);
+        assert!(!first.is_closed());
+        assert_eq!(table.lock().len(), 2);
+        assert_eq!(table.metrics.open.get(), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn stalled_bodies_are_closed_until_enough_is_freed() {
+        let (table, open) = table(10);
+        let stalled = Duration::from_millis(50);
+        let reviewed = open(MANY).reviewed(Activity::Idle);
+        let (large, small, paused) = (open(MANY), open(MANY), open(MANY));
+        for (connection, bytes) in [(&reviewed, 9000), (&large, 5000), (&small, 10), (&paused, 9000)] {
+            connection.0.connection.set_buffered(bytes);
+        }
+        paused.0.connection.set_activity(Activity::Paused);
+        table.evict_bodies(1, stalled, false);
+        assert!(!large.is_closed(), "it has not stalled yet");
+        tokio::time::sleep(stalled).await;
+        let arriving = open(MANY);
+        arriving.0.connection.set_buffered(9000);
+        table.evict_bodies(5000, stalled, false);
+        assert!(large.is_closed() && !small.is_closed() && !reviewed.is_closed());
+        table.evict_bodies(5000, stalled, false);
+        assert!(small.is_closed() && reviewed.is_closed());
+        table.evict_bodies(usize::MAX, stalled, false);
+        assert!(!paused.is_closed() && !arriving.is_closed());
+        table.evict_bodies(usize::MAX, stalled, true);
+        assert!(paused.is_closed() && arriving.is_closed());
+    }
+}

@@ -11,7 +11,7 @@ CARGO_DENY_VERSION := 0.20.2
 CARGO_DENY := $(CACHE)/tools/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny
 UV_VERSION := $(shell sed -n 's/^uv==//p' pipelines/tools.txt)
 UV := $(CACHE)/tools/uv-$(UV_VERSION)/bin/uv
-SCHEMAS_VERSION := $(shell sed -n 's/^check-jsonschema==\([^ ]*\).*/\1/p' tests/schemas.txt)
+SCHEMAS_VERSION := $(shell sed -n 's/^check-jsonschema==\([^ ]*\).*/\1/p' tests/tools/schemas.txt)
 SCHEMAS := $(CACHE)/tools/schemas-$(SCHEMAS_VERSION)
 PIP := PIP_ROOT_USER_ACTION=ignore python3 -m pip install --quiet --disable-pip-version-check --no-input
 # What the grammar of requirements is compared with, in a folder of its own for PYTHONPATH.
@@ -38,7 +38,7 @@ $(UV):
 
 $(SCHEMAS):
 	@rm -rf $@.part
-	@$(PIP) --no-deps --target $@.part --requirement tests/schemas.txt
+	@$(PIP) --no-deps --target $@.part --requirement tests/tools/schemas.txt
 	@mv $@.part $@
 
 $(PACKAGING):
@@ -48,7 +48,7 @@ $(PACKAGING):
 
 .PHONY: buildah
 buildah:
-	@command -v buildah >/dev/null || tests/get-buildah
+	@command -v buildah >/dev/null || tests/tools/get-buildah
 
 .PHONY: build
 build: bins ## Build the programs
@@ -75,7 +75,7 @@ test: tools $(if $(filter buildah,$(WITHOUT)),,static) ## Run all tests, on a re
 test-older: export CNBI_KUBE_VERSION := 1.35
 test-older: bins ## Run the tests of admission, schema and installation on Kubernetes 1.35
 	@$(TARGET)/debug/cnbi-local tools
-	@.ci/cargo-test --package cnbi-tests --test admission --test schema --test deploy
+	@.ci/cargo-test --package cnbi-tests --test admission --test install
 
 .PHONY: lint
 lint: $(CARGO_DENY) ## Check format, lints and dependencies
@@ -142,7 +142,7 @@ oracles: ## Compare the grammars with their specifications, live
 .PHONY: demo
 demo: bins ## See requests answered and images made, on a real API server
 	@[[ -e $(UV) ]] || $(MAKE) $(UV) || echo "uv could not be got: the tour goes on without it"
-	@command -v buildah >/dev/null || [[ -n "$(filter buildah,$(WITHOUT))" ]] || tests/get-buildah || echo "The tour goes on without buildah."
+	@command -v buildah >/dev/null || [[ -n "$(filter buildah,$(WITHOUT))" ]] || tests/tools/get-buildah || echo "The tour goes on without buildah."
 	@$(TARGET)/debug/cnbi-local demo
 
 # CNBI_SEED repeats a run. What is done and how to ask for more: docs/testing.md.
@@ -150,8 +150,8 @@ demo: bins ## See requests answered and images made, on a real API server
 soak: tools ## Kill the programs 200 times each, and send them what nobody would write; takes a quarter of an hour or more
 	CNBI_KILLS=$${CNBI_KILLS:-200} cargo test --workspace --test admission endurance:: -- --nocapture
 	CNBI_KILLS=$${CNBI_KILLS:-200} cargo test --workspace --test controller faults:: -- --nocapture
-	CNBI_FUZZ_RUNS=$${CNBI_FUZZ_RUNS:-300000} cargo test --workspace --test fuzz -- --nocapture
-	CNBI_SCHEMA_RUNS=$${CNBI_SCHEMA_RUNS:-20000} cargo test --workspace --test schema generated -- --nocapture
+	CNBI_FUZZ_RUNS=$${CNBI_FUZZ_RUNS:-300000} cargo test --workspace --test admission fuzz:: -- --nocapture
+	CNBI_SCHEMA_RUNS=$${CNBI_SCHEMA_RUNS:-20000} cargo test --workspace --test admission schema::generated_resources -- --nocapture
 	tests/oracles/run $${CNBI_ORACLE_RUNS:-100000} $${CNBI_SEED:-}
 	@echo "soak: all parts have run, and found nothing"
 

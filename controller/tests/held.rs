@@ -1,7 +1,7 @@
 //! What is kept in memory of a settled import, counted in bytes that were asked of the allocator.
 //!
 //! How much memory is resident depends on the allocator, on visits and on the machine; that is measured with a cluster, by
-//! `tests/tests/controller/scale.rs`.
+//! `tests/controller/scale.rs`.
 
 use std::sync::Arc;
 

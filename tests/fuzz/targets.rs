@@ -1,4 +1,4 @@
-// What is fuzzed, one function a target. Shared by the ordinary tests (`tests/tests/fuzz.rs`) and by cargo-fuzz
+// What is fuzzed, one function a target. Shared by the ordinary tests (`tests/admission/fuzz.rs`) and by cargo-fuzz
 // (`fuzz_targets/`); each takes any bytes, and none may panic on them.
 
 use std::sync::LazyLock;

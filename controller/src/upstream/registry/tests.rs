@@ -1,4 +1,4 @@
-//! Against a small server of our own that plays registries, good ones and hostile ones. `tests/tests/upstream.rs` has a real
+//! Against a small server of our own that plays registries, good ones and hostile ones. `tests/controller/upstream.rs` has a real
 //! one.
 
 use std::net::SocketAddr;

@@ -1,0 +1,147 @@
+//! The API server is slow, breaks off or answers nonsense when the webhook reads facts: its own answer comes in time, and is right
+//! or says clearly what could not be found out.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use cnbi_tests::installation::Treatment;
+use http::Method;
+use serde_json::json;
+
+use crate::api_response::Told;
+use crate::cluster::{ADMIN, resource};
+use crate::test_installation::Site;
+
+/// `timeoutSeconds` of the two webhooks that are called one after the other: what takes longer was not answered by ours.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A namespace for images that is not the default one, so that somebody has to be asked whether it may be used.
+const ELSEWHERE: &str = "unwell-images";
+
+/// What is read, by a part of its URL path, and a rule that hangs on it.
+const READS: [(&str, &str); 4] = [
+    ("/secrets/", "CNB110"),
+    ("/namespaces/unwell-images", "CNB023"),
+    ("/subjectaccessreviews", "CNB022"),
+    ("/imagestreams/", "CNB004"),
+];
+
+/// What is done to a read, and what is said when it is done; `None` where the answer is right all the same.
+fn treatments() -> Vec<(Treatment, Option<&'static str>)> {
+    let status = |code| {
+        let status = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "message": "no", "code": code});
+        Treatment::Answer(code, status.to_string())
+    };
+    let taken = |body: &str| Treatment::Answer(200, body.to_owned());
+    let unreadable = Some("was answered by the API server with something unreadable");
+    vec![
+        (Treatment::Late(Duration::from_millis(300)), None),
+        (Treatment::Never, Some("was not read within 2s")),
+        (Treatment::CutOff, Some("the API server cannot be reached")),
+        (status(500), Some("was answered by the API server with status 500")),
+        (status(429), Some("was answered by the API server with status 429")),
+        (status(503), Some("was answered by the API server with status 503")),
+        (status(401), Some("may not be read by cnbi-webhook")),
+        (status(404), Some("was answered by the API server with status 404")),
+        (taken("<html>Please log in.</html>"), unreadable),
+        (taken("{}"), unreadable),
+        (taken("[]"), unreadable),
+        (taken(""), unreadable),
+        (taken(r#"{"kind": "Secret", "metadata": {"name": "qu"#), unreadable),
+        (
+            taken(r#"{"kind": "Status", "metadata": {}, "status": "Success"}"#),
+            unreadable,
+        ),
+        (taken(&"[".repeat(100_000)), unreadable),
+    ]
+}
+
+/// Creates a resource with this pull Secret, and sees that the answer came in time.
+async fn ask(site: &Site<'_>, secret: &str) -> Result<Told> {
+    let spec = json!({"imagePullSecret": {"name": secret}, "targetNamespace": ELSEWHERE});
+    let object = resource(&site.namespace(), "read", spec);
+    let begin = Instant::now();
+    let told = site.dry_run(ADMIN, &object).await?;
+    assert!(begin.elapsed() < TIMEOUT, "{:?}: {}", begin.elapsed(), told.body);
+    Ok(told)
+}
+
+#[tokio::test]
+async fn what_is_read_badly_is_told_and_never_taken_for_an_answer() -> Result<()> {
+    Site::run("unwell", async |site| {
+        let docker_config = json!({"auths": {"quay.io": {"auth": "eDp5"}}}).to_string();
+        let secret = json!({"apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/dockerconfigjson",
+            "metadata": {"name": "there"}, "stringData": {".dockerconfigjson": docker_config}});
+        let secrets = format!("/api/v1/namespaces/{}/secrets", site.namespace());
+        site.done(Method::POST, &secrets, &secret).await?;
+        let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": ELSEWHERE}});
+        site.done(Method::POST, "/api/v1/namespaces", &namespace).await?;
+
+        let between = site.restart_behind().await?;
+        let allowed = format!("[{{namespace: {ELSEWHERE}, from: [\"*\"]}}]");
+        site.configure(&format!(
+            "targetNamespace: {{default: opendatahub, allowed: {allowed}}}\nrules: {{CNB023: Deny}}"
+        ))
+        .await?;
+
+        let (mut sent, mut right, mut refused) = (0, 0, 0);
+        for (read, rule) in READS {
+            for (treatment, says) in treatments() {
+                let case = format!("{read}, {treatment:?}").chars().take(120).collect::<String>();
+                between.set(move |path| {
+                    // A Secret is in a namespace too.
+                    let is_it = path.ends_with(read) || (read.ends_with('/') && path.contains(read));
+                    if is_it { treatment.clone() } else { Treatment::Pass }
+                });
+                let (told, of_missing) = futures::future::try_join(ask(site, "there"), ask(site, "missing")).await?;
+                sent += 2;
+                // Of a Secret that is there: nothing is wrong with it, so nothing may be said to be.
+                match says {
+                    None => {
+                        assert!(told.is_success(), "{case}: {}", told.body);
+                        right += 1;
+                    }
+                    Some(says) => {
+                        assert_eq!(
+                            (told.code, &told.body["reason"]),
+                            (503, &json!("ServiceUnavailable")),
+                            "{case}: {}",
+                            told.body
+                        );
+                        let message = told.message();
+                        assert!(message.contains(says) && message.contains(rule), "{case}: {message}");
+                        refused += 1;
+                    }
+                }
+                // Of one that is not there: it is never let pass.
+                let told = of_missing;
+                match told.code {
+                    422 => {
+                        let mut causes = told.lines();
+                        causes.retain(|(how, ..)| how == "refused");
+                        let is_it = causes.iter().all(|(_, rule, _)| rule == "CNB110");
+                        assert!(is_it && !causes.is_empty(), "{case}: {}", told.body);
+                        right += 1;
+                    }
+                    503 => {
+                        assert!(
+                            says.is_some_and(|says| told.message().contains(says)),
+                            "{case}: {}",
+                            told.body
+                        );
+                        refused += 1;
+                    }
+                    _ => panic!("{case}: {}", told.body),
+                }
+            }
+        }
+        eprintln!("{sent} reviews sent, {right} answered right, {refused} refused clearly, 0 wrong, 0 lost");
+        assert_eq!(sent, right + refused);
+
+        between.set(|_| Treatment::Pass);
+        let told = ask(site, "there").await?;
+        assert!(told.is_success(), "{}", told.body);
+        Ok(())
+    })
+    .await
+}

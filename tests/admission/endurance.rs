@@ -1,0 +1,342 @@
+//! Two replicas behind their Service are killed, frozen and left without an API server while people work: every request is
+//! answered right, or refused in clear words.
+//!
+//! On control planes of their own, because everything on them notices.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+use cnbi_tests::chance::{Chance, number};
+use cnbi_tests::control_plane::ControlPlane;
+use cnbi_tests::installation::{Replica, Service, shipped};
+use cnbi_tests::process::Fault;
+use futures::future::{join_all, try_join};
+use http::Method;
+use serde_json::{Value, json};
+
+use crate::api_response::{Told, ask};
+use crate::cluster::{ADMIN, WITHIN, collection, prepare_users, resource, until};
+use crate::test_installation::Site;
+
+/// How many ask at the same time.
+const CLIENTS: u64 = 4;
+
+/// How often a replica is killed, unless `CNBI_KILLS` says otherwise; `make soak` does.
+const KILLS: u64 = 20;
+
+/// After how many kills the API server is restarted.
+const API_SERVER_RESTARTS: u64 = 10;
+
+/// How many ask at once while one replica is frozen: more than there are connections that are open already.
+const BURST: usize = 16;
+
+/// Two webhooks, `timeoutSeconds` each, and what the API server does besides.
+const IN_TIME: Duration = Duration::from_secs(12);
+
+/// What became of the requests.
+#[derive(Clone, Copy, Debug, Default)]
+struct Tally {
+    sent: usize,
+    /// Answered right: what is good is stored with its defaults, what is not is refused by its rule.
+    right: usize,
+    /// Refused, with the words that nobody could be asked.
+    refused: usize,
+    /// The API server itself was away, so that nobody answered.
+    away: usize,
+    /// Anything else that was answered.
+    wrong: usize,
+    /// Not answered in time; or stored, as was said, and not there.
+    lost: usize,
+}
+
+impl Tally {
+    fn add(mut self, other: Self) -> Self {
+        self.sent += other.sent;
+        self.right += other.right;
+        self.refused += other.refused;
+        self.away += other.away;
+        self.wrong += other.wrong;
+        self.lost += other.lost;
+        self
+    }
+
+    fn tell(&self, of: &str) -> Result<()> {
+        let Self {
+            sent,
+            right,
+            refused,
+            away,
+            wrong,
+            lost,
+        } = self;
+        eprintln!(
+            "{of}: {sent} sent, {right} answered right, {refused} refused clearly, {away} without an API server, {wrong} wrong, \
+             {lost} lost"
+        );
+        ensure!(
+            *wrong == 0 && *lost == 0 && *sent == right + refused + away,
+            "{of}: {self:?}"
+        );
+        ensure!(*right > 50, "{of}: {self:?} shows nothing");
+        Ok(())
+    }
+}
+
+/// Whether the API server is meant to be there.
+#[derive(Debug, Default)]
+struct Weather {
+    over: AtomicBool,
+    /// Odd while it is not; each outage counts twice.
+    outages: AtomicU64,
+}
+
+impl Weather {
+    /// An outage begins or ends.
+    fn changes(&self) {
+        self.outages.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn outages(&self) -> u64 {
+        self.outages.load(Ordering::Relaxed)
+    }
+}
+
+/// Asks for good and bad resources until it is over, and looks then whether what was stored is what should be.
+async fn work(cluster: &ControlPlane, namespace: &str, client: u64, weather: &Weather) -> Result<Tally> {
+    let mut kube = cluster.client().await?;
+    let (mut tally, mut stored) = (Tally::default(), Vec::new());
+    let name_of = |number: u64| format!("endured-{client}-{number}");
+    for number in 0.. {
+        if weather.over.load(Ordering::Relaxed) {
+            break;
+        }
+        let is_good = number % 2 == 0;
+        let spec = if is_good {
+            json!({})
+        } else {
+            json!({"targetNamespace": "Bad"})
+        };
+        let object = resource(namespace, &name_of(number), spec);
+        tally.sent += 1;
+        let before = weather.outages();
+        let begin = Instant::now();
+        let asked = ask(&kube, Some(ADMIN), Method::POST, &collection(&object, ""), &object).await;
+        let took = begin.elapsed();
+        // One that waits at the beginning of an outage may be answered after its end.
+        let is_outage = before % 2 == 1 || weather.outages() != before;
+        match asked {
+            _ if took > IN_TIME && !is_outage => {
+                eprintln!("lost: {took:?}");
+                tally.lost += 1;
+            }
+            Ok(told) if is_good && told.is_success() && is_filled_in(&told.body) => {
+                tally.right += 1;
+                stored.push(name_of(number));
+                continue;
+            }
+            Ok(told) if !is_good && told.lines().iter().any(|(_, rule, _)| rule == "CNB020") => {
+                tally.right += 1;
+                continue;
+            }
+            Ok(told) if is_clear(&told) => tally.refused += 1,
+            // Whoever starts does not know its roles at once.
+            Ok(told) if is_outage && !told.is_success() && told.lines().is_empty() => tally.away += 1,
+            Err(_) if is_outage => {
+                tally.away += 1;
+                kube = cluster.client().await?;
+            }
+            Ok(told) => {
+                eprintln!("wrong: {told:?}");
+                tally.wrong += 1;
+            }
+            Err(error) => {
+                eprintln!("lost: {error:#}");
+                tally.lost += 1;
+            }
+        }
+        // Whoever is turned away tries again, but not at once.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+
+    let path = collection(&resource(namespace, "any", json!({})), "");
+    let list = ask(&kube, Some(ADMIN), Method::GET, &path, &Value::Null).await?;
+    let prefix = format!("endured-{client}-");
+    let items = list.body["items"].as_array().into_iter().flatten();
+    let own: Vec<_> = items
+        .filter(|item| {
+            let name = item["metadata"]["name"].as_str();
+            name.is_some_and(|name| name.starts_with(&prefix))
+        })
+        .collect();
+    tally.wrong += own.iter().filter(|item| !is_filled_in(item)).count();
+    let is_there = |name: &String| own.iter().any(|item| item["metadata"]["name"] == **name);
+    tally.lost += stored.iter().filter(|name| !is_there(name)).count();
+    Ok(tally)
+}
+
+/// What `/mutate` fills in is there, and what `/validate` refuses is not, so the resource did not pass by them.
+fn is_filled_in(object: &Value) -> bool {
+    object["spec"]["targetNamespace"] == "opendatahub"
+        && object["metadata"]["annotations"]["opendatahub.io/notebook-image-creator"] == ADMIN
+}
+
+/// The API server could not ask, or the webhook could not find out, and either says so.
+fn is_clear(told: &Told) -> bool {
+    let could_not_ask = told.code == 500 && told.message().contains("failed calling webhook");
+    could_not_ask || (told.code == 503 && told.message().contains("could not be judged"))
+}
+
+/// Two replicas and what leads to them, in the place of the one that a site begins with.
+struct Pair {
+    service: Service,
+    replicas: Vec<Replica>,
+}
+
+impl Pair {
+    async fn start(site: &mut Site<'_>) -> Result<Self> {
+        site.stop_webhook().await?;
+        let mut pair = Self {
+            service: site.installation.service(shipped::WEBHOOK, "https").await?,
+            replicas: Vec::new(),
+        };
+        pair.add(site).await?;
+        pair.add(site).await?;
+        site.until_asked(&site.namespace()).await?;
+        Ok(pair)
+    }
+
+    async fn add(&mut self, site: &Site<'_>) -> Result<()> {
+        let mut new = site.installation.start_beside(shipped::WEBHOOK).await?;
+        new.ready(WITHIN).await?;
+        self.service.add(&new)?;
+        self.replicas.push(new);
+        Ok(())
+    }
+
+    /// Kills one. For a while, the Service does not know.
+    async fn kill(&mut self, chance: &mut Chance) -> Result<()> {
+        let mut dead = self.replicas.remove(chance.index(self.replicas.len()));
+        dead.send(Fault::Kill)?;
+        dead.wait(WITHIN).await?;
+        tokio::time::sleep(Duration::from_millis(chance.below(150))).await;
+        self.service.remove(&dead);
+        Ok(())
+    }
+
+    /// Leaves the site with one that runs.
+    fn leave(mut self, site: &mut Site<'_>) {
+        if let Some(one) = self.replicas.pop() {
+            site.webhook = one;
+        }
+    }
+}
+
+/// Has people work while something happens.
+async fn under_load(
+    cluster: &ControlPlane,
+    namespace: &str,
+    weather: &Weather,
+    happens: impl Future<Output = Result<()>>,
+) -> Result<Tally> {
+    let working = join_all((0..CLIENTS).map(|client| work(cluster, namespace, client, weather)));
+    let happening = async {
+        let outcome = happens.await;
+        weather.over.store(true, Ordering::Relaxed);
+        outcome
+    };
+    let all = async { working.await.into_iter().collect::<Result<Vec<_>>>() };
+    let (tallies, ()) = try_join(all, happening).await?;
+    Ok(tallies.into_iter().fold(Tally::default(), Tally::add))
+}
+
+#[tokio::test]
+async fn killed_again_and_again_they_answer_nothing_wrong() -> Result<()> {
+    let mut chance = Chance::new();
+    let kills = number("CNBI_KILLS").unwrap_or(KILLS);
+    let cluster = ControlPlane::start().await?;
+    prepare_users(&cluster).await?;
+    Site::run_on(&cluster, "endured", async |site| {
+        // An API server that starts serves before it has read its own roles, and says 403 where it does not know yet.
+        site.refused.push("/");
+        let mut pair = Pair::start(site).await?;
+        let (namespace, weather) = (site.namespace(), Weather::default());
+        let killing = async {
+            for kill in 1..=kills {
+                tokio::time::sleep(Duration::from_millis(chance.below(200))).await;
+                pair.kill(&mut chance).await?;
+                if kill % API_SERVER_RESTARTS == 0 {
+                    weather.changes();
+                    cluster.stop_api_server().await?;
+                    cluster.start_api_server().await?;
+                    // It knows again whom to ask, with which bundle, and who may do what.
+                    site.client = cluster.client().await?;
+                    site.until_asked(&namespace).await?;
+                    weather.changes();
+                }
+                // One time in four nobody is left.
+                if chance.below(4) == 0 {
+                    pair.kill(&mut chance).await?;
+                    pair.add(site).await?;
+                }
+                pair.add(site).await?;
+            }
+            site.until_asked(&namespace).await
+        };
+        let tally = under_load(&cluster, &namespace, &weather, killing).await?;
+        tally.tell(&format!("{kills} kills"))?;
+        ensure!(tally.refused > 0, "nobody noticed a kill: {tally:?}");
+        pair.leave(site);
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn one_of_two_that_is_frozen_holds_up_few_and_nobody_for_long() -> Result<()> {
+    let cluster = ControlPlane::start().await?;
+    prepare_users(&cluster).await?;
+    Site::run_on(&cluster, "frozen", async |site| {
+        let mut pair = Pair::start(site).await?;
+        let (namespace, weather) = (site.namespace(), Weather::default());
+        let freezing = async {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            pair.replicas[0].send(Fault::Stop)?;
+            // Its readiness probe fails from now on. Until that is noticed, new connections lead to it as well; there are some,
+            // as so many ask at once.
+            let object = resource(&namespace, "in-time", json!({}));
+            let burst = join_all((0..BURST).map(|_| site.dry_run(ADMIN, &object))).await;
+            let burst = burst.into_iter().collect::<Result<Vec<_>>>()?;
+            let refused = burst.iter().filter(|told| !told.is_success()).count();
+            ensure!(
+                burst.iter().all(|told| told.is_success() || is_clear(told)),
+                "{burst:?}"
+            );
+            ensure!(
+                refused > 0 && refused < burst.len(),
+                "{refused} of {BURST} met the one that is frozen"
+            );
+            pair.service.remove(&pair.replicas[0]);
+            // Connections that are open stay with it, until a call on each has waited in vain.
+            let mut in_a_row = 0;
+            until("every call is answered by the other one", async || {
+                let told = site.dry_run(ADMIN, &resource(&namespace, "in-time", json!({}))).await?;
+                ensure!(told.is_success() || is_clear(&told), "{}", told.body);
+                in_a_row = if told.is_success() { in_a_row + 1 } else { 0 };
+                Ok(in_a_row == 50)
+            })
+            .await?;
+            // It thaws, with whatever lay in its sockets.
+            pair.replicas[0].send(Fault::Continue)?;
+            pair.replicas[0].ready(WITHIN).await?;
+            pair.service.add(&pair.replicas[0])?;
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            Ok(())
+        };
+        let tally = under_load(&cluster, &namespace, &weather, freezing).await?;
+        tally.tell("one of two frozen")?;
+        pair.leave(site);
+        Ok(())
+    })
+    .await
+}

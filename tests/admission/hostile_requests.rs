@@ -1,0 +1,263 @@
+//! Requests that mean harm, sent by a user who may write resources and nothing else.
+//!
+//! Each is refused for the right reason, no text of it comes back unescaped, and none of it leads the webhook anywhere.
+
+use std::fs;
+
+use anyhow::{Context as _, Result};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http::Method;
+use serde_json::{Value, json};
+
+use crate::api_response::Told;
+use crate::cluster::{ALICE, resource};
+use crate::test_installation::Site;
+
+/// Texts that have hurt somebody: controls, marks that turn text around, expansions, options, quotes, paths.
+const TEXTS: [&str; 9] = [
+    "a\nb\r\u{7f}\u{1b}[31m",
+    "nul\u{0}nul",
+    "\u{202e}\u{2066}\u{200b}\u{feff}\u{e9}\u{1d54f}",
+    "$(params.x)",
+    "$(tasks.a.results.b)`id`${IFS}",
+    "'; rm -rf / #",
+    "\"><script>",
+    "../../etc/passwd%2f%00",
+    "--help",
+];
+
+/// The ones among them that Git takes for the name of a ref (`git check-ref-format --allow-onelevel`).
+const REFS: [&str; 4] = [TEXTS[2], TEXTS[3], TEXTS[4], TEXTS[6]];
+
+/// A good spec of each build type, and the fields of it that hold text.
+fn specs() -> [(Value, &'static [&'static str]); 3] {
+    let environment = json!({"osName": "ubi", "osVersion": "8", "pythonVersion": "3.8"});
+    [
+        (
+            json!({"buildType": "ImageImport", "fromImage": "quay.io/a/b:v1", "imagePullSecret": {"name": "x"}, "targetNamespace": "opendatahub"}),
+            &["/buildType", "/fromImage", "/imagePullSecret/name", "/targetNamespace"],
+        ),
+        (
+            json!({"buildType": "PackageList", "runtimeEnvironment": environment, "packageVersions": ["pandas", "scipy"]}),
+            &[
+                "/runtimeEnvironment/osName",
+                "/runtimeEnvironment/osVersion",
+                "/runtimeEnvironment/pythonVersion",
+                "/packageVersions/1",
+            ],
+        ),
+        (
+            json!({"buildType": "GitRepository", "repositoryUrl": "https://github.com/a/b", "gitRef": "main"}),
+            &["/repositoryUrl", "/gitRef"],
+        ),
+    ]
+}
+
+/// Nothing that reaches a terminal moves its cursor or turns its text around.
+fn is_harmless(told: &Told) -> bool {
+    let bad = |c: char| {
+        c.is_control() || matches!(c, '\u{200b}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+    };
+    let causes = told.body["details"]["causes"].as_array().into_iter().flatten();
+    let causes = causes
+        .flat_map(|cause| [cause["message"].as_str(), cause["field"].as_str()])
+        .flatten();
+    let lines = told
+        .message()
+        .lines()
+        .chain(causes)
+        .chain(told.warnings.iter().map(String::as_str));
+    lines.into_iter().all(|line| !line.contains(bad))
+}
+
+#[tokio::test]
+async fn no_hostile_text_is_taken_in_any_field() -> Result<()> {
+    Site::run("hostile-texts", async |site| {
+        let team = site.namespace();
+        let mut failures = Vec::new();
+        for (spec, fields) in specs() {
+            for field in fields {
+                for text in TEXTS {
+                    let mut object = resource(&team, "hostile", json!({}));
+                    object["spec"] = spec.clone();
+                    *object["spec"].pointer_mut(field).context("no such field")? = text.into();
+                    let told = site.dry_run(ALICE, &object).await?;
+                    let name = field.split('/').nth(1).unwrap_or_default();
+                    let is_at_fault = |path: &str| path.starts_with(&format!("spec.{name}"));
+                    let is_told = told
+                        .lines()
+                        .iter()
+                        .any(|(verdict, _, path)| verdict == "refused" && is_at_fault(path));
+                    let is_right = if *field == "/gitRef" && REFS.contains(&text) {
+                        told.is_success() && told.lines().is_empty()
+                    } else {
+                        told.code == 422 && is_told
+                    };
+                    if !is_right || !is_harmless(&told) {
+                        failures.push(format!("{field} {text:?}: {} {}", told.code, told.body));
+                    }
+                }
+            }
+        }
+        assert!(failures.is_empty(), "{}", failures.join("\n"));
+
+        // Words for people may be any words, but no control characters.
+        for text in TEXTS {
+            let mut object = resource(&team, "words", json!({}));
+            for key in ["name", "desc", "creator"] {
+                object["metadata"]["annotations"][format!("opendatahub.io/notebook-image-{key}")] = text.into();
+            }
+            let told = site.dry_run(ALICE, &object).await?;
+            let is_line = !text.chars().any(char::is_control);
+            assert!(is_harmless(&told), "{:?}", told.body);
+            assert!(is_line || told.code == 422, "{text:?}: {} {}", told.code, told.body);
+        }
+
+        // A name of somebody's choice never becomes part of a path.
+        let account = format!("system:serviceaccount:{}:cnbi-webhook", site.installation.namespace());
+        for line in fs::read_to_string(site.cluster.audit_log())?
+            .lines()
+            .filter(|line| line.contains(&account))
+        {
+            let event: Value = serde_json::from_str(line)?;
+            let url = event["requestURI"].as_str().unwrap_or_default();
+            assert!(
+                !url.contains("..") && !url.contains('%') || url.contains("fieldSelector="),
+                "{url}"
+            );
+        }
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn secrets_that_are_not_what_they_should_be_are_refused_and_never_shown() -> Result<()> {
+    Site::run("hostile-secrets", async |site| {
+        let team = site.namespace();
+        let secrets = format!("/api/v1/namespaces/{team}/secrets");
+        let canary = "c4n4ry";
+        let docker = "kubernetes.io/dockerconfigjson";
+        let many: Vec<String> = (0..8_000)
+            .map(|number| format!(r#""registry-{number}.example":{{"auth":"{canary}"}}"#))
+            .collect();
+        let deep = format!("{{\"auths\":{}{canary}{}}}", "[".repeat(5000), "]".repeat(5000));
+        let cases = [
+            (
+                "opaque",
+                "Opaque",
+                ".dockerconfigjson",
+                format!("not JSON, {canary}"),
+                "CNB111",
+            ),
+            ("other-key", "example.com/own", "password", canary.to_owned(), "CNB111"),
+            (
+                "text",
+                docker,
+                ".dockerconfigjson",
+                format!(r#"{{"auths": "{canary}"}}"#),
+                "CNB111",
+            ),
+            (
+                "numbers",
+                docker,
+                ".dockerconfigjson",
+                r#"{"auths": {"quay.io": 7, "x": null}}"#.to_owned(),
+                "CNB111",
+            ),
+            (
+                "twice",
+                docker,
+                ".dockerconfigjson",
+                format!(r#"{{"auths": {{}}, "auths": "{canary}"}}"#),
+                "CNB111",
+            ),
+            (
+                "many",
+                docker,
+                ".dockerconfigjson",
+                format!(r#"{{"auths": {{{}}}}}"#, many.join(",")),
+                "CNB112",
+            ),
+            ("deep", "Opaque", ".dockerconfigjson", deep, "CNB111"),
+        ];
+        for (name, kind, key, content, rule) in cases {
+            let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "type": kind,
+                "data": {key: STANDARD.encode(content)}});
+            site.done(Method::POST, &secrets, &secret).await?;
+            let object = resource(&team, name, json!({"imagePullSecret": {"name": name}}));
+            let told = site.create(ALICE, &object).await?;
+            let rules: Vec<String> = told.lines().into_iter().map(|(_, rule, _)| rule).collect();
+            assert_eq!(rules, [rule], "{name}: {} {}", told.code, told.body);
+            let code = if rule == "CNB111" { 422 } else { 201 };
+            assert_eq!(told.code, code, "{name}: {}", told.body);
+            assert!(!told.body.to_string().contains(canary) && !told.warnings.concat().contains(canary));
+        }
+        let log = fs::read_to_string(site.webhook.log())?;
+        assert!(!log.contains(canary));
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn objects_without_measure_are_refused_in_few_words() -> Result<()> {
+    Site::run("hostile-sizes", async |site| {
+        let team = site.namespace();
+        let packages = |count: usize, length: usize| -> Value {
+            let item = |number: usize| format!("p{number}-{}", "a".repeat(length));
+            (0..count).map(item).collect()
+        };
+        let list = |packages: Value| {
+            let mut object = resource(&team, "large", json!({}));
+            object["spec"] =
+                json!({"buildType": "PackageList", "builderImage": "quay.io/a/b:v1", "packageVersions": packages});
+            object
+        };
+        // Etcd takes 1.5 MiB.
+        let large = [
+            list(packages(10_000, 1)),
+            list(packages(10_000, 130)),
+            list(packages(400, 3_500)),
+            list(json!([format!("a{}", "$(x)".repeat(350_000))])),
+            resource(
+                &team,
+                "large",
+                json!({"fromImage": format!("quay.io/{}:v1", "a/".repeat(700_000))}),
+            ),
+            resource(
+                &team,
+                "large",
+                json!({"imagePullSecret": {"name": "../".repeat(460_000)}}),
+            ),
+        ];
+        for object in large {
+            let told = site.create(ALICE, &object).await?;
+            assert_eq!(
+                told.code,
+                422,
+                "{}",
+                told.message().chars().take(500).collect::<String>()
+            );
+            assert!(
+                told.lines()
+                    .iter()
+                    .any(|(verdict, rule, _)| verdict == "refused" && rule == "CNB005"),
+                "{:?}",
+                told.lines()
+            );
+            let size = told.body.to_string().len();
+            assert!(size < 64 * 1024, "{size} bytes of answer");
+        }
+        // The most that is allowed goes through, and quickly enough for the API server to wait for it.
+        let told = site.create(ALICE, &list(packages(500, 500))).await?;
+        assert!(
+            told.is_success(),
+            "{}",
+            told.message().chars().take(500).collect::<String>()
+        );
+        Ok(())
+    })
+    .await
+}

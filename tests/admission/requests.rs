@@ -1,0 +1,311 @@
+//! What users do with kubectl, and that it answers alike however they do it.
+
+use std::fs;
+
+use anyhow::{Context as _, Result};
+use http::Method;
+use serde_json::{Value, json};
+
+use crate::cluster::{ADMIN, path_of, resource, until};
+use crate::test_installation::Site;
+
+/// A resource with a mistake of each sort: fixed rules, configured ones, and ones that need the cluster.
+fn wrong(namespace: &str, name: &str) -> Value {
+    let spec = json!({
+        "fromImage": "docker://quay.io/a/b", "packageVersions": ["-r x"], "targetNamespace": "somewhere-else",
+        "imagePullSecret": {"name": "not-there"},
+    });
+    resource(namespace, name, spec)
+}
+
+/// What has to be told of it: each rule with its path.
+const WRONG: [(&str, &str); 5] = [
+    ("CNB001", "spec.packageVersions"),
+    ("CNB102", "spec.fromImage"),
+    ("CNB110", "spec.imagePullSecret.name"),
+    ("CNB021", "spec.targetNamespace"),
+    ("CNB023", "spec.targetNamespace"),
+];
+
+/// Whether a text tells all of them, each rule behind its path.
+fn tells_all(text: &str) -> Result<()> {
+    for (rule, path) in WRONG {
+        let line = text
+            .lines()
+            .find(|line| line.contains(&format!("{path}: ")) && line.contains(&format!("[{rule}]")));
+        line.with_context(|| format!("nothing of {rule} at {path}: {text}"))?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn every_way_to_write_is_told_all_mistakes_at_once() -> Result<()> {
+    Site::run("requests", async |site| {
+        let team = site.namespace();
+        let first = wrong(&team, "first").to_string();
+        let stored = resource(&team, "stored", json!({}));
+        site.kubectl("apply")
+            .args(["-f", "-"])
+            .stdin(stored.to_string())
+            .ok()
+            .await?;
+        let broken = wrong(&team, "stored");
+        let generated = {
+            let mut object = wrong(&team, "");
+            object["metadata"]["generateName"] = json!("made-up-");
+            object["metadata"]
+                .as_object_mut()
+                .context("no metadata")?
+                .remove("name");
+            object.to_string()
+        };
+        let patch = json!({"spec": broken["spec"]}).to_string();
+        let ways: [(&str, &[&str], Option<String>); 9] = [
+            ("apply", &["-f", "-"], Some(first.clone())),
+            ("apply", &["--dry-run=server", "-f", "-"], Some(first.clone())),
+            ("apply", &["--server-side", "-f", "-"], Some(first.clone())),
+            ("create", &["-f", "-"], Some(first)),
+            ("create", &["-f", "-"], Some(generated)),
+            ("apply", &["-f", "-"], Some(broken.to_string())),
+            (
+                "apply",
+                &["--server-side", "--force-conflicts", "-f", "-"],
+                Some(broken.to_string()),
+            ),
+            ("replace", &["-f", "-"], Some(broken.to_string())),
+            ("patch", &["cnbi", "stored", "--type=merge", "-p", &patch], None),
+        ];
+        for (command, args, stdin) in ways {
+            let mut kubectl = site.kubectl(command).args(args);
+            if let Some(text) = stdin {
+                kubectl = kubectl.stdin(text);
+            }
+            let answer = kubectl.run().await?;
+            assert!(!answer.success, "{command} {args:?}: {}", answer.stdout);
+            tells_all(&answer.stderr).with_context(|| format!("{command} {args:?}"))?;
+        }
+
+        // Two files: kubectl goes on after the first, and tells of both.
+        let folder = tempfile::tempdir()?;
+        for name in ["one", "two"] {
+            fs::write(
+                folder.path().join(format!("{name}.json")),
+                wrong(&team, name).to_string(),
+            )?;
+        }
+        let answer = site.kubectl("apply").arg("-f").arg(folder.path()).run().await?;
+        assert!(!answer.success);
+        let (_, one) = answer
+            .stderr
+            .split_once("\"one\" is invalid")
+            .context("nothing of one")?;
+        let (one, two) = one.split_once("\"two\" is invalid").context("nothing of two")?;
+        assert_eq!(one.matches("[CNB110]").count(), 1, "{one}");
+        assert_eq!(two.matches("[CNB110]").count(), 1, "{two}");
+        let all = site.kubectl("get").args(["cnbi", "-o", "name"]).ok().await?;
+        assert_eq!(
+            all.trim(),
+            "customnbimage.meteor.zone/stored",
+            "nothing of what was refused is there"
+        );
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn what_is_good_goes_through_every_way_and_is_filled_in() -> Result<()> {
+    Site::run("good", async |site| {
+        let bare = |name: &str| {
+            let spec = json!({"buildType": "ImageImport", "fromImage": "quay.io/a/b:v1"});
+            json!({"apiVersion": "meteor.zone/v1alpha1", "kind": "CustomNBImage", "metadata": {"name": name}, "spec": spec})
+        };
+        // A dry run is answered as the real thing would be.
+        let dry = site.kubectl("create").args(["--dry-run=server", "-o=json", "-f", "-"]).stdin(bare("one").to_string());
+        let dry: Value = serde_json::from_str(&dry.ok().await?)?;
+        assert!(site.kubectl("get").args(["cnbi", "-o", "name"]).ok().await?.is_empty());
+        let real = site.kubectl("create").args(["-o=json", "--as", ADMIN, "-f", "-"]).stdin(bare("one").to_string());
+        let real: Value = serde_json::from_str(&real.ok().await?)?;
+        assert_eq!(real["spec"], json!({"buildType": "ImageImport", "fromImage": "quay.io/a/b:v1", "targetNamespace": "opendatahub"}));
+        assert_eq!(real["spec"], dry["spec"]);
+        let annotations = &real["metadata"]["annotations"];
+        assert_eq!(annotations["opendatahub.io/notebook-image-creator"], ADMIN);
+        assert_eq!(annotations["opendatahub.io/notebook-image-name"], "one");
+
+        let mut generated = bare("");
+        generated["metadata"] = json!({"generateName": "made-up-"});
+        let made = site.kubectl("create").args(["-o=json", "-f", "-"]).stdin(generated.to_string()).ok().await?;
+        let made: Value = serde_json::from_str(&made)?;
+        let name = made["metadata"]["name"].as_str().unwrap_or_default();
+        assert!(name.starts_with("made-up-") && name.len() > "made-up-".len(), "{name}");
+
+        // Both kinds of apply are done again without a change: what was filled in belongs to nobody's file. The status that a resource
+        // begins with is a default of the definition, which the API server stores with the first update.
+        for (name, side) in [("client", "--server-side=false"), ("server", "--server-side=true")] {
+            let apply = || site.kubectl("apply").args([side, "-o=json", "-f", "-"]).stdin(bare(name).to_string()).ok();
+            apply().await?;
+            let before: Value = serde_json::from_str(&apply().await?)?;
+            let after: Value = serde_json::from_str(&apply().await?)?;
+            assert_eq!(before["metadata"]["resourceVersion"], after["metadata"]["resourceVersion"], "{side}");
+            assert_eq!(after["spec"]["targetNamespace"], "opendatahub");
+        }
+        let patch = json!({"spec": {"fromImage": "quay.io/a/b:v2"}}).to_string();
+        site.kubectl("patch").args(["cnbi", "one", "--type=merge", "-p", &patch]).ok().await?;
+        // Whoever replaces with the old file does not take away what was filled in.
+        site.kubectl("replace").args(["-f", "-"]).stdin(bare("one").to_string()).ok().await?;
+        let stored = site.kubectl("get").args(["cnbi", "one", "-o=json"]).ok().await?;
+        let stored: Value = serde_json::from_str(&stored)?;
+        assert_eq!(stored["spec"], real["spec"]);
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn what_was_accepted_under_an_older_configuration_is_not_held_against_an_edit() -> Result<()> {
+    Site::run("ratchet", async |site| {
+        let team = site.namespace();
+        let mut object = resource(&team, "old", json!({}));
+        assert!(site.create(ADMIN, &object).await?.is_success());
+        site.configure("targetNamespace: {default: opendatahub}\nimages: {allowed: [registry.example]}")
+            .await?;
+
+        let refused = site.create(ADMIN, &resource(&team, "new", json!({}))).await?;
+        let line = |verdict: &str| (verdict.to_owned(), "CNB106".to_owned(), "spec.fromImage".to_owned());
+        assert_eq!(
+            (refused.code, refused.lines()),
+            (422, vec![line("refused")]),
+            "{}",
+            refused.body
+        );
+
+        // Words may be changed, with a warning; another image of the same registry may not be taken.
+        object = site.done(Method::GET, &path_of(&object), &Value::Null).await?;
+        object["metadata"]["annotations"]["opendatahub.io/notebook-image-desc"] = json!("Better said.");
+        let told = site.replace(ADMIN, &object).await?;
+        assert_eq!((told.code, told.lines()), (200, vec![line("warned")]), "{}", told.body);
+        let patch =
+            json!({"metadata": {"annotations": {"opendatahub.io/notebook-image-desc": "Better still."}}}).to_string();
+        let answer = site
+            .kubectl("patch")
+            .args(["cnbi", "old", "--type=merge", "-p", &patch])
+            .run()
+            .await?;
+        assert!(
+            answer.success && answer.stderr.starts_with("Warning: spec.fromImage: "),
+            "{answer:?}"
+        );
+
+        object = site.done(Method::GET, &path_of(&object), &Value::Null).await?;
+        object["spec"]["fromImage"] = json!("quay.io/somebody/else:v1");
+        let told = site.replace(ADMIN, &object).await?;
+        assert_eq!((told.code, told.lines()), (422, vec![line("refused")]), "{}", told.body);
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn an_update_that_changes_nothing_reads_nothing() -> Result<()> {
+    Site::run("unchanged", async |site| {
+        let object = resource(&site.namespace(), "same", json!({}));
+        let before = site.facts().await?;
+        assert!(site.create(ADMIN, &object).await?.is_success());
+        let created = site.facts().await?;
+        assert!(created > before, "a new one has the cluster asked");
+        let mut stored = site.done(Method::GET, &path_of(&object), &Value::Null).await?;
+        let told = site.replace(ADMIN, &stored).await?;
+        assert!(told.is_success(), "{}", told.body);
+        stored = site.done(Method::GET, &path_of(&object), &Value::Null).await?;
+        stored["metadata"]["labels"] = json!({"a": "b"});
+        assert!(site.replace(ADMIN, &stored).await?.is_success());
+        assert_eq!(site.facts().await?, created);
+        let reviews = site
+            .metric(r#"cnbi_reviews_total{webhook="validate",operation="UPDATE",outcome="allowed"}"#)
+            .await?;
+        assert!(reviews >= 1, "it was asked: {reviews}");
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_pull_secret_counts_as_it_is_and_not_as_it_was_a_moment_ago() -> Result<()> {
+    Site::run("secret-now", async |site| {
+        let team = site.namespace();
+        let secrets = format!("/api/v1/namespaces/{team}/secrets");
+        // Often enough to overtake what the API server keeps at hand of them.
+        for round in 0..20 {
+            let name = format!("secret-{round}");
+            let spec = json!({"fromImage": "quay.io/a/b:v1", "imagePullSecret": {"name": name}});
+            let object = resource(&team, &name, spec);
+            let found = async || {
+                let told = site.dry_run(ADMIN, &object).await?;
+                anyhow::Ok(told.lines().into_iter().map(|(_, rule, _)| rule).collect::<Vec<_>>())
+            };
+            let secret = |registry: &str| {
+                let content = json!({"auths": {registry: {"auth": "dXNlcjpwYXNzd29yZA=="}}}).to_string();
+                json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name},
+                    "type": "kubernetes.io/dockerconfigjson", "stringData": {".dockerconfigjson": content}})
+            };
+            assert_eq!(found().await?, ["CNB110"], "{round}");
+            site.done(Method::POST, &secrets, &secret("elsewhere.example")).await?;
+            assert_eq!(found().await?, ["CNB112"], "{round}");
+            let path = format!("{secrets}/{name}");
+            site.done(Method::PUT, &path, &secret("quay.io")).await?;
+            // What is left is that the ImageStream's namespace has none, which nobody has changed.
+            assert_eq!(found().await?, ["CNB115"], "{round}");
+        }
+        // First what the API server has at hand, and what is held against somebody only after a second look.
+        let account = format!("system:serviceaccount:{}:cnbi-webhook", site.installation.namespace());
+        for query in ["?resourceVersion=0", ""] {
+            let uri = format!(r#""requestURI":"{secrets}/secret-0{query}""#);
+            until(&uri, async || {
+                let log = fs::read_to_string(site.cluster.audit_log())?;
+                Ok(log.lines().any(|line| line.contains(&account) && line.contains(&uri)))
+            })
+            .await?;
+        }
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_resource_can_always_be_deleted() -> Result<()> {
+    Site::run("deletion", async |site| {
+        let team = site.namespace();
+        let with_finalizer = |name: &str| {
+            let mut object = resource(&team, name, json!({}));
+            object["metadata"]["finalizers"] = json!(["example.com/hold"]);
+            object
+        };
+        for name in ["up", "down"] {
+            assert!(site.create(ADMIN, &with_finalizer(name)).await?.is_success());
+        }
+        // What is stored breaks the rules by now, which is no reason to keep it.
+        site.configure("targetNamespace: {default: opendatahub}\nimages: {allowed: [registry.example]}")
+            .await?;
+        let release = json!({"metadata": {"finalizers": []}}).to_string();
+        for name in ["up", "down"] {
+            if name == "down" {
+                site.stop_webhook().await?;
+                let told = site.create(ADMIN, &resource(&team, "refused", json!({}))).await?;
+                assert_eq!(told.code, 500, "nobody is there to ask: {}", told.body);
+                assert!(told.message().contains("failed calling webhook"), "{}", told.body);
+            }
+            site.kubectl("delete").args(["cnbi", name, "--wait=false"]).ok().await?;
+            site.kubectl("patch")
+                .args(["cnbi", name, "--type=merge", "-p", &release])
+                .ok()
+                .await?;
+            let path = path_of(&with_finalizer(name));
+            until("it is gone", async || {
+                Ok(site.ask(Method::GET, &path, &Value::Null).await?.code == 404)
+            })
+            .await?;
+        }
+        site.restart().await
+    })
+    .await
+}

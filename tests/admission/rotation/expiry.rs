@@ -1,0 +1,94 @@
+//! The whole life of a CA, and clocks that jump, at a clock that is told.
+
+use std::time::{Duration, Instant};
+
+use cnbi_certs::bundle::Bundle;
+use cnbi_certs::{Authority, Policy};
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
+
+use super::Outcome;
+use super::fleet::{Fleet, WITHIN};
+
+const DAY: i64 = 86_400;
+
+/// A CA that has 55 of its 115 minutes left is due, a third, when the clock is 17 ahead, and over when it is 55 ahead.
+#[tokio::test(flavor = "multi_thread")]
+async fn ca_and_serving_certificates_are_replaced_by_the_clock_and_no_create_fails() -> Outcome {
+    let mut fleet = Fleet::install("clock", &[]).await?;
+    let now = Timestamp::now();
+    let short = Policy {
+        ca_life: SignedDuration::from_mins(55),
+        ..Policy::default()
+    };
+    let old = Authority::mint(now, &short)?;
+    fleet.bring_ca(old.certificate_pem(), old.key_pem()).await?;
+    fleet.add(3).await?;
+    assert!(fleet.trusts(1).await?);
+    let end = old.certificate().validity().not_after.as_second();
+    assert_eq!(fleet.ends().await?, [end; 3], "no longer than the CA");
+    assert_eq!(fleet.metrics("cnbi_ca_not_after_seconds").await?, [end; 3]);
+
+    let load = fleet.load().await?;
+    fleet
+        .run_until(20..=20, "both are published", async || fleet.trusts(2).await)
+        .await?;
+    let both = fleet.bundles().await?;
+    assert!(both.iter().all(|bundle| Bundle::mentions(bundle, old.certificate())));
+    assert_eq!(
+        fleet.ends().await?,
+        [end; 3],
+        "nothing that is new is served before it has settled"
+    );
+    assert_eq!(fleet.ca().await?, old.certificate_pem().as_bytes());
+
+    let from_new = |ends: &[i64]| ends.iter().all(|end| *end > now.as_second() + 6 * DAY);
+    fleet
+        .run_until(22..=52, "all serve from the new one", async || {
+            assert!(fleet.trusts(2).await?, "both are trusted throughout");
+            Ok(from_new(&fleet.ends().await?))
+        })
+        .await?;
+    let new = fleet.ca().await?;
+    assert_ne!(new, old.certificate_pem().as_bytes());
+
+    fleet
+        .run_until(56..=56, "the old one is forgotten", async || fleet.trusts(1).await)
+        .await?;
+    let [bundle] = &fleet.bundles().await?.into_iter().collect::<Vec<_>>()[..] else {
+        panic!("not one bundle");
+    };
+    assert!(!Bundle::mentions(bundle, old.certificate()));
+    assert_eq!(*bundle, new);
+    // Everything that is created from here on knows the new one alone.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    load.end().await?.none_failed("a rotation by the clock")
+}
+
+/// Ahead by no more than the hour by which certificates are backdated, so that what is made then holds already; back by more, so that
+/// what is served is of the future.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_jumps_ahead_and_back_costs_no_create_and_no_ca() -> Outcome {
+    let mut fleet = Fleet::install("jumps", &[]).await?;
+    fleet.add(2).await?;
+    let (ca, bundles, first) = (fleet.ca().await?, fleet.bundles().await?, fleet.ends().await?);
+    let load = fleet.load().await?;
+    for (minutes, is_remade) in [(50, false), (-120, true), (55, false), (-240, true), (0, false)] {
+        // Replicas look every five seconds; where nothing is to be waited for, there is time for something to go wrong.
+        let looked = Duration::from_secs(if is_remade { 0 } else { 6 });
+        let before = fleet.ends().await?;
+        fleet.set_clock(minutes)?;
+        let begin = Instant::now();
+        while is_remade && fleet.ends().await?.iter().zip(&before).any(|(now, then)| now >= then) {
+            assert!(
+                begin.elapsed() < WITHIN,
+                "with the clock at {minutes}, {before:?} is served"
+            );
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        tokio::time::sleep(looked).await;
+    }
+    assert_ne!(fleet.ends().await?, first);
+    assert_eq!(fleet.ca().await?, ca, "a CA of the future is kept");
+    assert_eq!(fleet.bundles().await?, bundles);
+    load.end().await?.none_failed("a clock that jumps")
+}

@@ -1,0 +1,111 @@
+//! What people do to the CA and to the bundle.
+
+use std::time::Duration;
+
+use cnbi_certs::{Authority, Policy};
+use cnbi_tests::control_plane::ControlPlane;
+use k8s_openapi::jiff::Timestamp;
+use kube::api::{DeleteParams, Patch, PatchParams};
+use serde_json::json;
+
+use super::Outcome;
+use super::fleet::{CA_SECRET, Fleet, WITHIN};
+
+/// How long a bundle that was cleared may stay so: two looks, and what an API server takes to load it.
+const CLEARED: Duration = Duration::from_secs(20);
+
+/// How long an API server may take to learn of it, on a machine that has much else to do.
+const LOADED: Duration = Duration::from_secs(6);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ca_that_is_deleted_corrupted_or_replaced_fails_no_create() -> Outcome {
+    let mut fleet = Fleet::install("by-hand", &[]).await?;
+    fleet.add(2).await?;
+    let load = fleet.load().await?;
+    let own = Authority::mint(Timestamp::now(), &Policy::default())?;
+    let mut ahead = 0;
+    for what in ["deleted", "corrupted", "replaced by a person's own"] {
+        let (ca, ends) = (fleet.ca().await?, fleet.ends().await?);
+        match what {
+            "deleted" => {
+                fleet.secrets().delete(CA_SECRET, &DeleteParams::default()).await?;
+            }
+            "corrupted" => {
+                let nonsense = Patch::Merge(json!({"stringData": {"tls.key": "nonsense"}}));
+                fleet
+                    .secrets()
+                    .patch(CA_SECRET, &PatchParams::default(), &nonsense)
+                    .await?;
+            }
+            _ => fleet.bring_ca(own.certificate_pem(), own.key_pem()).await?,
+        }
+        // Each certificate that is made later ends later, so a new one shows.
+        ahead = fleet
+            .run_until(ahead + 1..=ahead + 17, what, async || {
+                let now = fleet.ca().await?;
+                let is_new = !now.is_empty() && now != ca;
+                let served = fleet.ends().await?;
+                Ok(is_new && served.iter().zip(&ends).all(|(now, then)| now > then))
+            })
+            .await?;
+    }
+    assert_eq!(
+        fleet.ca().await?,
+        own.certificate_pem().as_bytes(),
+        "a person's own is used"
+    );
+
+    // As the guide says it for a key that somebody has seen: what was trusted before goes, now that nobody serves from it.
+    assert!(!fleet.trusts(1).await?);
+    let forget = json!([{"op": "remove", "path": "/data/previous.crt"}]).to_string();
+    let namespace = fleet.installation.namespace();
+    let patch = [
+        "-n",
+        namespace,
+        "patch",
+        "secret",
+        CA_SECRET,
+        "--type=json",
+        "-p",
+        &forget,
+    ];
+    ControlPlane::shared().await?.kubectl().args(patch).ok().await?;
+    fleet
+        .run_until(ahead..=ahead, "the person's own is trusted alone", async || {
+            fleet.trusts(1).await
+        })
+        .await?;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    load.end().await?.none_failed("what people do to the CA")
+}
+
+/// While nothing is trusted nothing can be created; but not for long, and what is served never changes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bundle_that_is_cleared_comes_back_and_nothing_fails_after_that() -> Outcome {
+    let mut fleet = Fleet::install("cleared", &[]).await?;
+    fleet.add(2).await?;
+    let before = fleet.bundles().await?;
+    let load = fleet.load().await?;
+    let cleared = load.now();
+    fleet.set_bundle("").await?;
+    let begin = std::time::Instant::now();
+    while fleet.bundles().await? != before {
+        assert!(begin.elapsed() < WITHIN, "it does not come back");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let back = load.now();
+    tokio::time::sleep(LOADED + Duration::from_secs(2)).await;
+    let tally = load.end().await?;
+    tally.tell("a bundle that is cleared")?;
+    eprintln!("it was back after {:.1?}", back.saturating_sub(cleared));
+    assert!(back.saturating_sub(cleared) < CLEARED);
+    let loaded = back + LOADED;
+    for (when, error) in &tally.failed {
+        assert!(
+            *when >= cleared && *when < loaded,
+            "{when:?}, back at {back:?}: {error}"
+        );
+        assert!(error.contains("certificate"), "{error}");
+    }
+    Ok(())
+}

@@ -1,0 +1,138 @@
+//! What the controller has to outlast: its own death at any moment, a second one beside it, an API server that restarts.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::time::{Duration, Instant};
+
+use cnbi_controller::plan::manifest::run_name;
+use cnbi_tests::chance::{Chance, number};
+use cnbi_tests::installation::shipped;
+use kube::api::ListParams;
+use serde_json::{Value, json};
+
+use crate::cluster::{BUILDS, Cluster, Result, Stage, WITHIN, import};
+use crate::fake_builder::Factory;
+
+/// How long everything may take to settle once nothing goes wrong any more.
+const SETTLED_WITHIN: Duration = Duration::from_secs(120);
+
+/// How often the controller is killed, unless `CNBI_KILLS` says otherwise; `make soak` does.
+const KILLS: u64 = 20;
+
+/// The names of the runs that were made, each as often as it was, from the audit log.
+pub fn made(cluster: &Cluster) -> Result<BTreeMap<String, usize>> {
+    let log = fs::read_to_string(cluster.control_plane.audit_log())?;
+    let mut made = BTreeMap::new();
+    for event in log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()) {
+        let of = &event["objectRef"];
+        // Elsewhere, kinds are probed for whether they work already.
+        let is_run = of["resource"] == "pipelineruns" && of["namespace"] == BUILDS;
+        if event["verb"] == "create" && is_run && event["responseStatus"]["code"] == 201 {
+            let name = of["name"].as_str().unwrap_or_default().to_owned();
+            *made.entry(name).or_default() += 1;
+        }
+    }
+    Ok(made)
+}
+
+async fn until_all_ready(stage: &Stage, names: &[String], within: Duration) -> Result {
+    let begin = Instant::now();
+    for name in names {
+        stage.until_ready(name).await?;
+    }
+    assert!(begin.elapsed() < within, "settled after {:?}", begin.elapsed());
+    Ok(())
+}
+
+#[tokio::test]
+async fn killed_again_and_again_it_makes_each_run_once() -> Result {
+    let mut chance = Chance::new();
+    let kills = usize::try_from(number("CNBI_KILLS").unwrap_or(KILLS))?;
+    // The work is spread over all kills: resources come, and half of them change.
+    assert!(kills >= 20, "{kills} kills leave no room for the work");
+    let every = kills / 10;
+    let cluster = Cluster::whole().await?;
+    let installation = cluster.install_without_election().await?;
+    let stage = cluster.stage("team-a").await?;
+    let factory = Factory::start(&cluster, BUILDS).await?;
+    let names: Vec<String> = (0..10).map(|index| format!("killed-{index}")).collect();
+    let mut uids = BTreeMap::new();
+    for kill in 0..kills {
+        let controller = installation.start(shipped::CONTROLLER).await?;
+        if let Some(name) = names.get(kill / every).filter(|_| kill.is_multiple_of(every)) {
+            uids.insert(name.clone(), stage.create(name, import()).await?);
+        }
+        if let Some(name) = names.get(kill / every).filter(|_| kill % (2 * every) == every / 2) {
+            stage
+                .patch(name, json!({"spec": {"fromImage": "quay.io/a/b:v2"}}))
+                .await?;
+        }
+        tokio::time::sleep(Duration::from_millis(80 + chance.below(320))).await;
+        controller.into_process().kill().await?;
+    }
+    let mut controller = installation.start(shipped::CONTROLLER).await?;
+    controller.ready(WITHIN).await?;
+    until_all_ready(&stage, &names, SETTLED_WITHIN).await?;
+    drop(factory);
+
+    // Nothing failed, so there is one run for each generation that was seen, and none besides.
+    let mut made = made(&cluster)?;
+    // Whoever was killed before it had the answer is not in the log with one, and what it asked for may be done all the same.
+    for run in stage.runs().list(&ListParams::default()).await?.items {
+        made.entry(run.metadata.name.unwrap_or_default()).or_insert(1);
+    }
+    let (mut expected, mut lost) = (BTreeSet::new(), Vec::new());
+    for (name, uid) in &uids {
+        let generation = stage.read(name).await?["metadata"]["generation"]
+            .as_i64()
+            .unwrap_or_default();
+        let run = |generation| run_name(name, uid, generation, "", 1);
+        expected.extend((1..=generation).map(run));
+        lost.extend(Some(run(generation)).filter(|latest| !made.contains_key(latest)));
+    }
+    let twice: Vec<_> = made.iter().filter(|(_, times)| **times > 1).collect();
+    let besides: Vec<_> = made.keys().filter(|name| !expected.contains(*name)).collect();
+    eprintln!(
+        "{kills} kills, {} resources: {} runs made, {} twice, {} lost, {} that nobody asked for",
+        uids.len(),
+        made.len(),
+        twice.len(),
+        lost.len(),
+        besides.len()
+    );
+    assert_eq!(uids.len(), names.len());
+    assert!(
+        twice.is_empty() && lost.is_empty() && besides.is_empty(),
+        "twice {twice:?}, lost {lost:?}, besides {besides:?}"
+    );
+    cluster.assert_nothing_was_forbidden()
+}
+
+#[tokio::test]
+async fn two_at_once_and_an_api_server_that_restarts_make_no_run_twice() -> Result {
+    let cluster = Cluster::whole().await?;
+    let installation = cluster.install_without_election().await?;
+    let stage = cluster.stage("team-a").await?;
+    let _factory = Factory::start(&cluster, BUILDS).await?;
+    let mut one = installation.start(shipped::CONTROLLER).await?;
+    let mut other = installation.start_beside(shipped::CONTROLLER).await?;
+    one.ready(WITHIN).await?;
+    let mut names = Vec::new();
+    for index in 0..10 {
+        names.push(format!("before-{index}"));
+        stage.create(&names[index], import()).await?;
+    }
+    cluster.control_plane.stop_api_server().await?;
+    cluster.control_plane.start_api_server().await?;
+    for index in 0..10 {
+        let name = format!("after-{index}");
+        stage.create(&name, import()).await?;
+        names.push(name);
+    }
+    until_all_ready(&stage, &names, SETTLED_WITHIN).await?;
+    let made = made(&cluster)?;
+    assert_eq!((made.len(), made.values().sum()), (20, 20), "{made:?}");
+    one.ensure_running()?;
+    other.ensure_running()?;
+    Ok(())
+}

@@ -1,0 +1,266 @@
+//! Many at once: all come to their end, within the limits, and rules that are tightened afterwards freeze none of them.
+
+use std::cell::Cell;
+use std::io::Write as _;
+use std::time::{Duration, Instant};
+
+use cnbi_tests::installation::{Installation, Replica, shipped};
+use cnbi_tests::tekton::pipeline_runs;
+use kube::api::ListParams;
+use serde_json::{Value, json};
+
+use crate::cluster::{
+    BUILDS, Cluster, Result, Stage, WITHIN, held, import, is_write, metric, said, until, until_metric_is,
+};
+use crate::fake_builder::Factory;
+
+/// Most writes for one import from its creation to its image, Events aside: see `cost`, and one more says that it waits.
+const WRITES: usize = 9;
+
+/// Most reads for one import besides the watches: Pipeline, service accounts and the like, which may be remembered.
+const READS: usize = 8;
+
+/// Most memory for one resource with its run and ImageStream, in KiB, with what the allocator wastes. What is kept of it, of
+/// which `controller/tests/held.rs` tells, is little more than half of that.
+const MEMORY: usize = 6;
+
+/// How long ten thousand may take that are settled when the controller starts.
+const RESTART: Duration = Duration::from_secs(15);
+
+/// How soon one that waits its turn would be looked at again if nobody woke it.
+const LOOKED_AGAIN: Duration = Duration::from_secs(10);
+
+/// What work takes once, however many resources there are, in KiB: connections with their buffers, and pages of the program
+/// that are not read before.
+const SLACK: usize = 3 * 1024;
+
+const TARGET: &str = "targetNamespace: {default: opendatahub}";
+
+/// So many resources, or as many as the environment says.
+fn many() -> usize {
+    let asked = std::env::var("CNBI_MANY").ok().and_then(|many| many.parse().ok());
+    asked.unwrap_or(100)
+}
+
+async fn all(stage: &Stage) -> Result<Vec<Value>> {
+    let list = stage.resources().list(&ListParams::default()).await?;
+    Ok(list
+        .items
+        .iter()
+        .map(serde_json::to_value)
+        .collect::<std::result::Result<_, _>>()?)
+}
+
+fn count(resources: &[Value], condition: &str, status: &str) -> usize {
+    resources
+        .iter()
+        .filter(|resource| said(resource, condition)["status"] == status)
+        .count()
+}
+
+/// Waits until the condition stands so of all, for a time that grows with their number.
+async fn until_all(stage: &Stage, many: usize, condition: &str, status: &str) -> Result {
+    let begin = Instant::now();
+    let within = Duration::from_secs(60) + Duration::from_secs(1) * u32::try_from(many)?;
+    loop {
+        let count = count(&all(stage).await?, condition, status);
+        if count == many {
+            return Ok(());
+        }
+        assert!(
+            begin.elapsed() < within,
+            "{condition} is {status} of {count} of {many} after {within:?}"
+        );
+        // To list ten thousand takes the API server a while, which it shall spend on the controller.
+        tokio::time::sleep(Duration::from_millis(500) * (1 + u32::try_from(many)? / 1000)).await;
+    }
+}
+
+/// What the controller asked of the API server so far.
+struct Cost {
+    reads: usize,
+    writes: usize,
+}
+
+impl Cost {
+    fn of(cluster: &Cluster) -> Result<Self> {
+        let requests = cluster.requests()?;
+        let is_read = |request: &&String| request.starts_with("get ") || request.starts_with("list ");
+        Ok(Self {
+            reads: requests.iter().filter(is_read).count(),
+            writes: requests.iter().filter(|request| is_write(request)).count(),
+        })
+    }
+}
+
+/// What was measured, as one line for `make bench`, where it asks for it.
+fn tell(measured: &Value) -> Result {
+    eprintln!("{measured}");
+    if let Some(path) = std::env::var_os("CNBI_SCALE_RESULTS") {
+        let mut file = std::fs::File::options().create(true).append(true).open(path)?;
+        writeln!(file, "{measured}")?;
+    }
+    Ok(())
+}
+
+/// Starts the controller once more, and waits for as many looks that find nothing to do as there are resources: how long that
+/// took, and what it wrote.
+async fn looks_again(cluster: &Cluster, installation: &Installation<'_>, many: usize) -> Result<(Replica, f64, usize)> {
+    let before = Cost::of(cluster)?.writes;
+    let mut controller = installation.start(shipped::CONTROLLER).await?;
+    let begin = Instant::now();
+    controller.ready(WITHIN).await?;
+    let visits = r#"cnbi_controller_visits_total{outcome="unchanged"}"#;
+    while metric(&controller, visits).await? < u64::try_from(many)? {
+        assert!(begin.elapsed() < RESTART, "not all are looked at within {RESTART:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let took = begin.elapsed().as_secs_f64();
+    Ok((controller, took, Cost::of(cluster)?.writes - before))
+}
+
+/// Few requests for each, and little memory, however many there are: what grows with the square of them shows here.
+fn assert_each_is_cheap(cost: &Cost, many: usize, before: usize, after: usize) {
+    let Cost { reads, writes } = *cost;
+    eprintln!("{many} resources: {writes} writes, {reads} reads, {before} KiB before, {after} KiB after");
+    assert!(writes <= WRITES * many, "{writes} writes");
+    assert!(reads <= READS * many + 50, "{reads} reads");
+    assert_little_memory(many, before, after);
+}
+
+fn assert_little_memory(many: usize, before: usize, after: usize) {
+    assert!(
+        after <= before + MEMORY * many + SLACK,
+        "{before} KiB, then {after} KiB"
+    );
+}
+
+#[tokio::test]
+async fn many_at_once_are_all_built_and_stay_ready_when_rules_are_tightened() -> Result {
+    let many = many();
+    let cluster = Cluster::whole().await?;
+    let installation = cluster.install().await?;
+    cluster
+        .configure(&format!(
+            "{TARGET}\npipelines: {{maxConcurrent: {{total: 30, perNamespace: 30}}}}"
+        ))
+        .await?;
+    let stage = cluster.stage("team-a").await?;
+    let mut controller = installation.start(shipped::CONTROLLER).await?;
+    controller.ready(WITHIN).await?;
+    let before = controller.resident()?;
+    controller.into_process().terminate(WITHIN).await?;
+    for index in 0..many {
+        stage.create(&format!("many-{index}"), import()).await?;
+    }
+    let _factory = Factory::start(&cluster, BUILDS).await?;
+    let mut controller = installation.start(shipped::CONTROLLER).await?;
+    controller.ready(WITHIN).await?;
+    let begin = Instant::now();
+    until_all(&stage, many, "Ready", "True").await?;
+    let settled = begin.elapsed().as_secs_f64();
+    let runs = pipeline_runs(&stage.client, BUILDS)
+        .list(&ListParams::default())
+        .await?
+        .items
+        .len();
+    assert_eq!(runs, many);
+    let (cost, worked) = (Cost::of(&cluster)?, controller.resident()?);
+    assert_each_is_cheap(&cost, many, before, worked);
+
+    let written = Cell::new(0);
+    until("nothing is written any more", async || {
+        let before = written.replace(Cost::of(&cluster)?.writes);
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        Ok(before == written.get())
+    })
+    .await?;
+    controller.into_process().terminate(WITHIN).await?;
+    let (controller, again, resync_writes) = looks_again(&cluster, &installation, many).await?;
+    let knows = controller.resident()?;
+    #[expect(clippy::cast_precision_loss, reason = "counts and KiB")]
+    let each = |count: usize| (count as f64 / many as f64 * 100.0).round() / 100.0;
+    tell(&json!({
+        "resources": many,
+        "settle_s": settled,
+        "reads_per_resource": each(cost.reads),
+        "writes_per_resource": each(cost.writes),
+        "rss_kib_per_resource": each(worked.saturating_sub(before)),
+        "resync_writes": resync_writes,
+        "restart_s": again,
+        "restart_rss_kib_per_resource": each(knows.saturating_sub(before)),
+    }))?;
+    assert_eq!(resync_writes, 0, "what is settled is left alone");
+    assert_little_memory(many, before, knows);
+
+    cluster
+        .configure(&format!("{TARGET}\nimages: {{allowed: [registry.example]}}"))
+        .await?;
+    until_all(&stage, many, "WellFormed", "False").await?;
+    assert_eq!(count(&all(&stage).await?, "Ready", "True"), many);
+    let runs = pipeline_runs(&stage.client, BUILDS)
+        .list(&ListParams::default())
+        .await?
+        .items
+        .len();
+    assert_eq!(runs, many, "nothing is built over a rule");
+    Ok(())
+}
+
+#[tokio::test]
+async fn no_more_run_at_once_than_may_and_the_oldest_is_next() -> Result {
+    let cluster = Cluster::whole().await?;
+    let installation = cluster.install().await?;
+    let configuration = format!("{TARGET}\npipelines: {{maxConcurrent: {{total: 3, perNamespace: 2}}}}");
+    cluster.configure(&configuration).await?;
+    let (stage, other) = (cluster.stage("team-a").await?, cluster.stage("team-b").await?);
+    let mut controller = installation.start(shipped::CONTROLLER).await?;
+    controller.ready(WITHIN).await?;
+    let mut uids = Vec::new();
+    for name in ["first", "second"] {
+        uids.push(stage.create(name, import()).await?);
+        stage.until(name, "Ready", "Unknown", "Building").await?;
+    }
+    for name in ["third", "fourth"] {
+        uids.push(stage.create(name, import()).await?);
+        let queued = stage.until(name, "PipelineRunCreated", "False", "Queued").await?;
+        assert_eq!(queued["status"]["phase"], "Pending");
+        // Ages are told in whole seconds.
+        let second = queued["metadata"]["creationTimestamp"].clone();
+        until("a second has passed", async || {
+            let probe = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "clock"}});
+            cluster.apply(&probe).await?;
+            let now = cluster
+                .kubectl(&["get", "namespace", "clock", "-o=jsonpath={.metadata.creationTimestamp}"])
+                .await?;
+            cluster
+                .kubectl(&["delete", "namespace", "clock", "--wait=true"])
+                .await?;
+            Ok(second != now.as_str())
+        })
+        .await?;
+    }
+    // Those who wait for their own namespace hold up nobody else's.
+    other.create("elsewhere", import()).await?;
+    other.until("elsewhere", "Ready", "Unknown", "Building").await?;
+
+    let run = stage.run_of(&uids[0]).await?;
+    let play = tokio::spawn(
+        stage
+            .player()
+            .begin(&run, held(&cnbi_shared::contract::IMPORT)?)
+            .await?
+            .finish(),
+    );
+    stage.delete("first").await?;
+    stage.until_gone("first").await?;
+    play.await??;
+    let begin = Instant::now();
+    stage.until("third", "Ready", "Unknown", "Building").await?;
+    assert!(begin.elapsed() < LOOKED_AGAIN, "woken after {:?}", begin.elapsed());
+    stage.until("fourth", "PipelineRunCreated", "False", "Queued").await?;
+    assert_eq!(stage.runs_of(&uids[3]).await?.len(), 0);
+    until_metric_is(&controller, "cnbi_controller_waiting_resources", 1).await?;
+    until_metric_is(&controller, r#"cnbi_controller_runs_under_way{type="ImageImport"}"#, 3).await?;
+    Ok(())
+}

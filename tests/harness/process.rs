@@ -1,0 +1,282 @@
+//! A program that runs for as long as a value lives, and ways to make it fail.
+//!
+//! Knows nothing of Kubernetes. The program's environment is exactly the one that is given, as in a container, and its
+//! output goes to a file; its supervisor sees to it that it does not outlive this process.
+
+mod binary;
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail, ensure};
+
+pub use binary::binary;
+
+/// How much of a log an error shows, in bytes.
+const TAIL: u64 = 4096;
+
+/// How long one answer may take before it is asked for again.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// How long the kernel may take to end what is killed, where the machine has much else to do.
+const KILLED_WITHIN: Duration = Duration::from_secs(60);
+
+/// How often a condition is looked at.
+pub const POLL: Duration = Duration::from_millis(20);
+
+/// A program to start.
+#[derive(Clone, Debug)]
+pub struct Program {
+    /// What it is called in errors.
+    pub name: String,
+    /// The file to run.
+    pub path: PathBuf,
+    pub args: Vec<OsString>,
+    /// Its whole environment; nothing is inherited.
+    pub env: BTreeMap<String, OsString>,
+    /// Its working directory, if not this process's.
+    pub folder: Option<PathBuf>,
+    /// Where its output goes; appended to when the file exists.
+    pub log: PathBuf,
+    /// A file its supervisor holds a shared lock on while it lives.
+    pub hold: Option<PathBuf>,
+}
+
+/// A signal to a running program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// SIGTERM: asks it to end.
+    Terminate,
+    /// SIGKILL: ends it without a chance to write anything.
+    Kill,
+    /// SIGSTOP: it keeps its connections and does not answer.
+    Stop,
+    /// SIGCONT: takes a stop back.
+    Continue,
+}
+
+/// A running program; killed when this value is dropped, and when this process ends in whatever way.
+#[derive(Debug)]
+pub struct Process {
+    name: String,
+    log: PathBuf,
+    pid: u32,
+    supervisor: Child,
+    orders: Option<ChildStdin>,
+}
+
+impl Program {
+    /// A program with no arguments and an empty environment.
+    pub fn new(name: impl Into<String>, path: impl Into<PathBuf>, log: impl Into<PathBuf>) -> Self {
+        Self {
+            name: name.into(),
+            path: path.into(),
+            args: Vec::new(),
+            env: BTreeMap::new(),
+            folder: None,
+            log: log.into(),
+            hold: None,
+        }
+    }
+
+    /// Starts it; whether it works is for the caller to wait for.
+    pub fn start(&self) -> Result<Process> {
+        self.spawn().with_context(|| format!("starting {}", self.name))
+    }
+
+    fn spawn(&self) -> Result<Process> {
+        ensure!(self.path.is_file(), "{} is not there", self.path.display());
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(&self.log)
+            .with_context(|| format!("opening its log {}", self.log.display()))?;
+        let mut command = Command::new(binary("cnbi-local")?);
+        command.arg("supervise");
+        if let Some(hold) = &self.hold {
+            command.arg("--hold").arg(hold);
+        }
+        command
+            .arg("--")
+            .arg(&self.path)
+            .args(&self.args)
+            .env_clear()
+            .envs(&self.env);
+        if let Some(folder) = &self.folder {
+            command.current_dir(folder);
+        }
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(log);
+        let mut supervisor = command.spawn().context("starting its supervisor")?;
+        let orders = supervisor.stdin.take();
+        let mut line = String::new();
+        if let Some(stdout) = supervisor.stdout.take() {
+            BufReader::new(stdout)
+                .read_line(&mut line)
+                .context("reading its process id")?;
+        }
+        let Ok(pid) = line.trim().parse() else {
+            drop(orders);
+            let status = supervisor.wait().context("waiting for its supervisor")?;
+            bail!("its supervisor ended, {status}\n{}", tail(&self.log));
+        };
+        Ok(Process {
+            name: self.name.clone(),
+            log: self.log.clone(),
+            pid,
+            supervisor,
+            orders,
+        })
+    }
+}
+
+impl Process {
+    /// The process id of the program itself.
+    pub fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    /// Memory of the program that is resident, in KiB.
+    ///
+    /// # Errors
+    /// It does not run any more.
+    pub fn resident(&self) -> Result<usize> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let text = line.context("no VmRSS")?.trim().trim_end_matches(" kB");
+        text.parse().with_context(|| format!("VmRSS: {text}"))
+    }
+
+    /// What it was called when it was started.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The file that takes its output.
+    pub fn log(&self) -> &Path {
+        &self.log
+    }
+
+    /// How it ended, if it did; a program ended by a signal has the code 128 and the signal's number, as in a shell.
+    pub fn ended(&mut self) -> Result<Option<ExitStatus>> {
+        self.supervisor
+            .try_wait()
+            .with_context(|| format!("waiting for {}", self.name))
+    }
+
+    /// Fails with the end of its log when it is not running any more.
+    pub fn ensure_running(&mut self) -> Result<()> {
+        if let Some(status) = self.ended()? {
+            bail!(
+                "{} ended, {status}; the end of its log:\n{}",
+                self.name,
+                tail(&self.log)
+            );
+        }
+        Ok(())
+    }
+
+    /// Sends a signal, by way of the supervisor, so that it can never reach another process that has got the same id.
+    pub fn send(&mut self, fault: Fault) -> Result<()> {
+        let order = match fault {
+            Fault::Terminate => "term\n",
+            Fault::Kill => "kill\n",
+            Fault::Stop => "stop\n",
+            Fault::Continue => "continue\n",
+        };
+        let orders = self.orders.as_mut().context("its supervisor takes no orders")?;
+        orders
+            .write_all(order.as_bytes())
+            .with_context(|| format!("sending {fault:?} to {}", self.name))
+    }
+
+    /// Waits until it has ended.
+    pub async fn wait(&mut self, within: Duration) -> Result<ExitStatus> {
+        let begin = Instant::now();
+        loop {
+            if let Some(status) = self.ended()? {
+                return Ok(status);
+            }
+            let name = &self.name;
+            ensure!(
+                begin.elapsed() < within,
+                "{name} runs on after {within:?}; its log ends:\n{}",
+                tail(&self.log)
+            );
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
+    /// Asks it to end and waits until it has.
+    pub async fn terminate(mut self, within: Duration) -> Result<ExitStatus> {
+        self.send(Fault::Terminate)?;
+        self.wait(within).await
+    }
+
+    /// Ends it on the spot, as a crash or the kernel would.
+    pub async fn kill(mut self) -> Result<()> {
+        self.send(Fault::Kill)?;
+        self.wait(KILLED_WITHIN).await.map(drop)
+    }
+
+    /// Waits until `url` answers 200. Certificates are not verified, as the kubelet's probes do not verify them.
+    pub async fn wait_until_ok(&mut self, url: &str, within: Duration) -> Result<()> {
+        let uri: http::Uri = url.parse().with_context(|| format!("{url} is not a URL"))?;
+        // The client puts its own address before every path.
+        let mut origin = uri.into_parts();
+        let path = origin
+            .path_and_query
+            .replace(http::uri::PathAndQuery::from_static("/"))
+            .map(|path| path.to_string());
+        let path = path.unwrap_or_default();
+        let mut config = kube::Config::new(http::Uri::from_parts(origin)?);
+        config.accept_invalid_certs = true;
+        config.proxy_url = None;
+        config.read_timeout = Some(Duration::from_secs(5));
+        let client = crate::control_plane::connect(config)?;
+        let begin = Instant::now();
+        loop {
+            self.ensure_running()?;
+            let request = http::Request::get(&path).body(kube::client::Body::empty())?;
+            // The client repeats by itself what is answered with 503, and would do so for longer than anybody waits here.
+            let answer = match tokio::time::timeout(PATIENCE, client.send(request)).await {
+                Ok(Ok(response)) if response.status() == http::StatusCode::OK => return Ok(()),
+                Ok(Ok(response)) => response.status().to_string(),
+                Ok(Err(error)) => error.to_string(),
+                Err(_) => format!("none within {PATIENCE:?}"),
+            };
+            ensure!(
+                begin.elapsed() < within,
+                "{} does not answer {url} within {within:?}, last: {answer}; its log ends:\n{}",
+                self.name,
+                tail(&self.log)
+            );
+            tokio::time::sleep(POLL).await;
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Closing the pipe is the order to kill; waiting leaves no zombie and no half-dead program behind.
+        self.orders.take();
+        let _ = self.supervisor.wait();
+    }
+}
+
+/// The end of a log, for an error to show.
+pub fn tail(log: &Path) -> String {
+    let read = || -> std::io::Result<String> {
+        let mut file = File::open(log)?;
+        let from = file.metadata()?.len().saturating_sub(TAIL);
+        file.seek(SeekFrom::Start(from))?;
+        let mut bytes = Vec::new();
+        file.take(TAIL).read_to_end(&mut bytes)?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    };
+    read().unwrap_or_else(|error| format!("({} cannot be read: {error})", log.display()))
+}

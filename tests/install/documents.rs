@@ -1,0 +1,101 @@
+//! That what the pages tell an administrator to write can be read, renders, and names what there is.
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use cnbi_tests::control_plane::ControlPlane;
+use cnbi_tests::installation::shipped;
+use serde_json::Value;
+
+use super::manifests::copy;
+use super::{Outcome, list, overlay, rendered};
+
+const PAGES: [&str; 8] = [
+    "README.md",
+    "deploy/README.md",
+    "docs/gitops.md",
+    "docs/operating/README.md",
+    "docs/operating/alerts.md",
+    "docs/operating/hosting.md",
+    "docs/operating/install.md",
+    "docs/operating/upgrade.md",
+];
+
+/// The fenced blocks of one language, with the page that each is on.
+fn blocks(language: &str) -> Outcome<Vec<(&'static str, String)>> {
+    let mut found = Vec::new();
+    for page in PAGES {
+        let text = fs::read_to_string(shipped::deploy().join("..").join(page))?;
+        let mut blocks = text.split("\n```");
+        blocks.next();
+        // What follows an opening fence, and every second one, what follows a closing one.
+        for block in blocks.step_by(2) {
+            if let Some(block) = block.strip_prefix(language).and_then(|rest| rest.strip_prefix('\n')) {
+                found.push((page, block.to_owned()));
+            }
+        }
+    }
+    assert!(found.len() > 5, "{language}: {}", found.len());
+    Ok(found)
+}
+
+#[tokio::test]
+async fn every_manifest_can_be_read_and_every_overlay_renders() -> Outcome {
+    let cluster = ControlPlane::shared().await?;
+    let folder = tempfile::tempdir_in(cluster.data())?;
+    copy(&shipped::deploy(), folder.path())?;
+    let mut overlays = 0;
+    for (page, block) in blocks("yaml")? {
+        let objects: Vec<Value> =
+            serde_saphyr::from_multiple(&block).map_err(|error| format!("{page}: {error}\n{block}"))?;
+        let first = objects.first().ok_or_else(|| format!("{page}: nothing in\n{block}"))?;
+        if !list(&first["resources"]).iter().any(Value::is_string) {
+            continue;
+        }
+        overlays += 1;
+        let own = folder.path().join(format!("overlays/own-{overlays}"));
+        fs::create_dir(&own)?;
+        fs::write(own.join("kustomization.yaml"), &block)?;
+        let text = Value::from(rendered(cluster, &own).await?).to_string();
+        for image in list(&first["images"]) {
+            let name = image["newName"].as_str().ok_or("an image without its new name")?;
+            assert_eq!(text.matches(&format!("{name}@sha256:")).count(), 1, "{page}: {name}");
+        }
+    }
+    assert_eq!(overlays, 3, "the pages show other overlays than were looked at");
+    Ok(())
+}
+
+/// Targets, overlays and files.
+#[test]
+fn every_command_names_what_there_is() -> Outcome {
+    let root = shipped::deploy().join("..");
+    let makefile = fs::read_to_string(root.join("Makefile"))?;
+    let phony: BTreeSet<&str> = makefile
+        .lines()
+        .filter_map(|line| line.strip_prefix(".PHONY: "))
+        .flat_map(str::split_whitespace)
+        .collect();
+    let mut targets = 0;
+    for (page, block) in blocks("sh")? {
+        for line in block.lines() {
+            let command = line.split(" # ").next().unwrap_or_default();
+            let mut words = command.split_whitespace().skip_while(|word| word.contains('='));
+            if words.next() == Some("make") {
+                let target = words.next().unwrap_or_default();
+                assert!(phony.contains(target), "{page}: {line}");
+                targets += 1;
+            }
+            for word in command.split_whitespace() {
+                if let Some(name) = word.strip_prefix("OVERLAY=") {
+                    let known = overlay(name).join("kustomization.yaml").exists();
+                    assert!(known || name == "ours", "{page}: {line}");
+                } else if word.starts_with("deploy/") || word.starts_with("pipelines/") {
+                    assert!(root.join(word).exists(), "{page}: {line}");
+                }
+            }
+        }
+    }
+    assert!(targets > 5, "{targets}");
+    Ok(())
+}

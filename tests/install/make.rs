@@ -1,0 +1,167 @@
+//! `make deploy` and `make undeploy` with every overlay and every component, on a real API server: what they say, that doing
+//! either again changes nothing, and that nothing is left.
+//!
+//! No program runs here, as there is no node.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::time::{Duration, Instant};
+
+use cnbi_tests::control_plane::ControlPlane;
+use cnbi_tests::installation::shipped;
+
+use super::{OVERLAYS, Outcome, WITHIN, made, make, stand_in};
+
+/// What kubectl patches every time, whatever is stored, and so never calls unchanged: the selector of this kind, which its schema
+/// says is replaced as a whole, and a Secret's longer values, which kustomize breaks into lines.
+const ALWAYS_PATCHED: [&str; 2] = ["poddisruptionbudget.policy/", "secret/cnbi-signature-keys"];
+
+/// Everything that is stored, but what the cluster writes for itself.
+async fn everything(cluster: &ControlPlane) -> Outcome<BTreeSet<String>> {
+    let kinds = cluster
+        .kubectl()
+        .args(["api-resources", "--verbs=list,delete", "--output=name"])
+        .ok()
+        .await?;
+    let own = ["events", "leases", "componentstatuses", "apiservices", "endpoints"];
+    let kinds: Vec<&str> = kinds
+        .lines()
+        .filter(|kind| !own.iter().any(|own| kind.starts_with(own)))
+        .collect();
+    let columns = "--output=custom-columns=K:.kind,N:.metadata.namespace,A:.metadata.name";
+    let listed = cluster
+        .kubectl()
+        .args(["get", &kinds.join(","), "--all-namespaces", "--no-headers", columns]);
+    Ok(listed.ok().await?.lines().map(str::to_owned).collect())
+}
+
+/// `before`: everything that is there without it.
+async fn comes_and_goes(cluster: &ControlPlane, overlay: &str, before: &BTreeSet<String>) -> Outcome {
+    let variables = [format!("OVERLAY={overlay}"), "WAIT=0s".to_owned()];
+    let deploy: Vec<&str> = variables.iter().map(String::as_str).collect();
+    let said = made(cluster, "deploy", &deploy).await?;
+    for line in [
+        "customresourcedefinition.apiextensions.k8s.io/customnbimages.meteor.zone created",
+        "deployment.apps/cnbi-webhook created",
+        "rolebinding.rbac.authorization.k8s.io/cnbi-controller-builds created",
+        "== CNBi is installed in: ",
+    ] {
+        assert!(said.contains(line), "{overlay}: {line} is not in:\n{said}");
+    }
+    let again = made(cluster, "deploy", &deploy).await?;
+    let mut objects = 0;
+    for line in again.lines().filter(|line| !line.starts_with("== ")) {
+        objects += 1;
+        assert!(
+            line.ends_with(" unchanged") || ALWAYS_PATCHED.iter().any(|what| line.starts_with(what)),
+            "{overlay}: {line}"
+        );
+    }
+    assert!(objects > 20, "{overlay}: {again}");
+    // Applied by kubectl and compared by the server. Not where there is a Secret with keys: the line breaks that kustomize makes
+    // in its value are a conflict then.
+    if OVERLAYS.contains(&overlay) {
+        let diff = ["diff", "--server-side", "-k"];
+        let diff = cluster.kubectl().args(diff).arg(super::overlay(overlay)).run().await?;
+        let shown: String = diff.stdout.chars().take(2000).collect();
+        assert!(diff.success, "{overlay}: {shown}{}", diff.stderr);
+    }
+
+    let undeploy = [deploy[0], "WAIT=60s"];
+    let said = made(cluster, "undeploy", &undeploy).await?;
+    let steps: Vec<&str> = said.lines().filter(|line| line.starts_with("== ")).collect();
+    assert_eq!(steps.len(), 7, "{overlay}: {said}");
+    assert_eq!(everything(cluster).await?, *before, "{overlay}: {said}");
+    if overlay == "default" {
+        let again = made(cluster, "undeploy", &undeploy).await?;
+        assert!(!again.contains(" deleted"), "{again}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn every_overlay_comes_stays_and_goes() -> Outcome {
+    let cluster = ControlPlane::start().await?;
+    stand_in(&cluster, "cert-manager.yaml").await?;
+    let before = everything(&cluster).await?;
+    for name in OVERLAYS.into_iter().filter(|name| *name != "odh") {
+        comes_and_goes(&cluster, name, &before).await?;
+    }
+    let missing = make(&cluster, "deploy", &["OVERLAY=odh", "WAIT=0s"]).await?;
+    let said = String::from_utf8_lossy(&missing.stderr);
+    let expected =
+        "the namespace cnbi-builds is not there, and this overlay does not bring it: kubectl create namespace";
+    assert!(!missing.status.success() && said.contains(expected), "{said}");
+    for namespace in ["cnbi-builds", "opendatahub"] {
+        cluster.kubectl().args(["create", "namespace", namespace]).ok().await?;
+        // Every namespace gets these two, a moment after it was made.
+        let begin = Instant::now();
+        let wanted = [
+            "-n",
+            namespace,
+            "get",
+            "serviceaccount/default",
+            "configmap/kube-root-ca.crt",
+        ];
+        while !cluster.kubectl().args(wanted).run().await?.success {
+            assert!(begin.elapsed() < WITHIN);
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+    let before = everything(&cluster).await?;
+    comes_and_goes(&cluster, "odh", &before).await
+}
+
+/// As an administrator adds them: an overlay of one's own, on top of one of ours.
+#[tokio::test]
+async fn every_component_comes_stays_and_goes() -> Outcome {
+    let cluster = ControlPlane::start().await?;
+    stand_in(&cluster, "prometheus-operator.yaml").await?;
+    let folder = tempfile::tempdir_in(cluster.data())?;
+    super::manifests::copy(&shipped::deploy(), folder.path())?;
+    let all = [
+        "monitoring",
+        "odh-rbac",
+        "imagestream-crd",
+        "signature-keys",
+        "listed-secrets",
+    ];
+    // Nobody adds a component that no test has seen: those left are parts of overlays.
+    let mut there: BTreeSet<String> = BTreeSet::new();
+    for entry in fs::read_dir(folder.path().join("components"))? {
+        there.insert(entry?.file_name().to_string_lossy().into_owned());
+    }
+    for part in all
+        .iter()
+        .chain(&["builds", "cert-manager", "service-ca", "mounted-certificates"])
+    {
+        assert!(there.remove(*part), "{part}");
+    }
+    assert!(there.is_empty(), "{there:?}");
+    let own = folder.path().join("overlays/own");
+    fs::create_dir(&own)?;
+    let components: Vec<String> = all.iter().map(|name| format!("../../components/{name}")).collect();
+    let text = format!("resources: [../default]\ncomponents: [{}]\n", components.join(", "));
+    fs::write(own.join("kustomization.yaml"), text)?;
+    let before = everything(&cluster).await?;
+    comes_and_goes(&cluster, &own.display().to_string(), &before).await
+}
+
+#[tokio::test]
+async fn what_cannot_be_meant_is_refused_before_anything_is_done() -> Outcome {
+    let cluster = ControlPlane::shared().await?;
+    for (variable, why) in [
+        ("OVERLAY=nowhere", "has no kustomization.yaml. There are: "),
+        ("OVERLAY=./nowhere", "no overlay: ./nowhere"),
+        ("WAIT=soon", "not a time such as 180s: WAIT=soon"),
+    ] {
+        for target in ["deploy", "undeploy"] {
+            let refused = make(cluster, target, &[variable]).await?;
+            let said = String::from_utf8_lossy(&refused.stderr);
+            assert!(!refused.status.success() && said.contains(why), "{variable}: {said}");
+        }
+    }
+    let namespace = ["get", "namespace", "cnbi-system", "--ignore-not-found"];
+    assert_eq!(cluster.kubectl().args(namespace).ok().await?, "");
+    Ok(())
+}

@@ -1,0 +1,648 @@
+//! The parts of Tekton and OpenShift, as they are played for the controller's tests: what is stored reads like theirs.
+//!
+//! Every test runs with our stand-ins, and again with Tekton's own definitions where `CNBI_TEKTON_CRDS` names a file with
+//! them. No controller of ours is here.
+
+use std::future::Future;
+use std::io::Write as _;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use cnbi_tests::control_plane::ControlPlane;
+use cnbi_tests::tekton::import::{self, Import};
+use cnbi_tests::tekton::player::{Outcome, Player};
+use cnbi_tests::tekton::script::{Failure, Script, Step, Tasks};
+use cnbi_tests::tekton::{Definitions, image_streams, install_from, pipeline_runs, task_runs};
+use kube::Client;
+use kube::api::{Api, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams};
+use serde_json::{Value, json};
+use tokio::sync::oneshot;
+
+type Outcomes<T = ()> = Result<T, Box<dyn std::error::Error>>;
+
+/// The garbage collector looks for new kinds every 30 seconds, and a machine may be busy.
+const WITHIN: Duration = Duration::from_secs(120);
+
+/// A namespace on a control plane with the definitions under test.
+struct Stage {
+    client: Client,
+    namespace: String,
+}
+
+/// Whose definitions a test runs with. Each sort has a control plane of its own.
+#[derive(Clone, Copy, Debug)]
+enum Kinds {
+    StandIns,
+    Tektons,
+}
+
+impl Kinds {
+    /// None where Tekton's definitions are not given.
+    async fn stage(self, test: &str) -> Outcomes<Option<Stage>> {
+        let definitions = match (self, Definitions::from_env()) {
+            (Self::StandIns, _) => Definitions::StandIns,
+            (Self::Tektons, Definitions::StandIns) => return Ok(None),
+            (Self::Tektons, definitions) => definitions,
+        };
+        let control_plane = crate::cluster_with(&definitions).await?;
+        let namespace = test.replace('_', "-");
+        let create = ["create", "namespace", &namespace];
+        control_plane.kubectl().args(create).ok().await?;
+        let client = control_plane.client().await?;
+        Ok(Some(Stage { client, namespace }))
+    }
+}
+
+/// Runs a test with our stand-ins, and again with Tekton's own definitions; says by name, even where the output of tests
+/// that pass is not shown, that there are none.
+async fn with_both<F: Future<Output = Outcomes>>(name: &str, test: impl Fn(Stage) -> F) -> Outcomes {
+    let stages = tokio::try_join!(Kinds::StandIns.stage(name), Kinds::Tektons.stage(name))?;
+    let stand_ins = stages.0.ok_or("stand-ins are always there")?;
+    eprintln!("with {:?}", Kinds::StandIns);
+    test(stand_ins).await?;
+    if let Some(tektons) = stages.1 {
+        eprintln!("with {:?}", Kinds::Tektons);
+        return test(tektons).await;
+    }
+    let told = format!("NOT REPEATED with Tekton's own definitions, as CNBI_TEKTON_CRDS names no file: {name}\n");
+    Ok(std::io::stderr().write_all(told.as_bytes())?)
+}
+
+macro_rules! with_both {
+    ($($test:ident),* $(,)?) => {
+        mod played {
+            $(#[tokio::test]
+            async fn $test() -> super::Outcomes {
+                super::with_both(stringify!($test), super::$test).await
+            })*
+        }
+    };
+}
+
+with_both!(
+    a_success_reads_like_tektons,
+    a_failure_names_its_task_and_its_reason,
+    every_sort_of_failure_has_tektons_reason,
+    a_run_that_never_starts_has_no_tasks,
+    a_cancelled_run_ends_at_once,
+    a_deleted_run_takes_everything_along,
+    what_tektons_webhook_refuses_is_refused,
+    a_play_is_of_one_run_only,
+    every_run_of_a_namespace_can_be_played,
+    an_import_shows_in_the_stream,
+);
+
+fn tasks() -> Tasks {
+    Tasks::new(&["create-imagestream", "setup", "validate"], &["update-imagestream"])
+}
+
+fn run(name: &str) -> Value {
+    json!({
+        "apiVersion": "tekton.dev/v1", "kind": "PipelineRun",
+        "metadata": {
+            "name": name, "labels": {"meteor.zone/uid": "u-1"},
+            "annotations": {"opendatahub.io/notebook-image-desc": "for $(params.people)"},
+        },
+        "spec": {
+            "pipelineRef": {"name": "cnbi-import"},
+            "params": [{"name": "tag", "value": "v1"}, {"name": "request", "value": ["eyJ9", "fQ=="]}],
+            "timeouts": {"pipeline": "30m0s"},
+            "taskRunTemplate": {"serviceAccountName": "trusted", "podTemplate": {"nodeSelector": {"a": "b"}}},
+            "taskRunSpecs": [{
+                "pipelineTaskName": "validate", "serviceAccountName": "untrusted", "timeout": "5m0s",
+                "podTemplate": {"automountServiceAccountToken": false, "imagePullSecrets": [{"name": "pull"}]},
+                "computeResources": {"limits": {"memory": "1Gi"}},
+            }],
+            "workspaces": [
+                {"name": "dockerconfig", "secret": {"secretName": "pull"}},
+                {"name": "work", "volumeClaimTemplate": {"spec": {
+                    "accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}}},
+            ],
+        },
+    })
+}
+
+impl Stage {
+    fn player(&self) -> Player {
+        Player::new(self.client.clone(), &self.namespace)
+    }
+
+    fn runs(&self) -> Api<DynamicObject> {
+        pipeline_runs(&self.client, &self.namespace)
+    }
+
+    async fn create(&self, run: &Value) -> Result<Value, kube::Error> {
+        let object = serde_json::from_value(run.clone()).map_err(kube::Error::SerdeError)?;
+        let made = self.runs().create(&PostParams::default(), &object).await?;
+        serde_json::to_value(made).map_err(kube::Error::SerdeError)
+    }
+
+    async fn read(&self, name: &str) -> Outcomes<Value> {
+        Ok(serde_json::to_value(self.runs().get(name).await?)?)
+    }
+
+    /// The TaskRun of a task, as a controller finds it: by the run's child references.
+    async fn task_run(&self, run: &Value, task: &str) -> Outcomes<Value> {
+        let children = run["status"]["childReferences"].as_array().into_iter().flatten();
+        let mut children = children.filter(|child| child["pipelineTaskName"] == task);
+        let name = children
+            .next()
+            .and_then(|child| child["name"].as_str())
+            .ok_or("no such child")?;
+        let found = task_runs(&self.client, &self.namespace).get(name).await?;
+        Ok(serde_json::to_value(found)?)
+    }
+
+    /// Plays a script on a new run, and gives the run and how it ended.
+    async fn played(&self, name: &str, script: Script) -> Outcomes<(Value, Outcome)> {
+        self.create(&run(name)).await?;
+        let outcome = self.player().play(name, script).await?;
+        Ok((self.read(name).await?, outcome))
+    }
+
+    async fn cancel(&self, name: &str) -> Outcomes {
+        let patch = Patch::Merge(json!({"spec": {"status": "Cancelled"}}));
+        self.runs().patch(name, &PatchParams::default(), &patch).await?;
+        Ok(())
+    }
+}
+
+/// Status, reason and message of condition `Succeeded`.
+fn told(object: &Value) -> (&str, &str, &str) {
+    let condition = &object["status"]["conditions"][0];
+    assert_eq!(condition["type"], "Succeeded", "{object}");
+    let text = |field: &str| condition[field].as_str().unwrap_or_default();
+    (text("status"), text("reason"), text("message"))
+}
+
+fn names<'a>(list: &'a Value, field: &str) -> Vec<&'a str> {
+    let items = list.as_array().into_iter().flatten();
+    items.filter_map(|item| item[field].as_str()).collect()
+}
+
+/// What stands in the way of a request, in the API server's words.
+fn refusal<T>(answer: Result<T, kube::Error>) -> Outcomes<String> {
+    match answer {
+        Err(kube::Error::Api(status)) => Ok(format!("{} {}", status.code, status.message)),
+        Err(error) => Err(error.into()),
+        Ok(_) => Ok("it was not refused".to_owned()),
+    }
+}
+
+async fn until<F: Future<Output = Outcomes<bool>>>(what: &str, holds: impl Fn() -> F) -> Outcomes {
+    let begin = Instant::now();
+    while !holds().await? {
+        if begin.elapsed() > WITHIN {
+            return Err(format!("not within {WITHIN:?}: {what}").into());
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    Ok(())
+}
+
+async fn a_success_reads_like_tektons(stage: Stage) -> Outcomes {
+    let made = stage.create(&run("good")).await?;
+    let script = Script::succeeds(&tasks())
+        .with_task_result("setup", "digest", "sha256:1")
+        .with_result("digest", "sha256:1");
+    let mut play = stage.player().begin("good", script).await?;
+    play.next().await?;
+    let started = stage.read("good").await?;
+    assert_eq!(told(&started), ("Unknown", "Started", ""));
+    assert_eq!(started["metadata"]["labels"]["tekton.dev/pipeline"], "cnbi-import");
+
+    play.until_running("validate").await?;
+    let running = stage.read("good").await?;
+    let message = "Tasks Completed: 2 (Failed: 0, Cancelled 0), Incomplete: 2, Skipped: 0";
+    assert_eq!(told(&running), ("Unknown", "Running", message));
+    let children = names(&running["status"]["childReferences"], "pipelineTaskName");
+    assert_eq!(children, ["create-imagestream", "setup", "validate"]);
+    let validate = stage.task_run(&running, "validate").await?;
+    assert_eq!(told(&validate).1, "Running");
+
+    assert_eq!(play.finish().await?, Outcome::Ended);
+    let ended = stage.read("good").await?;
+    let message = "Tasks Completed: 4 (Failed: 0, Cancelled 0), Skipped: 0";
+    assert_eq!(told(&ended), ("True", "Succeeded", message));
+    assert_eq!(
+        ended["status"]["results"],
+        json!([{"name": "digest", "value": "sha256:1"}])
+    );
+    let times = ["startTime", "finallyStartTime", "completionTime"].map(|field| ended["status"][field].as_str());
+    assert!(times.is_sorted() && times[0].is_some(), "{times:?}");
+    assert_eq!(ended["spec"], made["spec"], "only status is written");
+
+    let setup = stage.task_run(&ended, "setup").await?;
+    assert_eq!(told(&setup).1, "Succeeded");
+    let digest = json!([{"name": "digest", "type": "string", "value": "sha256:1"}]);
+    assert_eq!(setup["status"]["results"], digest);
+    assert_eq!(setup["spec"]["serviceAccountName"], "trusted");
+
+    let validate = stage.task_run(&ended, "validate").await?;
+    let labels = &validate["metadata"]["labels"];
+    for (label, value) in [
+        ("tekton.dev/pipeline", "cnbi-import"),
+        ("tekton.dev/pipelineRun", "good"),
+        ("tekton.dev/pipelineTask", "validate"),
+        ("tekton.dev/memberOf", "tasks"),
+        ("meteor.zone/uid", "u-1"),
+    ] {
+        assert_eq!(labels[label], value, "{label}");
+    }
+    assert_eq!(labels["tekton.dev/pipelineRunUID"], ended["metadata"]["uid"]);
+    assert_eq!(validate["metadata"]["annotations"], made["metadata"]["annotations"]);
+    let own = &made["spec"]["taskRunSpecs"][0];
+    for field in ["serviceAccountName", "timeout", "computeResources"] {
+        assert_eq!(validate["spec"][field], own[field], "{field}");
+    }
+    let pod = &validate["spec"]["podTemplate"];
+    assert_eq!(pod["imagePullSecrets"], json!([{"name": "pull"}]));
+    assert_eq!(pod["nodeSelector"], json!({"a": "b"}), "what the template says stays");
+    let last = stage.task_run(&ended, "update-imagestream").await?;
+    assert_eq!(last["metadata"]["labels"]["tekton.dev/memberOf"], "finally");
+    Ok(())
+}
+
+async fn a_failure_names_its_task_and_its_reason(stage: Stage) -> Outcomes {
+    let tasks = Tasks::new(
+        &["create-imagestream", "setup", "validate", "push"],
+        &["update-imagestream"],
+    );
+    let failure = Failure::said("probe", "ImageInvalid", "no JupyterLab");
+    let (failed, outcome) = stage
+        .played("bad", Script::fails_at(&tasks, "validate", failure)?)
+        .await?;
+    assert_eq!(outcome, Outcome::Ended);
+    let message = "Tasks Completed: 4 (Failed: 1, Cancelled 0), Skipped: 1";
+    assert_eq!(told(&failed), ("False", "Failed", message));
+    let skipped = json!([{"name": "push", "reason": "PipelineRun was stopping"}]);
+    assert_eq!(failed["status"]["skippedTasks"], skipped);
+    let children = names(&failed["status"]["childReferences"], "pipelineTaskName");
+    assert_eq!(
+        children,
+        ["create-imagestream", "setup", "validate", "update-imagestream"]
+    );
+
+    let validate = stage.task_run(&failed, "validate").await?;
+    let exited = "\"step-probe\" exited with code 1: Error";
+    assert_eq!(told(&validate), ("False", "StepFailed", exited));
+    let results = json!([
+        {"name": "reason", "type": "string", "value": "ImageInvalid"},
+        {"name": "message", "type": "string", "value": "no JupyterLab"},
+    ]);
+    assert_eq!(validate["status"]["results"], results);
+    let step = &validate["status"]["steps"][0];
+    assert_eq!(
+        (&step["name"], &step["terminated"]["exitCode"]),
+        (&json!("probe"), &json!(1))
+    );
+    Ok(())
+}
+
+async fn every_sort_of_failure_has_tektons_reason(stage: Stage) -> Outcomes {
+    let cases = [
+        ("exit", Failure::exit("build", 3), "StepFailed", "exited with code 3"),
+        ("memory", Failure::out_of_memory("build"), "StepOOM", "OOMKilled"),
+        (
+            "pull",
+            Failure::image_pull("build", "quay.io/a/b:v1"),
+            "TaskRunImagePullFailed",
+            "Back-off pulling image \"quay.io/a/b:v1\"",
+        ),
+        (
+            "evicted",
+            Failure::evicted("The node was low on resource: memory."),
+            "PodEvicted",
+            "The node was low on resource: memory.",
+        ),
+        (
+            "late",
+            Failure::timed_out(),
+            "TaskRunTimeout",
+            "failed to finish within \"5m0s\"",
+        ),
+    ];
+    for (name, failure, reason, message) in cases {
+        let script = Script::fails_at(&tasks(), "validate", failure)?;
+        let (failed, _) = stage.played(name, script).await?;
+        assert_eq!(told(&failed).1, "Failed", "{name}");
+        let validate = stage.task_run(&failed, "validate").await?;
+        let (status, said, text) = told(&validate);
+        assert_eq!((status, said), ("False", reason), "{name}");
+        assert!(text.contains(message), "{name}: {text}");
+    }
+
+    let (late, outcome) = stage.played("over", Script::times_out_at(&tasks(), "setup")?).await?;
+    assert_eq!(outcome, Outcome::Ended);
+    let message = "PipelineRun \"over\" failed to finish within \"30m0s\"";
+    assert_eq!(told(&late), ("False", "PipelineRunTimeout", message));
+    let setup = stage.task_run(&late, "setup").await?;
+    assert_eq!(told(&setup).1, "TaskRunCancelled");
+    assert_eq!(setup["spec"]["status"], "TaskRunCancelled");
+    let final_task = Script::fails_at(&tasks(), "update-imagestream", Failure::exit("write", 1))?;
+    let (failed, _) = stage.played("final", final_task).await?;
+    assert_eq!(
+        told(&failed),
+        (
+            "False",
+            "Failed",
+            "Tasks Completed: 4 (Failed: 1, Cancelled 0), Skipped: 0"
+        )
+    );
+    assert!(Script::fails_at(&tasks(), "none", Failure::timed_out()).is_err());
+    Ok(())
+}
+
+async fn a_run_that_never_starts_has_no_tasks(stage: Stage) -> Outcomes {
+    let (refused, outcome) = stage.played("missing", Script::pipeline_missing("cnbi-import")).await?;
+    assert_eq!(outcome, Outcome::Ended);
+    let (status, reason, message) = told(&refused);
+    assert_eq!((status, reason), ("False", "CouldntGetPipeline"));
+    assert!(message.contains("\"cnbi-import\" not found"), "{message}");
+    assert!(refused["status"]["childReferences"].is_null() && !refused["status"]["completionTime"].is_null());
+    Ok(())
+}
+
+async fn a_cancelled_run_ends_at_once(stage: Stage) -> Outcomes {
+    stage.create(&run("stopped")).await?;
+    let mut play = stage
+        .player()
+        .begin("stopped", Script::stays_at(&tasks(), "setup")?)
+        .await?;
+    play.until_running("setup").await?;
+    assert_eq!(play.next().await?, None, "it holds");
+    stage.cancel("stopped").await?;
+    assert_eq!(play.finish().await?, Outcome::Cancelled);
+
+    let stopped = stage.read("stopped").await?;
+    assert_eq!(
+        told(&stopped),
+        ("False", "Cancelled", "PipelineRun \"stopped\" was cancelled")
+    );
+    let children = names(&stopped["status"]["childReferences"], "pipelineTaskName");
+    assert_eq!(children, ["create-imagestream", "setup"], "no final task");
+    let done = stage.task_run(&stopped, "create-imagestream").await?;
+    assert_eq!(told(&done).1, "Succeeded");
+    let setup = stage.task_run(&stopped, "setup").await?;
+    assert_eq!(told(&setup).1, "TaskRunCancelled");
+    assert_eq!(setup["spec"]["status"], "TaskRunCancelled");
+
+    // Before anything began, there is nothing to stop.
+    stage.create(&run("early")).await?;
+    stage.cancel("early").await?;
+    let outcome = stage.player().play("early", Script::succeeds(&tasks())).await?;
+    assert_eq!(outcome, Outcome::Cancelled);
+    let early = stage.read("early").await?;
+    assert_eq!(told(&early).1, "Cancelled");
+    assert!(early["status"]["childReferences"].is_null(), "{early}");
+    Ok(())
+}
+
+async fn a_deleted_run_takes_everything_along(stage: Stage) -> Outcomes {
+    stage.create(&run("gone")).await?;
+    let mut play = stage.player().begin("gone", Script::succeeds(&tasks())).await?;
+    play.until_running("setup").await?;
+    let kind = kube::core::GroupVersionKind::gvk("", "v1", "PersistentVolumeClaim");
+    let kind = kube::core::ApiResource::from_gvk(&kind);
+    let claims: Api<DynamicObject> = Api::namespaced_with(stage.client.clone(), &stage.namespace, &kind);
+    let volumes = claims.list(&ListParams::default()).await?.items;
+    assert_eq!(volumes.len(), 1, "one for the workspace of a template");
+    assert!(
+        volumes[0]
+            .metadata
+            .name
+            .as_ref()
+            .is_some_and(|name| name.starts_with("pvc-"))
+    );
+
+    stage.runs().delete("gone", &DeleteParams::default()).await?;
+    assert_eq!(play.finish().await?, Outcome::Deleted);
+    let children = task_runs(&stage.client, &stage.namespace);
+    until("TaskRuns and volumes go with the run", || async {
+        let left = children.list(&ListParams::default()).await?.items.len();
+        Ok(left + claims.list(&ListParams::default()).await?.items.len() == 0)
+    })
+    .await
+}
+
+async fn what_tektons_webhook_refuses_is_refused(stage: Stage) -> Outcomes {
+    let changed = |pointer: &str, value: Value| -> Outcomes<Value> {
+        let mut run = run("refused");
+        *run.pointer_mut(pointer).ok_or("no such field")? = value;
+        Ok(run)
+    };
+    let reference = "$(tasks.a.results.b)";
+    for (pointer, value, why) in [
+        ("/metadata/name", json!("x".repeat(64)), "at most 63 characters"),
+        (
+            "/spec/pipelineRef",
+            Value::Null,
+            "exactly one of pipelineRef and pipelineSpec",
+        ),
+        (
+            "/spec/params/0/value",
+            json!(reference),
+            "cannot use result expressions",
+        ),
+        (
+            "/spec/params/1/value/0",
+            json!(format!("a{reference}")),
+            "cannot use result expressions",
+        ),
+        ("/spec/params/1/name", json!("tag"), "spec.params: a name twice"),
+        (
+            "/spec/workspaces/1/name",
+            json!("dockerconfig"),
+            "spec.workspaces: a name twice",
+        ),
+        (
+            "/spec/workspaces/1/volumeClaimTemplate",
+            Value::Null,
+            "exactly one source",
+        ),
+        (
+            "/spec/timeouts",
+            json!({"pipeline": "1h0m0s", "tasks": "50m", "finally": "20m"}),
+            "spec.timeouts",
+        ),
+        ("/spec/timeouts", json!({"tasks": "2h"}), "spec.timeouts"),
+    ] {
+        let told = refusal(stage.create(&changed(pointer, value)?).await)?;
+        assert!(told.starts_with("422 ") && told.contains(why), "{pointer}: {told}");
+    }
+    for allowed in ["$(params.a)", "$(context.pipelineRun.name)", "$(tasks.a.status)"] {
+        let mut run = changed("/spec/params/0/value", json!(allowed))?;
+        run["metadata"] = json!({"generateName": "allowed-"});
+        stage.create(&run).await?;
+    }
+
+    stage.create(&run("held")).await?;
+    let patch = async |patch: Value| {
+        stage
+            .runs()
+            .patch("held", &PatchParams::default(), &Patch::Merge(patch))
+            .await
+    };
+    let only = "only status may change";
+    for spec in [
+        json!({"params": []}),
+        json!({"timeouts": {"tasks": "1m0s"}}),
+        json!({"managedBy": "x"}),
+    ] {
+        let told = refusal(patch(json!({"spec": spec})).await)?;
+        assert!(told.starts_with("422 ") && told.contains(only), "{spec}: {told}");
+    }
+    let told = refusal(patch(json!({"spec": {"status": "Stopped"}})).await)?;
+    assert!(told.contains("no such status Stopped"), "{told}");
+    patch(json!({"metadata": {"labels": {"a": "b"}}})).await?;
+    stage.player().play("held", Script::succeeds(&tasks())).await?;
+    let told = refusal(patch(json!({"spec": {"status": "Cancelled"}})).await)?;
+    assert!(
+        told.contains("once the run is complete, no updates are allowed"),
+        "{told}"
+    );
+    patch(json!({"metadata": {"labels": {"a": "c"}}})).await?;
+    Ok(())
+}
+
+async fn a_play_is_of_one_run_only(stage: Stage) -> Outcomes {
+    // A run of the same name, made again meanwhile, gets nothing of the first one's play.
+    stage.create(&run("twice")).await?;
+    let mut play = stage.player().begin("twice", Script::succeeds(&tasks())).await?;
+    play.until_running("setup").await?;
+    stage.runs().delete("twice", &DeleteParams::default()).await?;
+    until("the first run is gone", || async {
+        Ok(stage.runs().get_opt("twice").await?.is_none())
+    })
+    .await?;
+    stage.create(&run("twice")).await?;
+    assert_eq!(play.finish().await?, Outcome::Deleted);
+    assert!(stage.read("twice").await?["status"].is_null());
+
+    // Nothing is played over something.
+    stage
+        .player()
+        .play("twice", Script::refused("ParameterMissing", "tag"))
+        .await?;
+    let again = stage.player().begin("twice", Script::succeeds(&tasks())).await;
+    assert!(again.is_err_and(|error| error.to_string().contains("already")));
+
+    // A script that makes no sense is told.
+    stage.create(&run("nonsense")).await?;
+    let nonsense = Script::new(&tasks(), vec![Step::Start, Step::Succeed("setup".to_owned())]);
+    let told = stage.player().play("nonsense", nonsense).await;
+    let told = format!("{:#}", told.err().ok_or("it made sense")?);
+    assert!(told.contains("setup is Waiting and cannot end"), "{told}");
+    Ok(())
+}
+
+async fn every_run_of_a_namespace_can_be_played(stage: Stage) -> Outcomes {
+    let labels = "meteor.zone/uid=u-1";
+    stage.create(&run("first")).await?;
+    assert_eq!(stage.player().appears(labels).await?, "first");
+    let (end, over) = oneshot::channel::<()>();
+    let player = stage.player();
+    let choose = |run: &Value| match run["metadata"]["name"].as_str() {
+        Some("third") => Script::refused("ParameterMissing", "tag"),
+        _ => Script::succeeds(&tasks()),
+    };
+    let plays = player.play_all(choose, async {
+        let _ = over.await;
+    });
+    let test = async {
+        for name in ["second", "third"] {
+            stage.create(&run(name)).await?;
+        }
+        for (name, reason) in [
+            ("first", "Succeeded"),
+            ("second", "Succeeded"),
+            ("third", "ParameterMissing"),
+        ] {
+            until(name, || async {
+                let run = stage.read(name).await?;
+                Ok(run["status"]["conditions"][0]["reason"] == reason)
+            })
+            .await?;
+        }
+        let _ = end.send(());
+        Outcomes::Ok(())
+    };
+    let (count, tested) = tokio::join!(plays, test);
+    tested?;
+    assert!(count? <= 3);
+    Ok(())
+}
+
+async fn an_import_shows_in_the_stream(stage: Stage) -> Outcomes {
+    let streams = image_streams(&stage.client, &stage.namespace);
+    let tag = |name: &str, from: &str| json!({"name": name, "from": {"kind": "DockerImage", "name": from}});
+    let stream = json!({
+        "apiVersion": "image.openshift.io/v1", "kind": "ImageStream", "metadata": {"name": "notebook"},
+        "spec": {
+            "lookupPolicy": {"local": true},
+            "tags": [tag("v1", "registry.example:5000/a/b:v1"), tag("v2", "registry.example:5000/a/b@sha256:0")],
+        },
+    });
+    streams
+        .create(&PostParams::default(), &serde_json::from_value(stream)?)
+        .await?;
+    let play =
+        async |tag: &str, import: Import| import::play(&stage.client, &stage.namespace, "notebook", tag, &import).await;
+    play("v1", Import::unauthorized("registry.example:5000/a/b:v1")).await?;
+    let read = async || -> Outcomes<Value> { Ok(serde_json::to_value(streams.get("notebook").await?)?) };
+    let refused = read().await?;
+    let shown = &refused["status"]["tags"][0];
+    let condition = &shown["conditions"][0];
+    assert_eq!((&shown["tag"], &shown["items"]), (&json!("v1"), &Value::Null));
+    assert_eq!(
+        (&condition["type"], &condition["status"]),
+        (&json!("ImportSuccess"), &json!("False"))
+    );
+    assert_eq!(condition["reason"], "Unauthorized");
+
+    play("v1", Import::succeeds("sha256:1")).await?;
+    play("v2", Import::succeeds("sha256:2")).await?;
+    play("v1", Import::succeeds("sha256:3")).await?;
+    let there = read().await?;
+    assert_eq!(names(&there["status"]["tags"], "tag"), ["v2", "v1"]);
+    let items = &there["status"]["tags"][1]["items"];
+    assert_eq!(names(items, "image"), ["sha256:3", "sha256:1"], "the newest first");
+    assert_eq!(items[0]["dockerImageReference"], "registry.example:5000/a/b@sha256:3");
+    assert!(there["status"]["tags"][1]["conditions"].is_null());
+    play("v1", Import::not_found("registry.example:5000/a/b:v1")).await?;
+    let later = read().await?;
+    let shown = &later["status"]["tags"][1];
+    assert_eq!(shown["conditions"][0]["reason"], "NotFound");
+    assert_eq!(shown["items"], *items, "what was there stays");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_play_outlasts_an_api_server_that_restarts() -> Outcomes {
+    let control_plane = ControlPlane::start().await?;
+    install_from(&control_plane, &Definitions::StandIns).await?;
+    let stage = Stage {
+        client: control_plane.client().await?,
+        namespace: "default".to_owned(),
+    };
+    stage.create(&run("long")).await?;
+    let mut play = stage.player().begin("long", Script::succeeds(&tasks())).await?;
+    play.until_running("setup").await?;
+    control_plane.stop_api_server().await?;
+    let rest = tokio::spawn(play.finish());
+    control_plane.start_api_server().await?;
+    assert_eq!(rest.await??, Outcome::Ended);
+    assert_eq!(told(&stage.read("long").await?).1, "Succeeded");
+    Ok(())
+}
+
+/// The variable is set by hand and by machines: a path that leads nowhere is a mistake, not a reason to check less.
+#[tokio::test]
+async fn definitions_that_are_not_there_are_an_error() -> Outcomes {
+    let control_plane = crate::cluster_with(&Definitions::StandIns).await?;
+    let missing = Definitions::Tektons(Path::new("/nonexistent/definitions.yaml").to_owned());
+    let told = install_from(control_plane, &missing).await;
+    let told = told.err().ok_or("it was installed")?.to_string();
+    assert_eq!(told, "/nonexistent/definitions.yaml is not there");
+    Ok(())
+}

@@ -145,7 +145,7 @@ demo: bins ## See requests answered and images made, on a real API server
 	@command -v buildah >/dev/null || [[ -n "$(filter buildah,$(WITHOUT))" ]] || tests/tools/get-buildah || echo "The tour goes on without buildah."
 	@$(TARGET)/debug/cnbi-local demo
 
-# CNBI_SEED repeats a run. What is done and how to ask for more: docs/testing.md.
+# CNBI_SEED repeats a run. What is done and how to ask for more: docs/development/testing.md.
 .PHONY: soak
 soak: tools ## Kill the programs 200 times each, and send them what nobody would write; takes a quarter of an hour or more
 	CNBI_KILLS=$${CNBI_KILLS:-200} cargo test --workspace --test admission endurance:: -- --nocapture
@@ -184,5 +184,5 @@ bench-bins:
 	cd tests/bench/peer && GOWORK=off CGO_ENABLED=0 go build -o $(abspath $(BENCH_TARGET))/peer .
 
 .PHONY: bench-document
-bench-document: bench ## The same, and quote the table in docs/performance.md
-	@$(TARGET)/release/cnbi-bench quote --output $(BENCH_TARGET) --document docs/performance.md
+bench-document: bench ## The same, and quote the table in docs/development/performance.md
+	@$(TARGET)/release/cnbi-bench quote --output $(BENCH_TARGET) --document docs/development/performance.md

@@ -379,7 +379,11 @@ fn what_the_documentation_says_can_be_typed() {
         .iter()
         .map(|hook| hook["entry"].as_str().unwrap());
     let entries = entries.collect::<Vec<_>>().join("\n");
-    let pages = [read("docs/kubectl-cnbi.md"), read("docs/gitops.md"), entries];
+    let pages = [
+        read("docs/how-to/kubectl-cnbi.md"),
+        read("docs/how-to/gitops.md"),
+        entries,
+    ];
     let mut count = 0;
     for words in pages.iter().flat_map(|page| commands(page)) {
         let output = Command::new(env!("CARGO_BIN_EXE_kubectl-cnbi"))

@@ -7,7 +7,6 @@ mod builder;
 mod check;
 mod period;
 mod pods;
-mod reference;
 mod runs;
 mod tasks;
 mod tracking;
@@ -20,7 +19,6 @@ use serde::{Deserialize, Serialize};
 
 pub use period::{Period, PeriodError};
 pub use pods::{As, PodTemplate};
-pub use reference::reference;
 pub use runs::{
     DeletionPolicy, History, ImageStream, MaxConcurrent, OWN, Pipelines, PullSecrets, Resources, Retry,
     ServiceAccounts, TaskResources, Timeouts, Workspace,
@@ -47,7 +45,7 @@ pub const SHIPPED: &str = include_str!("shipped.yaml");
 pub struct Config {
     /// Where ImageStreams live.
     pub target_namespace: TargetNamespace,
-    /// Levels other than the rules' own, by rule id: `Deny`, `Warn` or `Off`, as in `{CNB104: Deny}`. See rules.md.
+    /// Levels other than the rules' own, by rule id: `Deny`, `Warn` or `Off`, as in `{CNB104: Deny}`. See [rules](rules/README.md).
     #[schemars(with = "BTreeMap<String, String>")]
     pub rules: BTreeMap<String, Level>,
     /// Which images may be used.

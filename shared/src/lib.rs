@@ -15,6 +15,7 @@ pub mod credentials;
 pub mod defaults;
 pub mod facts;
 pub mod grammar;
+pub mod links;
 pub mod log_filter;
 pub mod nearest;
 pub mod path;

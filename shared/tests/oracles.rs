@@ -4,7 +4,7 @@
 //! can judge is asked about fresh inputs besides, of a seed that is printed; `CNBI_SEED` repeats it. `make test` sees to it that they
 //! are there, and says so in `CNBI_ORACLE_PYTHON`; where they are not, that is printed, and the recorded verdicts are all there is.
 //! `tests/oracles/run` records fresh ones for many more inputs and points `CNBI_ORACLE_VECTORS` at them. What differs on
-//! purpose stands in `docs/grammar-exceptions.md`, and here as a condition on the input.
+//! purpose stands in `docs/development/grammar-exceptions.md`, and here as a condition on the input.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -3,7 +3,7 @@
 //! One run starts a control plane, installs CNBi on it, starts the peer and two floors, and measures all of them in turn
 //! with a load generator that is a process of its own. What comes of it is a file, a table and a picture in
 //! `target/bench/`. Only what was measured in one run is ever compared. Nothing here judges: whether a number is good is
-//! said in `docs/performance.md`.
+//! said in `docs/development/performance.md`.
 
 mod flood;
 mod floor;

@@ -1,4 +1,4 @@
-//! What `docs/gitops.md` has people paste into their pipelines: each does in a small repository what the page says of it.
+//! What `docs/how-to/gitops.md` has people paste into their pipelines: each does in a small repository what the page says of it.
 //!
 //! Neither GitHub nor GitLab can be asked here whether they would take them. Their form is held against the schemas that editors use,
 //! GitLab's own and SchemaStore's of GitHub's workflows; the scripts in them are run.
@@ -16,7 +16,7 @@ use crate::cluster::Result;
 use crate::running_cluster::Site;
 use crate::sarif::judged_by;
 
-const PAGE: &str = include_str!("../../docs/gitops.md");
+const PAGE: &str = include_str!("../../docs/how-to/gitops.md");
 
 const GOOD: &str = "apiVersion: meteor.zone/v1alpha1
 kind: CustomNBImage

@@ -13,7 +13,7 @@ use crate::cluster::Result;
 use crate::golden_statuses::{NOW, cases};
 use crate::running_cluster::{Site, resource};
 
-const PAGE: &str = include_str!("../../docs/gitops.md");
+const PAGE: &str = include_str!("../../docs/how-to/gitops.md");
 
 /// What kstatus says of objects, in their order.
 fn kstatus(objects: &[Value]) -> Result<Vec<String>> {

@@ -10,15 +10,14 @@ use serde_json::Value;
 use super::manifests::copy;
 use super::{Outcome, list, overlay, rendered};
 
-const PAGES: [&str; 8] = [
+const PAGES: [&str; 7] = [
     "README.md",
     "deploy/README.md",
-    "docs/gitops.md",
-    "docs/operating/README.md",
-    "docs/operating/alerts.md",
-    "docs/operating/hosting.md",
-    "docs/operating/install.md",
-    "docs/operating/upgrade.md",
+    "docs/how-to/gitops.md",
+    "docs/how-to/alerts.md",
+    "docs/explanation/hosting.md",
+    "docs/how-to/install.md",
+    "docs/how-to/upgrade.md",
 ];
 
 /// The fenced blocks of one language, with the page that each is on.

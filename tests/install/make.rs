@@ -90,7 +90,7 @@ async fn every_overlay_comes_stays_and_goes() -> Outcome {
     let missing = make(&cluster, "deploy", &["OVERLAY=odh", "WAIT=0s"]).await?;
     let said = String::from_utf8_lossy(&missing.stderr);
     let expected =
-        "the namespace cnbi-builds is not there, and this overlay does not bring it: kubectl create namespace";
+        "namespace cnbi-builds does not exist and the overlay does not create it; run: kubectl create namespace";
     assert!(!missing.status.success() && said.contains(expected), "{said}");
     for namespace in ["cnbi-builds", "opendatahub"] {
         cluster.kubectl().args(["create", "namespace", namespace]).ok().await?;
@@ -151,9 +151,9 @@ async fn every_component_comes_stays_and_goes() -> Outcome {
 async fn what_cannot_be_meant_is_refused_before_anything_is_done() -> Outcome {
     let cluster = ControlPlane::shared().await?;
     for (variable, why) in [
-        ("OVERLAY=nowhere", "has no kustomization.yaml. There are: "),
-        ("OVERLAY=./nowhere", "no overlay: ./nowhere"),
-        ("WAIT=soon", "not a time such as 180s: WAIT=soon"),
+        ("OVERLAY=nowhere", "has no kustomization.yaml. Available: "),
+        ("OVERLAY=./nowhere", "OVERLAY: ./nowhere"),
+        ("WAIT=soon", "WAIT=soon is not a duration; write for example 180s"),
     ] {
         for target in ["deploy", "undeploy"] {
             let refused = make(cluster, target, &[variable]).await?;

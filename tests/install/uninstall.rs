@@ -92,7 +92,7 @@ async fn what_needs_another_goes_before_it() -> Outcome {
     let stuck = make(&cluster, "undeploy", &["WAIT=2s"]).await?;
     let said = String::from_utf8_lossy(&stuck.stderr);
     assert!(!stuck.status.success(), "{said}");
-    for part in ["cnbi-controller, so it has to run", "team-a", "one"] {
+    for part in ["cnbi-controller must run", "team-a", "one"] {
         assert!(said.contains(part), "{part} is not in: {said}");
     }
     let done: Vec<String> = deleted(&cluster)?;

@@ -130,7 +130,7 @@ impl Problems {
         match rules::by_id(id) {
             None => self.add(
                 place,
-                "there is no such rule; see docs/rules.md for all of them".to_owned(),
+                "there is no such rule; see docs/reference/rules for all of them".to_owned(),
             ),
             Some(rule) if rule.is_fixed && level != Level::Deny => self.add(
                 place,

@@ -68,6 +68,26 @@ impl ConditionType {
         }
     }
 
+    /// What status `True` means, as the end of a sentence.
+    pub const fn meaning(self) -> &'static str {
+        match self {
+            Self::Ready => "the image is published and can be spawned",
+            Self::Reconciling => "work is in progress or will continue without user action",
+            Self::Stalled => "nothing happens until the spec or the cluster changes, or a retry is requested",
+            Self::WellFormed => {
+                "the resource passes all active rules; otherwise the reason is the id of the rule it breaks"
+            }
+            Self::PullSecretReady => "the pull secret exists and can be used",
+            Self::PipelineRunCreated => "a PipelineRun for this generation exists",
+            Self::SourcePrepared => {
+                "the package list is resolved and locked, or the repository is cloned and understood"
+            }
+            Self::ImageValidated => "the image can be pulled and works as a notebook",
+            Self::ImageBuilt => "the image is built and pushed, and its digest is recorded",
+            Self::ImageStreamUpdated => "the tag of the ImageStream refers to the image",
+        }
+    }
+
     /// The condition of that name, if it is one of ours.
     pub fn by_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|condition| condition.as_str() == name)

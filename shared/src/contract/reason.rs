@@ -15,11 +15,11 @@ pub enum Speaks {
 }
 
 macro_rules! reasons {
-    ($($(#[$doc:meta])* $name:ident: $condition:ident, $temporary:literal, $advice:literal;)*) => {
+    ($($(#[doc = $doc:literal])+ $name:ident: $condition:ident, $temporary:literal, $advice:literal;)*) => {
         /// A reason, as it stands in a condition, in an Event and in a task's result `reason`.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum Reason {
-            $($(#[$doc])* $name,)*
+            $($(#[doc = $doc])+ $name,)*
         }
 
         /// All reasons.
@@ -30,6 +30,13 @@ macro_rules! reasons {
             pub const fn as_str(self) -> &'static str {
                 match self {
                     $(Self::$name => stringify!($name),)*
+                }
+            }
+
+            /// What happened: its doc comment, a sentence.
+            pub fn meaning(self) -> &'static str {
+                match self {
+                    $(Self::$name => concat!($($doc),+).trim_start(),)*
                 }
             }
 

@@ -10,7 +10,6 @@ mod git_host;
 mod judge;
 mod parsed;
 mod ratchet;
-mod reference;
 mod secrecy;
 
 use std::fmt;
@@ -21,7 +20,6 @@ pub use context::{Context, Findings};
 pub use git_host::git_credential;
 pub use judge::{ValidatedImage, accept, evaluate};
 pub use parsed::{Image, Package, Repository};
-pub use reference::reference;
 pub(crate) use secrecy::may_hold_secret;
 pub(crate) use size::exceeds;
 

@@ -110,12 +110,12 @@ fn every_query_names_what_there_is() -> Outcome {
 
 #[test]
 fn every_alert_is_explained() -> Outcome {
-    let page = fs::read_to_string(shipped::deploy().join("../docs/operating/alerts.md"))?;
+    let page = fs::read_to_string(shipped::deploy().join("../docs/how-to/alerts.md"))?;
     let mut sections: BTreeSet<&str> = page.lines().filter_map(|line| line.strip_prefix("## ")).collect();
     for alert in alerts()? {
         let name = text(&alert["alert"]);
         assert!(sections.remove(name), "{name} has no section of its own");
-        let anchor = format!("docs/operating/alerts.md#{}", name.to_lowercase());
+        let anchor = cnbi_shared::links::page(&format!("how-to/alerts.md#{}", name.to_lowercase()));
         assert_eq!(alert["annotations"]["runbook_url"], anchor);
         for key in ["summary", "description"] {
             assert!(!text(&alert["annotations"][key]).is_empty(), "{name}: {key}");

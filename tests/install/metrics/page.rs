@@ -1,4 +1,4 @@
-//! `docs/metrics.md` says what the programs count. `UPDATE=1 cargo test -p cnbi-tests --test install metrics` writes it anew.
+//! `docs/reference/metrics.md` says what the programs count. `UPDATE=1 cargo test -p cnbi-tests --test install metrics` writes it anew.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -6,14 +6,14 @@ use std::path::Path;
 
 use super::{Outcome, of_controller, of_webhook, samples};
 
-const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/metrics.md");
+const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/reference/metrics.md");
 
 const INTRODUCTION: &str = "\
 <!-- Generated from webhook/src/metrics.rs and controller/src/metrics; `UPDATE=1 cargo test -p cnbi-tests --test install metrics` writes it anew. -->
 # Metrics
 
 What the programs serve under `/metrics`, on the port of their probes, in OpenMetrics' text format. No label has the name of
-a resource, a namespace, an image or a person as its value, so their number is bounded. [Alerts](operating/alerts.md) and a dashboard are in
+a resource, a namespace, an image or a person as its value, so their number is bounded. [Alerts](../how-to/alerts.md) and a dashboard are in
 `deploy/components/monitoring`.
 ";
 

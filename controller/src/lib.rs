@@ -8,16 +8,16 @@
 //! * [`queue`] limits concurrent builds, the oldest resource first;
 //! * [`upstream`] asks registries for the digests of the tags of imported images;
 //! * [`leader`] elects the one replica that works;
-//! * [`controller`] starts all of this and maps events to the resources to reconcile.
+//! * [`start`] starts and supervises the tasks of the program;
+//! * [`controller`] runs the reconciler and maps events to the resources to reconcile.
 //!
-//! This crate does not depend on the webhook. Both share `cnbi-shared`.
+//! This crate does not depend on the webhook. Both share `cnbi-shared` and `cnbi-runtime`.
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
 pub mod api_calls;
 pub mod args;
-pub mod configuration;
 pub mod controller;
 pub mod leader;
 pub mod metrics;
@@ -25,6 +25,7 @@ pub mod plan;
 pub mod probes;
 pub mod queue;
 pub mod reconcile;
+pub mod start;
 pub mod unconfigured;
 pub mod upstream;
 pub mod watch;

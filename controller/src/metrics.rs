@@ -1,13 +1,14 @@
-//! What the controller counts, in Prometheus' text format. No name of a resource is a label: there may be many.
+//! Prometheus metrics of the controller. Names of objects are not labels, so the number of time series is bounded.
 
 mod builds;
 
 use std::fmt;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use cnbi_runtime::metrics::{ApiReachability, ConfigMetrics, Renamed, render};
 use cnbi_shared::api::BuildType;
-use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -19,19 +20,56 @@ use crate::reconcile::error::Class;
 use builds::Builds;
 pub use builds::{Standing, Verdict};
 
-/// Everything that is counted.
+/// Old names, served until the next release.
+#[rustfmt::skip]
+pub const RENAMED: &[Renamed] = &[
+    Renamed {
+        old: "cnbi_controller_visits",
+        new: "cnbi_controller_reconcile",
+        labels: &[("result=\"updated\"", "outcome=\"written\""), ("result=\"error\"", "outcome=\"failed\""), ("result=", "outcome=")],
+    },
+    Renamed { old: "cnbi_controller_visit_duration_seconds", new: "cnbi_controller_reconcile_duration_seconds", labels: &[] },
+    Renamed { old: "cnbi_controller_api_failures", new: "cnbi_controller_reconcile_errors", labels: &[] },
+    Renamed { old: "cnbi_controller_watch_failures", new: "cnbi_controller_watch_errors", labels: &[] },
+    Renamed { old: "cnbi_controller_configuration_valid", new: "cnbi_controller_config_valid", labels: &[] },
+    Renamed { old: "cnbi_controller_configuration_loads", new: "cnbi_controller_config_loads", labels: &[] },
+    Renamed { old: "cnbi_controller_leads", new: "cnbi_controller_leader", labels: &[] },
+    Renamed {
+        old: "cnbi_controller_registry_questions",
+        new: "cnbi_controller_registry_requests",
+        labels: &[("result=\"success\"", "outcome=\"answered\""), ("result=", "outcome=")],
+    },
+    Renamed { old: "cnbi_controller_api_calls", new: "cnbi_controller_api_requests", labels: &[] },
+    Renamed { old: "cnbi_controller_waiting_resources", new: "cnbi_controller_queued_resources", labels: &[] },
+    Renamed { old: "cnbi_controller_runs_under_way", new: "cnbi_controller_active_runs", labels: &[] },
+    Renamed { old: "cnbi_controller_runs_ended", new: "cnbi_controller_completed_runs", labels: &[("result=", "outcome=")] },
+    Renamed {
+        old: "cnbi_controller_resources_judged",
+        new: "cnbi_controller_resource_validation",
+        labels: &[
+            ("result=\"valid\"", "verdict=\"accepted\""),
+            ("result=\"invalid\"", "verdict=\"refused\""),
+            ("result=\"not_checked\"", "verdict=\"undecided\""),
+        ],
+    },
+    Renamed { old: "cnbi_controller_api_present", new: "cnbi_controller_api_available", labels: &[] },
+];
+
+/// All metrics of the process.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
-    visits: Family<Visit, Counter>,
-    failures: Family<Failed, Counter>,
-    watch_failures: Counter,
-    configuration_valid: Gauge,
-    configuration_loads: Family<Load, Counter>,
-    leads: Gauge,
-    registry_questions: Family<Answered, Counter>,
-    api_calls: Family<Call, Counter>,
-    visit_duration: Histogram,
+    /// State of the configuration.
+    pub config: ConfigMetrics,
+    /// Whether the API server responds.
+    pub api: Arc<ApiReachability>,
+    reconciles: Family<ReconcileLabels, Counter>,
+    reconcile_errors: Family<ErrorLabels, Counter>,
+    reconcile_duration: Histogram,
+    watch_errors: Counter,
+    leader: Gauge,
+    registry_requests: Family<RegistryLabels, Counter>,
+    api_requests: Family<ApiLabels, Counter>,
     builds: Builds,
     look: OnceLock<Look>,
 }
@@ -45,157 +83,115 @@ impl fmt::Debug for Look {
     }
 }
 
-/// How a visit of a resource ended.
+/// Result of a reconcile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// There was nothing to do, so nothing was written.
+    /// The status was already correct.
     Unchanged,
     /// The status was written.
     Written,
-    /// It failed and will be tried again.
+    /// It failed and will be retried.
     Failed,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Visit {
-    outcome: &'static str,
+struct ReconcileLabels {
+    result: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Failed {
+struct ErrorLabels {
     class: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Call {
+struct ApiLabels {
     verb: &'static str,
     resource: String,
     code: u16,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Answered {
-    outcome: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Load {
-    valid: bool,
+struct RegistryLabels {
+    result: &'static str,
 }
 
 impl Default for Metrics {
     fn default() -> Self {
         let mut registry = Registry::with_prefix("cnbi_controller");
         let mut metrics = Self {
+            config: ConfigMetrics::register(&mut registry),
+            api: Arc::new(ApiReachability::register(&mut registry)),
             builds: Builds::register(&mut registry),
             registry,
             look: OnceLock::new(),
-            visits: Family::default(),
-            failures: Family::default(),
-            watch_failures: Counter::default(),
-            configuration_valid: Gauge::default(),
-            configuration_loads: Family::default(),
-            leads: Gauge::default(),
-            registry_questions: Family::default(),
-            api_calls: Family::default(),
-            visit_duration: Histogram::new(exponential_buckets(0.001, 4.0, 9)),
+            reconciles: Family::default(),
+            reconcile_errors: Family::default(),
+            // From 1 ms to 65 s.
+            reconcile_duration: Histogram::new(exponential_buckets(0.001, 4.0, 9)),
+            watch_errors: Counter::default(),
+            leader: Gauge::default(),
+            registry_requests: Family::default(),
+            api_requests: Family::default(),
         };
-        let registry = &mut metrics.registry;
-        registry.register(
-            "visits",
-            "Looks at a resource, by how they ended",
-            metrics.visits.clone(),
-        );
-        registry.register(
-            "api_failures",
-            "Writes that failed, by kind of failure",
-            metrics.failures.clone(),
-        );
-        registry.register(
-            "watch_failures",
-            "Interruptions of the watch of resources",
-            metrics.watch_failures.clone(),
-        );
-        registry.register(
-            "configuration_valid",
-            "1 when the ConfigMap's content is in force, 0 when the last good one is, or none",
-            metrics.configuration_valid.clone(),
-        );
-        registry.register(
-            "configuration_loads",
-            "Contents of the ConfigMap that were read, by whether they could be taken",
-            metrics.configuration_loads.clone(),
-        );
-        registry.register(
-            "leads",
-            "1 while this replica does the work, 0 while it stands by",
-            metrics.leads.clone(),
-        );
-        registry.register(
-            "registry_questions",
-            "Questions to registries what a followed tag names, by what came of them",
-            metrics.registry_questions.clone(),
-        );
-        registry.register(
-            "api_calls",
-            "Requests to the API server, by verb, resource and status of the answer; 0 where there was none",
-            metrics.api_calls.clone(),
-        );
-        registry.register_with_unit(
-            "visit_duration",
-            "How long looks at a resource take, with all that is written",
-            Unit::Seconds,
-            metrics.visit_duration.clone(),
-        );
+        metrics.register();
         metrics
     }
 }
 
 impl Metrics {
-    /// A look at a resource ended.
+    #[rustfmt::skip]
+    fn register(&mut self) {
+        let registry = &mut self.registry;
+        registry.register("reconcile", "Reconciles of resources, by result", self.reconciles.clone());
+        registry.register("reconcile_errors", "Failed reconciles, by class of the error", self.reconcile_errors.clone());
+        registry.register_with_unit("reconcile_duration", "Duration of a reconcile, including its writes", Unit::Seconds, self.reconcile_duration.clone());
+        registry.register("watch_errors", "Interruptions of watches", self.watch_errors.clone());
+        registry.register("leader", "1 if this replica is the leader, 0 if it is on standby", self.leader.clone());
+        registry.register("registry_requests", "Requests to registries for the digest of a tracked tag, by result", self.registry_requests.clone());
+        registry.register("api_requests", "Requests to the API server, by verb, resource and status code; code 0 means no response", self.api_requests.clone());
+    }
+
+    /// A reconcile ended.
     pub fn visited(&self, outcome: Outcome) {
-        let outcome = match outcome {
+        let result = match outcome {
             Outcome::Unchanged => "unchanged",
-            Outcome::Written => "written",
-            Outcome::Failed => "failed",
+            Outcome::Written => "updated",
+            Outcome::Failed => "error",
         };
-        self.visits.get_or_create(&Visit { outcome }).inc();
+        self.reconciles.get_or_create(&ReconcileLabels { result }).inc();
     }
 
-    /// A write failed.
+    /// A reconcile failed with an error of that class.
     pub fn failed(&self, class: Class) {
-        self.failures.get_or_create(&Failed { class: class.as_str() }).inc();
+        let class = class.as_str();
+        self.reconcile_errors.get_or_create(&ErrorLabels { class }).inc();
     }
 
-    /// The watch of resources was interrupted.
+    /// A watch was interrupted.
     pub fn watch_failed(&self) {
-        self.watch_failures.inc();
+        self.watch_errors.inc();
     }
 
-    /// The ConfigMap was read.
-    pub fn configured(&self, valid: bool) {
-        self.configuration_valid.set(i64::from(valid));
-        self.configuration_loads.get_or_create(&Load { valid }).inc();
-    }
-
-    /// The API server was asked; `code` is the status of its answer, 0 where there was none.
+    /// The API server was requested; `code` is the status of the response, 0 if there was none.
     pub fn called(&self, verb: &'static str, resource: String, code: u16) {
-        self.api_calls.get_or_create(&Call { verb, resource, code }).inc();
+        let labels = ApiLabels { verb, resource, code };
+        self.api_requests.get_or_create(&labels).inc();
     }
 
-    /// A look at a resource took so long.
+    /// A reconcile took that long.
     pub fn visit_took(&self, took: Duration) {
-        self.visit_duration.observe(took.as_secs_f64());
+        self.reconcile_duration.observe(took.as_secs_f64());
     }
 
-    /// A registry was asked what a tag names.
-    pub fn asked_registry(&self, outcome: &'static str) {
-        self.registry_questions.get_or_create(&Answered { outcome }).inc();
+    /// A registry was requested for the digest of a tag.
+    pub fn asked_registry(&self, result: &'static str) {
+        self.registry_requests.get_or_create(&RegistryLabels { result }).inc();
     }
 
-    /// This replica has begun to do the work.
+    /// This replica is the leader from now on.
     pub fn began_to_lead(&self) {
-        self.leads.set(1);
+        self.leader.set(1);
     }
 
     /// A run ended with `outcome`: `Success`, or the reason of its failure.
@@ -214,16 +210,11 @@ impl Metrics {
         let _ = self.look.set(Look(Box::new(look)));
     }
 
-    /// All of it, as text.
-    ///
-    /// # Errors
-    /// A metric does not encode; none of these can.
-    pub fn text(&self) -> Result<String, fmt::Error> {
+    /// All metrics in the OpenMetrics text format.
+    pub fn render(&self) -> String {
         if let Some(standing) = self.look.get().and_then(|look| look.0()) {
             self.builds.stand(&standing);
         }
-        let mut buffer = String::new();
-        text::encode(&mut buffer, &self.registry)?;
-        Ok(buffer)
+        render(&self.registry, RENAMED)
     }
 }

@@ -44,7 +44,7 @@ async fn what_cannot_be_taken_is_refused_when_it_is_written() -> Result<()> {
         let other = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "other"}, "data": {KEY: "["}});
         let path = site.config_map().replace("/cnbi-config", "");
         site.done(Method::POST, &path, &other).await?;
-        assert_eq!(site.metric("cnbi_config_valid").await?, 1);
+        assert_eq!(site.metric("cnbi_webhook_config_valid").await?, 1);
         Ok(())
     })
     .await
@@ -64,7 +64,7 @@ async fn both(site: &Site<'_>) -> Result<(Told, Told)> {
 /// The last good configuration is in force, and every review says that it is not the one in the cluster.
 async fn keeps_the_last_good_one(site: &Site<'_>, problem: &str) -> Result<()> {
     until("the webhook has seen it", async || {
-        Ok(site.metric("cnbi_config_valid").await? == 0)
+        Ok(site.metric("cnbi_webhook_config_valid").await? == 0)
     })
     .await?;
     let (good, bad) = both(site).await?;
@@ -116,7 +116,7 @@ async fn a_replica_that_is_asked_to_end_is_unready_to_all_but_its_own_probe() ->
 async fn a_configuration_that_is_lost_or_spoilt_changes_nothing_that_is_in_force() -> Result<()> {
     Site::run("config-spoilt", async |site| {
         site.configure(STRICT).await?;
-        let generation = site.metric("cnbi_config_generation").await?;
+        let generation = site.metric("cnbi_webhook_config_generation").await?;
 
         // Without the webhook that would refuse it, as while no replica runs.
         let own = site.installation.name_of("cnbi-webhook");
@@ -140,14 +140,14 @@ async fn a_configuration_that_is_lost_or_spoilt_changes_nothing_that_is_in_force
         site.done(Method::DELETE, &site.config_map(), &Value::Null).await?;
         until_it_says(&late, "there is no such ConfigMap").await?;
         keeps_the_last_good_one(site, "there is no such ConfigMap").await?;
-        assert_eq!(site.metric("cnbi_config_generation").await?, generation);
+        assert_eq!(site.metric("cnbi_webhook_config_generation").await?, generation);
 
         // As soon as there is a good one again, both take it.
         let good = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "cnbi-config"}, "data": {KEY: SHIPPED}});
         site.done(Method::POST, &site.config_map().replace("/cnbi-config", ""), &good).await?;
         let mut late = late;
         late.ready(WITHIN).await?;
-        until("it is in force", async || Ok(site.metric("cnbi_config_generation").await? > generation)).await?;
+        until("it is in force", async || Ok(site.metric("cnbi_webhook_config_generation").await? > generation)).await?;
         let (good, bad) = both(site).await?;
         assert!(good.is_success() && bad.is_success() && good.warnings.is_empty(), "{} {}", good.body, bad.body);
         site.done(Method::PATCH, &configuration, &json!({"webhooks": whole})).await?;

@@ -181,13 +181,13 @@ async fn the_webhook_outlives_the_api_server() -> Result<()> {
             "no ImageStream can be in the way where there are none: {}",
             told.body
         );
-        let generation = site.metric("cnbi_config_generation").await?;
+        let generation = site.metric("cnbi_webhook_config_generation").await?;
 
         // An API server that starts serves before it has read its own roles, and says 403 where it does not know yet.
         site.refused.push("/");
         cluster.stop_api_server().await?;
         until("the webhook has noticed", async || {
-            Ok(site.metric("cnbi_api_reachable").await? == 0)
+            Ok(site.metric("cnbi_webhook_api_reachable").await? == 0)
         })
         .await?;
         for path in ["/livez", "/readyz"] {
@@ -198,7 +198,7 @@ async fn the_webhook_outlives_the_api_server() -> Result<()> {
         cluster.start_api_server().await?;
         site.client = cluster.client().await?;
         until("the webhook has noticed", async || {
-            Ok(site.metric("cnbi_api_reachable").await? == 1)
+            Ok(site.metric("cnbi_webhook_api_reachable").await? == 1)
         })
         .await?;
 
@@ -210,7 +210,7 @@ async fn the_webhook_outlives_the_api_server() -> Result<()> {
         // It follows the configuration again.
         site.configure("targetNamespace: {default: opendatahub}\nimages: {allowed: [registry.example]}")
             .await?;
-        assert_eq!(site.metric("cnbi_config_generation").await?, generation + 1);
+        assert_eq!(site.metric("cnbi_webhook_config_generation").await?, generation + 1);
         let told = site.create(ADMIN, &resource(&team, "strict", json!({}))).await?;
         assert!(told.code == 422 && told.message().contains("[CNB106]"), "{}", told.body);
         assert!(!fs::read_to_string(site.webhook.log())?.contains("panicked"));

@@ -94,7 +94,7 @@ async fn a_thousand_connections_that_send_nothing_hold_up_nobody() -> Result<()>
             }
             let cut = begin.elapsed();
             until("none of them is open any more", async || {
-                Ok(site.metric("cnbi_connections").await? <= (3 * BESIDE).try_into()?)
+                Ok(site.metric("cnbi_webhook_connections").await? <= (3 * BESIDE).try_into()?)
             })
             .await?;
             after.push(site.webhook.resident()?);

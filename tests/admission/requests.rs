@@ -221,7 +221,7 @@ async fn an_update_that_changes_nothing_reads_nothing() -> Result<()> {
         assert!(site.replace(ADMIN, &stored).await?.is_success());
         assert_eq!(site.facts().await?, created);
         let reviews = site
-            .metric(r#"cnbi_reviews_total{webhook="validate",operation="UPDATE",outcome="allowed"}"#)
+            .metric(r#"cnbi_webhook_reviews_total{webhook="validate",operation="UPDATE",result="allowed"}"#)
             .await?;
         assert!(reviews >= 1, "it was asked: {reviews}");
         Ok(())

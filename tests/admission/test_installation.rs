@@ -137,11 +137,11 @@ impl<'a> Site<'a> {
 
     /// Puts another configuration into force.
     pub async fn configure(&self, yaml: &str) -> Result<()> {
-        let before = self.metric("cnbi_config_generation").await?;
+        let before = self.metric("cnbi_webhook_config_generation").await?;
         let patch = json!({"data": {KEY: yaml}});
         self.done(Method::PATCH, &self.config_map(), &patch).await?;
         until("the configuration is in force", async || {
-            Ok(self.metric("cnbi_config_generation").await? > before)
+            Ok(self.metric("cnbi_webhook_config_generation").await? > before)
         })
         .await
     }
@@ -161,7 +161,7 @@ impl<'a> Site<'a> {
         let all = self.metrics().await?;
         Ok(all
             .iter()
-            .filter(|(name, _)| name.starts_with("cnbi_facts_total{"))
+            .filter(|(name, _)| name.starts_with("cnbi_webhook_lookups_total{"))
             .map(|(_, count)| count)
             .sum())
     }
@@ -196,7 +196,7 @@ impl<'a> Site<'a> {
     async fn ended_well(&mut self) -> Result<()> {
         self.webhook.ensure_running()?;
         let metrics = self.metrics().await?;
-        let panics = metrics.get("cnbi_panics_total");
+        let panics = metrics.get("cnbi_webhook_panics_total");
         ensure!(panics == Some(&0), "panics: {panics:?}");
         let user = self.account();
         let mut own = 0;

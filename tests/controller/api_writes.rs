@@ -9,11 +9,11 @@ use crate::cluster::{Cluster, Result, WITHIN, import, metric, until_metric, unti
 /// From the resource's creation until it is ready, Events aside.
 const WRITES_OF_AN_IMPORT: usize = 8;
 
-const SUCCEEDED: &str = "cnbi_controller_runs_ended_total{type=\"ImageImport\",outcome=\"Success\"}";
+const SUCCEEDED: &str = "cnbi_controller_completed_runs_total{type=\"ImageImport\",result=\"Success\"}";
 
 const TIMES_TO_READY: &str = "cnbi_controller_time_to_ready_seconds_count{type=\"ImageImport\"}";
 
-const UNCHANGED: &str = "cnbi_controller_visits_total{outcome=\"unchanged\"}";
+const UNCHANGED: &str = "cnbi_controller_reconcile_total{result=\"unchanged\"}";
 
 #[tokio::test]
 async fn an_import_costs_few_writes_and_a_look_that_finds_nothing_to_do_none() -> Result {
@@ -44,9 +44,9 @@ async fn an_import_costs_few_writes_and_a_look_that_finds_nothing_to_do_none() -
     for (name, value) in [
         (SUCCEEDED, 2),
         (TIMES_TO_READY, 2),
-        ("cnbi_controller_runs_under_way{type=\"ImageImport\"}", 0),
+        ("cnbi_controller_active_runs{type=\"ImageImport\"}", 0),
         ("cnbi_controller_resources{phase=\"Ready\"}", 2),
-        ("cnbi_controller_api_present{api=\"image.openshift.io\"}", 1),
+        ("cnbi_controller_api_available{api=\"image.openshift.io\"}", 1),
     ] {
         until_metric_is(&controller, name, value).await?;
     }
@@ -62,7 +62,7 @@ async fn an_import_costs_few_writes_and_a_look_that_finds_nothing_to_do_none() -
     until_metric(&controller, UNCHANGED, 3).await?;
 
     assert_eq!(
-        metric(&controller, "cnbi_controller_visits_total{outcome=\"written\"}").await?,
+        metric(&controller, "cnbi_controller_reconcile_total{result=\"updated\"}").await?,
         0
     );
     for (name, value) in [

@@ -18,7 +18,7 @@ use crate::faults::made;
 /// The kinds that the controller follows everywhere.
 const FOLLOWED: [&str; 4] = ["customnbimages", "pipelineruns", "taskruns", "imagestreams"];
 
-const UNCHANGED: &str = "cnbi_controller_visits_total{outcome=\"unchanged\"}";
+const UNCHANGED: &str = "cnbi_controller_reconcile_total{result=\"unchanged\"}";
 
 /// What the API server says to a watch of resources from that version on, once it has read what there is.
 async fn told_since(stage: &Stage, version: &str) -> Result<u16> {
@@ -42,8 +42,8 @@ async fn told_since(stage: &Stage, version: &str) -> Result<u16> {
 
 /// Watches that did not come about and looks at resources that failed.
 async fn failures(controller: &Replica) -> Result<u64> {
-    let watches = metric(controller, "cnbi_controller_watch_failures_total").await?;
-    Ok(watches + metric(controller, "cnbi_controller_visits_total{outcome=\"failed\"}").await?)
+    let watches = metric(controller, "cnbi_controller_watch_errors_total").await?;
+    Ok(watches + metric(controller, "cnbi_controller_reconcile_total{result=\"error\"}").await?)
 }
 
 /// How often the controller listed all objects of each kind.

@@ -50,7 +50,7 @@ async fn leads(replica: &Replica) -> Result<bool> {
     stream.read_to_string(&mut answer).await?;
     let value = answer
         .lines()
-        .find_map(|line| line.strip_prefix("cnbi_controller_leads "));
+        .find_map(|line| line.strip_prefix("cnbi_controller_leader "));
     match value {
         Some("1") => Ok(true),
         Some("0") => Ok(false),

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::cluster::{BUILDS, Cluster, Result, TARGET, WITHIN, get, import, metric, said, success};
 
-const TEKTON: &str = "cnbi_controller_api_present{api=\"tekton.dev\"}";
+const TEKTON: &str = "cnbi_controller_api_available{api=\"tekton.dev\"}";
 
 #[tokio::test]
 async fn what_is_installed_later_is_noticed_and_built_with() -> Result {

@@ -110,7 +110,7 @@ async fn looks_again(cluster: &Cluster, installation: &Installation<'_>, many: u
     let mut controller = installation.start(shipped::CONTROLLER).await?;
     let begin = Instant::now();
     controller.ready(WITHIN).await?;
-    let visits = r#"cnbi_controller_visits_total{outcome="unchanged"}"#;
+    let visits = r#"cnbi_controller_reconcile_total{result="unchanged"}"#;
     while metric(&controller, visits).await? < u64::try_from(many)? {
         assert!(begin.elapsed() < RESTART, "not all are looked at within {RESTART:?}");
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -260,7 +260,7 @@ async fn no_more_run_at_once_than_may_and_the_oldest_is_next() -> Result {
     assert!(begin.elapsed() < LOOKED_AGAIN, "woken after {:?}", begin.elapsed());
     stage.until("fourth", "PipelineRunCreated", "False", "Queued").await?;
     assert_eq!(stage.runs_of(&uids[3]).await?.len(), 0);
-    until_metric_is(&controller, "cnbi_controller_waiting_resources", 1).await?;
-    until_metric_is(&controller, r#"cnbi_controller_runs_under_way{type="ImageImport"}"#, 3).await?;
+    until_metric_is(&controller, "cnbi_controller_queued_resources", 1).await?;
+    until_metric_is(&controller, r#"cnbi_controller_active_runs{type="ImageImport"}"#, 3).await?;
     Ok(())
 }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::cluster::{BUILDS, Cluster, Result, Stage, TARGET, WITHIN, metric, said, tasks, until_metric};
 
-const ANSWERED: &str = r#"cnbi_controller_registry_questions_total{outcome="answered"}"#;
+const ANSWERED: &str = r#"cnbi_controller_registry_requests_total{result="success"}"#;
 
 /// The next run of the resource, which was made for that digest while the resource stayed Ready.
 async fn run_for(stage: &Stage, uid: &str, digest: &str) -> Result<String> {
@@ -109,11 +109,11 @@ async fn a_new_image_behind_a_tag_is_taken_once_it_has_passed() -> Result {
     until_metric(&controller, ANSWERED, asked + 3).await?;
     assert_eq!(stage.runs_of(&uid).await?.len(), runs);
 
-    let calls = r#"cnbi_controller_api_calls_total{verb="create",resource="pipelineruns",code="201"}"#;
+    let calls = r#"cnbi_controller_api_requests_total{verb="create",resource="pipelineruns",code="201"}"#;
     assert_eq!(metric(&controller, calls).await?, 3);
     for (name, value) in [
-        (r#"runs_ended_total{type="ImageImport",outcome="Success"}"#, 2),
-        (r#"runs_ended_total{type="ImageImport",outcome="ImageInvalid"}"#, 1),
+        (r#"completed_runs_total{type="ImageImport",result="Success"}"#, 2),
+        (r#"completed_runs_total{type="ImageImport",result="ImageInvalid"}"#, 1),
         (r#"time_to_ready_seconds_count{type="ImageImport"}"#, 1),
     ] {
         assert_eq!(
@@ -167,7 +167,7 @@ async fn a_registry_of_the_house_is_asked_with_the_authorities_of_the_configurat
     cluster
         .kubectl(&["-n", BUILDS, "delete", "configmap", "authorities"])
         .await?;
-    let without = r#"cnbi_controller_registry_questions_total{outcome="no_authorities"}"#;
+    let without = r#"cnbi_controller_registry_requests_total{result="no_authorities"}"#;
     until_metric(&controller, without, 1).await?;
     stage.until_ready("house").await?;
     cluster.assert_nothing_was_forbidden()?;

@@ -26,7 +26,7 @@ impl Certificates {
         let clock = clock(args);
         let given = &args.certificates;
         let names = Names {
-            namespace: args.namespace.clone(),
+            namespace: args.common.namespace.clone(),
             service: given.service.clone(),
             secret: given.ca_secret.clone(),
             mutating: given.mutating_configuration.clone(),

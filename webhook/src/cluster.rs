@@ -182,7 +182,7 @@ impl Cluster {
             .map_err(|_| Unread::IllegalName)?;
         let _turn = self.turns.acquire().await.map_err(|_| Unread::Unreachable)?;
         let response = self.client.send(request).await.map_err(|error| self.lost(&error))?;
-        self.reach.answered();
+        self.reach.succeeded();
         let status = response.status();
         let mut frames = response.into_body();
         let mut json = Zeroizing::new(Vec::with_capacity(expected_size(&frames)));
@@ -199,7 +199,7 @@ impl Cluster {
     }
 
     fn lost(&self, error: &kube::Error) -> Unread {
-        self.reach.lost();
+        self.reach.failed();
         tracing::warn!(%error, "the API server could not be asked");
         Unread::Unreachable
     }
@@ -328,7 +328,6 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use futures::future::join_all;
-    use prometheus_client::metrics::gauge::Gauge;
     use tower::service_fn;
 
     use super::*;
@@ -349,7 +348,7 @@ mod tests {
                 }
             })
         };
-        let reach = Arc::new(ApiReach::new(Gauge::default()));
+        let reach = Arc::new(ApiReach::default());
         let cluster = Cluster::new(Client::new(service, "default"), 3, reach);
         let (need, user) = (Lookup::Namespace { name: "x".to_owned() }, User::default());
         let reads = (0..20).map(|_| cluster.read(&need, &user, Freshness::Any));

@@ -3,11 +3,10 @@
 //! The rules are in `cnbi-shared` and the certificates in `cnbi-certs`; this room carries questions in and answers out.
 //! It holds no state that matters, so any replica answers any review.
 //!
-//! * pure: [`review`] reads a question, [`admit`] decides, [`patch`] and [`respond`] write the answer, [`configuration`] is
-//!   what follows from a ConfigMap;
+//! * pure: [`review`] reads a question, [`admit`] decides, [`patch`] and [`respond`] write the answer;
 //! * acting: [`facts`] gathers from [`cluster`], [`reviewer`] answers one review, [`routes`] one request, [`serve`] keeps the
-//!   connections, [`certificates`] has what they are served with and [`client_ca`] who may open them, [`watch_config`] follows
-//!   the ConfigMap, [`health`] says how we are, and `heap_trim` returns memory after a burst.
+//!   connections, [`certificates`] has what they are served with and [`client_ca`] who may open them, [`health`] is
+//!   the readiness, and `heap_trim` returns memory after a burst.
 
 pub mod admit;
 pub mod args;
@@ -16,15 +15,12 @@ pub mod certificates;
 pub mod client_ca;
 pub mod cluster;
 pub mod concurrency_limit;
-pub mod configuration;
 pub mod connections;
 pub mod facts;
 pub mod header_timeout;
 pub mod health;
 mod heap_trim;
-pub mod logging;
 pub mod metrics;
-pub mod open_files;
 pub mod patch;
 pub mod respond;
 pub mod review;
@@ -33,4 +29,3 @@ pub mod routes;
 pub mod run;
 pub mod serve;
 pub mod tls;
-pub mod watch_config;

@@ -1,33 +1,25 @@
 //! The program `cnbi-webhook`.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser as _;
 use cnbi_webhook::args::Args;
-use cnbi_webhook::{logging, open_files, run};
+use cnbi_webhook::run;
+
+const NAME: &str = "cnbi-webhook";
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    if let Err(error) = logging::init(args.log_format, &args.log) {
-        anstream::eprintln!("cnbi-webhook: --log {:?}: {error}", args.log);
-        return ExitCode::from(2);
+    if let Err(code) = cnbi_runtime::init(NAME, &args.common.log) {
+        return code;
     }
-    if rustls::crypto::ring::default_provider().install_default().is_err() {
-        tracing::warn!("another cryptographic provider was there first");
-    }
-    open_files::raise();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => {
-            tracing::error!(%error, "no runtime");
-            return ExitCode::FAILURE;
-        }
+        Err(error) => return cnbi_runtime::exit_code(NAME, Err(error.into())),
     };
-    match runtime.block_on(run::run(args)) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            tracing::error!(%error, "cnbi-webhook cannot serve");
-            ExitCode::FAILURE
-        }
-    }
+    let result = runtime.block_on(run::run(args));
+    // Does not wait for a blocking read, for example of a certificate on a volume that hangs.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    cnbi_runtime::exit_code(NAME, result)
 }

@@ -1,43 +1,67 @@
-//! What Prometheus is told.
+//! Prometheus metrics of the webhook.
 //!
-//! A label is a `&'static str`: nothing that a user writes can become one, so no user can grow the memory of anybody.
+//! Label values are `&'static str`, never user input, so the number of time series is bounded.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use cnbi_runtime::metrics::{ApiReachability, ConfigMetrics, Renamed, render};
 use prometheus_client::encoding::EncodeLabelSet;
-use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
-/// All metrics. One instance a process.
+/// Old names, served until the next release.
+#[rustfmt::skip]
+pub const RENAMED: &[Renamed] = &[
+    Renamed { old: "cnbi_reviews", new: "cnbi_webhook_reviews", labels: OLD_RESULT },
+    Renamed { old: "cnbi_review_rules", new: "cnbi_webhook_review_findings", labels: OLD_RESULT },
+    Renamed { old: "cnbi_review_duration_seconds", new: "cnbi_webhook_review_duration_seconds", labels: &[] },
+    Renamed { old: "cnbi_reviews_in_flight", new: "cnbi_webhook_reviews_in_flight", labels: &[] },
+    Renamed { old: "cnbi_connections", new: "cnbi_webhook_connections", labels: &[] },
+    Renamed { old: "cnbi_facts", new: "cnbi_webhook_lookups", labels: OLD_RESULT },
+    Renamed { old: "cnbi_fact_duration_seconds", new: "cnbi_webhook_lookup_duration_seconds", labels: &[] },
+    Renamed { old: "cnbi_config_generation", new: "cnbi_webhook_config_generation", labels: &[] },
+    Renamed { old: "cnbi_config_valid", new: "cnbi_webhook_config_valid", labels: &[] },
+    Renamed { old: "cnbi_api_reachable", new: "cnbi_webhook_api_reachable", labels: &[] },
+    Renamed { old: "cnbi_certificate_not_after_seconds", new: "cnbi_webhook_certificate_expiration_timestamp_seconds", labels: &[] },
+    Renamed { old: "cnbi_ca_not_after_seconds", new: "cnbi_webhook_ca_expiration_timestamp_seconds", labels: &[] },
+    Renamed { old: "cnbi_certificate_refused", new: "cnbi_webhook_certificate_rejected", labels: &[] },
+    Renamed { old: "cnbi_client_ca_refused", new: "cnbi_webhook_client_ca_rejected", labels: &[] },
+    Renamed { old: "cnbi_panics", new: "cnbi_webhook_panics", labels: &[] },
+];
+
+const OLD_RESULT: &[(&str, &str)] = &[
+    ("result=\"not_checked\"", "outcome=\"undecided\""),
+    ("result=", "outcome="),
+];
+
+/// All metrics of the process.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
     reviews: Family<ReviewLabels, Counter>,
-    rules: Family<RuleLabels, Counter>,
+    findings: Family<FindingLabels, Counter>,
     review_seconds: Family<WebhookLabels, Histogram, fn() -> Histogram>,
-    facts: Family<FactLabels, Counter>,
-    fact_seconds: Family<KindLabels, Histogram, fn() -> Histogram>,
-    /// Reviews that are being answered.
+    lookups: Family<LookupLabels, Counter>,
+    lookup_seconds: Family<KindLabels, Histogram, fn() -> Histogram>,
+    /// Reviews in progress.
     pub in_flight: Gauge,
     connections: Gauge,
     evicted: Family<EvictionLabels, Counter>,
     /// Panics that were caught.
     pub panics: Counter,
-    /// Counts the configurations that have been in force.
-    pub config_generation: Gauge,
-    /// 1 while what is in the cluster is what is in force.
-    pub config_valid: Gauge,
-    /// 1 while the API server answers.
-    pub api_reachable: Gauge,
-    certificate_not_after: Family<NoLabels, Gauge>,
-    ca_not_after: Family<NoLabels, Gauge>,
-    /// 1 while the folder of the serving certificate holds one that cannot be served.
+    /// State of the configuration.
+    pub config: ConfigMetrics,
+    /// Whether the API server responds.
+    pub api: Arc<ApiReachability>,
+    certificate_expiration: Family<NoLabels, Gauge>,
+    ca_expiration: Family<NoLabels, Gauge>,
+    /// 1 while the certificate files are invalid.
     pub serving_refused: Gauge,
-    /// 1 while the file of client CAs holds what cannot be used.
+    /// 1 while the file of client CAs is invalid.
     pub clients_refused: Gauge,
 }
 
@@ -45,14 +69,14 @@ pub struct Metrics {
 struct ReviewLabels {
     webhook: &'static str,
     operation: &'static str,
-    outcome: &'static str,
+    result: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct RuleLabels {
+struct FindingLabels {
     webhook: &'static str,
     operation: &'static str,
-    outcome: &'static str,
+    result: &'static str,
     rule: &'static str,
 }
 
@@ -62,9 +86,9 @@ struct WebhookLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct FactLabels {
+struct LookupLabels {
     kind: &'static str,
-    outcome: &'static str,
+    result: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -81,7 +105,7 @@ struct EvictionLabels {
 /// The metrics of one listener.
 #[derive(Clone, Debug, Default)]
 pub struct ConnectionMetrics {
-    /// Connections that are open.
+    /// Open connections.
     pub open: Gauge,
     evicted: Family<EvictionLabels, Counter>,
     listener: &'static str,
@@ -100,11 +124,11 @@ impl ConnectionMetrics {
     }
 }
 
-/// Of a metric that is there once, or not at all.
+/// For a metric that has one time series, or none.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct NoLabels {}
 
-/// What is not known is not there; a zero would be an end long ago.
+/// An unknown value is absent: 0 would be an expiration in 1970.
 fn set(family: &Family<NoLabels, Gauge>, value: Option<i64>) {
     match value {
         Some(value) => {
@@ -116,29 +140,29 @@ fn set(family: &Family<NoLabels, Gauge>, value: Option<i64>) {
     }
 }
 
-/// From 100 µs to 6.5 s, each twice the one before.
+/// Buckets from 100 µs to 6.5 s, each twice the one before.
 fn latency() -> Histogram {
     Histogram::new(exponential_buckets(0.0001, 2.0, 17))
 }
 
 impl Default for Metrics {
     fn default() -> Self {
+        let mut registry = Registry::with_prefix("cnbi_webhook");
         let mut metrics = Self {
-            registry: Registry::with_prefix("cnbi"),
+            config: ConfigMetrics::register(&mut registry),
+            api: Arc::new(ApiReachability::register(&mut registry)),
+            registry,
             reviews: Family::default(),
-            rules: Family::default(),
+            findings: Family::default(),
             review_seconds: Family::new_with_constructor(latency),
-            facts: Family::default(),
-            fact_seconds: Family::new_with_constructor(latency),
+            lookups: Family::default(),
+            lookup_seconds: Family::new_with_constructor(latency),
             in_flight: Gauge::default(),
             connections: Gauge::default(),
             evicted: Family::default(),
             panics: Counter::default(),
-            config_generation: Gauge::default(),
-            config_valid: Gauge::default(),
-            api_reachable: Gauge::default(),
-            certificate_not_after: Family::default(),
-            ca_not_after: Family::default(),
+            certificate_expiration: Family::default(),
+            ca_expiration: Family::default(),
             serving_refused: Gauge::default(),
             clients_refused: Gauge::default(),
         };
@@ -151,22 +175,19 @@ impl Metrics {
     #[rustfmt::skip]
     fn register(&mut self) {
         let registry = &mut self.registry;
-        registry.register("reviews", "Requests that were answered", self.reviews.clone());
-        registry.register("review_rules", "Reviews in which a rule had something to say", self.rules.clone());
-        registry.register("review_duration_seconds", "From the head of a request to its answer", self.review_seconds.clone());
-        registry.register("reviews_in_flight", "Reviews that are being answered", self.in_flight.clone());
-        registry.register("connections", "Connections that are open", self.connections.clone());
+        registry.register("reviews", "Admission requests, by result", self.reviews.clone());
+        registry.register("review_findings", "Reviews in which the rule found something or could not be checked", self.findings.clone());
+        registry.register("review_duration_seconds", "Time from the head of a request to its response", self.review_seconds.clone());
+        registry.register("reviews_in_flight", "Reviews in progress", self.in_flight.clone());
+        registry.register("connections", "Open connections", self.connections.clone());
         registry.register("connections_evicted", "Connections that were closed because a limit of connections or of memory for request bodies was reached", self.evicted.clone());
-        registry.register("facts", "Things that were read from the API server for a review", self.facts.clone());
-        registry.register("fact_duration_seconds", "How long reading one of them took", self.fact_seconds.clone());
-        registry.register("config_generation", "How many configurations have been in force", self.config_generation.clone());
-        registry.register("config_valid", "1 while the ConfigMap is what is in force", self.config_valid.clone());
-        registry.register("api_reachable", "1 while the API server answers", self.api_reachable.clone());
-        registry.register("certificate_not_after_seconds", "Unix time at which the serving certificate ends", self.certificate_not_after.clone());
-        registry.register("ca_not_after_seconds", "Unix time at which the CA ends", self.ca_not_after.clone());
-        registry.register("certificate_refused", "1 while the folder of the serving certificate holds one that cannot be served", self.serving_refused.clone());
-        registry.register("client_ca_refused", "1 while the file of client CAs holds what cannot be used", self.clients_refused.clone());
-        registry.register("panics", "Panics that were caught", self.panics.clone());
+        registry.register("lookups", "Reads from the API server for reviews, by kind and result", self.lookups.clone());
+        registry.register("lookup_duration_seconds", "Duration of a read from the API server", self.lookup_seconds.clone());
+        registry.register("certificate_expiration_timestamp_seconds", "Unix time at which the serving certificate expires", self.certificate_expiration.clone());
+        registry.register("ca_expiration_timestamp_seconds", "Unix time at which the CA expires", self.ca_expiration.clone());
+        registry.register("certificate_rejected", "1 while the certificate files are invalid and the previous certificate is served", self.serving_refused.clone());
+        registry.register("client_ca_rejected", "1 while the file of client CAs is invalid and the previous CAs are used", self.clients_refused.clone());
+        registry.register("panics", "Panics that were caught while answering a request", self.panics.clone());
     }
 
     /// The metrics of the listener for reviews.
@@ -188,12 +209,12 @@ impl Metrics {
         }
     }
 
-    /// A request was answered.
-    pub fn review(&self, webhook: &'static str, operation: &'static str, outcome: &'static str, took: Duration) {
+    /// Records a response.
+    pub fn review(&self, webhook: &'static str, operation: &'static str, result: &'static str, took: Duration) {
         let labels = ReviewLabels {
             webhook,
             operation,
-            outcome,
+            result,
         };
         self.reviews.get_or_create(&labels).inc();
         self.review_seconds
@@ -201,41 +222,38 @@ impl Metrics {
             .observe(took.as_secs_f64());
     }
 
-    /// A rule had something to say in a review.
-    pub fn rule(&self, webhook: &'static str, operation: &'static str, outcome: &'static str, rule: &'static str) {
-        let labels = RuleLabels {
+    /// Records a rule that found something in a review, or could not be checked.
+    pub fn rule(&self, webhook: &'static str, operation: &'static str, result: &'static str, rule: &'static str) {
+        let labels = FindingLabels {
             webhook,
             operation,
-            outcome,
+            result,
             rule,
         };
-        self.rules.get_or_create(&labels).inc();
+        self.findings.get_or_create(&labels).inc();
     }
 
-    /// A fact was asked for.
-    pub fn fact(&self, kind: &'static str, outcome: &'static str, took: Duration) {
-        self.facts.get_or_create(&FactLabels { kind, outcome }).inc();
-        self.fact_seconds
+    /// Records a read from the API server.
+    pub fn fact(&self, kind: &'static str, result: &'static str, took: Duration) {
+        self.lookups.get_or_create(&LookupLabels { kind, result }).inc();
+        self.lookup_seconds
             .get_or_create(&KindLabels { kind })
             .observe(took.as_secs_f64());
     }
 
-    /// The serving certificate ends at that Unix time; `None` while there is none.
+    /// Sets the Unix time at which the serving certificate expires; `None` if there is none.
     pub fn certificate_ends(&self, at: Option<i64>) {
-        set(&self.certificate_not_after, at);
+        set(&self.certificate_expiration, at);
     }
 
-    /// The CA ends at that Unix time; `None` while that is not known.
+    /// Sets the Unix time at which the CA expires; `None` if unknown.
     pub fn ca_ends(&self, at: Option<i64>) {
-        set(&self.ca_not_after, at);
+        set(&self.ca_expiration, at);
     }
 
-    /// Everything in the OpenMetrics text format.
+    /// All metrics in the OpenMetrics text format.
     pub fn render(&self) -> String {
-        let mut text = String::new();
-        // Writing to a String cannot fail.
-        let _ = encode(&mut text, &self.registry);
-        text
+        render(&self.registry, RENAMED)
     }
 }
 
@@ -244,20 +262,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_end_that_is_not_known_is_not_told() {
+    fn unknown_expirations_are_absent() {
         let metrics = Metrics::default();
-        let told = |name: &str| {
+        let sample = |name: &str| {
             let text = metrics.render();
             let line = text.lines().find(|line| line.starts_with(name))?;
             Some(line.to_owned())
         };
-        let (certificate, ca) = ("cnbi_certificate_not_after_seconds", "cnbi_ca_not_after_seconds");
-        assert_eq!((told(certificate), told(ca)), (None, None));
+        let certificate = "cnbi_webhook_certificate_expiration_timestamp_seconds";
+        let ca = "cnbi_webhook_ca_expiration_timestamp_seconds";
+        assert_eq!((sample(certificate), sample(ca)), (None, None));
         metrics.certificate_ends(Some(1_767_225_600));
         metrics.ca_ends(Some(1_767_225_601));
-        assert_eq!(told(certificate).unwrap(), format!("{certificate}{{}} 1767225600"));
-        assert_eq!(told(ca).unwrap(), format!("{ca}{{}} 1767225601"));
+        assert_eq!(sample(certificate).unwrap(), format!("{certificate}{{}} 1767225600"));
+        assert_eq!(sample(ca).unwrap(), format!("{ca}{{}} 1767225601"));
         metrics.ca_ends(None);
-        assert_eq!(told(ca), None);
+        assert_eq!(sample(ca), None);
     }
 }

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use cnbi_runtime::configuration::Configuration;
 use cnbi_shared::active_config::ActiveConfig;
 use cnbi_shared::api::UnvalidatedImage;
 use cnbi_shared::config::{Config, KEY, Problem};
@@ -14,7 +15,6 @@ use tokio::time::Instant;
 use tracing::Instrument as _;
 
 use crate::admit::{self, TargetSource};
-use crate::configuration::Configuration;
 use crate::facts::{self, FactSource, Freshness, Reader, Unread};
 use crate::metrics::Metrics;
 use crate::respond::Response;
@@ -202,7 +202,7 @@ impl Reviewer {
             Some(status) => match status.code {
                 422 => "invalid",
                 403 => "forbidden",
-                _ => "undecided",
+                _ => "not_checked",
             },
         };
         let mut rules: Vec<&'static str> = report.findings.iter().map(|finding| finding.rule.id).collect();

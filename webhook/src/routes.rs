@@ -1,6 +1,5 @@
 //! The HTTP routes of the webhooks. A request without a valid review is rejected here with a status and a message.
 
-use std::any::Any;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +9,7 @@ use axum::body::{Body, HttpBody as _};
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
-use cnbi_shared::verdict::printable;
+use cnbi_runtime::logging::panic_text;
 use futures::FutureExt as _;
 use http::{HeaderMap, StatusCode, header};
 use http_body_util::{BodyExt as _, Limited};
@@ -189,13 +188,4 @@ async fn discard(body: Body, deadline: Instant) {
     let drained = async { while let Some(Ok(_)) = body.frame().await {} };
     // After the deadline the connection is closed with the rest of the body unread.
     let _ = timeout_at(deadline, drained).await;
-}
-
-/// The message of a panic, safe to print.
-pub fn panic_text(panic: &(dyn Any + Send)) -> String {
-    let text = panic
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    printable(text.unwrap_or("no text"), 500)
 }

@@ -1,11 +1,13 @@
-//! Puts the parts together, and takes them down in an order that loses no request.
+//! Starts the parts of the program, supervises them, and stops them without losing a request.
 
 use std::sync::Arc;
-use std::time::Duration;
 
+use cnbi_runtime::configuration::Configuration;
+use cnbi_runtime::signals::Signals;
+use cnbi_runtime::tasks::Tasks;
+use cnbi_runtime::{client, config_watch, open_files, status_server};
 use kube::Client;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::time::sleep;
 
@@ -15,34 +17,30 @@ use crate::certificates::{self, Certificates};
 use crate::client_ca;
 use crate::cluster::Cluster;
 use crate::concurrency_limit::ConcurrencyLimit;
-use crate::configuration::Configuration;
 use crate::connections::ConnectionTable;
-use crate::health::{self, ApiReach, Health};
+use crate::health::Health;
 use crate::heap_trim;
 use crate::metrics::Metrics;
-use crate::open_files;
 use crate::reviewer::Reviewer;
 use crate::routes::{self, Service};
 use crate::serve::{Phase, Server, Timeouts};
 use crate::tls::{Clients, Tls};
-use crate::watch_config;
 
-/// How long connecting to the API server may take; shorter than a review has for its facts.
-const CONNECT: Duration = Duration::from_secs(2);
+/// Name of the task that serves reviews.
+const ADMISSION: &str = "admission-server";
 
-/// Anything that keeps the program from starting.
-pub type Failure = Box<dyn std::error::Error + Send + Sync>;
-
-/// Serves until SIGTERM or SIGINT, and then until what is in flight is finished.
-pub async fn run(args: Args) -> Result<(), Failure> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
+/// Serves until SIGTERM or SIGINT, and then until the requests in flight are finished.
+///
+/// # Errors
+/// The program cannot start, or one of its tasks ended unexpectedly.
+pub async fn run(args: Args) -> Result<(), cnbi_runtime::Error> {
+    let mut signals = Signals::new()?;
     let (phase, phases) = watch::channel(Phase::Serving);
 
-    let client = client().await?;
+    let config = client::config(concat!("cnbi-webhook/", env!("CARGO_PKG_VERSION"))).await?;
+    let client = Client::try_from(config)?;
     let metrics = Arc::new(Metrics::default());
-    let reach = Arc::new(ApiReach::new(metrics.api_reachable.clone()));
-    let configuration = Arc::new(Configuration::new(&args.namespace, &args.config_map));
+    let configuration = Arc::new(Configuration::new(&args.common.namespace, &args.common.config_map));
     let certificates = Certificates::new(&args, client.clone())?;
     let tls = Tls::new(
         certificates.resolver(),
@@ -51,12 +49,11 @@ pub async fn run(args: Args) -> Result<(), Failure> {
             names: args.clients.client_name.clone(),
         },
     )?;
-    let status = certificates.status();
+    let certificate_status = certificates.status();
     let health = Arc::new(Health::new(
         Arc::clone(&configuration),
-        Arc::clone(&reach),
         {
-            let status = status.clone();
+            let status = certificate_status.clone();
             Box::new(move || certificates::distrust(&status))
         },
         Arc::clone(&metrics),
@@ -70,7 +67,7 @@ pub async fn run(args: Args) -> Result<(), Failure> {
             source: Arc::new(Cluster::new(
                 client.clone(),
                 args.bounds.facts_in_flight,
-                Arc::clone(&reach),
+                Arc::clone(&metrics.api),
             )),
             metrics: Arc::clone(&metrics),
             fact_limit: args.bounds.fact_timeout_ms,
@@ -87,9 +84,9 @@ pub async fn run(args: Args) -> Result<(), Failure> {
         connections,
     };
     let probes = Server {
-        listener: TcpListener::bind(args.status_listen).await?,
+        listener: status_server::listen(args.common.status_listen).await?,
         tls: None,
-        router: health::router(Arc::clone(&health)),
+        router: status_server::router(Arc::clone(&health)),
         timeouts: Timeouts::default(),
         connections: Arc::new(ConnectionTable::new(
             most_status_connections,
@@ -100,54 +97,46 @@ pub async fn run(args: Args) -> Result<(), Failure> {
         version = env!("CARGO_PKG_VERSION"),
         listen = %reviews.listener.local_addr()?,
         status_listen = %probes.listener.local_addr()?,
-        "cnbi-webhook serves"
+        "cnbi-webhook started"
     );
 
-    let mut stopped = phases.clone();
-    tokio::spawn(certificates.run(async move {
-        let _ = stopped.wait_for(|phase| *phase == Phase::Stopping).await;
-    }));
-    tokio::spawn(certificates::report(status, Arc::clone(&metrics)));
-    tokio::spawn(client_ca::follow(tls, metrics.clients_refused.clone()));
-    tokio::spawn(heap_trim::run(service));
-    tokio::spawn(watch_config::follow(client, configuration, metrics, reach));
-    let (end_of_probes, probes_phase) = watch::channel(Phase::Serving);
-    let probes = tokio::spawn(probes.run(probes_phase));
-    let reviews = tokio::spawn(reviews.run(phases));
-
-    either(&mut terminate, &mut interrupt).await;
-    tracing::info!(grace = ?args.bounds.grace_ms, "asked to end; serving on while endpoints drain");
-    health.drain();
-    phase.send_replace(Phase::Draining);
-    // Whoever asks twice wants it now.
-    tokio::select! {
-        () = sleep(args.bounds.grace_ms) => {}
-        () = either(&mut terminate, &mut interrupt) => {}
+    let mut tasks = Tasks::new(&args.common);
+    let mut stopping = phases.clone();
+    tasks.spawn(
+        "certificates",
+        certificates.run(async move {
+            let _ = stopping.wait_for(|phase| *phase == Phase::Stopping).await;
+        }),
+    );
+    tasks.spawn(
+        "certificate-metrics",
+        certificates::report(certificate_status, Arc::clone(&metrics)),
+    );
+    if tls.client_ca().is_some() {
+        tasks.spawn("client-ca", client_ca::follow(tls, metrics.clients_refused.clone()));
     }
+    tasks.spawn("heap-trim", heap_trim::run(service));
+    tasks.spawn(
+        "config-watch",
+        config_watch::watch(client, configuration, metrics.config.clone(), Arc::clone(&metrics.api)),
+    );
+    let (_end_of_probes, probes_phase) = watch::channel(Phase::Serving);
+    tasks.spawn("status-server", probes.run(probes_phase));
+    tasks.spawn(ADMISSION, reviews.run(phases));
+
+    let shutdown = async {
+        let signal = signals.next().await;
+        tracing::info!(signal, grace = ?args.bounds.grace_ms, "shutting down; serving until endpoints are removed");
+        health.shut_down();
+        phase.send_replace(Phase::Draining);
+        // A second signal ends the grace period.
+        tokio::select! {
+            () = sleep(args.bounds.grace_ms) => {}
+            _ = signals.next() => {}
+        }
+    };
+    let supervised = tasks.supervise(shutdown).await;
     phase.send_replace(Phase::Stopping);
-    reviews.await?;
-    end_of_probes.send_replace(Phase::Stopping);
-    probes.await?;
-    tracing::info!("finished");
-    Ok(())
-}
-
-async fn either(terminate: &mut Signal, interrupt: &mut Signal) {
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-}
-
-async fn client() -> Result<Client, Failure> {
-    let mut config = kube::Config::infer().await?;
-    config.connect_timeout = Some(CONNECT);
-    // Whoever asks knows better when to ask again: a fact has a deadline, and the watches and the certificates' keeper have
-    // a pace of their own. The client's repeats would hide a 503 from all of them for minutes.
-    config.default_retry = false;
-    let agent = concat!("cnbi-webhook/", env!("CARGO_PKG_VERSION"));
-    config
-        .headers
-        .push((::http::header::USER_AGENT, ::http::HeaderValue::from_static(agent)));
-    Ok(Client::try_from(config)?)
+    let finished = tasks.finish(ADMISSION).await;
+    Ok(supervised.and(finished)?)
 }

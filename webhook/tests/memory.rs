@@ -8,10 +8,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use cnbi_runtime::configuration::Configuration;
 use cnbi_shared::active_config::ObservedConfigMap;
 use cnbi_shared::config::SHIPPED;
 use cnbi_shared::facts::{Lookup, LookupResult};
-use cnbi_webhook::configuration::Configuration;
 use cnbi_webhook::facts::{FactSource, Freshness, Unread};
 use cnbi_webhook::metrics::Metrics;
 use cnbi_webhook::review::User;

@@ -59,7 +59,7 @@ struct OfType {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Ended {
     r#type: &'static str,
-    outcome: &'static str,
+    result: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -69,7 +69,7 @@ struct InPhase {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Judged {
-    verdict: &'static str,
+    result: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -90,47 +90,47 @@ impl Builds {
             apis: Family::default(),
         };
         registry.register(
-            "waiting_resources",
-            "Resources that wait for nothing but their turn to get a run",
+            "queued_resources",
+            "Resources that wait only because the limit of concurrent builds is reached",
             builds.waiting.clone(),
         );
         registry.register(
-            "runs_under_way",
-            "Runs that have not ended, by build type",
+            "active_runs",
+            "PipelineRuns that have not completed, by build type",
             builds.under_way.clone(),
         );
         registry.register(
-            "runs_ended",
-            "Runs that ended, by build type and by Success or the reason of their failure, counted once each, when the resource's status first tells it",
+            "completed_runs",
+            "PipelineRuns that completed, by build type and result: Success or the reason of the failure",
             builds.ended.clone(),
         );
         registry.register_with_unit(
             "time_to_ready",
-            "From the creation of a resource until its first generation is Ready for the first time, by build type",
+            "Time from the creation of a resource until its first generation is Ready, by build type",
             Unit::Seconds,
             builds.time_to_ready.clone(),
         );
         registry.register("resources", "Resources, by phase", builds.resources.clone());
         registry.register(
-            "resources_judged",
-            "Resources, by what the rules in force say of them where they can be judged from the resource alone: accepted, refused, or undecided; kubectl cnbi audit names them",
+            "resource_validation",
+            "Resources, by result of the current rules that need only the resource itself; kubectl cnbi audit lists them",
             builds.judged.clone(),
         );
         registry.register(
-            "api_present",
-            "1 where the cluster has an API that is built with, 0 where it has not",
+            "api_available",
+            "1 if the cluster serves an API that builds need, 0 if not",
             builds.apis.clone(),
         );
         builds
     }
 
     pub(super) fn ended(&self, build_type: BuildType, outcome: &str) {
-        let outcome = match outcome {
+        let result = match outcome {
             "Success" => "Success",
             reason => Reason::by_name(reason).map_or("Unknown", Reason::as_str),
         };
         let r#type = build_type.as_str();
-        self.ended.get_or_create(&Ended { r#type, outcome }).inc();
+        self.ended.get_or_create(&Ended { r#type, result }).inc();
     }
 
     pub(super) fn ready_after(&self, build_type: BuildType, seconds: f64) {
@@ -156,12 +156,12 @@ impl Builds {
             set(&self.resources.get_or_create(&InPhase { phase: label }), count);
         }
         for (verdict, label) in [
-            (Verdict::Accepted, "accepted"),
-            (Verdict::Refused, "refused"),
-            (Verdict::Undecided, "undecided"),
+            (Verdict::Accepted, "valid"),
+            (Verdict::Refused, "invalid"),
+            (Verdict::Undecided, "not_checked"),
         ] {
             let count = standing.verdicts.iter().filter(|other| **other == verdict).count();
-            set(&self.judged.get_or_create(&Judged { verdict: label }), count);
+            set(&self.judged.get_or_create(&Judged { result: label }), count);
         }
         for (api, is_there) in [
             ("tekton.dev", standing.has_tekton),

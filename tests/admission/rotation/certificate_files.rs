@@ -96,7 +96,7 @@ async fn certificates_of_a_folder_are_swapped_and_bad_ones_refused_and_no_create
         }
         Ok(())
     };
-    let ends = "cnbi_certificate_not_after_seconds";
+    let ends = "cnbi_webhook_certificate_expiration_timestamp_seconds";
     let first = fleet.metrics(ends).await?[0];
     for day in 2..=4 {
         // Another intermediate each time, so that only a chain that is served whole is accepted.
@@ -110,7 +110,7 @@ async fn certificates_of_a_folder_are_swapped_and_bad_ones_refused_and_no_create
         let (stranger, its_key) = serving(&ca, "stranger.svc", 9)?;
         for (chain, key) in [(&other, &key), (&stranger, &its_key)] {
             mount.put(chain, key)?;
-            until(&fleet, "cnbi_certificate_refused", 1).await?;
+            until(&fleet, "cnbi_webhook_certificate_rejected", 1).await?;
             until(&fleet, ends, first + (i64::from(day) - 1) * 86_400).await?;
         }
     }

@@ -26,7 +26,10 @@ async fn ca_and_serving_certificates_are_replaced_by_the_clock_and_no_create_fai
     assert!(fleet.trusts(1).await?);
     let end = old.certificate().validity().not_after.as_second();
     assert_eq!(fleet.ends().await?, [end; 3], "no longer than the CA");
-    assert_eq!(fleet.metrics("cnbi_ca_not_after_seconds").await?, [end; 3]);
+    assert_eq!(
+        fleet.metrics("cnbi_webhook_ca_expiration_timestamp_seconds").await?,
+        [end; 3]
+    );
 
     let load = fleet.load().await?;
     fleet

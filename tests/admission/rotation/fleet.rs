@@ -211,7 +211,8 @@ impl Fleet {
 
     /// When what is served ends, for each replica, in Unix seconds.
     pub async fn ends(&self) -> Outcome<Vec<i64>> {
-        self.metrics("cnbi_certificate_not_after_seconds").await
+        self.metrics("cnbi_webhook_certificate_expiration_timestamp_seconds")
+            .await
     }
 
     /// A metric of each replica, without its labels.

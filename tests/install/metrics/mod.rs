@@ -1,4 +1,4 @@
-//! What the programs count: the page that lists it, and that alerts and dashboard ask for nothing else.
+//! Metrics: their reference page, and that alerts and dashboard use existing metrics only.
 
 mod monitoring;
 mod page;
@@ -7,15 +7,16 @@ mod query;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use cnbi_controller::metrics::{Metrics as OfController, Outcome as OfVisit, Standing};
+use cnbi_controller::metrics::{Metrics as OfController, Outcome as ReconcileOutcome, Standing};
 use cnbi_controller::reconcile::error::Class;
+use cnbi_runtime::metrics::Renamed;
 use cnbi_shared::api::BuildType;
 use cnbi_shared::api::status::Phase;
 use cnbi_webhook::metrics::Metrics as OfWebhook;
 
 type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;
 
-/// Everything that the webhook counts, counted once: what was never counted is not shown.
+/// `/metrics` of the webhook with each metric counted once: a family without samples is absent.
 fn of_webhook() -> String {
     let metrics = OfWebhook::default();
     let second = Duration::from_secs(1);
@@ -25,19 +26,20 @@ fn of_webhook() -> String {
     metrics.review_connections().evicted("no_review");
     metrics.certificate_ends(Some(1));
     metrics.ca_ends(Some(1));
+    metrics.config.loaded(true);
     metrics.render()
 }
 
 /// The same for the controller.
-fn of_controller() -> Outcome<String> {
+fn of_controller() -> String {
     let metrics = OfController::default();
-    metrics.visited(OfVisit::Unchanged);
+    metrics.visited(ReconcileOutcome::Unchanged);
     metrics.visit_took(Duration::from_secs(1));
     metrics.failed(Class::Gone);
     metrics.watch_failed();
-    metrics.configured(true);
+    metrics.config.loaded(true);
     metrics.began_to_lead();
-    metrics.asked_registry("answered");
+    metrics.asked_registry("success");
     metrics.run_ended(BuildType::ImageImport, "Success");
     metrics.ready_after(BuildType::ImageImport, Duration::from_secs(1));
     metrics.look_with(|| {
@@ -48,10 +50,23 @@ fn of_controller() -> Outcome<String> {
         })
     });
     metrics.called("get", "secrets".to_owned(), 200);
-    Ok(metrics.text()?)
+    metrics.render()
 }
 
-/// Names and label names of the samples in a text of Prometheus' format.
+/// All renamed metrics of both programs.
+fn renamed() -> impl Iterator<Item = &'static Renamed> {
+    cnbi_webhook::metrics::RENAMED
+        .iter()
+        .chain(cnbi_controller::metrics::RENAMED)
+}
+
+/// Whether a sample or a metric has a deprecated name.
+fn is_deprecated(name: &str) -> bool {
+    let is_suffix = |suffix| ["", "_total", "_bucket", "_sum", "_count"].contains(&suffix);
+    renamed().any(|metric| name.strip_prefix(metric.old).is_some_and(is_suffix))
+}
+
+/// Names and label names of the samples in Prometheus' text format, without deprecated names.
 fn samples(text: &str) -> BTreeMap<String, BTreeSet<String>> {
     let mut samples: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for line in text.lines().filter(|line| !line.starts_with('#')) {
@@ -62,6 +77,9 @@ fn samples(text: &str) -> BTreeMap<String, BTreeSet<String>> {
         let keys = pairs
             .split(',')
             .filter_map(|pair| Some(pair.split_once("=\"")?.0.to_owned()));
+        if is_deprecated(name) {
+            continue;
+        }
         samples.entry(name.to_owned()).or_default().extend(keys);
     }
     samples

@@ -119,6 +119,6 @@ async fn large_bodies_that_stall_are_closed_when_others_need_their_memory() {
     let reply = timeout(REVIEW, client.post("/mutate", create(&large))).await.unwrap();
     assert_eq!(reply.response()["allowed"], true, "{}", reply.text());
     let metrics = webhook.metrics.render();
-    let closed = r#"cnbi_connections_evicted_total{listener="reviews",reason="body"}"#;
+    let closed = r#"cnbi_webhook_connections_evicted_total{listener="reviews",reason="body"}"#;
     assert!(metrics.contains(closed), "{metrics}");
 }

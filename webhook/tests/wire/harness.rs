@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use cnbi_runtime::configuration::Configuration;
 use cnbi_shared::active_config::ObservedConfigMap;
 use cnbi_shared::config::SHIPPED;
 use cnbi_webhook::body_budget::BodyBudget;
 use cnbi_webhook::concurrency_limit::ConcurrencyLimit;
-use cnbi_webhook::configuration::Configuration;
 use cnbi_webhook::connections::ConnectionTable;
 use cnbi_webhook::facts::FactSource;
 use cnbi_webhook::metrics::Metrics;

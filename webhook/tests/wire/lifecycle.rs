@@ -153,7 +153,7 @@ async fn a_configuration_that_cannot_be_taken_is_refused_where_it_is_ours() {
 async fn without_a_configuration_nothing_is_judged() {
     let webhook = Setup::new(Arc::new(FakeCluster::empty())).start().await;
     let reviewer = cnbi_webhook::reviewer::Reviewer {
-        configuration: Arc::new(cnbi_webhook::configuration::Configuration::new(
+        configuration: Arc::new(cnbi_runtime::configuration::Configuration::new(
             "cnbi-system",
             "cnbi-config",
         )),

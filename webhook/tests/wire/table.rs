@@ -312,9 +312,9 @@ async fn what_cannot_be_read_is_undecided_and_named() {
     let metrics = webhook.metrics.render();
     // One beside the resource, and one of that name where its image is imported.
     assert!(
-        metrics.contains(r#"cnbi_facts_total{kind="secret",outcome="refused"} 2"#),
+        metrics.contains(r#"cnbi_webhook_lookups_total{kind="secret",result="refused"} 2"#),
         "{metrics}"
     );
-    let counted = r#"cnbi_reviews_total{webhook="validate",operation="CREATE",outcome="undecided"} 1"#;
+    let counted = r#"cnbi_webhook_reviews_total{webhook="validate",operation="CREATE",result="not_checked"} 1"#;
     assert!(metrics.contains(counted), "{metrics}");
 }

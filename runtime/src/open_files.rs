@@ -9,7 +9,7 @@ const OTHER_FILES: usize = 128;
 ///
 /// Many container runtimes begin with 1024 and allow far more, for the sake of programs that use `select`. Connections would reach
 /// that limit before their own.
-pub fn raise() {
+pub fn raise_limit() {
     let limit = getrlimit(Resource::Nofile);
     if limit.current == limit.maximum {
         return;

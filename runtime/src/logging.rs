@@ -45,7 +45,7 @@ fn set_panic_hook() {
         let location = panic.location().map(ToString::to_string).unwrap_or_default();
         tracing::error!(
             location = printable(&location, 200),
-            message = panic_text(panic.payload()),
+            text = panic_text(panic.payload()),
             "panic"
         );
     }));

@@ -100,6 +100,7 @@ impl Tasks {
     /// # Errors
     /// A task ended before that.
     pub async fn supervise(&mut self, shutdown: impl Future<Output = ()>) -> Result<(), UnexpectedEnd> {
+        tracing::debug!(tasks = ?self.names(), "supervising tasks");
         tokio::select! {
             // `shutdown` comes first: tasks may end as soon as it has completed.
             biased;

@@ -11,7 +11,6 @@ use std::time::Duration;
 use cnbi_shared::contract::{Reason, Settings};
 use cnbi_shared::grammar::requirement::{Requirement, admit, trim};
 use cnbi_shared::verdict::printable;
-use ring::digest::{SHA256, digest};
 
 use crate::base::Target;
 use crate::child::{self, ChildError, Limits, Log};
@@ -199,17 +198,6 @@ fn refused(stderr: &str, requested: &[String]) -> Failure {
             format!("requirements cannot be locked: {why}"),
         ),
     }
-}
-
-/// Digest of a lock, as results have it.
-pub fn lock_digest(lock: &str) -> String {
-    let mut text = "sha256:".to_owned();
-    for byte in digest(&SHA256, lock.as_bytes()).as_ref() {
-        use std::fmt::Write as _;
-        // Writing to a string does not fail.
-        let _ = write!(text, "{byte:02x}");
-    }
-    text
 }
 
 #[cfg(test)]

@@ -271,12 +271,7 @@ async fn read(answer: Response<Incoming>, limit: usize) -> Result<Bytes, Unanswe
 }
 
 fn digest_of(manifest: &[u8]) -> String {
-    use std::fmt::Write as _;
-    let mut text = "sha256:".to_owned();
-    for byte in digest(&SHA256, manifest).as_ref() {
-        let _ = write!(text, "{byte:02x}");
-    }
-    text
+    format!("sha256:{}", hex::encode(digest(&SHA256, manifest)))
 }
 
 #[cfg(test)]

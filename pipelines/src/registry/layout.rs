@@ -36,7 +36,7 @@ fn wrong(what: impl Into<String>) -> LayoutError {
 }
 
 /// The part of a sha256 digest that names a file, if it is one.
-pub fn hex(digest: &str) -> Result<&str, LayoutError> {
+pub fn blob_name(digest: &str) -> Result<&str, LayoutError> {
     let is_hex = |c: u8| matches!(c, b'0'..=b'9' | b'a'..=b'f');
     match digest.strip_prefix("sha256:") {
         Some(hex) if hex.len() == 64 && hex.bytes().all(is_hex) => Ok(hex),
@@ -46,16 +46,7 @@ pub fn hex(digest: &str) -> Result<&str, LayoutError> {
 
 /// The digest of bytes.
 pub fn digest(bytes: &[u8]) -> String {
-    named(ring::digest::digest(&SHA256, bytes).as_ref())
-}
-
-fn named(hash: &[u8]) -> String {
-    use std::fmt::Write as _;
-    let mut text = "sha256:".to_owned();
-    for byte in hash {
-        let _ = write!(text, "{byte:02x}");
-    }
-    text
+    format!("sha256:{}", hex::encode(ring::digest::digest(&SHA256, bytes)))
 }
 
 /// A layout that somebody else has written.
@@ -149,7 +140,7 @@ impl Layout {
             }
             context.update(&piece[..count]);
         }
-        if named(context.finish().as_ref()) != part.digest {
+        if format!("sha256:{}", hex::encode(context.finish())) != part.digest {
             return Err(wrong(format!("the blob {} is not what its digest says", part.digest)));
         }
         file.rewind().map_err(io)?;
@@ -166,7 +157,7 @@ fn check(manifest: &Manifest) -> Result<(), LayoutError> {
         return Err(wrong(format!("the image has {} layers", manifest.layers.len())));
     }
     for part in manifest.config.iter().chain(&manifest.layers) {
-        hex(&part.digest)?;
+        blob_name(&part.digest)?;
         if part.urls.is_some() || part.media_type.contains("nondistributable") || part.media_type.contains("foreign") {
             return Err(wrong("the image has a layer that is kept elsewhere"));
         }
@@ -194,7 +185,7 @@ fn plain(folder: impl AsFd, name: &str) -> Result<File, LayoutError> {
 }
 
 fn blob(blobs: impl AsFd, descriptor: &Descriptor) -> Result<File, LayoutError> {
-    let file = plain(blobs, hex(&descriptor.digest)?)?;
+    let file = plain(blobs, blob_name(&descriptor.digest)?)?;
     let about = file
         .metadata()
         .map_err(|error| LayoutError::Io("a blob".to_owned(), error))?;
@@ -282,7 +273,7 @@ mod tests {
         let layout = NewLayout::create(&work.path().join("image")).unwrap();
         let part = |media_type: &str, bytes: &[u8]| {
             let digest = digest(bytes);
-            layout.write(hex(&digest).unwrap(), bytes).unwrap();
+            layout.write(blob_name(&digest).unwrap(), bytes).unwrap();
             json!({"mediaType": media_type, "digest": digest, "size": bytes.len()})
         };
         let mut manifest = json!({
@@ -291,13 +282,13 @@ mod tests {
         change(&mut manifest);
         let bytes = manifest.to_string().into_bytes();
         let digest = digest(&bytes);
-        layout.write(hex(&digest).unwrap(), &bytes).unwrap();
+        layout.write(blob_name(&digest).unwrap(), &bytes).unwrap();
         layout.finish(&digest, MANIFEST, bytes.len(), "image").unwrap();
         work
     }
 
     fn blob_path(work: &Path, bytes: &[u8]) -> PathBuf {
-        work.join("image/blobs/sha256").join(hex(&digest(bytes)).unwrap())
+        work.join("image/blobs/sha256").join(blob_name(&digest(bytes)).unwrap())
     }
 
     fn refused(work: &Path) -> String {

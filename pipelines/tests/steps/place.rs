@@ -185,11 +185,7 @@ pub fn write_layout(layout: &Path, config: &Value, layer: &[u8]) -> String {
 }
 
 pub fn digest(bytes: &[u8]) -> String {
-    let digest = ring::digest::digest(&ring::digest::SHA256, bytes);
-    digest
-        .as_ref()
-        .iter()
-        .fold("sha256:".to_owned(), |text, byte| format!("{text}{byte:02x}"))
+    cnbi_pipelines::registry::layout::digest(bytes)
 }
 
 fn encoded(value: &Value) -> String {

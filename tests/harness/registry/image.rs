@@ -1,7 +1,6 @@
 //! Images made on the spot: as small as the image specification lets one be, and right in every digest.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 
 use serde_json::{Map, Value, json};
 
@@ -110,9 +109,8 @@ pub(super) fn descriptor(media_type: &str, blob: &[u8]) -> Value {
 
 /// `sha256:` and hexadecimal digits.
 pub fn digest(blob: &[u8]) -> String {
-    let mut text = "sha256:".to_owned();
-    for byte in ring::digest::digest(&ring::digest::SHA256, blob).as_ref() {
-        let _ = write!(text, "{byte:02x}");
-    }
-    text
+    format!(
+        "sha256:{}",
+        hex::encode(ring::digest::digest(&ring::digest::SHA256, blob))
+    )
 }

@@ -1,7 +1,5 @@
 //! The TaskRuns that Tekton would make for a run, and what it would tell of them. No I/O.
 
-use std::fmt::Write as _;
-
 use k8s_openapi::jiff::Timestamp;
 use ring::digest::{SHA256, digest};
 use serde_json::{Map, Value, json};
@@ -30,11 +28,7 @@ pub(super) fn name(run: &str, task: &str) -> String {
 
 /// The first `length` digits of a SHA-256.
 pub(super) fn hex(of: &[u8], length: usize) -> String {
-    let mut digits = String::new();
-    for byte in digest(&SHA256, of).as_ref() {
-        let _ = write!(digits, "{byte:02x}");
-    }
-    digits.chars().take(length).collect()
+    hex::encode(digest(&SHA256, of)).chars().take(length).collect()
 }
 
 /// A reference by which the garbage collector takes an object away with its run.

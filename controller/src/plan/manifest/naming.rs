@@ -2,7 +2,6 @@
 //! made from what a thing is for, so whoever makes it twice makes it once.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 
 use cnbi_shared::grammar::dns::LABEL_MAX;
 use ring::digest::{SHA256, digest};
@@ -78,11 +77,7 @@ fn hash(parts: &[&str]) -> String {
         text.extend_from_slice(&part.len().to_be_bytes());
         text.extend_from_slice(part.as_bytes());
     }
-    let mut hex = String::new();
-    for byte in digest(&SHA256, &text).as_ref().iter().take(HASH / 2) {
-        let _ = write!(hex, "{byte:02x}");
-    }
-    hex
+    hex::encode(&digest(&SHA256, &text).as_ref()[..HASH / 2])
 }
 
 /// The labels of everything that is made for a resource.

@@ -3,7 +3,8 @@
 //! Registries that list referrers need no more than the artifact. For others its pusher also keeps the list, as an index under a tag
 //! that is made from the image's digest ("Referrers Tag Schema").
 
-use bytes::Bytes;
+use std::io::Cursor;
+
 use oci_client::Reference;
 use oci_client::manifest::{OCI_IMAGE_INDEX_MEDIA_TYPE, OCI_IMAGE_MEDIA_TYPE};
 use serde_json::{Value, json};
@@ -48,8 +49,9 @@ impl Registry {
         });
         for bytes in [EMPTY.1.to_vec(), document] {
             let digest = digest(&bytes);
-            if !self.client.blob_exists(reference, &digest).await? {
-                self.client.push_blob(reference, Bytes::from(bytes), &digest).await?;
+            if !self.has_blob(reference, &digest).await? {
+                let size = bytes.len() as u64;
+                self.upload(reference, &digest, size, Cursor::new(bytes)).await?;
             }
         }
         let manifest = manifest.to_string().into_bytes();

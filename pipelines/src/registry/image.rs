@@ -148,7 +148,7 @@ pub fn architecture() -> &'static str {
 impl Registry {
     /// Resolves a reference for linux on the given processor.
     pub async fn resolve(&self, reference: &Reference, architecture: &str) -> Result<Resolved, Refusal> {
-        self.enter(reference, RegistryOperation::Pull).await?;
+        self.authenticate(reference, RegistryOperation::Pull).await?;
         let mut image = self.manifest(reference).await?;
         let digest = image.digest.clone();
         if image.manifest.config.is_none() {

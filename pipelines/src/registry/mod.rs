@@ -21,10 +21,10 @@ use oci_client::secrets::RegistryAuth;
 use oci_client::{Reference, RegistryOperation};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// How long a connection may take to come about.
-const CONNECT: Duration = Duration::from_secs(20);
-/// How long a registry may be silent within an answer.
-const SILENCE: Duration = Duration::from_secs(60);
+/// Longest time until a connection is established.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
+/// Longest time without a byte sent or received.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Most memory that this process may ask for, in bytes. The library reads manifests and errors whole, however long a registry
 /// makes them; the program then ends, and what it wrote beforehand says so.
@@ -112,45 +112,68 @@ fn innermost(error: &dyn std::error::Error) -> String {
     last.to_string()
 }
 
-/// A registry, with what we are to it.
+/// A client for one registry with its credentials.
 pub struct Registry {
     client: Client,
+    /// Without a read timeout, which would limit the whole upload: see [`transfer`].
+    upload_client: Client,
     auth: RegistryAuth,
+    idle_timeout: Duration,
 }
 
 impl Registry {
-    /// Prepares to speak to the registry of an image. `authorities` are certificates in DER, trusted besides the public ones.
+    /// Configures a client. `authorities` are certificates in DER that are trusted in addition to the public ones.
     pub fn new(network: &Network, authorities: Vec<Vec<u8>>, auth: RegistryAuth) -> Result<Self, Refusal> {
-        bound_memory();
-        // Only the first call does anything, and every other would have put the same there.
+        Self::with_idle_timeout(network, authorities, auth, IDLE_TIMEOUT)
+    }
+
+    fn with_idle_timeout(
+        network: &Network,
+        authorities: Vec<Vec<u8>>,
+        auth: RegistryAuth,
+        idle_timeout: Duration,
+    ) -> Result<Self, Refusal> {
+        limit_memory();
+        // Fails if a provider is installed already, which is the same one.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let given = |text: &String| Some(text.clone()).filter(|text| !text.is_empty());
-        let config = ClientConfig {
+        let non_empty = |text: &String| Some(text.clone()).filter(|text| !text.is_empty());
+        let config = |read_timeout| ClientConfig {
             protocol: ClientProtocol::HttpsExcept(network.insecure_registries.clone()),
-            connect_timeout: Some(CONNECT),
-            read_timeout: Some(SILENCE),
-            http_proxy: given(&network.http_proxy),
-            https_proxy: given(&network.https_proxy),
+            connect_timeout: Some(CONNECT_TIMEOUT),
+            read_timeout,
+            http_proxy: non_empty(&network.http_proxy),
+            https_proxy: non_empty(&network.https_proxy),
             no_proxy: Some(network.no_proxy.join(",")).filter(|list| !list.is_empty()),
             user_agent: concat!("cnbi-step/", env!("CARGO_PKG_VERSION")),
             use_monolithic_push: true,
             extra_root_certificates: authorities
-                .into_iter()
+                .iter()
                 .map(|data| Certificate {
                     encoding: CertificateEncoding::Der,
-                    data,
+                    data: data.clone(),
                 })
                 .collect(),
             ..ClientConfig::default()
         };
-        let client = Client::try_from(config)
-            .map_err(|error| Refusal::Unavailable(format!("no TLS: {}", printable(&error.to_string(), 120))))?;
-        Ok(Self { client, auth })
+        let client = |read_timeout| {
+            Client::try_from(config(read_timeout)).map_err(|error| {
+                let error = printable(&error.to_string(), 120);
+                Refusal::Unavailable(format!("the HTTP client cannot be configured: {error}"))
+            })
+        };
+        Ok(Self {
+            client: client(Some(idle_timeout))?,
+            upload_client: client(None)?,
+            auth,
+            idle_timeout,
+        })
     }
 
-    /// Introduces us. A registry that lets in anybody needs it too, so this comes first.
-    pub async fn enter(&self, image: &Reference, operation: RegistryOperation) -> Result<(), Refusal> {
+    /// Requests a token, which public repositories need too. Call it before any other method.
+    pub async fn authenticate(&self, image: &Reference, operation: RegistryOperation) -> Result<(), Refusal> {
         self.client.auth(image, &self.auth, operation).await?;
+        let host = image.resolve_registry();
+        self.upload_client.store_auth_if_needed(host, &self.auth).await;
         Ok(())
     }
 }
@@ -162,7 +185,7 @@ pub fn reference(image: &ImageReference) -> Result<Reference, Refusal> {
         .map_err(|_| Refusal::Nonsense(format!("{} is no image reference", printable(image.as_str(), 200))))
 }
 
-fn bound_memory() {
+fn limit_memory() {
     let limit = getrlimit(Resource::As);
     let current = limit.current.map_or(MEMORY, |current| current.min(MEMORY));
     // One that cannot be lowered is left: it is a second line, behind the pod's own.

@@ -1,21 +1,28 @@
 //! Moves whole images: from a registry into a layout, and from a layout to a registry.
 
 use std::fs::File;
-use std::io::{Read as _, Write as _};
+use std::io::{Read, Write as _};
 use std::path::Path;
+use std::pin::pin;
 
 use bytes::Bytes;
 use futures::{Stream, TryStreamExt as _, stream};
 use oci_client::errors::OciDistributionError;
 use oci_client::manifest::OCI_IMAGE_MEDIA_TYPE;
 use oci_client::{Reference, RegistryOperation};
+use tokio::sync::watch::Sender;
+use tokio::time::timeout;
 
 use super::image::{Descriptor, Resolved, broken};
-use super::layout::{IMAGE, Layout, LayoutError, NewLayout, hex};
+use super::layout::{IMAGE, Layout, LayoutError, NewLayout, blob_name};
 use super::{Refusal, Registry};
 
-/// Bytes that are sent at once.
-const PIECE: usize = 1 << 20;
+/// Bytes of a piece of a body. The HTTP connection queues at most 16 of them, so that progress is visible on slow networks too.
+const PIECE: usize = 16 << 10;
+
+/// Factor of the idle timeout for the response to a complete upload: until then the kernel sends what it has buffered, and the registry
+/// verifies and stores the blob.
+const RESPONSE: u32 = 5;
 
 /// Why an image could not be moved.
 #[derive(Debug, thiserror::Error)]
@@ -46,16 +53,18 @@ impl Registry {
         }
         let layout = NewLayout::create(folder).map_err(volume)?;
         for layer in &image.image.manifest.layers {
-            let file = layout.blob(hex(&layer.digest)?).map_err(volume)?;
+            let file = layout.blob(blob_name(&layer.digest)?).map_err(volume)?;
             self.download(reference, layer, file).await?;
         }
         if let Some(config) = &image.image.manifest.config {
             layout
-                .write(hex(&config.digest)?, &image.configuration_bytes)
+                .write(blob_name(&config.digest)?, &image.configuration_bytes)
                 .map_err(volume)?;
         }
         let manifest = &image.image;
-        layout.write(hex(&manifest.digest)?, &manifest.bytes).map_err(volume)?;
+        layout
+            .write(blob_name(&manifest.digest)?, &manifest.bytes)
+            .map_err(volume)?;
         let media_type = match manifest.manifest.media_type.as_str() {
             "" => OCI_IMAGE_MEDIA_TYPE,
             given => given,
@@ -79,20 +88,52 @@ impl Registry {
         Ok(())
     }
 
+    pub(super) async fn has_blob(&self, reference: &Reference, digest: &str) -> Result<bool, Refusal> {
+        Ok(self.client.blob_exists(reference, digest).await?)
+    }
+
+    /// Uploads a blob. It may take any time as long as data is sent: reqwest's read timeout starts with the
+    /// request and is not reset while a body is sent, so progress is measured where the connection takes the next piece of the body.
+    pub(super) async fn upload(
+        &self,
+        reference: &Reference,
+        digest: &str,
+        size: u64,
+        content: impl Read + Send + 'static,
+    ) -> Result<(), Refusal> {
+        let progress = Sender::new(size == 0);
+        let mut taken = progress.subscribe();
+        let body = pieces(content, size, progress.clone());
+        let mut upload = pin!(self.upload_client.push_blob_stream(reference, body, digest, Some(size)));
+        loop {
+            let is_complete = *taken.borrow_and_update();
+            let limit = if is_complete {
+                self.idle_timeout * RESPONSE
+            } else {
+                self.idle_timeout
+            };
+            tokio::select! {
+                result = &mut upload => return Ok(result.map(|_| ())?),
+                taken = timeout(limit, taken.changed()) => if taken.is_err() {
+                    let limit = limit.as_secs();
+                    return Err(Refusal::Unavailable(if is_complete {
+                        format!("the registry did not confirm the upload within {limit} s")
+                    } else {
+                        format!("the upload made no progress for {limit} s")
+                    }));
+                }
+            }
+        }
+    }
+
     /// Pushes a layout's image to a tag, and says the digest that the registry has for the tag then.
     pub async fn push(&self, reference: &Reference, layout: &Layout) -> Result<String, TransferError> {
-        self.enter(reference, RegistryOperation::Push).await?;
+        self.authenticate(reference, RegistryOperation::Push).await?;
         for part in layout.parts() {
-            let there = self.client.blob_exists(reference, &part.digest).await;
-            if there.map_err(Refusal::from)? {
-                continue;
+            if !self.has_blob(reference, &part.digest).await? {
+                self.upload(reference, &part.digest, part.size, layout.blob(part)?)
+                    .await?;
             }
-            let file = layout.blob(part)?;
-            let sent = self
-                .client
-                .push_blob_stream(reference, pieces(file, part.size), &part.digest, Some(part.size))
-                .await;
-            sent.map_err(Refusal::from)?;
         }
         let media_type = layout
             .media_type()
@@ -114,12 +155,20 @@ impl Registry {
     }
 }
 
-/// A file's content, no more of it than was measured.
-fn pieces(file: File, size: u64) -> impl Stream<Item = Result<Bytes, OciDistributionError>> + Send + 'static {
-    stream::try_unfold(file.take(size), |mut file| async move {
+/// The first `size` bytes of a reader, in pieces. Sends a value when a piece is taken: whether it was the last.
+fn pieces(
+    content: impl Read + Send + 'static,
+    size: u64,
+    progress: Sender<bool>,
+) -> impl Stream<Item = Result<Bytes, OciDistributionError>> + Send + 'static {
+    stream::try_unfold((content.take(size), progress), |(mut content, progress)| async move {
         let mut piece = vec![0; PIECE];
-        let count = file.read(&mut piece)?;
+        let count = content.read(&mut piece)?;
         piece.truncate(count);
-        Ok((count > 0).then(|| (Bytes::from(piece), file)))
+        progress.send_replace(content.limit() == 0);
+        Ok((count > 0).then(|| (Bytes::from(piece), (content, progress))))
     })
 }
+
+#[cfg(test)]
+mod tests;

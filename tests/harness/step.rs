@@ -64,9 +64,14 @@ pub async fn image_stream(control_plane: &ControlPlane, run: &Value, verb: &str)
         command.arg(format!("--{name}={}", value.as_str().unwrap_or_default()));
     }
     command.arg(format!("--run={}", metadata("name")?));
-    let request = given(params::REQUEST)?;
-    let items = request.as_array().into_iter().flatten().filter_map(Value::as_str);
-    let ended = command.arg("--request").args(items).output().await?;
+    for name in [params::REQUEST, params::SETTINGS] {
+        if name == params::REQUEST || verb == "update" {
+            let value = given(name)?;
+            let items = value.as_array().into_iter().flatten().filter_map(Value::as_str);
+            command.arg(format!("--{name}")).args(items);
+        }
+    }
+    let ended = command.output().await?;
     let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).unwrap_or_default();
     Ok(Ended {
         success: ended.status.success(),

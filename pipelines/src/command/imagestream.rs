@@ -1,11 +1,12 @@
 //! `imagestream create` and `imagestream update`: the first and the last step of every run.
 
 use clap::Subcommand;
+use cnbi_shared::config::Network;
 use cnbi_shared::contract::{self, Reason, results, tasks};
 use cnbi_shared::grammar::dns;
 
 use super::Duty;
-use crate::args::RequestArgs;
+use crate::args::{RequestArgs, SettingsArgs};
 use crate::failure::Failure;
 use crate::report::Report;
 use crate::stream::Owner;
@@ -45,7 +46,18 @@ pub enum Command {
     /// Make the ImageStream, or say whose it is
     Create(OfStream),
     /// Say on the ImageStream what has come of the run
-    Update(OfStream),
+    Update(Update),
+}
+
+/// Arguments of `imagestream update`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Update {
+    #[command(flatten)]
+    stream: OfStream,
+    /// Configuration for tasks, encoded: all items of the parameter `settings`. Without items, as in a run that started before an
+    /// upgrade, no registry is insecure
+    #[arg(long, num_args = 0.., value_name = "ITEM")]
+    settings: Vec<String>,
 }
 
 /// Whose stream it is, and what it shows.
@@ -130,10 +142,20 @@ pub(super) async fn run(command: &Command) -> Result<Report, Failure> {
             let uid = cluster.create(&of.run, &asked).await?;
             Ok(Report::new().with(results::STREAM_UID, uid))
         }
-        Command::Update(of) => {
-            let asked = of.request.read()?;
-            let cluster = Cluster::connect(of.owner()?).await?;
-            cluster.update(&of.run, &asked).await?;
+        Command::Update(Update { stream, settings }) => {
+            let request = stream.request.read()?;
+            let network = match settings.as_slice() {
+                [] => Network::default(),
+                items => {
+                    SettingsArgs {
+                        settings: items.to_vec(),
+                    }
+                    .read()?
+                    .network
+                }
+            };
+            let cluster = Cluster::connect(stream.owner()?).await?;
+            cluster.update(&stream.run, &request, &network).await?;
             Ok(Report::new())
         }
     }

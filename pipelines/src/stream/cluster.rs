@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use cnbi_shared::config::Network;
 use cnbi_shared::contract::{Asked, Reason};
 use jiff::Timestamp;
 use kube::api::{ApiResource, DynamicObject, GroupVersionKind, Patch, PatchParams, PostParams};
@@ -80,13 +81,13 @@ impl Cluster {
     }
 
     /// Says on the stream what has come of a run.
-    pub async fn update(&self, run: &str, asked: &Asked) -> Result<(), Failure> {
+    pub async fn update(&self, run: &str, asked: &Asked, network: &Network) -> Result<(), Failure> {
         // Before the run, which goes together with the stream: what happened to the stream is what there is to say.
         let mut stream = self.own().await?;
         let run = self.run(run).await?;
         let pipeline = outcome::pipeline(&run)?;
         let children = self.children(&run).await?;
-        let outcome = outcome::read(pipeline, &children);
+        let outcome = outcome::read(pipeline, &children, network);
         for _ in 0..ATTEMPTS {
             if outcome::stream_uid(&children).is_some_and(|uid| stream["metadata"]["uid"] != uid) {
                 return Err(self.owner.conflict("was deleted meanwhile, and made anew"));

@@ -180,6 +180,9 @@ impl Owner {
             "from": { "kind": "DockerImage", "name": image.reference },
             "referencePolicy": { "type": "Source" },
         });
+        if image.is_insecure {
+            tag["importPolicy"] = json!({ "insecure": true });
+        }
         let Some(before) = before.filter(|before| before["from"] == tag["from"]) else {
             // OpenShift gives a changed tag the next generation, and imports.
             return tag;
@@ -261,3 +264,6 @@ fn without_nulls(value: Value) -> Value {
         value => value,
     }
 }
+
+#[cfg(test)]
+mod tests;

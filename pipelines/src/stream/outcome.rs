@@ -2,6 +2,7 @@
 //!
 //! What untrusted tasks report is a user's to choose, so all of it is parsed, bounded and written anew.
 
+use cnbi_shared::config::Network;
 use cnbi_shared::contract::{PIPELINES, Pipeline, Reason, results, tasks};
 use cnbi_shared::grammar::image::ImageReference;
 use serde::{Deserialize, Serialize};
@@ -33,6 +34,8 @@ pub struct Image {
     pub reference: String,
     /// The digest.
     pub digest: String,
+    /// The registry is listed in `network.insecureRegistries`.
+    pub is_insecure: bool,
     /// JSON list of software in it.
     pub software: String,
     /// JSON list of Python packages in it.
@@ -94,8 +97,8 @@ pub fn stream_uid(children: &[Child]) -> Option<&str> {
         .filter(|uid| !uid.is_empty())
 }
 
-/// What has come of the tasks before the last.
-pub fn read(pipeline: &Pipeline, children: &[Child]) -> Outcome {
+/// The outcome of the tasks before `finally`.
+pub fn read(pipeline: &Pipeline, children: &[Child], network: &Network) -> Outcome {
     for task in pipeline.tasks {
         let Some(child) = find(children, task.name) else {
             return Outcome::Failed(format!("Task {} did not run", task.name));
@@ -112,7 +115,7 @@ pub fn read(pipeline: &Pipeline, children: &[Child]) -> Outcome {
             return Outcome::Failed(format!("{reason} in task {}: {said}", task.name));
         }
     }
-    image(children).map_or_else(
+    image(children, network).map_or_else(
         || Outcome::Failed("No task told the digest of the image".to_owned()),
         Outcome::Succeeded,
     )
@@ -122,7 +125,7 @@ fn find<'a>(children: &'a [Child], task: &str) -> Option<&'a Child> {
     children.iter().find(|child| child.task == task)
 }
 
-fn image(children: &[Child]) -> Option<Image> {
+fn image(children: &[Child], network: &Network) -> Option<Image> {
     let source = find(children, tasks::PUSH).or_else(|| find(children, tasks::SETUP))?;
     let reference = ImageReference::parse(source.result(results::REFERENCE)?.trim()).ok()?;
     let digest = reference.digest()?.to_owned();
@@ -134,6 +137,7 @@ fn image(children: &[Child]) -> Option<Image> {
     Some(Image {
         reference: reference.as_str().to_owned(),
         digest,
+        is_insecure: network.is_insecure(&reference),
         software: list(results::SOFTWARE),
         dependencies: list(results::PYTHON_DEPENDENCIES),
     })

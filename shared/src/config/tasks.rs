@@ -2,6 +2,7 @@
 //!
 //! No key takes a credential. Those are in Secrets, which are named here and bound to the run as workspaces.
 
+use crate::grammar::image::ImageReference;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -64,6 +65,15 @@ pub struct Network {
     pub ca_config_map: String,
     /// Registries (`registry.example.com:5000`) that are spoken to over plain HTTP.
     pub insecure_registries: Vec<String>,
+}
+
+impl Network {
+    /// Whether the registry of an image is listed in `network.insecureRegistries`.
+    pub fn is_insecure(&self, image: &ImageReference) -> bool {
+        let registry = image.registry().unwrap_or_default();
+        let mut insecure = self.insecure_registries.iter();
+        insecure.any(|host| host.eq_ignore_ascii_case(registry))
+    }
 }
 
 /// `source`: where the source of a package list is kept, as a Git repository for each resource.

@@ -57,7 +57,7 @@ pub struct SettingsArgs {
 }
 
 impl SettingsArgs {
-    /// Reads it.
+    /// Decodes it.
     pub fn read(&self) -> Result<Settings, Failure> {
         encoded::decode(&self.settings).map_err(|error| Failure::usage(format!("--settings {error}")))
     }

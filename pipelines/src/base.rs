@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use cnbi_shared::grammar::image::ImageReference;
+use cnbi_shared::verdict::printable;
 use serde::Deserialize;
 
 use crate::work;
@@ -42,6 +43,8 @@ pub struct Base {
     pub reference: String,
     /// Digest of its manifest.
     pub digest: String,
+    /// The user of its containers, as in its configuration. Empty: root.
+    pub user: String,
     /// Its Python; `None` where it has none that could be found.
     pub target: Option<Target>,
 }
@@ -90,6 +93,8 @@ struct Image {
 #[serde(rename_all = "PascalCase")]
 struct Config {
     #[serde(default)]
+    user: Option<String>,
+    #[serde(default)]
     env: Option<Vec<String>>,
     #[serde(default)]
     labels: Option<BTreeMap<String, String>>,
@@ -109,6 +114,13 @@ pub fn read(layout: &Path, reference: &ImageReference) -> Result<Base, BaseError
     } else {
         image.architecture
     };
+    let user = image.config.user.unwrap_or_default();
+    if !user.chars().all(|c| c.is_ascii_alphanumeric() || "_.:@+-".contains(c)) {
+        return Err(BaseError(format!(
+            "its user {:?} has characters that are not supported",
+            printable(&user, 100)
+        )));
+    }
     let env = image.config.env.unwrap_or_default();
     let variable = |name: &str| env.iter().find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
     let paths: Vec<_> = manifest
@@ -124,6 +136,7 @@ pub fn read(layout: &Path, reference: &ImageReference) -> Result<Base, BaseError
     Ok(Base {
         reference: pinned(reference, &descriptor.digest),
         digest: descriptor.digest,
+        user,
         target: python.map(|python| Target { python, architecture }),
     })
 }

@@ -1,54 +1,114 @@
-//! The Containerfiles that we write. Nothing in them comes from users but the reference of the image to build on, whose
-//! grammar has neither white space nor line breaks.
+//! The Containerfiles that CNBi writes. They contain nothing that a user wrote except the reference of the base image, whose grammar
+//! has neither white space nor line breaks.
 
-/// Where what was installed can be looked up in the image.
+use crate::base::Base;
+
+/// The lock file or environment file in the image.
 const FOLDER: &str = "/etc/cnbi";
 
-/// Installs a lock beside it, which is complete: nothing is resolved again.
-pub fn packages(base: &str, python: &str, lock: &str) -> String {
-    format!(
-        r#"# Written by CNBi, for Python {python}.
-FROM {base}
-# Given where the package index has a certificate of the cluster's own authority.
-ARG PIP_CERT
-# Distributions guard their own Python; nothing but this image is at stake. An argument is not part of the image.
-ARG PIP_BREAK_SYSTEM_PACKAGES=1
-COPY {lock} {FOLDER}/{lock}
-RUN ["python3", "-m", "pip", "install", "--no-input", "--no-cache-dir", "--disable-pip-version-check", "--no-deps", "--require-hashes", "--requirement", "{FOLDER}/{lock}"]
-"#
+/// Runs before pip or conda, to install into the interpreter's own site-packages whatever the base image sets: no configuration of pip,
+/// no user site (`python3 -I`), and the group gets the owner's permissions, because OpenShift runs containers with any user in group 0.
+pub const SETUP: &str = "import os, runpy, sys; \
+    [os.environ.pop(name) for name in list(os.environ) if name.startswith('PIP_') and name != 'PIP_CERT']; \
+    os.environ.update(PIP_CONFIG_FILE=os.devnull, PIP_BREAK_SYSTEM_PACKAGES='1', PYTHONNOUSERSITE='1'); os.umask(0o002); ";
+
+/// Installs a complete lock file: pip resolves nothing.
+pub fn packages(base: &Base, python: &str, lock: &str) -> String {
+    let run = [
+        "python3",
+        "-I",
+        "-c",
+        &format!("{SETUP}runpy.run_module('pip', run_name='__main__', alter_sys=True)"),
+        "install",
+        "--no-input",
+        "--no-cache-dir",
+        "--disable-pip-version-check",
+        "--no-deps",
+        "--require-hashes",
+        "--requirement",
+        &format!("{FOLDER}/{lock}"),
+    ];
+    let arguments = "# The CA bundle for the package index, where one is configured.\nARG PIP_CERT\n";
+    containerfile(
+        base,
+        &format!("Written by CNBi, for Python {python}."),
+        arguments,
+        lock,
+        &run,
     )
 }
 
-/// Brings conda's base environment to what a file beside it says.
-pub fn environment(base: &str, file: &str) -> String {
-    format!(
-        r#"# Written by CNBi.
-FROM {base}
-COPY {file} {FOLDER}/{file}
-RUN ["conda", "env", "update", "--quiet", "--name", "base", "--file", "{FOLDER}/{file}"]
-"#
-    )
+/// Updates conda's base environment from an environment file.
+pub fn environment(base: &Base, file: &str) -> String {
+    let run = [
+        "python3",
+        "-I",
+        "-c",
+        &format!("{SETUP}os.execvp('conda', ['conda'] + sys.argv[1:])"),
+        "env",
+        "update",
+        "--quiet",
+        "--name",
+        "base",
+        "--file",
+        &format!("{FOLDER}/{file}"),
+    ];
+    containerfile(base, "Written by CNBi.", "", file, &run)
+}
+
+fn containerfile(base: &Base, comment: &str, arguments: &str, file: &str, run: &[&str]) -> String {
+    // An image without a user runs as root. Without the instruction, its configuration still has none.
+    let (root, back) = match base.user.as_str() {
+        "" => (String::new(), String::new()),
+        user => ("USER 0:0\n".to_owned(), format!("USER {user}\n")),
+    };
+    let (from, run) = (&base.reference, serde_json::json!(run));
+    format!("# {comment}\nFROM {from}\n{root}{arguments}COPY {file} {FOLDER}/{file}\nRUN {run}\n{back}")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn base(user: &str) -> Base {
+        Base {
+            reference: "quay.io/a/b@sha256:0".to_owned(),
+            digest: "sha256:0".to_owned(),
+            user: user.to_owned(),
+            target: None,
+        }
+    }
+
     #[test]
-    fn they_are_as_they_have_always_been() {
-        // These bytes are part of a commit: whoever changes them changes the commits of all who build again.
+    fn the_text_is_stable() {
+        // These bytes are part of a commit: a change gives every package list a new commit at its next build.
         assert_eq!(
-            packages("quay.io/a/b@sha256:0", "3.11", "requirements.txt"),
+            packages(&base("1001"), "3.11", "requirements.txt"),
             "# Written by CNBi, for Python 3.11.\n\
              FROM quay.io/a/b@sha256:0\n\
-             # Given where the package index has a certificate of the cluster's own authority.\n\
+             USER 0:0\n\
+             # The CA bundle for the package index, where one is configured.\n\
              ARG PIP_CERT\n\
-             # Distributions guard their own Python; nothing but this image is at stake. An argument is not part of the image.\n\
-             ARG PIP_BREAK_SYSTEM_PACKAGES=1\n\
              COPY requirements.txt /etc/cnbi/requirements.txt\n\
-             RUN [\"python3\", \"-m\", \"pip\", \"install\", \"--no-input\", \"--no-cache-dir\", \"--disable-pip-version-check\", \
-             \"--no-deps\", \"--require-hashes\", \"--requirement\", \"/etc/cnbi/requirements.txt\"]\n"
+             RUN [\"python3\",\"-I\",\"-c\",\"import os, runpy, sys; \
+             [os.environ.pop(name) for name in list(os.environ) if name.startswith('PIP_') and name != 'PIP_CERT']; \
+             os.environ.update(PIP_CONFIG_FILE=os.devnull, PIP_BREAK_SYSTEM_PACKAGES='1', PYTHONNOUSERSITE='1'); os.umask(0o002); \
+             runpy.run_module('pip', run_name='__main__', alter_sys=True)\",\"install\",\"--no-input\",\"--no-cache-dir\",\
+             \"--disable-pip-version-check\",\"--no-deps\",\"--require-hashes\",\"--requirement\",\"/etc/cnbi/requirements.txt\"]\n\
+             USER 1001\n"
         );
-        assert!(environment("b", "environment.yml").contains("\"/etc/cnbi/environment.yml\"]\n"));
+        assert!(environment(&base(""), "environment.yml").ends_with("\"/etc/cnbi/environment.yml\"]\n"));
+    }
+
+    #[test]
+    fn the_user_of_the_base_image_is_restored() {
+        for user in ["1001", "default:root", "jovyan"] {
+            let text = environment(&base(user), "environment.yml");
+            assert!(
+                text.ends_with(&format!("\nUSER {user}\n")) && text.contains("\nUSER 0:0\n"),
+                "{text}"
+            );
+        }
+        assert!(!environment(&base(""), "environment.yml").contains("\nUSER "));
     }
 }

@@ -5,6 +5,7 @@ use std::io::Read as _;
 use std::path::Path;
 use std::process::Command;
 
+use cnbi_pipelines::base::Base;
 use serde_json::{Value, json};
 
 use crate::place::{Place, Told, digest, write_layout};
@@ -14,10 +15,12 @@ const PROGRAM: &str = r#"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 int main(int count, char **args) {
     char *name = getenv("PIP_CERT"), line[99];
     FILE *authorities = name ? fopen(name, "r") : NULL;
     if (authorities && fgets(line, sizeof line, authorities)) printf("authorities at %s\n", name);
+    printf("user %d group %d\n", getuid(), getgid());
     FILE *file = fopen("/called", "w");
     for (int n = 1; n < count; n++) { fprintf(file, "%s\n", args[n]); printf("%s ", args[n]); }
     puts("");
@@ -53,6 +56,11 @@ fn place() -> Place {
 
 /// A base image with that program as `/usr/bin/python3`.
 fn has_base(place: &Place) -> String {
+    has_base_of(place, "")
+}
+
+/// A base image with that user.
+fn has_base_of(place: &Place, user: &str) -> String {
     let program = program(&place.path("image"));
     let mut layer = tar::Builder::new(Vec::new());
     let mut header = tar::Header::new_ustar();
@@ -71,7 +79,7 @@ fn has_base(place: &Place) -> String {
         "amd64"
     };
     let config = json!({"architecture": architecture, "os": "linux",
-        "config": {"Env": ["PATH=/usr/bin"]}, "rootfs": {"type": "layers", "diff_ids": [digest(&layer)]}});
+        "config": {"Env": ["PATH=/usr/bin"], "User": user}, "rootfs": {"type": "layers", "diff_ids": [digest(&layer)]}});
     write_layout(&place.path("work/base"), &config, &layer)
 }
 
@@ -94,6 +102,18 @@ fn source(place: &Place, files: &[(&str, &str)]) {
     }
 }
 
+/// A source of a package list.
+fn installs_packages(place: &Place, digest: &str, user: &str) {
+    let base = Base {
+        reference: format!("registry.invalid/a/b@{digest}"),
+        digest: digest.to_owned(),
+        user: user.to_owned(),
+        target: None,
+    };
+    let containerfile = cnbi_pipelines::containerfile::packages(&base, "3.11", "requirements.txt");
+    source(place, &[("Containerfile", &containerfile), ("requirements.txt", "x\n")]);
+}
+
 /// The built image's manifest and configuration.
 fn built(place: &Place) -> (Value, Value) {
     let layout = place.path("work/image");
@@ -109,16 +129,13 @@ fn built(place: &Place) -> (Value, Value) {
 #[test]
 fn a_lock_is_installed_on_the_base_that_was_fetched() {
     let place = place();
-    let digest = has_base(&place);
-    let pinned = format!("registry.invalid/a/b@{digest}");
-    let containerfile = cnbi_pipelines::containerfile::packages(&pinned, "3.11", "requirements.txt");
-    source(
-        &place,
-        &[("Containerfile", &containerfile), ("requirements.txt", "x\n")],
-    );
+    let digest = has_base_of(&place, "1001:0");
+    installs_packages(&place, &digest, "1001:0");
     let told = build(&place).done();
     assert!(told.log.contains("--require-hashes"), "{}", told.log);
+    assert!(told.log.contains("user 0 group 0"), "{}", told.log);
     let (manifest, config) = built(&place);
+    assert_eq!(config["config"]["User"], "1001:0");
     assert_eq!(manifest["mediaType"], "application/vnd.oci.image.manifest.v1+json");
     let labels = &config["config"]["Labels"];
     assert_eq!(labels["org.opencontainers.image.base.digest"], digest.as_str());
@@ -135,16 +152,12 @@ fn a_lock_is_installed_on_the_base_that_was_fetched() {
 fn authorities_are_at_hand_while_it_builds_and_not_in_the_image() {
     let place = place().trusting("-----BEGIN CERTIFICATE-----\n");
     let digest = has_base(&place);
-    let containerfile =
-        cnbi_pipelines::containerfile::packages(&format!("registry.invalid/a/b@{digest}"), "3.11", "requirements.txt");
-    source(
-        &place,
-        &[("Containerfile", &containerfile), ("requirements.txt", "x\n")],
-    );
+    installs_packages(&place, &digest, "");
     let told = build(&place).done();
     assert!(told.log.contains("authorities at /run/cnbi/ca.pem"), "{}", told.log);
     let (manifest, config) = built(&place);
     assert!(!config["config"].to_string().contains("PIP_CERT"), "{config}");
+    assert_eq!(config["config"].get("User"), None);
     let layers = manifest["layers"].as_array().unwrap();
     for layer in layers {
         let path = layer["digest"].as_str().unwrap().replace(':', "/");
@@ -188,6 +201,11 @@ fn a_build_that_fails_tells_where_and_what() {
     // What it printed last is not asked for: on a busy machine buildah loses it where the program ends at once.
     with("FROM registry.invalid/a/b:v1\nRUN [\"python3\", \"say\", \"fail\"]\n")
         .failed("BuildFailed", "RUN python3 say fail failed: exit status 7");
+    let install = format!(
+        "FROM registry.invalid/a/b:v1\nRUN {}\n",
+        json!(["python3", "-c", cnbi_pipelines::containerfile::SETUP, "fail"])
+    );
+    with(&install).failed("BuildFailed", "installing the packages failed: exit status 7");
     with("FROM scratch\nCOPY nothing /\n").failed("BuildFailed", "COPY nothing / failed: ");
     with("FROM registry.invalid/other:v1\nCOPY Containerfile /\n").failed("BuildFailed", "registry.invalid");
     with("nonsense\n").failed("BuildFailed", "");

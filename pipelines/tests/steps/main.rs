@@ -4,6 +4,7 @@
 mod buildah;
 mod https;
 mod index;
+mod pip;
 mod place;
 mod prepare;
 mod record;

@@ -2,6 +2,8 @@
 
 use cnbi_shared::verdict::escaped;
 
+use crate::containerfile::SETUP;
+
 /// Most characters of an instruction.
 const INSTRUCTION: usize = 120;
 /// Most characters of a line of output.
@@ -24,7 +26,12 @@ pub fn told(output: &str) -> String {
     {
         Some((instruction, why)) => {
             let why = why.strip_prefix("while running runtime: ").unwrap_or(why);
-            let what = format!("{} failed: {}", shown(instruction, INSTRUCTION), shown(why, LINE));
+            let instruction = if instruction.contains(SETUP) {
+                "installing the packages".to_owned()
+            } else {
+                shown(instruction, INSTRUCTION)
+            };
+            let what = format!("{instruction} failed: {}", shown(why, LINE));
             (what, said(&lines[..at]))
         }
         None => (shown(error, LINE + INSTRUCTION), Vec::new()),

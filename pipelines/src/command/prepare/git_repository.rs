@@ -13,8 +13,8 @@ use crate::canonical::{CONTAINERFILE, LOCK, REQUIREMENTS};
 use crate::command::Duty;
 use crate::containerfile;
 use crate::failure::Failure;
-use crate::lock::lock_digest;
 use crate::pipfile::{self, PipfileError};
+use crate::registry::layout::digest;
 use crate::report::Report;
 use crate::repository::{KINDS, Kind, kind, looks_locked};
 use crate::tree;
@@ -62,19 +62,16 @@ pub(in crate::command) fn run(args: &Args) -> Result<Report, Failure> {
     let (text, lock) = if kind == Kind::Environment {
         let file = described(&source, name)?;
         write(&recipe, name, &file)?;
-        (containerfile::environment(&base.reference, name), None)
+        (containerfile::environment(&base, name), None)
     } else {
         let target = target(&base)?;
         let lock = lock(args, &begun, name, kind, target)?;
         write(&recipe, LOCK, lock.as_bytes())?;
-        (
-            containerfile::packages(&base.reference, &target.python, LOCK),
-            Some(lock),
-        )
+        (containerfile::packages(&base, &target.python, LOCK), Some(lock))
     };
     write(&recipe, CONTAINERFILE, text.as_bytes())?;
     Ok(match lock {
-        Some(lock) => Report::new().with(results::LOCK_DIGEST, lock_digest(&lock)),
+        Some(lock) => Report::new().with(results::LOCK_DIGEST, digest(lock.as_bytes())),
         None => Report::new(),
     })
 }

@@ -10,7 +10,8 @@ use crate::command::Duty;
 use crate::containerfile;
 use crate::failure::Failure;
 use crate::git::Git;
-use crate::lock::{lock_digest, requirements};
+use crate::lock::requirements;
+use crate::registry::layout::digest;
 use crate::report::Report;
 use crate::work;
 
@@ -45,11 +46,11 @@ pub(in crate::command) fn run(args: &Args) -> Result<Report, Failure> {
     fs::write(source.join(REQUIREMENTS), &requirements)
         .map_err(|error| Failure::unforeseen(format!("writing {REQUIREMENTS}: {error}")))?;
     let lock = args.uv(&begun).compile(&source, REQUIREMENTS, target)?;
-    let digest = lock_digest(&lock);
+    let digest = digest(lock.as_bytes());
     let canonical = Canonical {
         requirements,
         lock,
-        containerfile: containerfile::packages(&base.reference, &target.python, LOCK),
+        containerfile: containerfile::packages(&base, &target.python, LOCK),
     };
     canonical.write(&source)?;
     let commit = canonical

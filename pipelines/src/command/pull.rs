@@ -50,7 +50,7 @@ impl PullArgs {
         let authorities = certificates::read(&self.ca_bundle)?;
         let keys = signature::keys(&self.signature_keys)?;
         let refused = |refusal: Refusal| refused(image, &refusal);
-        let registry = Registry::new(&settings.network, authorities, auth).map_err(refused)?;
+        let registry = Registry::new(&settings.network, &authorities, auth).map_err(refused)?;
         let reference = reference(image).map_err(refused)?;
         let architecture = self.architecture.as_deref().unwrap_or(architecture());
         let found = registry.resolve(&reference, architecture).await.map_err(refused)?;

@@ -82,7 +82,7 @@ pub(super) async fn run(args: &Args) -> Result<Report, Failure> {
         }
     }
     let registry =
-        Registry::new(&settings.network, authorities, auth).map_err(|refusal| failed(refusal.to_string()))?;
+        Registry::new(&settings.network, &authorities, auth).map_err(|refusal| failed(refusal.to_string()))?;
     let reference = reference(&image).map_err(|refusal| failed(refusal.to_string()))?;
     let layout = Layout::open(&args.work, "image").map_err(|error| left(&error))?;
     let configuration = layout.configuration().map_err(|error| left(&error))?;

@@ -123,13 +123,13 @@ pub struct Registry {
 
 impl Registry {
     /// Configures a client. `authorities` are certificates in DER that are trusted in addition to the public ones.
-    pub fn new(network: &Network, authorities: Vec<Vec<u8>>, auth: RegistryAuth) -> Result<Self, Refusal> {
+    pub fn new(network: &Network, authorities: &[Vec<u8>], auth: RegistryAuth) -> Result<Self, Refusal> {
         Self::with_idle_timeout(network, authorities, auth, IDLE_TIMEOUT)
     }
 
     fn with_idle_timeout(
         network: &Network,
-        authorities: Vec<Vec<u8>>,
+        authorities: &[Vec<u8>],
         auth: RegistryAuth,
         idle_timeout: Duration,
     ) -> Result<Self, Refusal> {

@@ -24,7 +24,7 @@ enum Speed {
 }
 
 /// A fake registry without TLS. Its receive buffer is small, so that a client can only send what was read.
-async fn fake_slow_registry(speed: Speed) -> (Registry, Reference) {
+fn fake_slow_registry(speed: Speed) -> (Registry, Reference) {
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(64 << 10).unwrap();
     socket.bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).unwrap();
@@ -40,7 +40,7 @@ async fn fake_slow_registry(speed: Speed) -> (Registry, Reference) {
         ..Default::default()
     };
     let auth = oci_client::secrets::RegistryAuth::Anonymous;
-    let registry = Registry::with_idle_timeout(&network, Vec::new(), auth, IDLE).unwrap();
+    let registry = Registry::with_idle_timeout(&network, &[], auth, IDLE).unwrap();
     (registry, format!("{host}/a/b:v1").parse().unwrap())
 }
 
@@ -107,7 +107,7 @@ async fn receive(stream: &mut BufReader<TcpStream>, length: usize, speed: Speed)
 }
 
 async fn upload(speed: Speed, size: usize) -> (Result<(), Refusal>, Duration) {
-    let (registry, reference) = fake_slow_registry(speed).await;
+    let (registry, reference) = fake_slow_registry(speed);
     let (bytes, digest) = (io::Cursor::new(vec![7; size]), format!("sha256:{}", "0".repeat(64)));
     let start = Instant::now();
     let result = registry.upload(&reference, &digest, size as u64, bytes).await;
@@ -144,7 +144,7 @@ async fn a_complete_upload_without_a_response_fails() {
 }
 
 async fn download(speed: Speed) -> Result<(), String> {
-    let (registry, reference) = fake_slow_registry(speed).await;
+    let (registry, reference) = fake_slow_registry(speed);
     let digest = crate::registry::layout::digest(b"xxxxxxxxxx");
     let layer: Descriptor = serde_json::from_value(serde_json::json!({"digest": digest, "size": 10})).unwrap();
     let result = registry

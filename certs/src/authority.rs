@@ -1,7 +1,6 @@
-//! A certificate authority: a certificate that API servers are told to trust, and the key that signs serving certificates.
+//! A certificate authority: the CA certificate and the key that signs serving certificates.
 //!
-//! It is made here or brought by a person; either way it comes from PEM and is judged by the same code. When it is
-//! replaced, and by which, is not decided here.
+//! Both our own CAs and those that an admin provides are parsed from PEM by the same code.
 
 use std::fmt;
 use std::sync::Arc;
@@ -21,33 +20,33 @@ use zeroize::{Zeroize, Zeroizing};
 
 use crate::policy::{Policy, Validity};
 
-/// Why a certificate or key cannot be used. Says what is wrong, never what the key is.
+/// Why a certificate or key cannot be used. Never contains key material.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Unusable {
-    /// A key of the Secret is missing.
+pub enum CertificateError {
+    /// An entry of the Secret's data is missing.
     #[error("{0} is missing")]
     Missing(&'static str),
     /// The certificate is not PEM, or not X.509.
     #[error("the certificate cannot be parsed")]
     Certificate,
-    /// The certificate may not sign others (RFC 5280, 4.2.1.9 and 4.2.1.3).
+    /// The certificate must not sign other certificates (RFC 5280, 4.2.1.9 and 4.2.1.3).
     #[error("the certificate is not a CA")]
     NotAuthority,
-    /// The key is not PEM, or of a kind that is not supported.
+    /// The key is not PEM, or its algorithm is not supported.
     #[error("the private key cannot be parsed")]
     Key,
     /// The key belongs to another certificate.
     #[error("the private key does not match the certificate")]
     Mismatch,
-    /// Making a certificate failed.
-    #[error("no certificate can be made: {0}")]
+    /// Issuing a certificate failed.
+    #[error("a certificate cannot be issued: {0}")]
     Issue(String),
-    /// What this CA signs for us is not accepted: its name constraints, say, leave our names out.
-    #[error("what it signs is not accepted: {0}")]
-    Refused(String),
+    /// API servers would reject the certificates of this CA, for example because of its name constraints.
+    #[error("certificates signed by this CA are not accepted: {0}")]
+    Rejected(String),
 }
 
-/// A CA's certificate without its key: what goes into a bundle. Equal when the bytes are equal.
+/// A CA's certificate without its key, as it is in a bundle. Equal if the DER bytes are equal.
 #[derive(Clone)]
 pub struct CaCertificate {
     der: CertificateDer<'static>,
@@ -56,9 +55,9 @@ pub struct CaCertificate {
 
 impl CaCertificate {
     /// Parses one X.509 certificate.
-    pub fn from_der(der: CertificateDer<'static>) -> Result<Self, Unusable> {
-        let (_, parsed) = X509Certificate::from_der(&der).map_err(|_| Unusable::Certificate)?;
-        let moment = |seconds| Timestamp::from_second(seconds).map_err(|_| Unusable::Certificate);
+    pub fn from_der(der: CertificateDer<'static>) -> Result<Self, CertificateError> {
+        let (_, parsed) = X509Certificate::from_der(&der).map_err(|_| CertificateError::Certificate)?;
+        let moment = |seconds| Timestamp::from_second(seconds).map_err(|_| CertificateError::Certificate);
         let validity = Validity {
             not_before: moment(parsed.validity().not_before.timestamp())?,
             not_after: moment(parsed.validity().not_after.timestamp())?,
@@ -66,7 +65,7 @@ impl CaCertificate {
         Ok(Self { der, validity })
     }
 
-    /// The certificates of a PEM text in their order; what is not a certificate is passed over.
+    /// All certificates of a PEM text, in order. Other content is ignored.
     pub fn all_from_pem(pem: &[u8]) -> Vec<Self> {
         CertificateDer::pem_slice_iter(pem)
             .filter_map(|der| Self::from_der(der.ok()?).ok())
@@ -78,7 +77,7 @@ impl CaCertificate {
         &self.der
     }
 
-    /// When it holds.
+    /// Its validity period.
     pub fn validity(&self) -> Validity {
         self.validity
     }
@@ -125,13 +124,12 @@ pub struct Authority {
 }
 
 impl Authority {
-    /// Makes a new one, ECDSA P-256, valid from now.
-    pub fn mint(now: Timestamp, policy: &Policy) -> Result<Self, Unusable> {
-        let failed = |error: rcgen::Error| Unusable::Issue(error.to_string());
+    /// Issues a new self-signed CA (ECDSA P-256), valid from `now`.
+    pub fn issue(now: Timestamp, policy: &Policy) -> Result<Self, CertificateError> {
+        let failed = |error: rcgen::Error| CertificateError::Issue(error.to_string());
         let mut key = KeyPair::generate().map_err(failed)?;
         let mut params = CertificateParams::default();
-        // The moment in the name tells two CAs of one installation apart, for people and for verifiers that look an
-        // issuer up by its name alone.
+        // The timestamp distinguishes two CAs of one installation for verifiers that look up an issuer by name.
         let name = format!("admission webhook CA {}", now.as_second());
         params.distinguished_name = rcgen::DistinguishedName::new();
         params.distinguished_name.push(DnType::CommonName, name);
@@ -144,26 +142,24 @@ impl Authority {
         Self::parse(certificate.pem().as_bytes(), key_pem.as_bytes())
     }
 
-    /// Reads a CA from PEM: the first certificate is the one that signs. The key may be PKCS #8, PKCS #1 or SEC 1;
-    /// RSA, ECDSA P-256 and P-384, or Ed25519.
-    ///
-    /// Whether it holds at present is for the caller to judge.
-    pub fn parse(certificate_pem: &[u8], key_pem: &[u8]) -> Result<Self, Unusable> {
-        let der = CertificateDer::from_pem_slice(certificate_pem).map_err(|_| Unusable::Certificate)?;
+    /// Reads a CA from PEM: the first certificate is the signing one. The key is PKCS #8, PKCS #1 or SEC 1;
+    /// RSA, ECDSA P-256 and P-384, or Ed25519. Does not check the validity period.
+    pub fn parse(certificate_pem: &[u8], key_pem: &[u8]) -> Result<Self, CertificateError> {
+        let der = CertificateDer::from_pem_slice(certificate_pem).map_err(|_| CertificateError::Certificate)?;
         let certificate = CaCertificate::from_der(der)?;
-        let (_, parsed) = X509Certificate::from_der(certificate.der()).map_err(|_| Unusable::Certificate)?;
+        let (_, parsed) = X509Certificate::from_der(certificate.der()).map_err(|_| CertificateError::Certificate)?;
         let signs = match parsed.key_usage() {
             Ok(usage) => usage.is_none_or(|usage| usage.value.key_cert_sign()),
-            Err(_) => return Err(Unusable::Certificate),
+            Err(_) => return Err(CertificateError::Certificate),
         };
         if !parsed.is_ca() || !signs {
-            return Err(Unusable::NotAuthority);
+            return Err(CertificateError::NotAuthority);
         }
         let signer = Signer::new(key_pem, &parsed)?;
         let text = |bytes: &[u8]| std::str::from_utf8(bytes).map(str::to_owned);
         Ok(Self {
-            certificate_pem: text(certificate_pem).map_err(|_| Unusable::Certificate)?.into(),
-            key_pem: Arc::new(Zeroizing::new(text(key_pem).map_err(|_| Unusable::Key)?)),
+            certificate_pem: text(certificate_pem).map_err(|_| CertificateError::Certificate)?.into(),
+            key_pem: Arc::new(Zeroizing::new(text(key_pem).map_err(|_| CertificateError::Key)?)),
             signer: Arc::new(signer),
             certificate,
         })
@@ -174,12 +170,12 @@ impl Authority {
         &self.certificate
     }
 
-    /// The certificate in PEM, as it was read.
+    /// The certificate as PEM, unchanged.
     pub fn certificate_pem(&self) -> &str {
         &self.certificate_pem
     }
 
-    /// The private key in PEM, as it was read. For the Secret and for nothing else.
+    /// The private key as PEM, unchanged. Use it only to write the CA Secret.
     pub fn key_pem(&self) -> &str {
         &self.key_pem
     }
@@ -189,8 +185,8 @@ impl Authority {
         &self,
         params: &CertificateParams,
         key: &impl PublicKeyData,
-    ) -> Result<CertificateDer<'static>, Unusable> {
-        let failed = |error: rcgen::Error| Unusable::Issue(error.to_string());
+    ) -> Result<CertificateDer<'static>, CertificateError> {
+        let failed = |error: rcgen::Error| CertificateError::Issue(error.to_string());
         let issuer = Issuer::from_ca_cert_der(self.certificate.der(), &*self.signer).map_err(failed)?;
         Ok(params.signed_by(key, &issuer).map_err(failed)?.into())
     }
@@ -202,7 +198,7 @@ impl fmt::Debug for Authority {
     }
 }
 
-/// Writes a validity into the certificate to be.
+/// Sets the validity period of a certificate to issue.
 pub(crate) fn set_validity(params: &mut CertificateParams, validity: Validity) {
     let epoch = rcgen::date_time_ymd(1970, 1, 1);
     let at = |moment: Timestamp| {
@@ -212,8 +208,8 @@ pub(crate) fn set_validity(params: &mut CertificateParams, validity: Validity) {
     params.not_after = at(validity.not_after);
 }
 
-/// rustls's signing key as one of rcgen's: with ring, rcgen itself reads PKCS #8 only, and a person's CA comes in what
-/// openssl wrote.
+/// Adapts rustls's signing key to rcgen's interface: with ring, rcgen itself reads only PKCS #8, but openssl also writes
+/// PKCS #1 and SEC 1.
 struct Signer {
     key: Arc<dyn SigningKey>,
     scheme: SignatureScheme,
@@ -229,19 +225,19 @@ const SCHEMES: [(SignatureScheme, &SignatureAlgorithm); 4] = [
 ];
 
 impl Signer {
-    fn new(key_pem: &[u8], certificate: &X509Certificate<'_>) -> Result<Self, Unusable> {
-        let mut der = PrivateKeyDer::from_pem_slice(key_pem).map_err(|_| Unusable::Key)?;
-        let key = any_supported_type(&der).map_err(|_| Unusable::Key);
+    fn new(key_pem: &[u8], certificate: &X509Certificate<'_>) -> Result<Self, CertificateError> {
+        let mut der = PrivateKeyDer::from_pem_slice(key_pem).map_err(|_| CertificateError::Key)?;
+        let key = any_supported_type(&der).map_err(|_| CertificateError::Key);
         der.zeroize();
         let key = key?;
-        let public = key.public_key().ok_or(Unusable::Key)?;
+        let public = key.public_key().ok_or(CertificateError::Key)?;
         if public.as_ref() != certificate.public_key().raw {
-            return Err(Unusable::Mismatch);
+            return Err(CertificateError::Mismatch);
         }
         let (scheme, algorithm) = SCHEMES
             .into_iter()
             .find(|(scheme, _)| key.choose_scheme(&[*scheme]).is_some())
-            .ok_or(Unusable::Key)?;
+            .ok_or(CertificateError::Key)?;
         let public = certificate.public_key().subject_public_key.data.to_vec();
         Ok(Self {
             key,
@@ -277,16 +273,16 @@ mod tests {
     use crate::testing::{after, authority, ca_with, names, sec1};
 
     #[test]
-    fn minted_holds_for_its_life_and_an_hour_before() {
-        let minted = authority(0);
-        let Validity { not_before, not_after } = minted.certificate().validity();
+    fn a_new_ca_is_backdated_by_an_hour() {
+        let issued = authority(0);
+        let Validity { not_before, not_after } = issued.certificate().validity();
         assert_eq!((not_before, not_after), (after(-3_600), after(365 * 86_400)));
     }
 
     #[test]
-    fn minted_may_sign_certificates_and_no_further_authorities() {
-        let minted = authority(0);
-        let (_, parsed) = X509Certificate::from_der(minted.certificate().der()).unwrap();
+    fn a_new_ca_must_not_sign_other_cas() {
+        let issued = authority(0);
+        let (_, parsed) = X509Certificate::from_der(issued.certificate().der()).unwrap();
         assert!(parsed.is_ca());
         let constraints = parsed.basic_constraints().unwrap().unwrap();
         assert!(constraints.critical);
@@ -303,24 +299,24 @@ mod tests {
     }
 
     #[test]
-    fn two_are_never_the_same() {
+    fn two_new_cas_differ() {
         assert_ne!(authority(0).certificate(), authority(0).certificate());
     }
 
     #[test]
-    fn what_is_written_is_read() {
-        let minted = authority(0);
-        let read = Authority::parse(minted.certificate_pem().as_bytes(), minted.key_pem().as_bytes()).unwrap();
-        assert_eq!(read.certificate(), minted.certificate());
-        let all = CaCertificate::all_from_pem(minted.certificate().to_pem().as_bytes());
-        assert_eq!(all, [minted.certificate().clone()]);
+    fn pem_is_parsed_unchanged() {
+        let issued = authority(0);
+        let read = Authority::parse(issued.certificate_pem().as_bytes(), issued.key_pem().as_bytes()).unwrap();
+        assert_eq!(read.certificate(), issued.certificate());
+        let all = CaCertificate::all_from_pem(issued.certificate().to_pem().as_bytes());
+        assert_eq!(all, [issued.certificate().clone()]);
     }
 
     #[test]
-    fn what_openssl_writes_is_read() {
-        let minted = authority(0);
-        let read = Authority::parse(minted.certificate_pem().as_bytes(), sec1(&minted).as_bytes()).unwrap();
-        assert_eq!(read.certificate(), minted.certificate(), "SEC 1");
+    fn keys_written_by_openssl_are_parsed() {
+        let issued = authority(0);
+        let read = Authority::parse(issued.certificate_pem().as_bytes(), sec1(&issued).as_bytes()).unwrap();
+        assert_eq!(read.certificate(), issued.certificate(), "SEC 1");
 
         let (certificate, key) = (
             include_bytes!("fixtures/rsa-ca.crt"),
@@ -333,38 +329,41 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_used_says_why() {
+    fn invalid_input_is_rejected_with_its_reason() {
         let (one, other) = (authority(0), authority(0));
         let parse =
             |certificate: &str, key: &str| Authority::parse(certificate.as_bytes(), key.as_bytes()).unwrap_err();
-        assert_eq!(parse("", one.key_pem()), Unusable::Certificate);
+        assert_eq!(parse("", one.key_pem()), CertificateError::Certificate);
         assert_eq!(
             parse(
                 "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
                 one.key_pem()
             ),
-            Unusable::Certificate
+            CertificateError::Certificate
         );
-        assert_eq!(parse(one.certificate_pem(), ""), Unusable::Key);
+        assert_eq!(parse(one.certificate_pem(), ""), CertificateError::Key);
         assert_eq!(
             parse(
                 one.certificate_pem(),
                 "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"
             ),
-            Unusable::Key
+            CertificateError::Key
         );
-        assert_eq!(parse(one.certificate_pem(), other.key_pem()), Unusable::Mismatch);
+        assert_eq!(
+            parse(one.certificate_pem(), other.key_pem()),
+            CertificateError::Mismatch
+        );
         let leaf = ca_with(|params| params.is_ca = IsCa::ExplicitNoCa);
-        assert_eq!(leaf.unwrap_err(), Unusable::NotAuthority);
+        assert_eq!(leaf.unwrap_err(), CertificateError::NotAuthority);
         let signs_nothing = ca_with(|params| params.key_usages = vec![KeyUsagePurpose::DigitalSignature]);
-        assert_eq!(signs_nothing.unwrap_err(), Unusable::NotAuthority);
+        assert_eq!(signs_nothing.unwrap_err(), CertificateError::NotAuthority);
     }
 
     #[test]
     fn debug_shows_no_key() {
-        let minted = authority(0);
-        let shown = format!("{minted:?} {:?}", Authority::parse(b"", minted.key_pem().as_bytes()));
-        let body = minted.key_pem().lines().nth(1).unwrap();
+        let issued = authority(0);
+        let shown = format!("{issued:?} {:?}", Authority::parse(b"", issued.key_pem().as_bytes()));
+        let body = issued.key_pem().lines().nth(1).unwrap();
         assert!(!shown.contains("PRIVATE") && !shown.contains(body), "{shown}");
         assert!(shown.contains("Authority(CaCertificate("), "{shown}");
     }

@@ -1,6 +1,6 @@
-//! The set of CAs that API servers are told to trust, as the bytes of a `caBundle`.
+//! The set of CAs that API servers should trust, and its encoding as a `caBundle`.
 //!
-//! The order depends on the certificates alone, so that replicas that hold the same CAs publish the same bytes.
+//! The order depends only on the certificates, so replicas with the same CAs publish the same bytes.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,23 +14,23 @@ use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
 use crate::authority::CaCertificate;
 
-/// Why an API server that trusts a bundle would refuse a serving certificate.
+/// Why an API server that trusts a bundle would reject a serving certificate.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Untrusted {
-    /// No certificate of the bundle holds at this moment.
-    #[error("the bundle holds no CA that is valid now")]
-    NoAuthority,
+pub enum VerificationError {
+    /// No CA of the bundle is valid now.
+    #[error("the bundle contains no CA that is valid now")]
+    NoValidCa,
     /// The certificate does not verify.
     #[error("the serving certificate does not verify for {name}: {reason}")]
-    Refused {
-        /// The name it was verified for.
+    Rejected {
+        /// The name that was verified.
         name: String,
-        /// The verifier's words.
+        /// The verifier's message.
         reason: String,
     },
 }
 
-/// CA certificates, each once, the one that ends first in front.
+/// CA certificates without duplicates, sorted by expiry.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Bundle(Vec<CaCertificate>);
 
@@ -46,34 +46,34 @@ impl Bundle {
         Self(all)
     }
 
-    /// What a `caBundle` says. What is not a certificate in it is passed over, as API servers do.
+    /// Parses a `caBundle`. Content that is not a certificate is ignored, as API servers do.
     pub fn parse(pem: &[u8]) -> Self {
         Self::of(CaCertificate::all_from_pem(pem))
     }
 
-    /// Without those that have ended.
+    /// Removes expired CAs.
     #[must_use]
-    pub fn pruned(mut self, now: Timestamp) -> Self {
-        self.0.retain(|ca| !ca.validity().is_over(now));
+    pub fn without_expired_at(mut self, now: Timestamp) -> Self {
+        self.0.retain(|ca| !ca.validity().is_expired(now));
         self
     }
 
-    /// Whether `authority` is one of them.
+    /// Whether the bundle contains `authority`.
     pub fn contains(&self, authority: &CaCertificate) -> bool {
         self.0.contains(authority)
     }
 
-    /// Whether `authority` is one of those that a `caBundle` says.
-    pub fn mentions(pem: &[u8], authority: &CaCertificate) -> bool {
+    /// Whether a `caBundle` contains `authority`, without parsing all of it.
+    pub fn pem_contains(pem: &[u8], authority: &CaCertificate) -> bool {
         CertificateDer::pem_slice_iter(pem).any(|der| der.is_ok_and(|der| der == *authority.der()))
     }
 
-    /// The certificates in order.
+    /// The certificates, sorted by expiry.
     pub fn certificates(&self) -> &[CaCertificate] {
         &self.0
     }
 
-    /// The bytes of the `caBundle`, before the base64 of JSON.
+    /// The `caBundle` as PEM (not base64-encoded).
     pub fn to_pem(&self) -> Vec<u8> {
         self.0
             .iter()
@@ -84,28 +84,28 @@ impl Bundle {
 
     /// Whether a client that trusts this bundle accepts `leaf` for each of `names` at `now`.
     ///
-    /// CAs are judged by their validity as well, as Go's verifier does and rustls's does not.
+    /// Expired CAs are rejected too, as in Go's verifier; rustls ignores the validity of trust anchors.
     pub fn verifies(
         &self,
         leaf: &CertificateDer<'_>,
         names: &[ServerName<'_>],
         now: Timestamp,
-    ) -> Result<(), Untrusted> {
+    ) -> Result<(), VerificationError> {
         let mut roots = RootCertStore::empty();
-        for authority in self.0.iter().filter(|ca| ca.validity().holds(now)) {
-            // One that cannot be an anchor is worth nothing to an API server either.
+        for authority in self.0.iter().filter(|ca| ca.validity().is_valid_at(now)) {
+            // An API server cannot use an invalid trust anchor either.
             let _ = roots.add(authority.der().clone());
         }
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider)
             .build()
-            .map_err(|_| Untrusted::NoAuthority)?;
+            .map_err(|_| VerificationError::NoValidCa)?;
         let seconds = u64::try_from(now.as_second()).unwrap_or_default();
         let at = UnixTime::since_unix_epoch(Duration::from_secs(seconds));
         for name in names {
             verifier
                 .verify_server_cert(leaf, &[], name, &[], at)
-                .map_err(|error| Untrusted::Refused {
+                .map_err(|error| VerificationError::Rejected {
                     name: name.to_str().into_owned(),
                     reason: error.to_string(),
                 })?;
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn the_one_that_ends_first_stands_first() {
+    fn certificates_are_sorted_by_expiry() {
         let (early, late) = (ca(0), ca(1));
         let bundle = Bundle::of([late.clone(), early.clone(), late.clone()]);
         assert_eq!(bundle.certificates(), [early, late]);
@@ -141,8 +141,8 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(16))]
         #[test]
-        fn bytes_depend_on_the_set_alone(mut picks in proptest::collection::vec(0_usize..4, 0..8), rotate in 0_usize..8) {
-            // Two of the four end at the same moment.
+        fn equal_sets_are_encoded_equally(mut picks in proptest::collection::vec(0_usize..4, 0..8), rotate in 0_usize..8) {
+            // Two of the four expire at the same time.
             let four = [ca(0), ca(1), ca(1), ca(2)];
             let bytes = |picks: &[usize]| Bundle::of(picks.iter().map(|pick| four[*pick].clone())).to_pem();
             let one = bytes(&picks);
@@ -154,7 +154,7 @@ mod tests {
         }
 
         #[test]
-        fn no_bytes_make_parsing_fail(bytes: Vec<u8>, at in 0_usize..400) {
+        fn parsing_ignores_arbitrary_bytes(bytes: Vec<u8>, at in 0_usize..400) {
             let mut pem = Bundle::of([ca(0)]).to_pem();
             pem.splice(at..at, bytes);
             let parsed = Bundle::parse(&pem);
@@ -163,56 +163,59 @@ mod tests {
     }
 
     #[test]
-    fn nonsense_between_certificates_is_passed_over() {
+    fn content_between_certificates_is_ignored() {
         let one = ca(0);
         let pem = format!("# a comment\n{}-----BEGIN CERTIFICATE-----\n!!\n", one.to_pem());
         assert_eq!(Bundle::parse(pem.as_bytes()), Bundle::of([one.clone()]));
-        assert!(Bundle::mentions(pem.as_bytes(), &one));
-        assert!(!Bundle::mentions(pem.as_bytes(), &ca(0)));
+        assert!(Bundle::pem_contains(pem.as_bytes(), &one));
+        assert!(!Bundle::pem_contains(pem.as_bytes(), &ca(0)));
         assert_eq!(Bundle::parse(b""), Bundle::default());
     }
 
     #[test]
-    fn what_has_ended_goes() {
+    fn expired_cas_are_removed() {
         let (early, late) = (ca(0), ca(1));
         let both = Bundle::of([early.clone(), late.clone()]);
-        assert_eq!(both.clone().pruned(after(365 * DAY)), both);
-        assert_eq!(both.clone().pruned(after(365 * DAY + 1)), Bundle::of([late]));
+        assert_eq!(both.clone().without_expired_at(after(365 * DAY)), both);
+        assert_eq!(
+            both.clone().without_expired_at(after(365 * DAY + 1)),
+            Bundle::of([late])
+        );
         assert!(both.contains(&early));
-        assert!(!both.pruned(after(365 * DAY + 1)).contains(&early));
+        assert!(!both.without_expired_at(after(365 * DAY + 1)).contains(&early));
     }
 
     #[test]
-    fn verifies_what_its_authorities_signed() {
+    fn certificates_signed_by_a_ca_of_the_bundle_are_accepted() {
         let (one, other) = (authority(0), authority(0));
         let leaf = leaf(&one, 0);
         let both = Bundle::of([one.certificate().clone(), other.certificate().clone()]);
         assert_eq!(both.verifies(leaf.certificate(), &sans(), after(0)), Ok(()));
         let stranger = Bundle::of([other.certificate().clone()]);
-        let refused = stranger.verifies(leaf.certificate(), &sans(), after(0));
+        let rejected = stranger.verifies(leaf.certificate(), &sans(), after(0));
         assert!(
-            matches!(&refused, Err(Untrusted::Refused { name, .. }) if name == "hook.system.svc"),
-            "{refused:?}"
+            matches!(&rejected, Err(VerificationError::Rejected { name, .. }) if name == "hook.system.svc"),
+            "{rejected:?}"
         );
         assert_eq!(
             Bundle::default().verifies(leaf.certificate(), &sans(), after(0)),
-            Err(Untrusted::NoAuthority)
+            Err(VerificationError::NoValidCa)
         );
     }
 
     #[test]
-    fn a_name_that_is_not_borne_is_refused() {
+    fn a_certificate_without_the_name_is_rejected() {
         let one = authority(0);
         let names = [sans(), vec![ServerName::try_from("other.svc").unwrap()]].concat();
-        let refused = Bundle::of([one.certificate().clone()]).verifies(leaf(&one, 0).certificate(), &names, after(0));
+        let rejected = Bundle::of([one.certificate().clone()]).verifies(leaf(&one, 0).certificate(), &names, after(0));
         assert!(
-            matches!(&refused, Err(Untrusted::Refused { name, .. }) if name == "other.svc"),
-            "{refused:?}"
+            matches!(&rejected, Err(VerificationError::Rejected { name, .. }) if name == "other.svc"),
+            "{rejected:?}"
         );
     }
 
     #[test]
-    fn the_time_counts_for_both_certificates() {
+    fn serving_certificate_and_ca_must_both_be_valid_now() {
         let one = authority(0);
         let leaf = leaf(&one, 0);
         let bundle = Bundle::of([one.certificate().clone()]);
@@ -220,11 +223,11 @@ mod tests {
         assert_eq!(at(7 * DAY), Ok(()));
         let late = at(7 * DAY + 1);
         assert!(
-            matches!(&late, Err(Untrusted::Refused { reason, .. }) if reason.contains("expired")),
+            matches!(&late, Err(VerificationError::Rejected { reason, .. }) if reason.contains("expired")),
             "{late:?}"
         );
-        // rustls would take an anchor that has ended; Go does not.
-        assert_eq!(at(365 * DAY + 1), Err(Untrusted::NoAuthority));
-        assert_eq!(at(-3_601), Err(Untrusted::NoAuthority));
+        // rustls accepts an expired trust anchor; Go does not.
+        assert_eq!(at(365 * DAY + 1), Err(VerificationError::NoValidCa));
+        assert_eq!(at(-3_601), Err(VerificationError::NoValidCa));
     }
 }

@@ -1,48 +1,48 @@
-//! The time, wherever it comes from: the wall clock, or whatever a test says it is; and what an API server's clock says beside it.
+//! The current time: the wall clock or a test's clock, combined with the API server's clock.
 
 use std::fmt;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 
-/// Says what time it is.
+/// A source of the current time.
 #[derive(Clone)]
 pub struct Clock {
     now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
-    is_doubted: bool,
+    may_be_wrong: bool,
 }
 
 impl Clock {
-    /// A clock that is right by definition.
+    /// A clock that is assumed to be right.
     pub fn new(now: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
         Self {
             now: Arc::new(now),
-            is_doubted: false,
+            may_be_wrong: false,
         }
     }
 
-    /// A clock that may be off, so that what an API server says counts as well.
+    /// Marks the clock as possibly wrong, so that the API server's clock is considered too.
     #[must_use]
-    pub fn doubted(mut self) -> Self {
-        self.is_doubted = true;
+    pub fn possibly_wrong(mut self) -> Self {
+        self.may_be_wrong = true;
         self
     }
 
-    /// What it says.
+    /// The current time.
     pub fn now(&self) -> Timestamp {
         (self.now)()
     }
 
-    /// Whether it may be off.
-    pub(crate) fn is_doubted(&self) -> bool {
-        self.is_doubted
+    /// Whether the API server's clock must be considered.
+    pub(crate) fn may_be_wrong(&self) -> bool {
+        self.may_be_wrong
     }
 }
 
 impl Default for Clock {
-    /// The wall clock, so that a machine that was suspended finds out at once.
+    /// The wall clock; it stays right when the machine was suspended.
     fn default() -> Self {
-        Self::new(Timestamp::now).doubted()
+        Self::new(Timestamp::now).possibly_wrong()
     }
 }
 
@@ -52,37 +52,37 @@ impl fmt::Debug for Clock {
     }
 }
 
-/// A moment by our clock and, where it is known, by that of an API server, which judges certificates by its own.
+/// The current time of the local clock and, if known, of the API server, which checks certificates with its own clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Moment {
-    /// What our clock says.
+    /// The local clock.
     pub ours: Timestamp,
-    /// What the API server's said when we read from it.
+    /// The API server's clock at its latest response.
     pub theirs: Option<Timestamp>,
 }
 
 impl Moment {
-    /// The time to go by: the earlier of both.
+    /// The time to use for decisions: the earlier of both.
     ///
-    /// Whoever is ahead takes for ended what others rely on, and makes what does not hold yet. Whoever is behind makes what
-    /// has ended already, and harms nobody but himself.
+    /// A replica whose clock is ahead would remove CAs that others need and issue certificates that are not valid yet. A
+    /// replica whose clock is behind harms only itself.
     pub fn now(&self) -> Timestamp {
         self.theirs.map_or(self.ours, |theirs| theirs.min(self.ours))
     }
 
-    /// The time by which API servers judge what we serve.
-    pub fn judged(&self) -> Timestamp {
+    /// The time with which API servers check our certificate.
+    pub fn api_server_time(&self) -> Timestamp {
         self.theirs.unwrap_or(self.ours)
     }
 
-    /// Whether `begin` is known to be still to come where certificates are judged. A clock of ours that says so may be behind.
-    pub fn is_known_before(&self, begin: Timestamp) -> bool {
+    /// Whether `begin` is in the future according to the API server. The local clock alone may be behind.
+    pub fn is_known_to_be_before(&self, begin: Timestamp) -> bool {
         self.theirs.is_some_and(|theirs| theirs < begin)
     }
 }
 
 impl From<Timestamp> for Moment {
-    /// By our clock alone.
+    /// Uses only the local clock.
     fn from(ours: Timestamp) -> Self {
         Self { ours, theirs: None }
     }
@@ -94,20 +94,23 @@ mod tests {
     use crate::testing::after;
 
     #[test]
-    fn the_earlier_clock_counts_and_the_future_is_what_an_api_server_calls_so() {
+    fn the_earlier_clock_is_used_and_the_api_server_decides_what_is_in_the_future() {
         let at = |ours, theirs: Option<i64>| Moment {
             ours: after(ours),
             theirs: theirs.map(after),
         };
-        for (moment, now, judged, before) in [
+        for (moment, now, api_server_time, before) in [
             (at(10, None), 10, 10, false),
             (at(10, Some(20)), 10, 20, true),
             (at(20, Some(10)), 10, 10, true),
             (at(10, Some(30)), 10, 30, false),
             (at(30, Some(10)), 10, 10, true),
         ] {
-            assert_eq!((moment.now(), moment.judged()), (after(now), after(judged)));
-            assert_eq!(moment.is_known_before(after(25)), before, "{moment:?}");
+            assert_eq!(
+                (moment.now(), moment.api_server_time()),
+                (after(now), after(api_server_time))
+            );
+            assert_eq!(moment.is_known_to_be_before(after(25)), before, "{moment:?}");
         }
     }
 }

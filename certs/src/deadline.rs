@@ -1,17 +1,17 @@
-//! No request to the API server may hold up the next look for ever.
+//! A timeout for requests to the API server, so that none blocks the next reconciliation.
 
 use std::future::Future;
 use std::time::Duration;
 
-use crate::keeper::Failure;
+use crate::rotator::RotationError;
 
-/// How long one request to the API server may take.
+/// Timeout of one request.
 const DEADLINE: Duration = Duration::from_secs(10);
 
-/// The outcome of `request`, or a failure when it takes too long.
-pub(crate) async fn in_time<T>(request: impl Future<Output = kube::Result<T>>) -> Result<T, Failure> {
+/// Awaits `request` for at most [`DEADLINE`].
+pub(crate) async fn in_time<T>(request: impl Future<Output = kube::Result<T>>) -> Result<T, RotationError> {
     match tokio::time::timeout(DEADLINE, request).await {
         Ok(outcome) => Ok(outcome?),
-        Err(_) => Err(Failure::Deadline),
+        Err(_) => Err(RotationError::Deadline),
     }
 }

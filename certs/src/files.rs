@@ -1,8 +1,7 @@
-//! The source `files`: a certificate that lies in a folder, as cert-manager or a service CA puts it into a mounted Secret.
+//! The certificate source `files`: a folder with a mounted Secret, for example from cert-manager or OpenShift's service CA.
 //!
-//! The folder is read again whenever it may have changed; what counts is its content. A pair that cannot be served is refused,
-//! and the one before it goes on being served. Nothing is read from or written to the cluster: whoever makes the certificate
-//! sees to the trust in it.
+//! The folder is read again whenever it may have changed. An invalid certificate is rejected, and the previous one is
+//! still served. Nothing is read from or written to the cluster: the issuer publishes its CA.
 
 use std::fs::{self, File};
 use std::future::Future;
@@ -18,41 +17,41 @@ use tokio::sync::watch;
 use zeroize::Zeroizing;
 
 use crate::clock::Clock;
-use crate::follow::Follow;
+use crate::folder_watch::FolderWatch;
 use crate::names::{InvalidName, Names};
 use crate::pair::Pair;
 use crate::resolver::Resolver;
 use crate::status::Status;
 
-/// The chain, the serving certificate in front, as in every Secret of the type `kubernetes.io/tls`.
+/// The chain, serving certificate first, as in every Secret of type `kubernetes.io/tls`.
 pub const CHAIN: &str = "tls.crt";
-/// Its key.
+/// The private key.
 pub const KEY: &str = "tls.key";
-/// What its issuer says to trust. cert-manager puts it there; nobody has to.
+/// The issuer's CA certificates; optional. cert-manager adds this file.
 pub const CA: &str = "ca.crt";
 
-/// How often the folder is looked at without being told to.
+/// How often the folder is read without a file event.
 const POLL: Duration = Duration::from_secs(2);
 
-/// Most bytes of a file: a Secret cannot hold more.
-const MOST: u64 = 1 << 20;
+/// Largest accepted file in bytes; a Secret cannot be larger.
+const MAX_FILE_SIZE: u64 = 1 << 20;
 
-/// How often a read is repeated that met a swap of the folder's content.
+/// How often a read is repeated if the kubelet replaces the folder's content meanwhile.
 const ATTEMPTS: usize = 3;
 
-/// Serves what lies in a folder.
+/// Serves the certificate of a folder.
 pub struct Files {
     folder: PathBuf,
     names: Vec<ServerName<'static>>,
     clock: Clock,
     resolver: Arc<Resolver>,
     status: watch::Sender<Status>,
-    /// What is served.
+    /// The certificate that is served, and the digest of its files.
     served: Option<(Pair, Digest)>,
 }
 
 impl Files {
-    /// Prepares; nothing is read before [`run`](Self::run). A certificate has to be for one of `names` at least.
+    /// Reads nothing before [`run`](Self::run). A certificate must contain at least one of `names`.
     pub fn new(folder: impl Into<PathBuf>, names: &Names, clock: Clock) -> Result<Self, InvalidName> {
         Ok(Self {
             folder: folder.into(),
@@ -64,27 +63,27 @@ impl Files {
         })
     }
 
-    /// The certificate to serve, now and after each swap. Refuses handshakes until there is one.
+    /// Resolves to the current certificate. Handshakes fail until one has been loaded.
     pub fn resolver(&self) -> Arc<dyn ResolvesServerCert> {
         Arc::clone(&self.resolver) as Arc<Resolver>
     }
 
-    /// What is known after each look; changes only when something has changed.
+    /// The state after each read; notifies only of changes.
     pub fn status(&self) -> watch::Receiver<Status> {
         self.status.subscribe()
     }
 
-    /// Follows the folder until `shutdown` is done.
+    /// Serves and reloads the certificate until `shutdown` completes.
     pub async fn run(mut self, shutdown: impl Future<Output = ()>) {
         tokio::pin!(shutdown);
-        let mut follow = Follow::new(&self.folder, POLL);
+        let mut watch = FolderWatch::new(&self.folder, POLL);
         loop {
             let look_and_wait = async {
                 let folder = self.folder.clone();
                 let read = tokio::task::spawn_blocking(move || Content::read(&folder)).await;
                 let read = read.unwrap_or_else(|error| Err(error.to_string()));
-                self.look(read, self.clock.now());
-                follow.look_again().await;
+                self.reconcile(read, self.clock.now());
+                watch.next().await;
             };
             tokio::select! {
                 biased;
@@ -94,25 +93,25 @@ impl Files {
         }
     }
 
-    /// Takes what was read, or says why not.
-    fn look(&mut self, read: Result<Content, String>, now: Timestamp) {
+    /// Serves the certificate that was read, or reports why it is rejected.
+    fn reconcile(&mut self, read: Result<Content, String>, now: Timestamp) {
         let taken = read.and_then(|content| {
             let digest = content.digest();
             if self.served.as_ref().is_some_and(|(_, served)| *served == digest) {
                 return Ok(None);
             }
             let pair = content.pair().map_err(|error| error.to_string())?;
-            pair.judge(&self.names, now).map_err(|error| error.to_string())?;
+            pair.check(&self.names, now).map_err(|error| error.to_string())?;
             Ok(Some((pair, digest)))
         });
-        let refused = match taken {
+        let rejected = match taken {
             Ok(None) => None,
             Ok(Some((pair, digest))) => {
                 tracing::info!(
                     folder = %self.folder.display(),
                     not_after = %pair.validity().not_after,
                     chain = pair.certified().cert.len(),
-                    "serving the certificate of the folder"
+                    "serving the certificate from the folder"
                 );
                 self.resolver.swap(pair.certified());
                 self.served = Some((pair, digest));
@@ -120,28 +119,28 @@ impl Files {
             }
             Err(why) => Some(format!("{}: {why}", self.folder.display())),
         };
-        self.tell(refused, now);
+        self.tell(rejected, now);
     }
 
-    fn tell(&self, refused: Option<String>, now: Timestamp) {
+    fn tell(&self, rejected: Option<String>, now: Timestamp) {
         let served = self.served.as_ref().map(|(pair, _)| pair);
-        let ended = served.is_some_and(|pair| pair.validity().is_over(now));
+        let ended = served.is_some_and(|pair| pair.validity().is_expired(now));
         self.status.send_if_modified(|status| {
-            let told = Status {
+            let new_status = Status {
                 serving_not_after: served.map(|pair| pair.validity().not_after),
                 ca_not_after: served.and_then(Pair::ca_not_after),
                 trusted: served.is_some() && !ended,
-                last_error: refused
+                last_error: rejected
                     .clone()
-                    .or_else(|| ended.then(|| "the certificate that is served has ended".to_owned())),
-                refused,
+                    .or_else(|| ended.then(|| "the served certificate has expired".to_owned())),
+                rejected,
             };
-            let changed = *status != told;
-            if changed && let Some(error) = &told.last_error {
+            let changed = *status != new_status;
+            if changed && let Some(error) = &new_status.last_error {
                 let serves_on = served.is_some();
-                tracing::warn!(%error, serves_on, "the certificate of the folder is not served");
+                tracing::warn!(%error, serves_on, "the certificate from the folder is not served");
             }
-            *status = told;
+            *status = new_status;
             changed
         });
     }
@@ -149,7 +148,7 @@ impl Files {
 
 type Digest = [u8; 32];
 
-/// What lies in the folder.
+/// The content of the folder.
 struct Content {
     chain: Vec<u8>,
     key: Zeroizing<Vec<u8>>,
@@ -157,11 +156,11 @@ struct Content {
 }
 
 impl Content {
-    /// Reads the files, all of one generation where the kubelet keeps generations.
+    /// Reads all files from the same version of a mounted volume.
     fn read(folder: &Path) -> Result<Self, String> {
         let mut outcome = Err(String::new());
         for _ in 0..ATTEMPTS {
-            // A volume's files are links through `..data`, and that is a link which is swapped when all are written.
+            // The kubelet writes a new folder and then switches the symlink `..data` to it.
             let generation = fs::canonicalize(folder.join("..data")).unwrap_or_else(|_| folder.to_owned());
             outcome = Self::read_from(&generation);
             if outcome.is_ok() || generation == folder {
@@ -180,11 +179,11 @@ impl Content {
         })
     }
 
-    fn pair(&self) -> Result<Pair, crate::authority::Unusable> {
+    fn pair(&self) -> Result<Pair, crate::authority::CertificateError> {
         Pair::parse(&self.chain, &self.key, self.ca.as_deref())
     }
 
-    /// SHA-256 of everything, so that the key need not be kept to see a change.
+    /// SHA-256 of all files, to detect a change without keeping the key.
     fn digest(&self) -> Digest {
         let mut context = ring::digest::Context::new(&ring::digest::SHA256);
         for part in [&self.chain, &*self.key, self.ca.as_deref().unwrap_or_default()] {
@@ -199,12 +198,12 @@ impl Content {
 
 fn bytes(path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
     let file = File::open(path)?;
-    // Room for all of it at once: a buffer that grows leaves copies behind.
-    let room = usize::try_from(file.metadata()?.len().min(MOST)).unwrap_or_default();
+    // Allocated once: a growing buffer would leave copies of the key in freed memory.
+    let room = usize::try_from(file.metadata()?.len().min(MAX_FILE_SIZE)).unwrap_or_default();
     let mut bytes = Zeroizing::new(Vec::with_capacity(room + 1));
-    file.take(MOST + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > MOST {
-        return Err(io::Error::other("it is larger than a Secret can be"));
+    file.take(MAX_FILE_SIZE + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MAX_FILE_SIZE {
+        return Err(io::Error::other("the file is larger than 1 MiB, the limit of a Secret"));
     }
     Ok(bytes)
 }

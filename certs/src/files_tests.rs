@@ -1,4 +1,4 @@
-//! A folder on a real file system, written as people, cert-manager and kubelets write it; time as it is told.
+//! A folder on a real file system, written as admins, cert-manager and the kubelet write it.
 
 use std::os::unix::fs::symlink;
 
@@ -6,7 +6,7 @@ use rustls::client::danger::ServerCertVerifier as _;
 use rustls_pki_types::CertificateDer;
 
 use super::*;
-use crate::pair::Refused;
+use crate::pair::Rejected;
 use crate::testing::{Chain, after, names};
 
 struct Folder {
@@ -30,7 +30,7 @@ impl Folder {
         self.write(KEY, &chain.key);
     }
 
-    /// As a kubelet does it: a new folder, and a link that is swapped.
+    /// Like the kubelet: a new folder, then the symlink is replaced.
     fn swap(&self, generation: &str, chain: &Chain) {
         let root = self.folder.path();
         fs::create_dir(root.join(generation)).unwrap();
@@ -49,9 +49,9 @@ impl Folder {
         }
     }
 
-    fn look(&mut self, seconds: i64) -> Status {
+    fn reconcile(&mut self, seconds: i64) -> Status {
         let read = Content::read(self.folder.path());
-        self.files.look(read, after(seconds));
+        self.files.reconcile(read, after(seconds));
         self.files.status.borrow().clone()
     }
 
@@ -64,32 +64,36 @@ impl Folder {
 }
 
 #[test]
-fn without_files_it_says_what_it_waits_for() {
+fn missing_files_are_reported() {
     let mut folder = Folder::new();
-    let told = folder.look(0);
-    assert!(!told.trusted);
-    assert_eq!(told.serving_not_after, None);
+    let new_status = folder.reconcile(0);
+    assert!(!new_status.trusted);
+    assert_eq!(new_status.serving_not_after, None);
     let expected = format!("{}: tls.crt: No such file", folder.folder.path().display());
-    assert!(told.last_error.unwrap().starts_with(&expected), "{:?}", told.refused);
+    assert!(
+        new_status.last_error.unwrap().starts_with(&expected),
+        "{:?}",
+        new_status.rejected
+    );
     let chain = Chain::new(0, 90);
     folder.write(CHAIN, &chain.certificates);
-    assert!(folder.look(1).refused.unwrap().contains("tls.key: No such file"));
+    assert!(folder.reconcile(1).rejected.unwrap().contains("tls.key: No such file"));
     folder.write(KEY, &chain.key);
-    let told = folder.look(2);
+    let new_status = folder.reconcile(2);
     assert!(
-        told.trusted && told.refused.is_none() && told.last_error.is_none(),
-        "{told:?}"
+        new_status.trusted && new_status.rejected.is_none() && new_status.last_error.is_none(),
+        "{new_status:?}"
     );
-    assert_eq!(told.serving_not_after, Some(after(90)));
-    assert_eq!(folder.served(), chain.ders(), "the whole chain");
+    assert_eq!(new_status.serving_not_after, Some(after(90)));
+    assert_eq!(folder.served(), chain.ders(), "the complete chain");
 }
 
 #[test]
-fn a_bad_pair_is_refused_while_the_old_one_goes_on() {
+fn an_invalid_certificate_is_rejected_and_the_old_one_served() {
     let mut folder = Folder::new();
     let good = Chain::new(0, 500);
     folder.put(&good);
-    assert!(folder.look(0).trusted);
+    assert!(folder.reconcile(0).trusted);
 
     let other = Chain::new(0, 500);
     let cases: [(&str, &str, String); 6] = [
@@ -111,7 +115,7 @@ fn a_bad_pair_is_refused_while_the_old_one_goes_on() {
         ),
         ("", "", "the certificate cannot be parsed".to_owned()),
         (
-            &" ".repeat(usize::try_from(MOST).unwrap() + 1),
+            &" ".repeat(usize::try_from(MAX_FILE_SIZE).unwrap() + 1),
             "",
             "tls.crt: it is larger than".to_owned(),
         ),
@@ -119,75 +123,79 @@ fn a_bad_pair_is_refused_while_the_old_one_goes_on() {
     for (certificates, key, why) in cases {
         folder.write(CHAIN, certificates);
         folder.write(KEY, key);
-        let told = folder.look(10);
-        assert!(told.refused.as_ref().unwrap().contains(&why), "{:?}", told.refused);
-        assert!(told.trusted);
-        assert_eq!(told.serving_not_after, Some(after(500)));
+        let new_status = folder.reconcile(10);
+        assert!(
+            new_status.rejected.as_ref().unwrap().contains(&why),
+            "{:?}",
+            new_status.rejected
+        );
+        assert!(new_status.trusted);
+        assert_eq!(new_status.serving_not_after, Some(after(500)));
         assert_eq!(folder.served(), good.ders());
     }
     for (chain, why) in [
-        (Chain::new(0, 9), Refused::Ended(after(9))),
-        (Chain::new(11, 900), Refused::NotYet(after(11))),
+        (Chain::new(0, 9), Rejected::Expired(after(9))),
+        (Chain::new(11, 900), Rejected::NotYetValid(after(11))),
         (
             Chain::for_name("stranger.svc", 0, 900),
-            Refused::Name("hook.system.svc, hook.system.svc.cluster.local".to_owned()),
+            Rejected::Name("hook.system.svc, hook.system.svc.cluster.local".to_owned()),
         ),
     ] {
         folder.put(&chain);
-        let told = folder.look(10);
+        let new_status = folder.reconcile(10);
         assert!(
-            told.refused.as_ref().unwrap().ends_with(&format!(": {why}")),
-            "{told:?}"
+            new_status.rejected.as_ref().unwrap().ends_with(&format!(": {why}")),
+            "{new_status:?}"
         );
-        assert!(told.trusted);
+        assert!(new_status.trusted);
         assert_eq!(folder.served(), good.ders());
     }
     folder.put(&other);
-    let told = folder.look(12);
-    assert_eq!(told.refused, None);
+    let new_status = folder.reconcile(12);
+    assert_eq!(new_status.rejected, None);
     assert_eq!(folder.served(), other.ders());
 }
 
 #[test]
-fn one_of_the_future_is_taken_when_its_time_has_come() {
+fn a_certificate_is_served_once_it_is_valid() {
     let mut folder = Folder::new();
     let (now, then) = (Chain::new(0, 500), Chain::new(100, 900));
     folder.put(&now);
-    folder.look(0);
+    folder.reconcile(0);
     folder.put(&then);
-    assert!(folder.look(99).refused.is_some());
+    assert!(folder.reconcile(99).rejected.is_some());
     assert_eq!(folder.served(), now.ders());
-    assert_eq!(folder.look(100).refused, None, "nothing in the folder has changed");
+    assert_eq!(folder.reconcile(100).rejected, None, "the folder has not changed");
     assert_eq!(folder.served(), then.ders());
 }
 
 #[test]
-fn one_that_ends_while_it_is_served_goes_on_and_says_so() {
+fn an_expired_certificate_is_still_served_and_reported() {
     let mut folder = Folder::new();
     folder.put(&Chain::new(0, 90));
-    folder.look(0);
-    let told = folder.look(91);
-    assert!(!told.trusted);
-    assert_eq!(told.refused, None, "it is what lies there");
+    folder.reconcile(0);
+    let new_status = folder.reconcile(91);
+    assert!(!new_status.trusted);
+    assert_eq!(new_status.rejected, None, "the folder contains the served certificate");
     assert_eq!(
-        told.last_error.as_deref(),
-        Some("the certificate that is served has ended")
+        new_status.last_error.as_deref(),
+        Some("the served certificate has expired")
     );
-    assert_eq!(told.serving_not_after, Some(after(90)));
+    assert_eq!(new_status.serving_not_after, Some(after(90)));
     assert_eq!(folder.served().len(), 2);
 }
 
 #[test]
-fn a_kubelets_swap_is_seen_and_never_half() {
+fn a_kubelet_update_is_read_atomically() {
     let mut folder = Folder::new();
     for (number, generation) in ["..2026_01", "..2026_02", "..2026_03"].into_iter().enumerate() {
         let chain = Chain::new(0, 90 + i64::try_from(number).unwrap());
         folder.swap(generation, &chain);
-        let told = folder.look(1);
-        assert_eq!(told.refused, None);
+        let new_status = folder.reconcile(1);
+        assert_eq!(new_status.rejected, None);
         assert_eq!(folder.served(), chain.ders());
     }
-    // The links lead to a generation whose key is of another: whoever followed each link by itself would mix them.
+    // The top-level links lead to another version: reading each link by itself would mix certificate and key.
     let read = Content::read(folder.folder.path()).unwrap();
     assert_eq!(
         read.chain,
@@ -196,51 +204,51 @@ fn a_kubelets_swap_is_seen_and_never_half() {
 }
 
 #[test]
-fn files_that_go_away_change_nothing_but_what_is_told() {
+fn deleted_files_are_reported_and_the_certificate_stays_served() {
     let mut folder = Folder::new();
     let chain = Chain::new(0, 90);
     folder.put(&chain);
-    folder.look(0);
+    folder.reconcile(0);
     fs::remove_file(folder.folder.path().join(KEY)).unwrap();
-    let told = folder.look(1);
-    assert!(told.trusted && told.refused.unwrap().contains("tls.key"));
+    let new_status = folder.reconcile(1);
+    assert!(new_status.trusted && new_status.rejected.unwrap().contains("tls.key"));
     assert_eq!(folder.served(), chain.ders());
     folder.put(&chain);
-    assert_eq!(folder.look(2).refused, None);
+    assert_eq!(folder.reconcile(2).rejected, None);
 }
 
 #[test]
-fn the_end_of_the_ca_is_told_where_it_is_known() {
+fn the_expiry_of_the_ca_is_reported_if_known() {
     let mut folder = Folder::new();
     let chain = Chain::new(0, 90);
     folder.write(CHAIN, chain.leaf());
     folder.write(KEY, &chain.key);
-    assert_eq!(folder.look(0).ca_not_after, None);
+    assert_eq!(folder.reconcile(0).ca_not_after, None);
     folder.put(&chain);
-    assert_eq!(folder.look(1).ca_not_after, Some(after(Chain::INTERMEDIATE_ENDS)));
+    assert_eq!(folder.reconcile(1).ca_not_after, Some(after(Chain::INTERMEDIATE_ENDS)));
     folder.write(CA, &chain.root);
     assert_eq!(
-        folder.look(2).ca_not_after,
+        folder.reconcile(2).ca_not_after,
         Some(after(Chain::ROOT_ENDS)),
-        "the pair is the same"
+        "the certificate is the same"
     );
     folder.write(CA, "nonsense");
-    let told = folder.look(3);
+    let new_status = folder.reconcile(3);
     assert_eq!(
-        (told.ca_not_after, told.refused),
+        (new_status.ca_not_after, new_status.rejected),
         (Some(after(Chain::INTERMEDIATE_ENDS)), None)
     );
 }
 
 #[test]
-fn the_same_content_written_again_is_nothing_new() {
+fn rewriting_the_same_content_changes_nothing() {
     let mut folder = Folder::new();
     let chain = Chain::new(0, 90);
     folder.put(&chain);
-    folder.look(0);
+    folder.reconcile(0);
     let before = folder.files.served.as_ref().unwrap().0.certified();
     folder.put(&chain);
-    folder.look(1);
+    folder.reconcile(1);
     assert!(Arc::ptr_eq(
         &before,
         &folder.files.served.as_ref().unwrap().0.certified()
@@ -248,13 +256,13 @@ fn the_same_content_written_again_is_nothing_new() {
 }
 
 #[tokio::test]
-async fn it_comes_up_by_itself_and_follows() {
+async fn it_starts_and_reloads_on_its_own() {
     let folder = tempfile::tempdir().unwrap();
     let files = Files::new(folder.path(), &names(), Clock::new(|| after(1))).unwrap();
     let resolver = Arc::clone(&files.resolver);
     let mut status = files.status();
     let running = tokio::spawn(files.run(std::future::pending()));
-    status.wait_for(|status| status.refused.is_some()).await.unwrap();
+    status.wait_for(|status| status.rejected.is_some()).await.unwrap();
 
     let folder = Folder {
         files: Files::new(folder.path(), &names(), Clock::default()).unwrap(),
@@ -272,7 +280,7 @@ async fn it_comes_up_by_itself_and_follows() {
     running.abort();
 }
 
-/// A client that trusts the root alone accepts what is served, which needs the chain.
+/// Verifies that a client which trusts only the root accepts the served chain.
 fn verified(resolver: &Resolver, chain: &Chain) {
     let served = resolver.current().unwrap();
     let mut roots = rustls::RootCertStore::empty();

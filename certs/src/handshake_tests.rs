@@ -1,4 +1,4 @@
-//! Real handshakes, in memory.
+//! Real TLS handshakes, in memory.
 
 use std::sync::Arc;
 
@@ -16,10 +16,10 @@ use crate::policy::Policy;
 
 type Connection = (Client<DuplexStream>, Server<DuplexStream>);
 
-/// A CA made so many seconds ago.
+/// A CA issued `ago` seconds ago.
 fn authority(ago: i64) -> Authority {
     let made = jiff::Timestamp::now() - jiff::SignedDuration::from_secs(ago);
-    Authority::mint(made, &Policy::default()).unwrap()
+    Authority::issue(made, &Policy::default()).unwrap()
 }
 
 fn leaf(authority: &Authority) -> Leaf {
@@ -69,7 +69,7 @@ fn presented((client, _): &Connection) -> CertificateDer<'static> {
 }
 
 #[tokio::test]
-async fn a_swap_changes_new_connections_and_leaves_open_ones_alone() {
+async fn a_new_certificate_affects_only_new_connections() {
     for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
         let (a, b) = (authority(60), authority(0));
         let (first, second) = (leaf(&a), leaf(&b));
@@ -83,17 +83,17 @@ async fn a_swap_changes_new_connections_and_leaves_open_ones_alone() {
         let mut new = connect(&resolver, &[&a, &b], version).await.unwrap();
         echo(&mut new).await;
         assert_eq!(presented(&new), *second.certificate());
-        let refused = connect(&resolver, &[&a], version).await.unwrap_err();
-        assert!(refused.to_string().contains("UnknownIssuer"), "{refused}");
+        let rejected = connect(&resolver, &[&a], version).await.unwrap_err();
+        assert!(rejected.to_string().contains("UnknownIssuer"), "{rejected}");
         echo(&mut open).await;
     }
 }
 
 #[tokio::test]
-async fn without_a_certificate_handshakes_are_refused() {
+async fn without_a_certificate_handshakes_fail() {
     let resolver = Arc::new(Resolver::default());
-    let refused = connect(&resolver, &[&authority(0)], &rustls::version::TLS13)
+    let rejected = connect(&resolver, &[&authority(0)], &rustls::version::TLS13)
         .await
         .unwrap_err();
-    assert!(refused.to_string().contains("AccessDenied"), "{refused}");
+    assert!(rejected.to_string().contains("AccessDenied"), "{rejected}");
 }

@@ -1,7 +1,7 @@
 //! Reads the `caBundle` of webhook configurations, and writes it by server-side apply.
 //!
-//! The field manager owns `caBundle` alone, so whoever installs the configurations keeps all the rest. An apply carries
-//! the resourceVersion that the bundle was derived from. What the bundle is, and when it is written, is decided elsewhere.
+//! The field manager owns only `caBundle`; all other fields stay with the installer. Each apply carries the
+//! resourceVersion that the bundle was derived from.
 
 use std::fmt::Debug;
 
@@ -20,9 +20,9 @@ use serde_json::{Value, json};
 
 use crate::bundle::Bundle;
 use crate::deadline::in_time;
-use crate::keeper::Failure;
 use crate::names::Names;
-use crate::published::{Configuration, Entry, Kind, Published, Seen};
+use crate::published::{Configuration, ConfigurationState, Entry, Kind, Published};
+use crate::rotator::RotationError;
 
 /// The field manager under which `caBundle` is written.
 pub const FIELD_MANAGER: &str = "cnbi-ca-bundle";
@@ -44,9 +44,9 @@ impl Injector {
         }
     }
 
-    /// What is published, what the API server's clock said, and the first failure to find it out; a configuration that cannot
-    /// be read stands as such.
-    pub(crate) async fn read(&self) -> (Published, Option<Timestamp>, Option<Failure>) {
+    /// Returns the published configurations, the API server's clock and the first error. A configuration that cannot be read
+    /// is [`ConfigurationState::Unreadable`].
+    pub(crate) async fn read(&self) -> (Published, Option<Timestamp>, Option<RotationError>) {
         let mut clock = None;
         let mut failure = None;
         let mut configurations = Vec::new();
@@ -77,8 +77,8 @@ impl Injector {
         (Published { configurations }, clock, failure)
     }
 
-    /// Writes the bundle into each target; the first failure, after all have been tried.
-    pub(crate) async fn publish(&self, bundle: &Bundle, targets: &[Configuration]) -> Result<(), Failure> {
+    /// Writes the bundle into every target and returns the first error.
+    pub(crate) async fn publish(&self, bundle: &Bundle, targets: &[Configuration]) -> Result<(), RotationError> {
         let mut outcome = Ok(());
         for target in targets {
             let written = match target.kind {
@@ -90,7 +90,11 @@ impl Injector {
         outcome
     }
 
-    fn seen(&self, metadata: ObjectMeta, webhooks: impl Iterator<Item = (String, WebhookClientConfig)>) -> Seen {
+    fn seen(
+        &self,
+        metadata: ObjectMeta,
+        webhooks: impl Iterator<Item = (String, WebhookClientConfig)>,
+    ) -> ConfigurationState {
         let entries = webhooks
             .filter(|(_, client)| self.is_ours(client))
             .map(|(name, client)| Entry {
@@ -98,14 +102,14 @@ impl Injector {
                 ca_bundle: client.ca_bundle.unwrap_or_default().0,
             })
             .collect();
-        Seen::Found {
+        ConfigurationState::Found {
             resource_version: metadata.resource_version.unwrap_or_default(),
             entries,
         }
     }
 
-    /// An entry that names another Service is somebody else's; one with a URL is taken for ours, since the
-    /// configuration was given to us by name.
+    /// Entries that name another Service are not ours. An entry with a URL is, because the configuration was passed to us
+    /// by name.
     fn is_ours(&self, client: &WebhookClientConfig) -> bool {
         client
             .service
@@ -114,7 +118,7 @@ impl Injector {
     }
 }
 
-/// Reads an object that need not be there, and by the way the API server's clock, which is on every answer (RFC 9110, 6.6.1).
+/// Reads an object if it exists, and the API server's clock from the `Date` header (RFC 9110, 6.6.1).
 async fn get<K>(api: &Api<K>, name: &str, clock: &mut Option<Timestamp>) -> kube::Result<Option<K>>
 where
     K: Resource + Clone + Debug + DeserializeOwned,
@@ -123,7 +127,7 @@ where
     let request = request.map_err(kube::Error::BuildRequest)?;
     let answer = api.clone().into_client().send(request.map(Body::from)).await?;
     let status = answer.status();
-    // Whoever does not know us (401) may be no API server of ours, or one whose clock is so far off that our token does not hold.
+    // A server that answers 401 may be another cluster's, or its clock may be so wrong that our token is not valid.
     if status.as_u16() != 401 {
         *clock = answer
             .headers()
@@ -149,14 +153,14 @@ where
 fn configuration(
     kind: Kind,
     name: &str,
-    read: Result<Option<Seen>, Failure>,
-    failure: &mut Option<Failure>,
+    read: Result<Option<ConfigurationState>, RotationError>,
+    failure: &mut Option<RotationError>,
 ) -> Configuration {
     let seen = match read {
-        Ok(found) => found.unwrap_or(Seen::Missing),
+        Ok(found) => found.unwrap_or(ConfigurationState::Missing),
         Err(error) => {
             failure.get_or_insert(error);
-            Seen::Unreadable
+            ConfigurationState::Unreadable
         }
     };
     Configuration {
@@ -166,7 +170,7 @@ fn configuration(
     }
 }
 
-async fn apply<K>(api: &Api<K>, target: &Configuration, bundle: &Bundle) -> Result<(), Failure>
+async fn apply<K>(api: &Api<K>, target: &Configuration, bundle: &Bundle) -> Result<(), RotationError>
 where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned,
 {
@@ -178,10 +182,10 @@ where
     Ok(())
 }
 
-/// The apply configuration: what identifies the entries, their bundle, and the version it is based on.
+/// The apply configuration: the entries' names, the bundle, and the resourceVersion it is based on.
 fn application(target: &Configuration, bundle: &Bundle, kind: &str, api_version: &str) -> Option<Value> {
     use base64::Engine;
-    let Seen::Found {
+    let ConfigurationState::Found {
         resource_version,
         entries,
     } = &target.seen
@@ -218,7 +222,7 @@ mod tests {
     }
 
     fn found(entries: &[&str]) -> Configuration {
-        let seen = Seen::Found {
+        let seen = ConfigurationState::Found {
             resource_version: "17".to_owned(),
             entries: entries.iter().map(|name| entry(name)).collect(),
         };
@@ -230,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn an_application_names_the_bundle_the_version_and_nothing_else() {
+    fn an_apply_contains_only_the_bundle_and_the_resource_version() {
         let bundle = Bundle::of([authority(0).certificate().clone()]);
         let pem = base64::engine::general_purpose::STANDARD.encode(bundle.to_pem());
         let body = application(
@@ -255,15 +259,15 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_found_is_not_written() {
-        for seen in [Seen::Missing, Seen::Unreadable] {
+    fn a_configuration_that_was_not_read_is_not_written() {
+        for seen in [ConfigurationState::Missing, ConfigurationState::Unreadable] {
             let target = Configuration { seen, ..found(&[]) };
             assert_eq!(application(&target, &Bundle::default(), "kind", "v1"), None);
         }
     }
 
     #[tokio::test]
-    async fn entries_of_other_services_are_left_alone() {
+    async fn entries_of_other_services_are_ignored() {
         let injector = Injector::new(unused_client(), &names());
         let client = |service: Option<(&str, &str)>, bundle: &[u8]| WebhookClientConfig {
             ca_bundle: (!bundle.is_empty()).then(|| ByteString(bundle.to_vec())),
@@ -292,7 +296,7 @@ mod tests {
             ca_bundle: b"pem".to_vec(),
             ..entry("ours")
         };
-        let expected = Seen::Found {
+        let expected = ConfigurationState::Found {
             resource_version: "3".to_owned(),
             entries: vec![ours, entry("url")],
         };
@@ -300,16 +304,20 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_read_is_told_once_and_claims_nothing() {
+    fn the_first_read_error_is_reported_and_the_state_is_unreadable() {
         let mut failure = None;
-        let one = configuration(Kind::Mutating, "one", Err(Failure::Deadline), &mut failure);
-        let two = configuration(Kind::Validating, "two", Err(Failure::Conflict), &mut failure);
+        let one = configuration(Kind::Mutating, "one", Err(RotationError::Deadline), &mut failure);
+        let two = configuration(Kind::Validating, "two", Err(RotationError::Conflict), &mut failure);
         let three = configuration(Kind::Validating, "three", Ok(None), &mut failure);
         assert_eq!(
             [one.seen, two.seen, three.seen],
-            [Seen::Unreadable, Seen::Unreadable, Seen::Missing]
+            [
+                ConfigurationState::Unreadable,
+                ConfigurationState::Unreadable,
+                ConfigurationState::Missing
+            ]
         );
-        assert!(matches!(failure, Some(Failure::Deadline)));
+        assert!(matches!(failure, Some(RotationError::Deadline)));
     }
 
     /// A client that is never used.

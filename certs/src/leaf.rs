@@ -1,4 +1,4 @@
-//! The serving certificate: made for this process, kept in its memory, never written anywhere.
+//! The serving certificate: issued for this process and kept only in memory.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -11,16 +11,16 @@ use rustls::sign::CertifiedKey;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
 use zeroize::Zeroize;
 
-use crate::authority::{Authority, CaCertificate, Unusable, set_validity};
+use crate::authority::{Authority, CaCertificate, CertificateError, set_validity};
 use crate::bundle::Bundle;
 use crate::policy::{Policy, Validity};
 
-/// What a decision needs to know of a serving certificate.
+/// The properties of a serving certificate that decisions depend on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Serving {
     /// The CA that signed it.
     pub issuer: CaCertificate,
-    /// When it holds.
+    /// Its validity period.
     pub validity: Validity,
 }
 
@@ -32,16 +32,16 @@ pub struct Leaf {
 }
 
 impl Leaf {
-    /// Makes a key and has `authority` sign a certificate for `names`, no longer than the CA itself holds.
+    /// Generates a key and issues a certificate for `names`, signed by `authority`, that does not outlive the CA.
     ///
-    /// What was made is verified as an API server that trusts the CA would do it, so that a CA whose constraints forbid
-    /// our names shows here and not in a failing handshake.
+    /// The certificate is then verified like an API server would, so that a CA whose name constraints exclude our names
+    /// is detected here and not in a failing handshake.
     pub fn issue(
         authority: &Authority,
         names: &[ServerName<'static>],
         now: Timestamp,
         policy: &Policy,
-    ) -> Result<Self, Unusable> {
+    ) -> Result<Self, CertificateError> {
         let validity = planned_validity(authority.certificate(), now, policy);
         let mut params = CertificateParams::default();
         params.distinguished_name = rcgen::DistinguishedName::new();
@@ -52,20 +52,20 @@ impl Leaf {
         params.use_authority_key_identifier_extension = true;
         set_validity(&mut params, validity);
 
-        let mut key = KeyPair::generate().map_err(|error| Unusable::Issue(error.to_string()))?;
+        let mut key = KeyPair::generate().map_err(|error| CertificateError::Issue(error.to_string()))?;
         let certificate = authority.sign(&params, &key)?;
         let mut der = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
         let signing = any_ecdsa_type(&der);
         key.zeroize();
         der.zeroize();
-        let signing = signing.map_err(|_| Unusable::Key)?;
+        let signing = signing.map_err(|_| CertificateError::Key)?;
 
         let issuer = authority.certificate().clone();
-        // One that is not valid yet cannot be judged; it may be our clock that is wrong.
-        if issuer.validity().holds(now) {
+        // A CA that is not valid yet cannot be verified; the local clock may be wrong.
+        if issuer.validity().is_valid_at(now) {
             Bundle::of([issuer.clone()])
                 .verifies(&certificate, names, now)
-                .map_err(|error| Unusable::Refused(error.to_string()))?;
+                .map_err(|error| CertificateError::Rejected(error.to_string()))?;
         }
         Ok(Self {
             serving: Serving { issuer, validity },
@@ -73,7 +73,7 @@ impl Leaf {
         })
     }
 
-    /// Who signed it and when it holds.
+    /// Its issuer and validity period.
     pub fn serving(&self) -> &Serving {
         &self.serving
     }
@@ -95,23 +95,23 @@ impl fmt::Debug for Leaf {
     }
 }
 
-/// When a serving certificate made now would hold.
+/// The validity period of a serving certificate issued now.
 pub(crate) fn planned_validity(issuer: &CaCertificate, now: Timestamp, policy: &Policy) -> Validity {
     let mut validity = Validity::starting(now, policy.serving_life, policy);
     validity.not_after = validity.not_after.min(issuer.validity().not_after);
     validity
 }
 
-fn subject_alternative_name(name: &ServerName<'_>) -> Result<SanType, Unusable> {
+fn subject_alternative_name(name: &ServerName<'_>) -> Result<SanType, CertificateError> {
     match name {
         ServerName::DnsName(name) => name
             .as_ref()
             .to_owned()
             .try_into()
             .map(SanType::DnsName)
-            .map_err(|error: rcgen::Error| Unusable::Issue(error.to_string())),
+            .map_err(|error: rcgen::Error| CertificateError::Issue(error.to_string())),
         ServerName::IpAddress(address) => Ok(SanType::IpAddress(IpAddr::from(*address))),
-        _ => Err(Unusable::Issue("a name of an unknown kind".to_owned())),
+        _ => Err(CertificateError::Issue("unsupported type of name".to_owned())),
     }
 }
 
@@ -123,7 +123,7 @@ mod tests {
     use crate::testing::{after, authority, ca_with, leaf, names};
 
     #[test]
-    fn bears_every_name_and_serves_only() {
+    fn a_serving_certificate_has_all_names_and_only_server_auth() {
         let mut names = names();
         names.extra_sans = vec!["127.0.0.1".to_owned(), "localhost".to_owned()];
         let names = names.subject_alternative_names().unwrap();
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn holds_for_seven_days_and_an_hour_before() {
+    fn a_serving_certificate_is_valid_for_seven_days_and_backdated_by_an_hour() {
         let made = leaf(&authority(0), 86_400);
         let Validity { not_before, not_after } = made.serving().validity;
         assert_eq!((not_before, not_after), (after(86_400 - 3_600), after(8 * 86_400)));
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn every_one_has_a_key_of_its_own() {
+    fn each_serving_certificate_has_its_own_key() {
         let authority = authority(0);
         let key = |leaf: &Leaf| leaf.certified().key.public_key().unwrap().to_vec();
         assert_ne!(key(&leaf(&authority, 0)), key(&leaf(&authority, 0)));
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ca_that_leaves_our_names_out_is_refused() {
+    fn a_ca_whose_constraints_exclude_our_names_is_rejected() {
         let constrained = ca_with(|params| {
             params.name_constraints = Some(rcgen::NameConstraints {
                 permitted_subtrees: vec![rcgen::GeneralSubtree::DnsName("example.org".to_owned())],
@@ -170,17 +170,17 @@ mod tests {
             });
         });
         let names = names().subject_alternative_names().unwrap();
-        let refused = Leaf::issue(&constrained.unwrap(), &names, after(0), &Policy::default()).unwrap_err();
+        let rejected = Leaf::issue(&constrained.unwrap(), &names, after(0), &Policy::default()).unwrap_err();
         assert!(
-            matches!(&refused, Unusable::Refused(why) if why.contains("hook.system.svc")),
-            "{refused}"
+            matches!(&rejected, CertificateError::Rejected(why) if why.contains("hook.system.svc")),
+            "{rejected}"
         );
     }
 
     #[test]
-    fn a_ca_of_the_future_can_sign_already() {
+    fn a_ca_that_is_not_valid_yet_can_sign() {
         let made = leaf(&authority(30 * 86_400), 0);
-        assert!(made.serving().validity.holds(after(0)));
+        assert!(made.serving().validity.is_valid_at(after(0)));
     }
 
     #[test]

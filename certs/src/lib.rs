@@ -1,45 +1,48 @@
 //! Serving certificates that are trusted before they are served.
 //!
-//! An API server calls a webhook only over TLS, and trusts only what the `caBundle` of the webhook configuration names. This
-//! crate makes a CA, puts it there, serves a certificate of its making, and replaces both in time, so that there is no
-//! moment in which an API server would refuse us; or it serves what somebody else puts into a folder ([`files`]), and
-//! leaves the trust to them. It knows nothing of what the webhook is asked or answers.
+//! An API server calls a webhook only over TLS and trusts only the CAs in the `caBundle` of the webhook configuration.
+//! There are two certificate sources:
 //!
-//! The room is split between what decides and what acts:
+//! * [`SelfManaged`] creates a CA, publishes it in the webhook configurations, serves a certificate that it signed, and
+//!   rotates both without a moment in which an API server would reject the certificate.
+//! * [`Files`] serves a certificate from a mounted folder, for example one that cert-manager issues. Its issuer publishes
+//!   the CA.
 //!
-//! * pure: [`authority`] and [`leaf`] make certificates, [`bundle`] is what is to be published and [`published`] what is,
-//!   [`succession`] is what the CA Secret holds, [`rotation`] decides the next step; [`pair`] judges what others have made;
-//! * acting: `store` (the CA Secret), `inject` (the configurations), [`resolver`] (rustls), `keeper` (looks and takes the
-//!   steps), `changes` and `pace` (when to look: every few seconds, and at once when a configuration has changed), [`follow`]
-//!   (when to look at files again).
+//! Pure modules decide, the others act:
+//!
+//! * pure: [`authority`] and [`leaf`] issue certificates; [`bundle`] is the bundle to publish and [`published`] the one
+//!   that was read; [`ca_set`] is the content of the CA Secret; [`rotation`] decides the next step; [`pair`] checks a
+//!   certificate from a folder.
+//! * acting: `store` (CA Secret), `inject` (webhook configurations), [`resolver`] (rustls), `rotator` (reconciles),
+//!   `configuration_watch` and `backoff` (when to reconcile), [`folder_watch`] (when to read files again).
 //!
 //! # Rotation
 //!
 //! ```text
-//! a third of A's life is left
+//! a third of A's lifetime is left
 //!   -> mint B as the next CA            Secret: current A, next B
 //!   -> publish {A, B}
-//!   -> see B in every configuration     a minute passes, for API servers that have yet to load it
+//!   -> B is in every configuration      wait one minute, until every API server has loaded it
 //!   -> promote B                        Secret: current B, previous A
-//!   -> each replica serves from B       once it has itself seen B everywhere for that minute
-//!   -> A has ended                      Secret: current B; publish {B}
+//!   -> each replica serves from B       after it has observed B in every configuration for one minute
+//!   -> A has expired                    Secret: current B; publish {B}
 //! ```
 //!
-//! # Which time it is
+//! # Clock skew
 //!
-//! API servers judge certificates by their own clocks. Of ours and the one that an API server's answers bear, the earlier
-//! counts ([`clock::Moment`]): a replica that is ahead would end the trust in what others serve, and make what does not hold
-//! yet. A CA that holds only in the future is gone on without for as long as what is served lasts, and then replaced.
+//! API servers check certificates with their own clocks. The rotation uses the earlier of the local clock and the `Date`
+//! header of the API server's responses ([`clock::Moment`]): a replica whose clock is ahead would otherwise remove CAs
+//! that other replicas still need, and issue certificates that are not valid yet. A CA that is not valid yet is ignored
+//! while the current serving certificate lasts, and then replaced.
 //!
 //! # Replacing the CA by hand
 //!
-//! Write a CA of your own into `tls.crt` and `tls.key`: replicas go on trusting the one that they serve from, as
-//! `previous.crt`, and move to yours a minute later. To end the trust in the old one at once after that, remove
-//! `previous.crt`.
+//! Write your CA into `tls.crt` and `tls.key` of the CA Secret. Replicas keep the CA that they serve from in `previous.crt`
+//! and switch to yours one minute later. To remove the trust in the old CA immediately after that, delete `previous.crt`.
 //!
-//! # Rights
+//! # RBAC
 //!
-//! With the source `files`, none. Otherwise:
+//! The source `files` needs no permissions. [`SelfManaged`] needs:
 //!
 //! | object | verbs |
 //! |---|---|
@@ -51,28 +54,28 @@
 #![warn(missing_docs)]
 
 pub mod authority;
+mod backoff;
 pub mod bundle;
-mod changes;
+pub mod ca_set;
 pub mod clock;
+mod configuration_watch;
 mod deadline;
 pub mod files;
-pub mod follow;
+pub mod folder_watch;
 mod inject;
-mod keeper;
 pub mod leaf;
 mod names;
-mod pace;
 pub mod pair;
 mod policy;
 pub mod published;
 pub mod resolver;
 pub mod rotation;
+mod rotator;
 mod self_managed;
 #[cfg(test)]
 mod simulation;
 mod status;
 mod store;
-pub mod succession;
 #[cfg(test)]
 mod testing;
 
@@ -80,8 +83,8 @@ pub use authority::Authority;
 pub use clock::Clock;
 pub use files::Files;
 pub use inject::FIELD_MANAGER;
-pub use keeper::Failure;
 pub use names::{InvalidName, Names};
 pub use policy::{Policy, Validity};
+pub use rotator::RotationError;
 pub use self_managed::SelfManaged;
 pub use status::Status;

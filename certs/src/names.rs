@@ -1,6 +1,4 @@
-//! What the certificates are for and which objects of the cluster carry them.
-//!
-//! Only names live here: nothing is looked up, and nothing is assumed about who the webhook is.
+//! The names in the certificates and of the cluster objects that contain them.
 
 use std::collections::BTreeSet;
 
@@ -15,26 +13,26 @@ pub struct Names {
     pub service: String,
     /// The Secret that holds the CA.
     pub secret: String,
-    /// The MutatingWebhookConfigurations whose `caBundle` is kept.
+    /// The MutatingWebhookConfigurations whose `caBundle` is managed.
     pub mutating: Vec<String>,
-    /// The ValidatingWebhookConfigurations whose `caBundle` is kept.
+    /// The ValidatingWebhookConfigurations whose `caBundle` is managed.
     pub validating: Vec<String>,
-    /// The cluster's DNS domain, such as `cluster.local`. Empty when there is none.
+    /// The cluster's DNS domain, such as `cluster.local`. Empty if the cluster has none.
     pub cluster_domain: String,
-    /// DNS names and IP addresses that the serving certificate shall bear besides the Service's own.
+    /// Further subject alternative names (DNS names and IP addresses) of the serving certificate.
     pub extra_sans: Vec<String>,
-    /// Who reports Events: the pod's name.
+    /// The pod's name, for `reportingInstance` of Events.
     pub instance: String,
 }
 
-/// A name that cannot stand in a certificate.
+/// A name that cannot be a subject alternative name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is neither a DNS name nor an IP address")]
 pub struct InvalidName(pub String);
 
 impl Names {
-    /// The subject alternative names of the serving certificate, each once, the Service's `<service>.<namespace>.svc`
-    /// first: that is the one which the API server asks for.
+    /// The subject alternative names of the serving certificate without duplicates. The first one,
+    /// `<service>.<namespace>.svc`, is the name that the API server verifies.
     pub fn subject_alternative_names(&self) -> Result<Vec<ServerName<'static>>, InvalidName> {
         let host = format!("{}.{}.svc", self.service, self.namespace);
         let domain = self.cluster_domain.trim_matches('.');
@@ -69,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn a_domain_may_be_absent_or_dotted() {
+    fn the_cluster_domain_may_be_empty_or_have_dots() {
         let mut names = names();
         names.cluster_domain = String::new();
         assert_eq!(sans(&names), ["hook.system.svc"]);
@@ -78,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn extra_names_are_dns_names_or_addresses_and_stand_once() {
+    fn extra_names_are_dns_names_or_addresses_without_duplicates() {
         let mut names = names();
         names.extra_sans = ["127.0.0.1", "::1", "localhost", "LOCALHOST", "hook.system.svc"]
             .map(str::to_owned)
@@ -87,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_name_is_refused_by_name() {
+    fn an_invalid_name_is_reported() {
         let mut names = names();
         names.extra_sans = vec!["not a host".to_owned()];
         assert_eq!(

@@ -1,7 +1,5 @@
-//! A serving certificate that somebody else has made: its chain, its key, and whether it can be served.
-//!
-//! Pure: from bytes and the time. Where the bytes come from, and what is done with a pair that is refused, is decided in
-//! [`files`](crate::files).
+//! A serving certificate from another issuer: its chain, its key, and whether it can be served. Pure; [`files`](crate::files)
+//! reads the files.
 
 use std::fmt;
 use std::sync::Arc;
@@ -16,27 +14,27 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use x509_parser::prelude::{FromDer, X509Certificate};
 use zeroize::Zeroize;
 
-use crate::authority::{CaCertificate, Unusable};
+use crate::authority::{CaCertificate, CertificateError};
 use crate::policy::Validity;
 
-/// Why a pair is not served.
+/// Why a certificate is not served.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Refused {
-    /// A certificate or the key.
+pub enum Rejected {
+    /// A certificate or the key is invalid.
     #[error(transparent)]
-    Unusable(#[from] Unusable),
-    /// It holds later.
-    #[error("the certificate does not hold before {0}")]
-    NotYet(Timestamp),
-    /// It held once.
-    #[error("the certificate has ended, at {0}")]
-    Ended(Timestamp),
-    /// No API server would accept it, because it asks for a name that is not on it.
-    #[error("the certificate is for none of the names that we are called by: {0}")]
+    Certificate(#[from] CertificateError),
+    /// The certificate is not valid yet.
+    #[error("the certificate is not valid before {0}")]
+    NotYetValid(Timestamp),
+    /// The certificate has expired.
+    #[error("the certificate expired at {0}")]
+    Expired(Timestamp),
+    /// The certificate contains none of our names, so every API server would reject it.
+    #[error("the certificate contains none of the webhook's names: {0}")]
     Name(String),
 }
 
-/// A chain, the serving certificate in front, and its key.
+/// A certificate chain, serving certificate first, and its key.
 #[derive(Clone)]
 pub struct Pair {
     certified: Arc<CertifiedKey>,
@@ -45,58 +43,64 @@ pub struct Pair {
 }
 
 impl Pair {
-    /// Reads PEM: the chain in the order in which it is served, a PKCS #8, PKCS #1 or SEC 1 key, and, where it is known, what
-    /// the issuer says to trust. Whether it holds is for [`judge`](Self::judge) to say.
-    pub fn parse(chain: &[u8], key: &[u8], ca: Option<&[u8]>) -> Result<Self, Unusable> {
+    /// Reads PEM: the chain in the order in which it is served, the key (PKCS #8, PKCS #1 or SEC 1), and the issuer's CA
+    /// certificates if known. Validity and names are checked by [`check`](Self::check).
+    pub fn parse(chain: &[u8], key: &[u8], ca: Option<&[u8]>) -> Result<Self, CertificateError> {
         let chain = CertificateDer::pem_slice_iter(chain)
             .collect::<Result<Vec<_>, _>>()
-            .map_err(|_| Unusable::Certificate)?;
-        let of_chain = chain
+            .map_err(|_| CertificateError::Certificate)?;
+        let chain_certificates = chain
             .iter()
             .map(|der| CaCertificate::from_der(der.clone()))
             .collect::<Result<Vec<_>, _>>()?;
-        let validity = of_chain.first().ok_or(Unusable::Certificate)?.validity();
+        let validity = chain_certificates
+            .first()
+            .ok_or(CertificateError::Certificate)?
+            .validity();
 
-        let mut der = PrivateKeyDer::from_pem_slice(key).map_err(|_| Unusable::Key)?;
-        let key = any_supported_type(&der).map_err(|_| Unusable::Key);
+        let mut der = PrivateKeyDer::from_pem_slice(key).map_err(|_| CertificateError::Key)?;
+        let key = any_supported_type(&der).map_err(|_| CertificateError::Key);
         der.zeroize();
         let certified = CertifiedKey::new(chain, key?);
         certified.keys_match().map_err(|error| match error {
-            rustls::Error::InconsistentKeys(_) => Unusable::Mismatch,
-            _ => Unusable::Certificate,
+            rustls::Error::InconsistentKeys(_) => CertificateError::Mismatch,
+            _ => CertificateError::Certificate,
         })?;
         let trusted = ca.map(CaCertificate::all_from_pem).unwrap_or_default();
         Ok(Self {
             certified: Arc::new(certified),
             validity,
-            ca_not_after: first_end_of_issuers(&of_chain, &trusted),
+            ca_not_after: first_end_of_issuers(&chain_certificates, &trusted),
         })
     }
 
-    /// Whether an API server that calls us by one of `names` can accept it at `now`.
-    pub fn judge(&self, names: &[ServerName<'_>], now: Timestamp) -> Result<(), Refused> {
+    /// Checks whether an API server that calls us by one of `names` can accept the certificate at `now`.
+    pub fn check(&self, names: &[ServerName<'_>], now: Timestamp) -> Result<(), Rejected> {
         let Validity { not_before, not_after } = self.validity;
-        if self.validity.is_over(now) {
-            return Err(Refused::Ended(not_after));
+        if self.validity.is_expired(now) {
+            return Err(Rejected::Expired(not_after));
         }
-        if !self.validity.holds(now) {
-            return Err(Refused::NotYet(not_before));
+        if !self.validity.is_valid_at(now) {
+            return Err(Rejected::NotYetValid(not_before));
         }
-        let leaf = self.certified.end_entity_cert().map_err(|_| Unusable::Certificate)?;
-        let leaf = ParsedCertificate::try_from(leaf).map_err(|_| Unusable::Certificate)?;
+        let leaf = self
+            .certified
+            .end_entity_cert()
+            .map_err(|_| CertificateError::Certificate)?;
+        let leaf = ParsedCertificate::try_from(leaf).map_err(|_| CertificateError::Certificate)?;
         if !names.iter().any(|name| verify_server_name(&leaf, name).is_ok()) {
             let names: Vec<_> = names.iter().map(ServerName::to_str).collect();
-            return Err(Refused::Name(names.join(", ")));
+            return Err(Rejected::Name(names.join(", ")));
         }
         Ok(())
     }
 
-    /// When the serving certificate holds.
+    /// The validity period of the serving certificate.
     pub fn validity(&self) -> Validity {
         self.validity
     }
 
-    /// When the first of the CAs above the serving certificate ends, as far as they are known.
+    /// The earliest expiry among the known CAs of the serving certificate.
     pub fn ca_not_after(&self) -> Option<Timestamp> {
         self.ca_not_after
     }
@@ -114,8 +118,8 @@ impl fmt::Debug for Pair {
     }
 }
 
-/// The first end among the rest of the chain and whoever of `trusted` is named as the issuer of its last certificate. Of
-/// several of that name, which is how a CA is renewed, the one that lives longest counts.
+/// The earliest expiry among the chain's CAs and the issuer of its last certificate in `trusted`. If several have the
+/// issuer's name, as after a renewal of the CA, the one that expires last is used.
 fn first_end_of_issuers(chain: &[CaCertificate], trusted: &[CaCertificate]) -> Option<Timestamp> {
     let root = chain.last().and_then(|last| {
         let (_, last) = X509Certificate::from_der(last.der()).ok()?;
@@ -140,12 +144,12 @@ mod tests {
         names().subject_alternative_names().unwrap()
     }
 
-    fn parse(chain: &Chain) -> Result<Pair, Unusable> {
+    fn parse(chain: &Chain) -> Result<Pair, CertificateError> {
         Pair::parse(chain.certificates.as_bytes(), chain.key.as_bytes(), None)
     }
 
     #[test]
-    fn a_chain_is_kept_whole_and_in_order() {
+    fn a_chain_is_served_completely_and_in_order() {
         let chain = Chain::new(0, 90);
         let pair = parse(&chain).unwrap();
         assert_eq!(pair.certified().cert, chain.ders());
@@ -154,54 +158,58 @@ mod tests {
             2,
             "the serving certificate and the one that signed it"
         );
-        assert_eq!(pair.judge(&wanted(), after(1)), Ok(()));
+        assert_eq!(pair.check(&wanted(), after(1)), Ok(()));
     }
 
     #[test]
-    fn it_is_served_from_its_first_moment_to_its_last() {
+    fn a_certificate_is_served_only_within_its_validity_period() {
         let pair = parse(&Chain::new(10, 90)).unwrap();
-        assert_eq!(pair.judge(&wanted(), after(9)), Err(Refused::NotYet(after(10))));
-        assert_eq!(pair.judge(&wanted(), after(10)), Ok(()));
-        assert_eq!(pair.judge(&wanted(), after(90)), Ok(()));
-        assert_eq!(pair.judge(&wanted(), after(91)), Err(Refused::Ended(after(90))));
+        assert_eq!(pair.check(&wanted(), after(9)), Err(Rejected::NotYetValid(after(10))));
+        assert_eq!(pair.check(&wanted(), after(10)), Ok(()));
+        assert_eq!(pair.check(&wanted(), after(90)), Ok(()));
+        assert_eq!(pair.check(&wanted(), after(91)), Err(Rejected::Expired(after(90))));
     }
 
     #[test]
-    fn one_name_is_enough_and_none_is_not() {
+    fn a_certificate_must_contain_one_of_the_names() {
         let chain = Chain::for_name("hook.system.svc", 0, 90);
-        assert_eq!(parse(&chain).unwrap().judge(&wanted(), after(1)), Ok(()));
+        assert_eq!(parse(&chain).unwrap().check(&wanted(), after(1)), Ok(()));
         let stranger = Chain::for_name("hook.elsewhere.svc", 0, 90);
-        let refused = parse(&stranger).unwrap().judge(&wanted(), after(1)).unwrap_err();
-        let Refused::Name(names) = refused else {
-            panic!("{refused}")
+        let rejected = parse(&stranger).unwrap().check(&wanted(), after(1)).unwrap_err();
+        let Rejected::Name(names) = rejected else {
+            panic!("{rejected}")
         };
         assert_eq!(names, "hook.system.svc, hook.system.svc.cluster.local");
     }
 
     #[test]
-    fn what_cannot_be_served_says_why() {
+    fn invalid_input_is_rejected_with_its_reason() {
         let (one, other) = (Chain::new(0, 90), Chain::new(0, 90));
         let parse = |chain: &str, key: &str| Pair::parse(chain.as_bytes(), key.as_bytes(), None).unwrap_err();
-        assert_eq!(parse("", &one.key), Unusable::Certificate);
-        assert_eq!(parse("nonsense", &one.key), Unusable::Certificate);
+        assert_eq!(parse("", &one.key), CertificateError::Certificate);
+        assert_eq!(parse("nonsense", &one.key), CertificateError::Certificate);
         let half = &one.certificates[..one.certificates.len() - 40];
-        assert_eq!(parse(half, &one.key), Unusable::Certificate, "a chain that is cut off");
-        assert_eq!(parse(&one.certificates, ""), Unusable::Key);
-        assert_eq!(parse(&one.certificates, &one.certificates), Unusable::Key);
-        assert_eq!(parse(&one.certificates, &other.key), Unusable::Mismatch);
+        assert_eq!(
+            parse(half, &one.key),
+            CertificateError::Certificate,
+            "a chain that is cut off"
+        );
+        assert_eq!(parse(&one.certificates, ""), CertificateError::Key);
+        assert_eq!(parse(&one.certificates, &one.certificates), CertificateError::Key);
+        assert_eq!(parse(&one.certificates, &other.key), CertificateError::Mismatch);
         let empty = "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n";
-        assert_eq!(parse(empty, &one.key), Unusable::Certificate);
+        assert_eq!(parse(empty, &one.key), CertificateError::Certificate);
     }
 
     #[test]
-    fn every_beginning_of_a_pair_is_refused_and_none_panics() {
+    fn truncated_input_is_rejected_without_a_panic() {
         let chain = Chain::new(0, 90);
         let (certificates, key) = (chain.certificates.as_bytes(), chain.key.as_bytes());
-        // Up to the last dash, after which it is whole.
+        // Without the final line break the key is complete.
         for cut in 0..key.trim_ascii_end().len() {
             assert_eq!(
                 Pair::parse(certificates, &key[..cut], None).unwrap_err(),
-                Unusable::Key,
+                CertificateError::Key,
                 "{cut}"
             );
         }
@@ -211,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_the_ca_is_that_of_the_first_to_end_above() {
+    fn ca_not_after_is_the_earliest_expiry_of_the_issuers() {
         let chain = Chain::new(0, 90);
         let with = |ca: &str| {
             let pair = Pair::parse(chain.certificates.as_bytes(), chain.key.as_bytes(), Some(ca.as_bytes()));

@@ -1,22 +1,22 @@
-//! How long certificates live and how patient a rotation is.
+//! Lifetimes of certificates and wait times of the rotation.
 
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-/// Lifetimes and waits.
+/// Lifetimes and wait times.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
-    /// The life of a CA from the moment it is made.
+    /// Lifetime of a CA, from when it is issued.
     pub ca_life: SignedDuration,
-    /// The life of a serving certificate from the moment it is made.
+    /// Lifetime of a serving certificate, from when it is issued.
     pub serving_life: SignedDuration,
-    /// How far `notBefore` lies in the past, for clocks that are behind ours.
+    /// How far `notBefore` is in the past, for clients whose clocks are behind.
     pub backdate: SignedDuration,
-    /// How long a CA must have been seen in every configuration before a certificate of its making may be served:
-    /// the time that an API server may take to load a configuration.
+    /// How long a CA must have been in every configuration before a certificate that it signed is served: the time that an
+    /// API server may need to load a configuration.
     pub settle: SignedDuration,
-    /// The time between two looks at the cluster.
+    /// The time between two reconciliations.
     pub poll: Duration,
 }
 
@@ -32,17 +32,17 @@ impl Default for Policy {
     }
 }
 
-/// From when to when a certificate holds, both ends included, in whole seconds (RFC 5280, 4.1.2.5).
+/// The validity period of a certificate, both ends included, in whole seconds (RFC 5280, 4.1.2.5).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Validity {
-    /// The first moment.
+    /// `notBefore`
     pub not_before: Timestamp,
-    /// The last moment.
+    /// `notAfter`
     pub not_after: Timestamp,
 }
 
 impl Validity {
-    /// From `backdate` before `now` until `life` after it, on whole seconds as certificates are.
+    /// From `backdate` before `now` until `life` after it, in whole seconds.
     pub(crate) fn starting(now: Timestamp, life: SignedDuration, policy: &Policy) -> Self {
         let whole = Timestamp::from_second(now.as_second()).unwrap_or(now);
         Self {
@@ -51,18 +51,18 @@ impl Validity {
         }
     }
 
-    /// Whether its last moment has gone by.
-    pub fn is_over(&self, now: Timestamp) -> bool {
+    /// Whether it has expired.
+    pub fn is_expired(&self, now: Timestamp) -> bool {
         now > self.not_after
     }
 
-    /// Whether it holds at this moment.
-    pub fn holds(&self, now: Timestamp) -> bool {
-        self.not_before <= now && !self.is_over(now)
+    /// Whether `now` is within the period.
+    pub fn is_valid_at(&self, now: Timestamp) -> bool {
+        self.not_before <= now && !self.is_expired(now)
     }
 
-    /// Whether no more than a third of the life is left.
-    pub fn is_due(&self, now: Timestamp) -> bool {
+    /// Whether at most a third of the lifetime is left.
+    pub fn needs_renewal(&self, now: Timestamp) -> bool {
         let life = self.not_before.duration_until(self.not_after);
         now.duration_until(self.not_after) <= life / 3
     }
@@ -88,25 +88,25 @@ mod tests {
             not_before: after(0),
             not_after: after(10),
         };
-        let holds: Vec<i64> = (-1..=11).filter(|s| validity.holds(after(*s))).collect();
-        assert_eq!(holds, (0..=10).collect::<Vec<_>>());
-        assert!(!validity.is_over(after(10)));
-        assert!(validity.is_over(after(11)));
+        let is_valid_at: Vec<i64> = (-1..=11).filter(|s| validity.is_valid_at(after(*s))).collect();
+        assert_eq!(is_valid_at, (0..=10).collect::<Vec<_>>());
+        assert!(!validity.is_expired(after(10)));
+        assert!(validity.is_expired(after(11)));
     }
 
     #[test]
-    fn due_when_a_third_is_left() {
+    fn renewal_is_needed_when_a_third_is_left() {
         let validity = Validity {
             not_before: after(0),
             not_after: after(900),
         };
-        assert!(!validity.is_due(after(599)));
-        assert!(validity.is_due(after(600)));
-        assert!(validity.is_due(after(901)));
+        assert!(!validity.needs_renewal(after(599)));
+        assert!(validity.needs_renewal(after(600)));
+        assert!(validity.needs_renewal(after(901)));
     }
 
     #[test]
-    fn the_ends_of_time_do_not_panic() {
+    fn extreme_times_do_not_panic() {
         let policy = Policy::default();
         for now in [Timestamp::MIN, Timestamp::MAX] {
             let validity = Validity::starting(now, policy.ca_life, &policy);

@@ -1,6 +1,4 @@
-//! What API servers are told at present: the `caBundle` of every webhook configuration, as it was found.
-//!
-//! Only what was seen and what follows from it; reading and writing are elsewhere.
+//! The `caBundle` of every webhook configuration, as it was read from the cluster.
 
 use crate::authority::CaCertificate;
 use crate::bundle::Bundle;
@@ -19,20 +17,20 @@ pub enum Kind {
 pub struct Entry {
     /// Its name, the key of the list.
     pub name: String,
-    /// The `caBundle` it carries, PEM; empty when it carries none.
+    /// Its `caBundle` as PEM; empty if it has none.
     pub ca_bundle: Vec<u8>,
 }
 
-/// What a configuration was found to be.
+/// The state of a configuration as it was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Seen {
-    /// There is none: no API server calls us through it.
+pub enum ConfigurationState {
+    /// It does not exist, so no API server calls us through it.
     Missing,
-    /// It could not be read: nothing is known.
+    /// It could not be read.
     Unreadable,
-    /// It is there.
+    /// It exists.
     Found {
-        /// The version that a write has to be based on.
+        /// The resourceVersion for optimistic locking.
         resource_version: String,
         /// The entries that call us.
         entries: Vec<Entry>,
@@ -46,65 +44,61 @@ pub struct Configuration {
     pub kind: Kind,
     /// Its name.
     pub name: String,
-    /// What was found.
-    pub seen: Seen,
+    /// Its state.
+    pub seen: ConfigurationState,
 }
 
 impl Configuration {
-    /// Whether an API server that calls us through it is told to trust `authority`. One that is missing harms nobody;
-    /// of one that cannot be read, nothing is known.
-    fn carries(&self, authority: &CaCertificate) -> Option<bool> {
+    /// Whether API servers that call us through it trust `authority`. True if it does not exist; `None` if it could not be
+    /// read.
+    fn trusts(&self, authority: &CaCertificate) -> Option<bool> {
         match &self.seen {
-            Seen::Missing => Some(true),
-            Seen::Unreadable => None,
-            Seen::Found { entries, .. } => Some(
+            ConfigurationState::Missing => Some(true),
+            ConfigurationState::Unreadable => None,
+            ConfigurationState::Found { entries, .. } => Some(
                 entries
                     .iter()
-                    .all(|entry| Bundle::mentions(&entry.ca_bundle, authority)),
+                    .all(|entry| Bundle::pem_contains(&entry.ca_bundle, authority)),
             ),
         }
     }
 
-    /// Whether an entry says something else than these bytes.
+    /// Whether an entry's bundle differs from `pem`.
     pub(crate) fn differs(&self, pem: &[u8]) -> bool {
-        matches!(&self.seen, Seen::Found { entries, .. } if entries.iter().any(|entry| entry.ca_bundle != pem))
+        matches!(&self.seen, ConfigurationState::Found { entries, .. } if entries.iter().any(|entry| entry.ca_bundle != pem))
     }
 }
 
-/// What API servers are told at present.
+/// The state of all configurations.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Published {
-    /// Every configuration that we keep.
+    /// Every managed configuration.
     pub configurations: Vec<Configuration>,
 }
 
 impl Published {
-    /// Whether every API server that calls us is known to be told to trust `authority`.
-    pub fn carries(&self, authority: &CaCertificate) -> bool {
-        self.configurations.iter().all(|it| it.carries(authority) == Some(true))
+    /// Whether all configurations contain `authority`.
+    pub fn trusts(&self, authority: &CaCertificate) -> bool {
+        self.configurations.iter().all(|it| it.trusts(authority) == Some(true))
     }
 
-    /// Whether some API server that calls us is known not to be told to trust `authority`.
-    pub(crate) fn lacks(&self, authority: &CaCertificate) -> bool {
-        self.configurations
-            .iter()
-            .any(|it| it.carries(authority) == Some(false))
+    /// Whether a configuration is known not to contain `authority`.
+    pub(crate) fn misses(&self, authority: &CaCertificate) -> bool {
+        self.configurations.iter().any(|it| it.trusts(authority) == Some(false))
     }
 
-    /// Whether no API server that calls us can be told to trust `authority`.
-    pub(crate) fn lacks_everywhere(&self, authority: &CaCertificate) -> bool {
-        self.configurations
-            .iter()
-            .all(|it| it.carries(authority) == Some(false))
+    /// Whether all configurations are known not to contain `authority`.
+    pub(crate) fn is_missing_everywhere(&self, authority: &CaCertificate) -> bool {
+        self.configurations.iter().all(|it| it.trusts(authority) == Some(false))
     }
 
-    /// Whether anybody was ever told to trust anything.
-    pub(crate) fn is_blank(&self) -> bool {
+    /// Whether no configuration has a bundle.
+    pub(crate) fn is_empty(&self) -> bool {
         self.configurations
             .iter()
             .all(|configuration| match &configuration.seen {
-                Seen::Missing | Seen::Unreadable => true,
-                Seen::Found { entries, .. } => entries.iter().all(|entry| entry.ca_bundle.is_empty()),
+                ConfigurationState::Missing | ConfigurationState::Unreadable => true,
+                ConfigurationState::Found { entries, .. } => entries.iter().all(|entry| entry.ca_bundle.is_empty()),
             })
     }
 }

@@ -1,6 +1,4 @@
-//! Hands the serving certificate of the moment to rustls.
-//!
-//! A swap touches new handshakes only: a connection goes on with the keys it has agreed on.
+//! Provides the current serving certificate to rustls. A new certificate affects only new connections.
 
 use std::sync::Arc;
 
@@ -8,17 +6,17 @@ use arc_swap::ArcSwapOption;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
-/// A certificate that can be swapped while connections are open. Before there is one, handshakes are refused.
+/// A certificate that can be replaced at run time. Handshakes fail until one is set.
 #[derive(Debug, Default)]
 pub struct Resolver(ArcSwapOption<CertifiedKey>);
 
 impl Resolver {
-    /// Serves `certified` from now on.
+    /// Replaces the certificate.
     pub fn swap(&self, certified: Arc<CertifiedKey>) {
         self.0.store(Some(certified));
     }
 
-    /// What is served.
+    /// The current certificate.
     #[cfg(test)]
     pub(crate) fn current(&self) -> Option<Arc<CertifiedKey>> {
         self.0.load_full()

@@ -1,206 +1,213 @@
-//! What is to be done next, from what is held, what is published, and the time.
+//! Decides the next step of a rotation from the replica's state, the published bundles and the time.
 //!
-//! Pure: no clock, no cluster, no randomness. A step is data; carrying it out leaves nothing to decide. The order of the
-//! questions in [`next_step`] is the order of what matters: a CA to sign with, a certificate to serve, trust for what
-//! is served, and only then what can wait. A step that fails holds up those behind it, never those before it.
+//! Pure: no clock, no cluster, no randomness. [`next_step`] checks in the order of urgency: a CA to sign with, a
+//! certificate to serve, trust in that certificate, and then everything that can wait. A step that fails blocks only less
+//! urgent ones.
 
 use jiff::Timestamp;
 
-use crate::authority::{CaCertificate, Unusable};
+use crate::authority::{CaCertificate, CertificateError};
 use crate::bundle::Bundle;
+use crate::ca_set::CaSet;
 use crate::clock::Moment;
 use crate::leaf::{Serving, planned_validity};
 use crate::policy::{Policy, Validity};
 use crate::published::{Configuration, Published};
-use crate::succession::Succession;
 
-/// What the CA Secret was found to be.
+/// The state of the CA Secret.
 #[derive(Debug, Clone)]
 pub enum CaSecret {
-    /// There is none.
+    /// It does not exist.
     Absent,
-    /// It is there, and what it says cannot be used.
-    Unusable(Unusable),
-    /// It holds a CA.
-    Usable(Succession),
+    /// It exists but contains no usable CA.
+    Invalid(CertificateError),
+    /// It contains a CA.
+    Usable(CaSet),
 }
 
-/// Since when a CA has been seen in every configuration.
+/// How long a CA has been in every configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Observation {
+pub struct TrustObservation {
     /// The CA.
     pub authority: CaCertificate,
-    /// When it was first seen, without a gap since that we know of.
+    /// Since when it has been there without a known gap.
     pub since: Timestamp,
 }
 
-/// What this replica holds.
+/// The state of this replica.
 #[derive(Debug, Clone)]
-pub struct Held {
-    /// The CA Secret as read after the configurations: a bundle derived from it can then be behind only when the
-    /// configuration has been written since, and that shows as a conflict.
+pub struct ReplicaState {
+    /// The CA Secret, read after the configurations: if a bundle derived from it is outdated, a configuration has been
+    /// written since, and publishing causes a conflict.
     pub secret: CaSecret,
-    /// What is being served.
+    /// The serving certificate.
     pub serving: Option<Serving>,
-    /// What was seen published.
-    pub observed: Option<Observation>,
+    /// The CA that has been observed in every configuration.
+    pub observed: Option<TrustObservation>,
 }
 
-/// Why a new CA takes the place of what should have been there.
+/// Why a CA is replaced outside the regular rotation.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Loss {
-    /// The Secret is gone although something was trusted.
-    Gone,
-    /// The Secret is there and cannot be used.
-    Corrupt(Unusable),
-    /// The CA has ended, and none is there to follow.
-    Ended,
-    /// The CA holds from this moment on, and what is served ends before it.
-    Early(Timestamp),
+pub enum ReplacementReason {
+    /// The Secret was deleted although a CA had been published.
+    SecretMissing,
+    /// The Secret contains no usable CA.
+    SecretInvalid(CertificateError),
+    /// The CA has expired and there is no next one.
+    Expired,
+    /// The CA is valid only from this time on, after the serving certificate expires.
+    NotYetValid(Timestamp),
 }
 
-/// What is to be done.
+/// A step of the rotation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
-    /// Nothing, until the next look.
-    Rest,
-    /// Make a CA and create the Secret.
+    /// Do nothing until the next reconciliation.
+    Wait,
+    /// Issue a CA and create the Secret.
     Create {
-        /// What should have been there; nothing on a fresh installation.
-        lost: Option<Loss>,
-        /// The CA to go on trusting, because we serve from it.
+        /// Why; `None` on a fresh installation.
+        reason: Option<ReplacementReason>,
+        /// The issuer of the serving certificate, which must stay trusted.
         keep: Option<CaCertificate>,
     },
-    /// Make a CA and write it over what the Secret holds; where a CA can be read there, those before it stay trusted.
+    /// Issue a CA and overwrite the Secret. Previous CAs that can be read from it stay trusted.
     Replace {
-        /// What is wrong with it.
-        lost: Loss,
-        /// The CA to go on trusting, because we serve from it.
+        /// Why.
+        reason: ReplacementReason,
+        /// The issuer of the serving certificate, which must stay trusted.
         keep: Option<CaCertificate>,
     },
-    /// Make the CA that is to follow and add it to the Secret.
-    MintNext,
-    /// Let the next CA sign from now on.
+    /// Issue the next CA and add it to the Secret.
+    IssueNext,
+    /// Make the next CA the current one.
     Promote,
-    /// Add a CA that we serve from, and that the Secret does not know, to those that are trusted.
-    Remember(CaCertificate),
-    /// Drop from the Secret what has ended.
-    Forget,
-    /// Make a serving certificate from the current CA and serve it.
-    Serve,
-    /// Write the bundle into configurations.
+    /// Add the issuer of the serving certificate, which the Secret does not contain, to the trusted CAs.
+    KeepTrust(CaCertificate),
+    /// Remove expired CAs from the Secret.
+    PruneExpired,
+    /// Issue a serving certificate from the current CA and serve it.
+    IssueServing,
+    /// Write the bundle into webhook configurations.
     Publish {
         /// The bundle.
         bundle: Bundle,
-        /// The configurations that say something else, with the version that was seen.
+        /// The configurations with a different bundle, as they were read.
         targets: Vec<Configuration>,
     },
-    /// Note that the CA is seen everywhere, from now on.
-    Observe(CaCertificate),
-    /// Note that the observed CA is not everywhere any more.
-    Unobserve,
+    /// Record that the CA is in every configuration from now on.
+    RecordObservation(CaCertificate),
+    /// Record that the observed CA is no longer in every configuration.
+    ResetObservation,
 }
 
-/// Decides the next step. Call again after each, on what is held and published then.
-pub fn next_step(held: &Held, published: &Published, moment: Moment, policy: &Policy) -> Step {
+/// Decides the next step. Call it again after each step with the new state.
+pub fn next_step(held: &ReplicaState, published: &Published, moment: Moment, policy: &Policy) -> Step {
     let now = moment.now();
-    let succession = match &held.secret {
-        CaSecret::Usable(succession) => succession,
+    let ca_set = match &held.secret {
+        CaSecret::Usable(ca_set) => ca_set,
         CaSecret::Absent => {
-            let fresh = held.serving.is_none() && published.is_blank();
+            let fresh = held.serving.is_none() && published.is_empty();
             return Step::Create {
-                lost: (!fresh).then_some(Loss::Gone),
-                keep: kept(held, now),
+                reason: (!fresh).then_some(ReplacementReason::SecretMissing),
+                keep: live_issuer(held, now),
             };
         }
-        CaSecret::Unusable(why) => {
+        CaSecret::Invalid(why) => {
             return Step::Replace {
-                lost: Loss::Corrupt(why.clone()),
-                keep: kept(held, now),
+                reason: ReplacementReason::SecretInvalid(why.clone()),
+                keep: live_issuer(held, now),
             };
         }
     };
-    let current = succession.current.certificate().validity();
-    let next = succession.next.as_ref().map(|next| next.certificate().validity());
-    if current.is_over(now) {
-        let follows = next.filter(|next| !next.is_over(now) && !moment.is_known_before(next.not_before));
+    let current = ca_set.current.certificate().validity();
+    let next = ca_set.next.as_ref().map(|next| next.certificate().validity());
+    if current.is_expired(now) {
+        let follows = next.filter(|next| !next.is_expired(now) && !moment.is_known_to_be_before(next.not_before));
         return match follows {
             Some(_) => Step::Promote,
             None => Step::Replace {
-                lost: Loss::Ended,
-                keep: kept(held, now),
+                reason: ReplacementReason::Expired,
+                keep: live_issuer(held, now),
             },
         };
     }
-    if moment.is_known_before(current.not_before) && !bridges(held, succession, published, now, policy) {
-        let keep = kept(held, now).filter(|issuer| issuer != succession.current.certificate());
+    if moment.is_known_to_be_before(current.not_before) && !can_keep_serving(held, ca_set, published, now, policy) {
+        let keep = live_issuer(held, now).filter(|issuer| issuer != ca_set.current.certificate());
         return Step::Replace {
-            lost: Loss::Early(current.not_before),
+            reason: ReplacementReason::NotYetValid(current.not_before),
             keep,
         };
     }
     if held
         .observed
         .as_ref()
-        .is_some_and(|seen| seen.since > now || !published.carries(&seen.authority))
+        .is_some_and(|seen| seen.since > now || !published.trusts(&seen.authority))
     {
-        return Step::Unobserve;
+        return Step::ResetObservation;
     }
-    if must_serve_anew(held, succession, published, now, policy) {
-        return Step::Serve;
+    if needs_new_serving_certificate(held, ca_set, published, now, policy) {
+        return Step::IssueServing;
     }
-    if let Some(issuer) = kept(held, now) {
-        // Someone brought another CA while we serve from the old one. Where nobody trusts that any more, there is
-        // nothing to keep. Without room, one that was replaced before goes; but only for what is trusted everywhere now, or
-        // replicas that serve from different ones would push out each other's in turn.
-        let is_kept = published.carries(&issuer) || (succession.has_room() && !published.lacks_everywhere(&issuer));
-        if !succession.knows(&issuer) && is_kept {
-            return Step::Remember(issuer);
+    if let Some(issuer) = live_issuer(held, now) {
+        // An admin has replaced the CA while we serve from the old one. It is kept only while some configuration still
+        // contains it. If the set is full, an older CA is dropped for it, but only if all configurations contain our issuer:
+        // otherwise replicas that serve from different CAs would displace each other's in turn.
+        let is_kept = published.trusts(&issuer) || (ca_set.has_capacity() && !published.is_missing_everywhere(&issuer));
+        if !ca_set.contains(&issuer) && is_kept {
+            return Step::KeepTrust(issuer);
         }
     }
-    if let Some(publish) = publish(succession, published, now) {
+    if let Some(publish) = publish(ca_set, published, now) {
         return publish;
     }
-    if let Some(step) = advance(held, succession, published, now, policy) {
+    if let Some(step) = advance(held, ca_set, published, now, policy) {
         return step;
     }
-    if succession.holds_ended(now) {
-        return Step::Forget;
+    if ca_set.has_expired(now) {
+        return Step::PruneExpired;
     }
-    // One that will hold only when nothing is left to serve until then would hold up the rotation, and end it in an outage.
-    let comes_late = |next: Validity| {
+    // A next CA that becomes valid only after the last serving certificate has expired would block the rotation and cause
+    // an outage.
+    let starts_too_late = |next: Validity| {
         let served_last = current.not_after.saturating_sub(policy.serving_life);
-        moment.is_known_before(next.not_before) && served_last.is_ok_and(|last| next.not_before > last)
+        moment.is_known_to_be_before(next.not_before) && served_last.is_ok_and(|last| next.not_before > last)
     };
-    if current.is_due(now) && next.is_none_or(comes_late) {
-        return Step::MintNext;
+    if current.needs_renewal(now) && next.is_none_or(starts_too_late) {
+        return Step::IssueNext;
     }
-    Step::Rest
+    Step::Wait
 }
 
-/// Whether what is served can be gone on with: it is accepted, and lasts until a day or so after the current CA, which is of
-/// the future, begins to hold. What ends sooner is gone on with until it is due, so that whoever should keep bringing such CAs
-/// has one replaced every few days and not at every look.
-fn bridges(held: &Held, succession: &Succession, published: &Published, now: Timestamp, policy: &Policy) -> bool {
-    let current = succession.current.certificate();
+/// Whether the serving certificate lasts until the current CA, which is not valid yet, can be used: it is accepted and
+/// expires about a day or more after the CA becomes valid. If it expires sooner it is used until it needs renewal, so that
+/// an admin who keeps writing such CAs causes a replacement every few days and not at every reconciliation.
+fn can_keep_serving(
+    held: &ReplicaState,
+    ca_set: &CaSet,
+    published: &Published,
+    now: Timestamp,
+    policy: &Policy,
+) -> bool {
+    let current = ca_set.current.certificate();
     held.serving.as_ref().is_some_and(|serving| {
-        let accepted = serving.validity.holds(now) && !published.lacks(&serving.issuer);
+        let accepted = serving.validity.is_valid_at(now) && !published.misses(&serving.issuer);
         let over = current.validity().not_before.saturating_add(policy.serving_life / 7);
         let lasts = over.is_ok_and(|over| over <= serving.validity.not_after);
-        serving.issuer != *current && accepted && (lasts || !serving.validity.is_due(now))
+        serving.issuer != *current && accepted && (lasts || !serving.validity.needs_renewal(now))
     })
 }
 
-/// The issuer of what is served, while it still vouches for it.
-fn kept(held: &Held, now: Timestamp) -> Option<CaCertificate> {
+/// The issuer of the serving certificate, if both are still valid.
+fn live_issuer(held: &ReplicaState, now: Timestamp) -> Option<CaCertificate> {
     let serving = held.serving.as_ref()?;
-    let alive = !serving.validity.is_over(now) && !serving.issuer.validity().is_over(now);
+    let alive = !serving.validity.is_expired(now) && !serving.issuer.validity().is_expired(now);
     alive.then(|| serving.issuer.clone())
 }
 
-fn must_serve_anew(
-    held: &Held,
-    succession: &Succession,
+fn needs_new_serving_certificate(
+    held: &ReplicaState,
+    ca_set: &CaSet,
     published: &Published,
     now: Timestamp,
     policy: &Policy,
@@ -208,35 +215,34 @@ fn must_serve_anew(
     let Some(serving) = &held.serving else {
         return true;
     };
-    let current = succession.current.certificate();
+    let current = ca_set.current.certificate();
     let planned = planned_validity(current, now, policy);
     if serving.issuer == *current {
-        // A CA that ends before a whole life is over cannot give more than it has.
+        // A serving certificate never outlives its CA, so a renewal may not extend it.
         let gains = planned.not_after > serving.validity.not_after;
-        // A certificate of the future was made by a clock that has been put right since.
+        // A certificate that is not valid yet was issued while the clock was wrong.
         let unborn = serving.validity.not_before > now && planned.not_before < serving.validity.not_before;
-        return (serving.validity.is_due(now) && gains) || unborn;
+        return (serving.validity.needs_renewal(now) && gains) || unborn;
     }
-    // Trust that does not exist needs no protection: when nobody accepts what is served, or it has ended, waiting
-    // would only make the outage longer.
-    let accepted = serving.validity.holds(now) && !published.lacks(&serving.issuer);
+    // If no API server accepts the current certificate, or it has expired, waiting would only extend the outage.
+    let accepted = serving.validity.is_valid_at(now) && !published.misses(&serving.issuer);
     if accepted {
-        // A CA of the future comes from a replica whose clock is ahead; no API server accepts anything of it yet.
-        settled(held, current, now, policy) && current.validity().holds(now)
+        // A CA that is not valid yet comes from a replica whose clock is ahead; no API server accepts it yet.
+        is_settled(held, current, now, policy) && current.validity().is_valid_at(now)
     } else {
-        published.carries(current) || kept(held, now).is_none()
+        published.trusts(current) || live_issuer(held, now).is_none()
     }
 }
 
-/// Whether `authority` has been everywhere for long enough that every API server has loaded it.
-fn settled(held: &Held, authority: &CaCertificate, now: Timestamp, policy: &Policy) -> bool {
+/// Whether `authority` has been in every configuration for so long that every API server has loaded it.
+fn is_settled(held: &ReplicaState, authority: &CaCertificate, now: Timestamp, policy: &Policy) -> bool {
     held.observed
         .as_ref()
         .is_some_and(|seen| seen.authority == *authority && seen.since.duration_until(now) >= policy.settle)
 }
 
-fn publish(succession: &Succession, published: &Published, now: Timestamp) -> Option<Step> {
-    let bundle = succession.bundle(now);
+fn publish(ca_set: &CaSet, published: &Published, now: Timestamp) -> Option<Step> {
+    let bundle = ca_set.bundle(now);
     let pem = bundle.to_pem();
     let targets: Vec<_> = published
         .configurations
@@ -247,22 +253,22 @@ fn publish(succession: &Succession, published: &Published, now: Timestamp) -> Op
     (!targets.is_empty()).then_some(Step::Publish { bundle, targets })
 }
 
-/// Moves towards the CA that this replica, and then the Secret, is to change to.
+/// Advances the switch to a new CA, first of this replica and then of the Secret.
 fn advance(
-    held: &Held,
-    succession: &Succession,
+    held: &ReplicaState,
+    ca_set: &CaSet,
     published: &Published,
     now: Timestamp,
     policy: &Policy,
 ) -> Option<Step> {
-    let current = succession.current.certificate();
+    let current = ca_set.current.certificate();
     let moving = held.serving.as_ref().is_some_and(|serving| serving.issuer != *current);
-    let next = succession.next.as_ref().map(crate::Authority::certificate);
+    let next = ca_set.next.as_ref().map(crate::Authority::certificate);
     let goal = if moving { current } else { next? };
     if held.observed.as_ref().is_none_or(|seen| seen.authority != *goal) {
-        return published.carries(goal).then(|| Step::Observe(goal.clone()));
+        return published.trusts(goal).then(|| Step::RecordObservation(goal.clone()));
     }
-    (!moving && settled(held, goal, now, policy) && goal.validity().holds(now)).then_some(Step::Promote)
+    (!moving && is_settled(held, goal, now, policy) && goal.validity().is_valid_at(now)).then_some(Step::Promote)
 }
 
 #[cfg(test)]

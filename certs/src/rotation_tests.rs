@@ -1,8 +1,8 @@
-//! Every question of the decision, and the way through a whole rotation.
+//! Each decision of `next_step`, and a whole rotation.
 
 use super::*;
 use crate::authority::Authority;
-use crate::published::{Entry, Kind, Seen};
+use crate::published::{ConfigurationState, Entry, Kind};
 use crate::testing::{after, authority, leaf};
 
 const DAY: i64 = 86_400;
@@ -16,7 +16,7 @@ fn found(kind: Kind, bundle: &Bundle) -> Configuration {
         name: name.to_owned(),
         ca_bundle: bundle.to_pem(),
     });
-    let seen = Seen::Found {
+    let seen = ConfigurationState::Found {
         resource_version: "7".to_owned(),
         entries: entries.to_vec(),
     };
@@ -27,7 +27,7 @@ fn found(kind: Kind, bundle: &Bundle) -> Configuration {
     }
 }
 
-fn not_found(kind: Kind, seen: Seen) -> Configuration {
+fn not_found(kind: Kind, seen: ConfigurationState) -> Configuration {
     Configuration {
         kind,
         name: "hook".to_owned(),
@@ -49,98 +49,110 @@ fn of(authorities: &[&Authority]) -> Bundle {
     Bundle::of(authorities.iter().map(|authority| ca(authority)))
 }
 
-/// Holds these CAs and serves a certificate that `issuer` signed at a time.
-fn held(succession: Succession, issuer: &Authority, made: i64) -> Held {
+/// A replica that serves a certificate which `issuer` signed at `made`.
+fn held(ca_set: CaSet, issuer: &Authority, made: i64) -> ReplicaState {
     let serving = leaf(issuer, made).serving().clone();
-    Held {
-        secret: CaSecret::Usable(succession),
+    ReplicaState {
+        secret: CaSecret::Usable(ca_set),
         serving: Some(serving),
         observed: None,
     }
 }
 
-fn step(held: &Held, published: &Published, seconds: i64) -> Step {
+fn step(held: &ReplicaState, published: &Published, seconds: i64) -> Step {
     next_step(held, published, after(seconds).into(), &Policy::default())
 }
 
-fn observed(authority: &Authority, since: i64) -> Observation {
-    Observation {
+fn observed(authority: &Authority, since: i64) -> TrustObservation {
+    TrustObservation {
         authority: ca(authority),
         since: after(since),
     }
 }
 
-/// A serving certificate that is young at this moment.
+/// The issue time of a serving certificate that is new at `seconds`.
 fn young(seconds: i64) -> i64 {
     seconds - DAY
 }
 
 #[test]
-fn a_fresh_installation_makes_a_ca_and_serves_before_anything_else() {
-    let mut fresh = Held {
+fn a_new_installation_creates_a_ca_and_serves_immediately() {
+    let mut fresh = ReplicaState {
         secret: CaSecret::Absent,
         serving: None,
         observed: None,
     };
-    assert_eq!(step(&fresh, &nothing(), 0), Step::Create { lost: None, keep: None });
-    let missing = Published {
-        configurations: vec![not_found(Kind::Mutating, Seen::Missing)],
-    };
-    assert_eq!(step(&fresh, &missing, 0), Step::Create { lost: None, keep: None });
-
-    let a = authority(0);
-    fresh.secret = CaSecret::Usable(Succession::new(a.clone(), None));
     assert_eq!(
         step(&fresh, &nothing(), 0),
-        Step::Serve,
-        "nobody trusted an older one, so nobody waits"
+        Step::Create {
+            reason: None,
+            keep: None
+        }
     );
-    let served = held(Succession::new(a.clone(), None), &a, 0);
+    let missing = Published {
+        configurations: vec![not_found(Kind::Mutating, ConfigurationState::Missing)],
+    };
+    assert_eq!(
+        step(&fresh, &missing, 0),
+        Step::Create {
+            reason: None,
+            keep: None
+        }
+    );
+
+    let a = authority(0);
+    fresh.secret = CaSecret::Usable(CaSet::new(a.clone(), None));
+    assert_eq!(
+        step(&fresh, &nothing(), 0),
+        Step::IssueServing,
+        "no CA was trusted before, so there is no wait"
+    );
+    let served = held(CaSet::new(a.clone(), None), &a, 0);
     let published = nothing();
     let publish = Step::Publish {
         bundle: of(&[&a]),
         targets: published.configurations.clone(),
     };
     assert_eq!(step(&served, &published, 0), publish);
-    assert_eq!(step(&served, &everywhere(&of(&[&a])), 0), Step::Rest);
+    assert_eq!(step(&served, &everywhere(&of(&[&a])), 0), Step::Wait);
 }
 
 #[test]
-fn a_lost_secret_is_made_anew_and_what_is_served_stays_trusted() {
+fn a_deleted_secret_is_recreated_and_the_served_issuer_stays_trusted() {
     let a = authority(0);
-    let mut lost = held(Succession::new(a.clone(), None), &a, 0);
-    lost.secret = CaSecret::Absent;
+    let mut reason = held(CaSet::new(a.clone(), None), &a, 0);
+    reason.secret = CaSecret::Absent;
     let keep = Some(ca(&a));
     assert_eq!(
-        step(&lost, &everywhere(&of(&[&a])), 1),
+        step(&reason, &everywhere(&of(&[&a])), 1),
         Step::Create {
-            lost: Some(Loss::Gone),
+            reason: Some(ReplacementReason::SecretMissing),
             keep: keep.clone()
         }
     );
-    lost.secret = CaSecret::Unusable(Unusable::Key);
-    let corrupt = Loss::Corrupt(Unusable::Key);
+    reason.secret = CaSecret::Invalid(CertificateError::Key);
+    let corrupt = ReplacementReason::SecretInvalid(CertificateError::Key);
     assert_eq!(
-        step(&lost, &everywhere(&of(&[&a])), 1),
+        step(&reason, &everywhere(&of(&[&a])), 1),
         Step::Replace {
-            lost: corrupt.clone(),
+            reason: corrupt.clone(),
             keep
         }
     );
-    let dead = step(&lost, &everywhere(&of(&[&a])), 8 * DAY);
+    let dead = step(&reason, &everywhere(&of(&[&a])), 8 * DAY);
     assert_eq!(
         dead,
         Step::Replace {
-            lost: corrupt,
+            reason: corrupt,
             keep: None
         },
-        "what has ended is not worth keeping"
+        "an expired issuer is not kept"
     );
 }
 
 #[test]
-fn a_replica_without_memory_sees_by_what_is_published_that_something_was_lost() {
-    let fresh = Held {
+fn a_restarted_replica_detects_a_deleted_secret_from_the_published_bundle() {
+    let fresh = ReplicaState {
         secret: CaSecret::Absent,
         serving: None,
         observed: None,
@@ -149,7 +161,7 @@ fn a_replica_without_memory_sees_by_what_is_published_that_something_was_lost() 
     assert_eq!(
         step(&fresh, &published, 0),
         Step::Create {
-            lost: Some(Loss::Gone),
+            reason: Some(ReplacementReason::SecretMissing),
             keep: None
         }
     );
@@ -159,15 +171,15 @@ fn a_replica_without_memory_sees_by_what_is_published_that_something_was_lost() 
 fn the_whole_rotation() {
     let (a, due) = (authority(0), 365 * DAY - 121 * DAY);
     let mut now = due - 2 * DAY;
-    let mut replica = held(Succession::new(a.clone(), None), &a, young(now));
+    let mut replica = held(CaSet::new(a.clone(), None), &a, young(now));
     let only_a = everywhere(&of(&[&a]));
-    assert_eq!(step(&replica, &only_a, now), Step::Rest);
+    assert_eq!(step(&replica, &only_a, now), Step::Wait);
 
     now = due;
-    replica = held(Succession::new(a.clone(), None), &a, young(now));
-    assert_eq!(step(&replica, &only_a, now), Step::MintNext);
+    replica = held(CaSet::new(a.clone(), None), &a, young(now));
+    assert_eq!(step(&replica, &only_a, now), Step::IssueNext);
     let b = authority(now);
-    let rotating = Succession::new(a.clone(), None).with_next(b.clone());
+    let rotating = CaSet::new(a.clone(), None).with_next(b.clone());
     replica.secret = CaSecret::Usable(rotating.clone());
     let both = of(&[&a, &b]);
     let publish = Step::Publish {
@@ -176,50 +188,50 @@ fn the_whole_rotation() {
     };
     assert_eq!(step(&replica, &only_a, now), publish);
     let published = everywhere(&both);
-    assert_eq!(step(&replica, &published, now), Step::Observe(ca(&b)));
+    assert_eq!(step(&replica, &published, now), Step::RecordObservation(ca(&b)));
     replica.observed = Some(observed(&b, now));
     assert_eq!(
         step(&replica, &published, now + 59),
-        Step::Rest,
-        "an API server may not have loaded it"
+        Step::Wait,
+        "an API server may not have loaded it yet"
     );
     assert_eq!(step(&replica, &published, now + 60), Step::Promote);
 
     now += 60;
     replica.secret = CaSecret::Usable(rotating.promoted());
-    assert_eq!(step(&replica, &published, now), Step::Serve);
+    assert_eq!(step(&replica, &published, now), Step::IssueServing);
     let mut behind = replica.clone();
     behind.observed = None;
     assert_eq!(
         step(&behind, &published, now),
-        Step::Observe(ca(&b)),
-        "another replica's observation is not ours"
+        Step::RecordObservation(ca(&b)),
+        "observations of other replicas are not used"
     );
     behind.observed = Some(observed(&b, now - 59));
-    assert_eq!(step(&behind, &published, now), Step::Rest);
+    assert_eq!(step(&behind, &published, now), Step::Wait);
     replica.serving = Some(leaf(&b, now).serving().clone());
-    assert_eq!(step(&replica, &published, now), Step::Rest);
+    assert_eq!(step(&replica, &published, now), Step::Wait);
 
     now = 365 * DAY + 1;
     replica.serving = Some(leaf(&b, young(now)).serving().clone());
-    let pruned = Step::Publish {
+    let without_expired_at = Step::Publish {
         bundle: of(&[&b]),
         targets: published.configurations.clone(),
     };
-    assert_eq!(step(&replica, &published, now), pruned);
+    assert_eq!(step(&replica, &published, now), without_expired_at);
     replica.observed = None;
-    assert_eq!(step(&replica, &everywhere(&of(&[&b])), now), Step::Forget);
-    let CaSecret::Usable(succession) = replica.secret.clone() else {
+    assert_eq!(step(&replica, &everywhere(&of(&[&b])), now), Step::PruneExpired);
+    let CaSecret::Usable(ca_set) = replica.secret.clone() else {
         unreachable!()
     };
-    replica.secret = CaSecret::Usable(succession.without_ended(after(now)));
-    assert_eq!(step(&replica, &everywhere(&of(&[&b])), now), Step::Rest);
+    replica.secret = CaSecret::Usable(ca_set.without_expired(after(now)));
+    assert_eq!(step(&replica, &everywhere(&of(&[&b])), now), Step::Wait);
 }
 
 #[test]
-fn only_what_differs_is_written_and_only_where_it_is_known() {
+fn only_known_and_different_configurations_are_written() {
     let a = authority(0);
-    let replica = held(Succession::new(a.clone(), None), &a, 0);
+    let replica = held(CaSet::new(a.clone(), None), &a, 0);
     let good = found(Kind::Validating, &of(&[&a]));
     for wrong in [Bundle::default(), of(&[&authority(0)]), of(&[&a, &authority(0)])] {
         let cleared = found(Kind::Mutating, &wrong);
@@ -232,20 +244,20 @@ fn only_what_differs_is_written_and_only_where_it_is_known() {
         };
         assert_eq!(step(&replica, &published, 1), publish);
     }
-    for seen in [Seen::Missing, Seen::Unreadable] {
+    for seen in [ConfigurationState::Missing, ConfigurationState::Unreadable] {
         let published = Published {
             configurations: vec![not_found(Kind::Mutating, seen), good.clone()],
         };
-        assert_eq!(step(&replica, &published, 1), Step::Rest);
+        assert_eq!(step(&replica, &published, 1), Step::Wait);
     }
 }
 
 #[test]
-fn one_entry_of_several_is_enough_to_write() {
+fn one_different_entry_is_enough_to_write() {
     let a = authority(0);
-    let replica = held(Succession::new(a.clone(), None), &a, 0);
+    let replica = held(CaSet::new(a.clone(), None), &a, 0);
     let mut target = found(Kind::Mutating, &of(&[&a]));
-    if let Seen::Found { entries, .. } = &mut target.seen {
+    if let ConfigurationState::Found { entries, .. } = &mut target.seen {
         entries[1].ca_bundle.clear();
     }
     let published = Published {
@@ -261,21 +273,24 @@ fn one_entry_of_several_is_enough_to_write() {
 }
 
 #[test]
-fn what_cannot_be_read_holds_a_rotation_up_and_what_is_missing_does_not() {
+fn an_unreadable_configuration_blocks_a_rotation_and_a_missing_one_does_not() {
     let (a, b) = (authority(0), authority(0));
     let both = of(&[&a, &b]);
-    let replica = held(Succession::new(a.clone(), None).with_next(b.clone()), &a, 0);
+    let replica = held(CaSet::new(a.clone(), None).with_next(b.clone()), &a, 0);
     let with = |seen| Published {
         configurations: vec![found(Kind::Mutating, &both), not_found(Kind::Validating, seen)],
     };
-    assert_eq!(step(&replica, &with(Seen::Unreadable), 1), Step::Rest);
-    assert_eq!(step(&replica, &with(Seen::Missing), 1), Step::Observe(ca(&b)));
+    assert_eq!(step(&replica, &with(ConfigurationState::Unreadable), 1), Step::Wait);
+    assert_eq!(
+        step(&replica, &with(ConfigurationState::Missing), 1),
+        Step::RecordObservation(ca(&b))
+    );
 }
 
 #[test]
-fn an_observation_that_no_longer_holds_begins_anew() {
+fn an_observation_that_ended_starts_again() {
     let (a, b) = (authority(0), authority(0));
-    let mut replica = held(Succession::new(a.clone(), None).with_next(b.clone()), &a, 0);
+    let mut replica = held(CaSet::new(a.clone(), None).with_next(b.clone()), &a, 0);
     replica.observed = Some(observed(&b, 0));
     let half = Published {
         configurations: vec![
@@ -283,55 +298,59 @@ fn an_observation_that_no_longer_holds_begins_anew() {
             found(Kind::Validating, &of(&[&a])),
         ],
     };
-    assert_eq!(step(&replica, &half, 3_600), Step::Unobserve);
+    assert_eq!(step(&replica, &half, 3_600), Step::ResetObservation);
     replica.observed = Some(observed(&b, 100));
     assert_eq!(
         step(&replica, &everywhere(&of(&[&a, &b])), 99),
-        Step::Unobserve,
-        "the clock was put back"
+        Step::ResetObservation,
+        "the clock was set back"
     );
     replica.observed = Some(observed(&a, 0));
     let other = step(&replica, &everywhere(&of(&[&a, &b])), 3_600);
-    assert_eq!(other, Step::Observe(ca(&b)), "another CA's wait counts for nothing");
+    assert_eq!(
+        other,
+        Step::RecordObservation(ca(&b)),
+        "the wait for another CA is not used"
+    );
 }
 
 #[test]
-fn a_ca_that_a_person_brings_is_used_after_the_wait() {
+fn a_ca_from_an_admin_is_used_after_the_wait() {
     let (a, c) = (authority(0), authority(0));
-    let mut replica = held(Succession::new(c.clone(), None), &a, 0);
+    let mut replica = held(CaSet::new(c.clone(), None), &a, 0);
     let only_a = everywhere(&of(&[&a]));
-    assert_eq!(step(&replica, &only_a, 1), Step::Remember(ca(&a)));
-    replica.secret = CaSecret::Usable(Succession::new(c.clone(), Some(ca(&a))));
+    assert_eq!(step(&replica, &only_a, 1), Step::KeepTrust(ca(&a)));
+    replica.secret = CaSecret::Usable(CaSet::new(c.clone(), Some(ca(&a))));
     let publish = Step::Publish {
         bundle: of(&[&a, &c]),
         targets: only_a.configurations.clone(),
     };
     assert_eq!(step(&replica, &only_a, 1), publish);
     let both = everywhere(&of(&[&a, &c]));
-    assert_eq!(step(&replica, &both, 1), Step::Observe(ca(&c)));
+    assert_eq!(step(&replica, &both, 1), Step::RecordObservation(ca(&c)));
     replica.observed = Some(observed(&c, 1));
-    assert_eq!(step(&replica, &both, 60), Step::Rest);
-    assert_eq!(step(&replica, &both, 61), Step::Serve);
+    assert_eq!(step(&replica, &both, 60), Step::Wait);
+    assert_eq!(step(&replica, &both, 61), Step::IssueServing);
 }
 
 #[test]
-fn what_is_served_is_remembered_also_when_a_configuration_cannot_be_read() {
+fn the_served_issuer_stays_trusted_when_a_configuration_cannot_be_read() {
     let (a, c) = (authority(0), authority(0));
-    let replica = held(Succession::new(c.clone(), None), &a, 0);
+    let replica = held(CaSet::new(c.clone(), None), &a, 0);
     let published = Published {
         configurations: vec![
             found(Kind::Mutating, &of(&[&c])),
-            not_found(Kind::Validating, Seen::Unreadable),
+            not_found(Kind::Validating, ConfigurationState::Unreadable),
         ],
     };
-    assert_eq!(step(&replica, &published, 1), Step::Remember(ca(&a)));
+    assert_eq!(step(&replica, &published, 1), Step::KeepTrust(ca(&a)));
 }
 
 #[test]
-fn where_trust_is_gone_nobody_waits() {
+fn without_trust_there_is_no_wait() {
     let (a, c) = (authority(0), authority(0));
-    let replica = held(Succession::new(c.clone(), None), &a, 0);
-    assert_eq!(step(&replica, &everywhere(&of(&[&c])), 1), Step::Serve);
+    let replica = held(CaSet::new(c.clone(), None), &a, 0);
+    assert_eq!(step(&replica, &everywhere(&of(&[&c])), 1), Step::IssueServing);
     let stranger = everywhere(&of(&[&authority(0)]));
     let publish = Step::Publish {
         bundle: of(&[&c]),
@@ -341,12 +360,12 @@ fn where_trust_is_gone_nobody_waits() {
 }
 
 #[test]
-fn without_room_what_all_api_servers_trust_is_kept_and_nothing_else() {
+fn a_full_set_keeps_the_issuer_that_all_api_servers_trust() {
     let [a, b, c, d] = [0; 4].map(authority);
-    let full = Succession::new(c.clone(), Some(ca(&b))).remembering(ca(&d));
+    let full = CaSet::new(c.clone(), Some(ca(&b))).with_trusted(ca(&d));
     let replica = held(full.clone(), &a, 0);
-    assert_eq!(step(&replica, &everywhere(&of(&[&a])), 1), Step::Remember(ca(&a)));
-    // Where it has been pushed out by another replica's, it does not come back.
+    assert_eq!(step(&replica, &everywhere(&of(&[&a])), 1), Step::KeepTrust(ca(&a)));
+    // An issuer that another replica's issuer displaced is not added again.
     let half = Published {
         configurations: vec![
             found(Kind::Mutating, &of(&[&a, &b, &d])),
@@ -364,84 +383,84 @@ fn without_room_what_all_api_servers_trust_is_kept_and_nothing_else() {
 fn a_serving_certificate_is_renewed_when_a_third_is_left() {
     let a = authority(0);
     let published = everywhere(&of(&[&a]));
-    let replica = held(Succession::new(a.clone(), None), &a, 0);
+    let replica = held(CaSet::new(a.clone(), None), &a, 0);
     let due = 7 * DAY - (7 * DAY + 3_600) / 3;
-    assert_eq!(step(&replica, &published, due - 1), Step::Rest);
-    assert_eq!(step(&replica, &published, due), Step::Serve);
+    assert_eq!(step(&replica, &published, due - 1), Step::Wait);
+    assert_eq!(step(&replica, &published, due), Step::IssueServing);
     assert_eq!(
         step(&replica, &published, 9 * DAY),
-        Step::Serve,
-        "a machine that slept through it"
+        Step::IssueServing,
+        "after the machine was suspended"
     );
 }
 
 #[test]
-fn a_renewal_that_gains_nothing_is_left_out() {
-    // Nothing can be published, so the rotation cannot save this CA.
+fn a_renewal_that_extends_nothing_is_skipped() {
+    // Nothing can be published, so the CA cannot be rotated.
     let (a, b, now) = (authority(0), authority(300 * DAY), 364 * DAY);
-    let rotating = Succession::new(a.clone(), None).with_next(b);
+    let rotating = CaSet::new(a.clone(), None).with_next(b);
     let unreadable = Published {
-        configurations: vec![not_found(Kind::Mutating, Seen::Unreadable)],
+        configurations: vec![not_found(Kind::Mutating, ConfigurationState::Unreadable)],
     };
     let replica = held(rotating.clone(), &a, now);
-    assert_eq!(step(&replica, &unreadable, 365 * DAY - 1), Step::Rest);
+    assert_eq!(step(&replica, &unreadable, 365 * DAY - 1), Step::Wait);
     assert_eq!(
         step(&replica, &unreadable, 365 * DAY + 1),
         Step::Promote,
-        "there is nothing left to protect"
+        "the serving certificate has expired"
     );
-    let promoted = Held {
+    let promoted = ReplicaState {
         secret: CaSecret::Usable(rotating.promoted()),
         ..replica
     };
-    assert_eq!(step(&promoted, &unreadable, 365 * DAY + 1), Step::Serve);
+    assert_eq!(step(&promoted, &unreadable, 365 * DAY + 1), Step::IssueServing);
 }
 
 #[test]
-fn a_ca_that_ended_with_no_successor_is_replaced() {
+fn an_expired_ca_without_a_next_one_is_replaced() {
     let a = authority(0);
-    let replica = held(Succession::new(a.clone(), None), &a, 0);
+    let replica = held(CaSet::new(a.clone(), None), &a, 0);
     let replace = Step::Replace {
-        lost: Loss::Ended,
+        reason: ReplacementReason::Expired,
         keep: None,
     };
     assert_eq!(step(&replica, &everywhere(&of(&[&a])), 400 * DAY), replace);
-    let stale = held(Succession::new(a.clone(), None).with_next(authority(1)), &a, 0);
+    let stale = held(CaSet::new(a.clone(), None).with_next(authority(1)), &a, 0);
     assert_eq!(
         step(&stale, &everywhere(&of(&[&a])), 400 * DAY),
         replace,
-        "nor with one that has ended as well"
+        "also if the next one has expired too"
     );
 }
 
 #[test]
-fn a_ca_of_the_future_is_not_thrown_away() {
+fn a_ca_that_is_not_valid_yet_is_kept() {
     let a = authority(DAY);
-    let replica = held(Succession::new(a.clone(), None), &a, 0);
-    assert_eq!(step(&replica, &everywhere(&of(&[&a])), 0), Step::Rest);
+    let replica = held(CaSet::new(a.clone(), None), &a, 0);
+    assert_eq!(step(&replica, &everywhere(&of(&[&a])), 0), Step::Wait);
 }
 
 #[test]
-fn nobody_moves_to_a_ca_of_the_future_before_it_holds() {
-    // Another replica, whose clock is a day ahead, has made it, and let it sign.
+fn replicas_switch_to_a_future_ca_only_when_it_is_valid() {
+    // Another replica, whose clock is a day ahead, has issued and promoted it.
     let (a, b, now) = (authority(0), authority(DAY), 100);
     let published = everywhere(&of(&[&a, &b]));
-    let added = Succession::new(a.clone(), None).with_next(b.clone());
-    for (succession, then) in [(added.clone(), Step::Promote), (added.promoted(), Step::Serve)] {
-        let mut replica = held(succession, &a, 0);
+    let added = CaSet::new(a.clone(), None).with_next(b.clone());
+    for (ca_set, then) in [(added.clone(), Step::Promote), (added.promoted(), Step::IssueServing)] {
+        let mut replica = held(ca_set, &a, 0);
         replica.observed = Some(observed(&b, 0));
-        assert_eq!(step(&replica, &published, now), Step::Rest);
-        assert_eq!(step(&replica, &published, DAY - 3_601), Step::Rest);
+        assert_eq!(step(&replica, &published, now), Step::Wait);
+        assert_eq!(step(&replica, &published, DAY - 3_601), Step::Wait);
         assert_eq!(step(&replica, &published, DAY - 3_600), then);
     }
-    // Where nothing else is left to serve, waiting would gain nothing.
-    let mut replica = held(Succession::new(b.clone(), None), &a, -8 * DAY);
+    // Without another certificate to serve, there is no reason to wait.
+    let mut replica = held(CaSet::new(b.clone(), None), &a, -8 * DAY);
     replica.observed = Some(observed(&b, 0));
-    assert_eq!(step(&replica, &published, now), Step::Serve);
+    assert_eq!(step(&replica, &published, now), Step::IssueServing);
 }
 
-/// By our clock, and an API server's that agrees.
-fn agreed(held: &Held, published: &Published, seconds: i64) -> Step {
+/// The next step if the API server's clock agrees with ours.
+fn agreed(held: &ReplicaState, published: &Published, seconds: i64) -> Step {
     let moment = Moment {
         ours: after(seconds),
         theirs: Some(after(seconds)),
@@ -450,46 +469,49 @@ fn agreed(held: &Held, published: &Published, seconds: i64) -> Step {
 }
 
 #[test]
-fn a_ca_of_the_far_future_is_replaced_before_nothing_is_left_to_serve() {
+fn a_far_future_ca_is_replaced_before_the_serving_certificate_expires() {
     let (a, b) = (authority(0), authority(900 * DAY));
     let published = everywhere(&of(&[&a, &b]));
-    let replica = held(Succession::new(a.clone(), None).with_next(b.clone()).promoted(), &a, 0);
+    let replica = held(CaSet::new(a.clone(), None).with_next(b.clone()).promoted(), &a, 0);
     let early = |keep| Step::Replace {
-        lost: Loss::Early(b.certificate().validity().not_before),
+        reason: ReplacementReason::NotYetValid(b.certificate().validity().not_before),
         keep,
     };
     let due = 7 * DAY - (7 * DAY + 3_600) / 3;
     for quiet in [1, DAY, due - 1] {
-        let (step, what) = (agreed(&replica, &published, quiet), "what is trusted is served on");
-        assert!(matches!(step, Step::Observe(_)), "{what}: {step:?}");
+        let (step, what) = (
+            agreed(&replica, &published, quiet),
+            "the trusted certificate is still served",
+        );
+        assert!(matches!(step, Step::RecordObservation(_)), "{what}: {step:?}");
     }
     assert_eq!(agreed(&replica, &published, due), early(Some(ca(&a))));
-    // Nothing to serve, or nothing that is accepted: at once.
+    // Without an accepted serving certificate: immediately.
     let mut new = replica.clone();
     new.serving = None;
     assert_eq!(agreed(&new, &published, 1), early(None));
     assert_eq!(agreed(&replica, &everywhere(&of(&[&b])), 1), early(Some(ca(&a))));
-    let served = held(Succession::new(b.clone(), None), &b, 0);
+    let served = held(CaSet::new(b.clone(), None), &b, 0);
     assert_eq!(agreed(&served, &everywhere(&of(&[&b])), 1), early(None));
 }
 
 #[test]
-fn a_ca_that_begins_in_time_is_waited_for() {
+fn a_ca_that_becomes_valid_in_time_is_kept() {
     let (a, b) = (authority(0), authority(5 * DAY));
     let published = everywhere(&of(&[&a, &b]));
-    let mut replica = held(Succession::new(a.clone(), None).with_next(b.clone()).promoted(), &a, 0);
+    let mut replica = held(CaSet::new(a.clone(), None).with_next(b.clone()).promoted(), &a, 0);
     replica.observed = Some(observed(&b, 0));
     for waiting in [1, 4 * DAY, 5 * DAY - 3_601] {
-        assert_eq!(agreed(&replica, &published, waiting), Step::Rest);
+        assert_eq!(agreed(&replica, &published, waiting), Step::Wait);
     }
-    assert_eq!(agreed(&replica, &published, 5 * DAY - 3_600), Step::Serve);
+    assert_eq!(agreed(&replica, &published, 5 * DAY - 3_600), Step::IssueServing);
 }
 
 #[test]
-fn a_clock_that_is_behind_alone_replaces_nothing() {
+fn a_slow_local_clock_alone_replaces_nothing() {
     let (a, b) = (authority(0), authority(900 * DAY));
     let published = everywhere(&of(&[&b]));
-    let replica = held(Succession::new(b.clone(), Some(ca(&a))), &b, 900 * DAY);
+    let replica = held(CaSet::new(b.clone(), Some(ca(&a))), &b, 900 * DAY);
     for theirs in [None, Some(after(901 * DAY))] {
         let moment = Moment { ours: after(1), theirs };
         let step = next_step(&replica, &published, moment, &Policy::default());
@@ -498,14 +520,14 @@ fn a_clock_that_is_behind_alone_replaces_nothing() {
 }
 
 #[test]
-fn a_clock_that_is_years_ahead_does_what_one_does_that_is_right() {
+fn a_local_clock_years_ahead_does_not_change_decisions() {
     let (a, b) = (authority(0), authority(1));
-    for succession in [
-        Succession::new(a.clone(), None),
-        Succession::new(b.clone(), Some(ca(&a))),
-        Succession::new(a.clone(), None).with_next(b.clone()),
+    for ca_set in [
+        CaSet::new(a.clone(), None),
+        CaSet::new(b.clone(), Some(ca(&a))),
+        CaSet::new(a.clone(), None).with_next(b.clone()),
     ] {
-        let replica = held(succession, &a, 0);
+        let replica = held(ca_set, &a, 0);
         for bundle in [of(&[&a]), of(&[&a, &b]), Bundle::default()] {
             let ahead = Moment {
                 ours: after(4_000 * DAY),
@@ -519,43 +541,43 @@ fn a_clock_that_is_years_ahead_does_what_one_does_that_is_right() {
 }
 
 #[test]
-fn a_next_of_the_far_future_holds_up_no_rotation() {
+fn a_far_future_next_ca_does_not_block_the_rotation() {
     let (a, due) = (authority(0), 365 * DAY - 121 * DAY);
     for (begins, wanted) in [
-        (900 * DAY, Step::MintNext),
-        (360 * DAY, Step::MintNext),
-        (300 * DAY, Step::Rest),
+        (900 * DAY, Step::IssueNext),
+        (360 * DAY, Step::IssueNext),
+        (300 * DAY, Step::Wait),
     ] {
         let b = authority(begins);
-        let mut replica = held(Succession::new(a.clone(), None).with_next(b.clone()), &a, young(due));
+        let mut replica = held(CaSet::new(a.clone(), None).with_next(b.clone()), &a, young(due));
         replica.observed = Some(observed(&b, 0));
         let published = everywhere(&of(&[&a, &b]));
-        assert_eq!(agreed(&replica, &published, due - DAY), Step::Rest);
+        assert_eq!(agreed(&replica, &published, due - DAY), Step::Wait);
         assert_eq!(agreed(&replica, &published, due), wanted, "one that begins at {begins}");
     }
-    // Too late for that: what has ended is not followed by what does not hold.
+    // Too late: an expired CA is not followed by one that is not valid yet.
     let b = authority(900 * DAY);
-    let replica = held(Succession::new(a.clone(), None).with_next(b.clone()), &a, 0);
+    let replica = held(CaSet::new(a.clone(), None).with_next(b.clone()), &a, 0);
     let ended = agreed(&replica, &everywhere(&of(&[&a, &b])), 366 * DAY);
     assert_eq!(
         ended,
         Step::Replace {
-            lost: Loss::Ended,
+            reason: ReplacementReason::Expired,
             keep: None
         }
     );
 }
 
 #[test]
-fn a_certificate_of_a_clock_that_was_ahead_is_made_again() {
+fn a_certificate_issued_by_a_fast_clock_is_reissued() {
     let a = authority(0);
-    let replica = held(Succession::new(a.clone(), None), &a, DAY);
-    assert_eq!(step(&replica, &everywhere(&of(&[&a])), 0), Step::Serve);
+    let replica = held(CaSet::new(a.clone(), None), &a, DAY);
+    assert_eq!(step(&replica, &everywhere(&of(&[&a])), 0), Step::IssueServing);
 }
 
 #[test]
-fn a_next_that_ended_unused_is_forgotten() {
+fn an_expired_unused_next_ca_is_removed() {
     let (a, now) = (authority(300 * DAY), 366 * DAY);
-    let replica = held(Succession::new(a.clone(), None).with_next(authority(0)), &a, now);
-    assert_eq!(step(&replica, &everywhere(&of(&[&a])), now), Step::Forget);
+    let replica = held(CaSet::new(a.clone(), None).with_next(authority(0)), &a, now);
+    assert_eq!(step(&replica, &everywhere(&of(&[&a])), now), Step::PruneExpired);
 }

@@ -1,6 +1,4 @@
-//! Certificates that the program makes and registers by itself, against a real API server.
-//!
-//! The shell around the keeper: a client, a clock, a deadline. It decides nothing.
+//! Runs the `Rotator` against an API server.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -15,78 +13,78 @@ use kube::{Api, Client};
 use rustls::server::ResolvesServerCert;
 use tokio::sync::{Notify, watch};
 
+use crate::backoff::Backoff;
 use crate::bundle::Bundle;
-use crate::changes::Changes;
+use crate::ca_set::CaSet;
 use crate::clock::Clock;
+use crate::configuration_watch::ConfigurationWatch;
 use crate::deadline::in_time;
 use crate::inject::Injector;
-use crate::keeper::{Cluster, Failure, Keeper};
 use crate::names::{InvalidName, Names};
-use crate::pace::Pace;
 use crate::policy::Policy;
 use crate::published::{Configuration, Published};
 use crate::resolver::Resolver;
-use crate::rotation::Loss;
+use crate::rotation::ReplacementReason;
+use crate::rotator::{Cluster, RotationError, Rotator};
 use crate::status::Status;
-use crate::store::{Store, Stored};
-use crate::succession::Succession;
+use crate::store::{Store, StoredSecret};
 
-/// The source `self`: makes the CA, publishes it, serves from it, and replaces it in time.
+/// The certificate source `self`: creates the CA, publishes it, serves a certificate that it signed, and rotates both.
 pub struct SelfManaged {
-    keeper: Keeper,
+    rotator: Rotator,
     cluster: ApiServer,
-    changes: Changes,
+    changes: ConfigurationWatch,
     poll: Duration,
     clock: Clock,
 }
 
 impl SelfManaged {
-    /// Prepares; nothing is read or written before [`run`](Self::run).
+    /// Reads and writes nothing before [`run`](Self::run).
     pub fn new(client: Client, names: &Names, policy: Policy, clock: Clock) -> Result<Self, InvalidName> {
         let poll = policy.poll;
-        let keeper = Keeper::new(names.subject_alternative_names()?, policy);
+        let rotator = Rotator::new(names.subject_alternative_names()?, policy);
         Ok(Self {
-            keeper,
-            changes: Changes::new(client.clone(), names),
-            cluster: ApiServer::new(client, names, clock.is_doubted()),
+            rotator,
+            changes: ConfigurationWatch::new(client.clone(), names),
+            cluster: ApiServer::new(client, names, clock.may_be_wrong()),
             poll,
             clock,
         })
     }
 
-    /// The certificate to serve, now and after each renewal. Refuses handshakes until there is one.
+    /// Resolves to the current certificate. Handshakes fail until one has been issued.
     pub fn resolver(&self) -> Arc<dyn ResolvesServerCert> {
-        Arc::clone(self.keeper.resolver()) as Arc<Resolver>
+        Arc::clone(self.rotator.resolver()) as Arc<Resolver>
     }
 
-    /// What is known after each look; changes only when something has changed.
+    /// The state after each reconciliation; notifies only of changes.
     pub fn status(&self) -> watch::Receiver<Status> {
-        self.keeper.status().subscribe()
+        self.rotator.status().subscribe()
     }
 
-    /// Looks after the certificates until `shutdown` is done. Failures are told in the status and tried again.
+    /// Reconciles until `shutdown` completes. Errors are reported in the status and retried.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
         let Self {
-            mut keeper,
+            mut rotator,
             cluster,
             changes,
             poll,
             clock,
         } = self;
         let changed = Notify::new();
-        let look = async {
-            let mut pace = Pace::new(poll);
+        let reconcile = async {
+            let mut backoff = Backoff::new(poll);
             loop {
-                keeper.look(&cluster, clock.now()).await;
-                pace.look_again(&changed).await;
+                rotator.reconcile(&cluster, clock.now()).await;
+                backoff.next(&changed).await;
             }
         };
-        // A write that is cut off has happened or has not; whoever looks next sees which.
+        // If a write is cancelled here, the next reconciliation reads whether it succeeded.
         tokio::select! {
             biased;
             () = shutdown => {}
-            () = changes.tell(&changed) => {}
-            () = look => {}
+            () = changes.run(&changed) => {}
+            () = reconcile => {}
         }
     }
 }
@@ -96,48 +94,48 @@ struct ApiServer {
     injector: Injector,
     events: Api<Event>,
     names: Names,
-    /// Whether its clock counts.
-    tells_time: bool,
+    /// Whether the API server's clock is considered.
+    uses_server_clock: bool,
 }
 
 impl ApiServer {
-    fn new(client: Client, names: &Names, tells_time: bool) -> Self {
+    fn new(client: Client, names: &Names, uses_server_clock: bool) -> Self {
         Self {
             store: Store::new(client.clone(), names),
             injector: Injector::new(client.clone(), names),
             events: Api::namespaced(client, &names.namespace),
             names: names.clone(),
-            tells_time,
+            uses_server_clock,
         }
     }
 }
 
 impl Cluster for ApiServer {
-    async fn published(&self) -> (Published, Option<Timestamp>, Option<Failure>) {
+    async fn published(&self) -> (Published, Option<Timestamp>, Option<RotationError>) {
         let (published, clock, failure) = self.injector.read().await;
-        (published, clock.filter(|_| self.tells_time), failure)
+        (published, clock.filter(|_| self.uses_server_clock), failure)
     }
 
-    async fn secret(&self) -> Result<Stored, Failure> {
+    async fn secret(&self) -> Result<StoredSecret, RotationError> {
         self.store.read().await
     }
 
-    async fn create(&self, succession: &Succession) -> Result<(), Failure> {
-        self.store.create(succession).await
+    async fn create(&self, ca_set: &CaSet) -> Result<(), RotationError> {
+        self.store.create(ca_set).await
     }
 
-    async fn update(&self, basis: &Stored, succession: &Succession) -> Result<(), Failure> {
+    async fn update(&self, basis: &StoredSecret, ca_set: &CaSet) -> Result<(), RotationError> {
         match &basis.basis {
-            Some(secret) => self.store.update(secret, succession).await,
-            None => Err(Failure::Conflict),
+            Some(secret) => self.store.update(secret, ca_set).await,
+            None => Err(RotationError::Conflict),
         }
     }
 
-    async fn publish(&self, bundle: &Bundle, targets: &[Configuration]) -> Result<(), Failure> {
+    async fn publish(&self, bundle: &Bundle, targets: &[Configuration]) -> Result<(), RotationError> {
         self.injector.publish(bundle, targets).await
     }
 
-    async fn report(&self, loss: &Loss, now: Timestamp) {
+    async fn report(&self, loss: &ReplacementReason, now: Timestamp) {
         let event = event(&self.names, loss, now);
         let sent = in_time(self.events.create(&PostParams::default(), &event)).await;
         if let Err(error) = sent {
@@ -146,15 +144,15 @@ impl Cluster for ApiServer {
     }
 }
 
-/// The Event (events.k8s.io/v1) that tells people why there is a new CA.
-fn event(names: &Names, loss: &Loss, now: Timestamp) -> Event {
+/// The Event (events.k8s.io/v1) that reports why the CA was replaced.
+fn event(names: &Names, loss: &ReplacementReason, now: Timestamp) -> Event {
     let (reason, cause) = match loss {
-        Loss::Gone => ("CASecretLost", "it was gone".to_owned()),
-        Loss::Corrupt(why) => ("CASecretUnusable", format!("it could not be used: {why}")),
-        Loss::Ended => ("CAEnded", "its CA had ended".to_owned()),
-        Loss::Early(begin) => (
+        ReplacementReason::SecretMissing => ("CASecretMissing", "it did not exist".to_owned()),
+        ReplacementReason::SecretInvalid(why) => ("CASecretInvalid", format!("it was not valid: {why}")),
+        ReplacementReason::Expired => ("CAExpired", "its CA had expired".to_owned()),
+        ReplacementReason::NotYetValid(begin) => (
             "CANotYetValid",
-            format!("its CA holds only from {begin} on, and what was served would have ended before"),
+            format!("its CA is valid only from {begin}, after the serving certificate expires"),
         ),
     };
     Event {
@@ -166,7 +164,7 @@ fn event(names: &Names, loss: &Loss, now: Timestamp) -> Event {
         action: Some("ReplaceCA".to_owned()),
         event_time: Some(MicroTime(now)),
         note: Some(format!(
-            "A new CA was put into Secret {}, because {cause}.",
+            "A new CA was written to Secret {} because {cause}.",
             names.secret
         )),
         reason: Some(reason.to_owned()),
@@ -187,12 +185,12 @@ fn event(names: &Names, loss: &Loss, now: Timestamp) -> Event {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::authority::Unusable;
+    use crate::authority::CertificateError;
     use crate::testing::{names, start};
 
     #[test]
-    fn an_event_says_why_and_about_what() {
-        let told = |loss| {
+    fn an_event_names_the_reason_and_the_secret() {
+        let new_status = |loss| {
             let event = event(&names(), &loss, start());
             let regarding = event.regarding.unwrap();
             assert_eq!(
@@ -204,21 +202,21 @@ mod tests {
             assert_eq!(
                 event.metadata.generate_name.as_deref(),
                 Some("hook-ca-"),
-                "no prefix may end with a dot"
+                "a generateName must not end with a dot"
             );
             (event.reason.unwrap(), event.note.unwrap())
         };
-        let (reason, note) = told(Loss::Gone);
-        assert_eq!(reason, "CASecretLost");
-        assert_eq!(note, "A new CA was put into Secret hook-ca, because it was gone.");
-        let (reason, note) = told(Loss::Corrupt(Unusable::Mismatch));
-        assert_eq!(reason, "CASecretUnusable");
+        let (reason, note) = new_status(ReplacementReason::SecretMissing);
+        assert_eq!(reason, "CASecretMissing");
+        assert_eq!(note, "A new CA was written to Secret hook-ca because it did not exist.");
+        let (reason, note) = new_status(ReplacementReason::SecretInvalid(CertificateError::Mismatch));
+        assert_eq!(reason, "CASecretInvalid");
         assert!(
             note.ends_with("the private key does not match the certificate."),
             "{note}"
         );
-        assert_eq!(told(Loss::Ended).0, "CAEnded");
-        let (reason, note) = told(Loss::Early(start()));
+        assert_eq!(new_status(ReplacementReason::Expired).0, "CAExpired");
+        let (reason, note) = new_status(ReplacementReason::NotYetValid(start()));
         assert_eq!(reason, "CANotYetValid");
         assert!(note.contains("only from 2026-01-01T00:00:00Z on"), "{note}");
     }

@@ -1,9 +1,9 @@
-//! Ten years of several replicas, API servers that are slow to load, and people who break things.
+//! Simulates ten years of several replicas with slow API servers, failures, and admins who break the objects.
 //!
-//! The replicas are the real ones down to the cryptography; the cluster is a model that keeps the promises which the real
-//! one makes: versions guard writes, reads see what was written, and a bundle is loaded within a minute. The claim is that
-//! an API server accepts every replica's certificate at every moment, except when a person has destroyed trust, until
-//! the replicas have looked and the API servers have loaded what they wrote.
+//! The replicas are real, including their cryptography. The cluster is a model with the guarantees of a real one:
+//! optimistic locking, consistent reads, and bundles that API servers load within a minute. Asserted: every API server
+//! accepts every replica's certificate at all times, except after an admin has destroyed the trust, until
+//! the replicas have reconciled and the API servers have loaded the result.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -17,13 +17,13 @@ use rustls_pki_types::ServerName;
 
 use crate::authority::Authority;
 use crate::bundle::Bundle;
-use crate::keeper::{Cluster, Failure, Keeper};
+use crate::ca_set::{CaSet, MAX_TRUSTED};
 use crate::leaf::Leaf;
 use crate::policy::Policy;
-use crate::published::{Configuration, Entry, Kind, Published, Seen};
-use crate::rotation::{CaSecret, Loss};
-use crate::store::{Data, Stored, decode, encode};
-use crate::succession::{MOST_TRUSTED, Succession};
+use crate::published::{Configuration, ConfigurationState, Entry, Kind, Published};
+use crate::rotation::{CaSecret, ReplacementReason};
+use crate::rotator::{Cluster, RotationError, Rotator};
+use crate::store::{Data, StoredSecret, decode, encode};
 use crate::testing::{names, start};
 
 const MINUTE: i64 = 60;
@@ -31,10 +31,10 @@ const HOUR: i64 = 3_600;
 const DAY: i64 = 24 * HOUR;
 const YEARS: i64 = 10;
 
-/// splitmix64: a seed gives the same ten years on every machine.
-struct Dice(u64);
+/// splitmix64; the same seed gives the same run on every machine.
+struct RandomSource(u64);
 
-impl Dice {
+impl RandomSource {
     fn roll(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
@@ -52,10 +52,10 @@ impl Dice {
     }
 }
 
-/// A bundle with the version that tells it from all others.
+/// A bundle with a unique version.
 type Loaded = Option<Rc<(u64, Vec<u8>)>>;
 
-/// An API server: what it has loaded of each configuration, and what it will have. None where there is none.
+/// An API server: the loaded bundle of each configuration and those it will load. `None` for a missing configuration.
 #[derive(Default)]
 struct Server {
     loaded: [Loaded; 2],
@@ -79,25 +79,25 @@ impl Server {
 }
 
 /// The stored objects, each with its version.
-struct World {
-    dice: Dice,
+struct SimulatedCluster {
+    random: RandomSource,
     now: Timestamp,
     version: u64,
     secret: Option<(u64, CaSecret)>,
     configurations: [Option<(u64, Vec<u8>)>; 2],
     servers: Vec<Server>,
-    /// Whether requests fail at times.
+    /// Whether requests sometimes fail.
     unreliable: bool,
-    /// Whether replicas are told what its clock says.
-    tells_time: bool,
+    /// Whether responses contain the API server's clock.
+    uses_server_clock: bool,
     /// When the cluster last changed.
     changed: Timestamp,
-    reports: Vec<Loss>,
+    reports: Vec<ReplacementReason>,
     promotions: u32,
     conflicts: u32,
 }
 
-impl World {
+impl SimulatedCluster {
     fn next_version(&mut self) -> u64 {
         self.version += 1;
         self.changed = self.now;
@@ -106,7 +106,7 @@ impl World {
 
     fn set_secret(&mut self, data: Option<Data>) {
         let version = self.next_version();
-        self.secret = data.map(|data| (version, decode(&data).map_or_else(CaSecret::Unusable, CaSecret::Usable)));
+        self.secret = data.map(|data| (version, decode(&data).map_or_else(CaSecret::Invalid, CaSecret::Usable)));
     }
 
     fn set_configuration(&mut self, which: usize, bundle: Option<Vec<u8>>) {
@@ -114,56 +114,59 @@ impl World {
         self.configurations[which] = bundle.clone().map(|bundle| (version, bundle));
         let bundle = bundle.map(|bundle| Rc::new((version, bundle)));
         for server in 0..self.servers.len() {
-            let at = self.now + SignedDuration::from_secs(self.dice.below(MINUTE + 1));
+            let at = self.now + SignedDuration::from_secs(self.random.below(MINUTE + 1));
             self.servers[server].coming.push((at, which, bundle.clone()));
             self.servers[server].load(self.now);
         }
     }
 
-    /// A request that gets lost: before it is carried out, or after.
-    fn mishap(&mut self) -> Option<bool> {
-        (self.unreliable && self.dice.one_in(20)).then(|| self.dice.one_in(2))
+    /// Loses a request sometimes: before (false) or after (true) it is carried out.
+    fn lose_request(&mut self) -> Option<bool> {
+        (self.unreliable && self.random.one_in(20)).then(|| self.random.one_in(2))
     }
 }
 
-struct Model(RefCell<World>);
+struct Model(RefCell<SimulatedCluster>);
 
 impl Model {
-    /// Lets the other replicas come between.
+    /// Lets other replicas run.
     async fn pause(&self) {
-        let times = self.0.borrow_mut().dice.below(4);
+        let times = self.0.borrow_mut().random.below(4);
         for _ in 0..times {
             tokio::task::yield_now().await;
         }
     }
 
-    async fn write(&self, write: impl FnOnce(&mut World) -> Result<(), Failure>) -> Result<(), Failure> {
+    async fn write(
+        &self,
+        write: impl FnOnce(&mut SimulatedCluster) -> Result<(), RotationError>,
+    ) -> Result<(), RotationError> {
         self.pause().await;
-        let world = &mut *self.0.borrow_mut();
-        match world.mishap() {
-            Some(true) => return Err(Failure::Deadline),
+        let cluster = &mut *self.0.borrow_mut();
+        match cluster.lose_request() {
+            Some(true) => return Err(RotationError::Deadline),
             Some(false) => {
-                write(world)?;
-                return Err(Failure::Deadline);
+                write(cluster)?;
+                return Err(RotationError::Deadline);
             }
             None => {}
         }
-        let outcome = write(world);
-        world.conflicts += u32::from(outcome.is_err());
+        let outcome = write(cluster);
+        cluster.conflicts += u32::from(outcome.is_err());
         outcome
     }
 }
 
 impl Cluster for Model {
-    async fn published(&self) -> (Published, Option<Timestamp>, Option<Failure>) {
+    async fn published(&self) -> (Published, Option<Timestamp>, Option<RotationError>) {
         self.pause().await;
-        let world = &mut *self.0.borrow_mut();
-        let lost = world.mishap().map(|_| world.dice.below(2));
+        let cluster = &mut *self.0.borrow_mut();
+        let reason = cluster.lose_request().map(|_| cluster.random.below(2));
         let configurations = [(0, Kind::Mutating), (1, Kind::Validating)].map(|(index, kind)| {
-            let seen = match &world.configurations[usize::try_from(index).expect("small")] {
-                _ if lost == Some(index) => Seen::Unreadable,
-                None => Seen::Missing,
-                Some((version, bundle)) => Seen::Found {
+            let seen = match &cluster.configurations[usize::try_from(index).expect("small")] {
+                _ if reason == Some(index) => ConfigurationState::Unreadable,
+                None => ConfigurationState::Missing,
+                Some((version, bundle)) => ConfigurationState::Found {
                     resource_version: version.to_string(),
                     entries: vec![Entry {
                         name: "hook".to_owned(),
@@ -181,23 +184,23 @@ impl Cluster for Model {
             Published {
                 configurations: configurations.to_vec(),
             },
-            world.tells_time.then_some(world.now),
-            lost.map(|_| Failure::Deadline),
+            cluster.uses_server_clock.then_some(cluster.now),
+            reason.map(|_| RotationError::Deadline),
         )
     }
 
-    async fn secret(&self) -> Result<Stored, Failure> {
+    async fn secret(&self) -> Result<StoredSecret, RotationError> {
         self.pause().await;
-        let world = &mut *self.0.borrow_mut();
-        if world.mishap().is_some() {
-            return Err(Failure::Deadline);
+        let cluster = &mut *self.0.borrow_mut();
+        if cluster.lose_request().is_some() {
+            return Err(RotationError::Deadline);
         }
-        Ok(match &world.secret {
-            None => Stored {
+        Ok(match &cluster.secret {
+            None => StoredSecret {
                 state: CaSecret::Absent,
                 basis: None,
             },
-            Some((version, state)) => Stored {
+            Some((version, state)) => StoredSecret {
                 state: state.clone(),
                 basis: Some(Secret {
                     metadata: ObjectMeta {
@@ -210,52 +213,52 @@ impl Cluster for Model {
         })
     }
 
-    async fn create(&self, succession: &Succession) -> Result<(), Failure> {
-        self.write(|world| {
-            if world.secret.is_some() {
-                return Err(Failure::Conflict);
+    async fn create(&self, ca_set: &CaSet) -> Result<(), RotationError> {
+        self.write(|cluster| {
+            if cluster.secret.is_some() {
+                return Err(RotationError::Conflict);
             }
-            world.set_secret(Some(encode(succession)));
+            cluster.set_secret(Some(encode(ca_set)));
             Ok(())
         })
         .await
     }
 
-    async fn update(&self, basis: &Stored, succession: &Succession) -> Result<(), Failure> {
-        self.write(|world| {
+    async fn update(&self, basis: &StoredSecret, ca_set: &CaSet) -> Result<(), RotationError> {
+        self.write(|cluster| {
             let based_on = basis
                 .basis
                 .as_ref()
                 .and_then(|secret| secret.metadata.resource_version.clone());
-            let Some((version, before)) = &world.secret else {
-                return Err(Failure::Conflict);
+            let Some((version, before)) = &cluster.secret else {
+                return Err(RotationError::Conflict);
             };
             if based_on != Some(version.to_string()) {
-                return Err(Failure::Conflict);
+                return Err(RotationError::Conflict);
             }
-            if let CaSecret::Usable(Succession { next: Some(next), .. }) = before {
-                world.promotions += u32::from(next.certificate() == succession.current.certificate());
+            if let CaSecret::Usable(CaSet { next: Some(next), .. }) = before {
+                cluster.promotions += u32::from(next.certificate() == ca_set.current.certificate());
             }
-            world.set_secret(Some(encode(succession)));
+            cluster.set_secret(Some(encode(ca_set)));
             Ok(())
         })
         .await
     }
 
-    async fn publish(&self, bundle: &Bundle, targets: &[Configuration]) -> Result<(), Failure> {
+    async fn publish(&self, bundle: &Bundle, targets: &[Configuration]) -> Result<(), RotationError> {
         let mut outcome = Ok(());
         for target in targets {
             let which = usize::from(target.kind == Kind::Validating);
-            let Seen::Found { resource_version, .. } = &target.seen else {
+            let ConfigurationState::Found { resource_version, .. } = &target.seen else {
                 continue;
             };
             let written = self
-                .write(|world| match &world.configurations[which] {
+                .write(|cluster| match &cluster.configurations[which] {
                     Some((version, _)) if version.to_string() == *resource_version => {
-                        world.set_configuration(which, Some(bundle.to_pem()));
+                        cluster.set_configuration(which, Some(bundle.to_pem()));
                         Ok(())
                     }
-                    _ => Err(Failure::Conflict),
+                    _ => Err(RotationError::Conflict),
                 })
                 .await;
             outcome = outcome.and(written);
@@ -263,48 +266,48 @@ impl Cluster for Model {
         outcome
     }
 
-    async fn report(&self, loss: &Loss, _now: Timestamp) {
+    async fn report(&self, loss: &ReplacementReason, _now: Timestamp) {
         self.0.borrow_mut().reports.push(loss.clone());
     }
 }
 
-/// A replica, and whether it is running.
+/// A replica.
 struct Replica {
-    keeper: Keeper,
+    rotator: Rotator,
     /// Until when its machine is suspended.
     suspended: Timestamp,
-    /// How far its clock is off.
+    /// The error of its clock.
     ahead: SignedDuration,
-    /// Until when it may be refused, because its clock is or was off.
+    /// Until when its certificate may be rejected because its clock is or was wrong.
     astray: Option<Timestamp>,
-    /// Whether it has looked with success since it started, woke up, or trust was destroyed.
+    /// Whether it has reconciled successfully since it started, resumed, or trust was destroyed.
     looked: bool,
-    /// Counts the certificates that it has served.
+    /// Number of certificates that it has served.
     leaves: u64,
 }
 
-/// What people and machines do in a run.
+/// The faults of a run.
 #[derive(Clone, Copy, PartialEq)]
-enum Mischief {
-    /// Nothing out of the ordinary: restarts, requests that get lost.
+enum FaultProfile {
+    /// Only restarts and lost requests.
     Ordinary,
-    /// The Secret is lost, corrupted or replaced while all replicas run.
+    /// The Secret is deleted, corrupted or replaced while all replicas run.
     Secret,
-    /// All of it, trust destroyed included.
+    /// All faults, including destroyed trust.
     All,
-    /// The clock of one replica is off, by days or years, for days or weeks, and no API server says what time it is.
+    /// The clock of one replica is wrong by days or years, for days or weeks; API servers send no clock.
     Clock,
-    /// The same, further ahead; API servers say what time it is, as they do.
+    /// The same, further ahead; API servers send their clock.
     ToldClock,
-    /// The Secret gets CAs that hold only in days or years, while one replica's clock is years ahead.
+    /// CAs that become valid in days or years are written to the Secret; one replica's clock is years ahead.
     Future,
 }
 
-/// How many days a clock is off at most. A CA that is made by one that is ahead is of the future: as long as what is served lives on, for
-/// a third of seven days at least, nobody has to serve from it.
+/// Largest clock error in days. A CA issued by a fast clock is not valid yet: while the serving certificate lasts, for
+/// at least a third of seven days, no replica has to use it.
 const BACK: i64 = 10 * 365;
 const AHEAD: i64 = 2;
-/// The same where API servers say what time it is.
+/// The same if API servers send their clock.
 const FAR_AHEAD: i64 = 10 * 365;
 
 struct Simulation {
@@ -312,38 +315,38 @@ struct Simulation {
     replicas: Vec<Replica>,
     policy: Policy,
     names: Vec<ServerName<'static>>,
-    mischief: Mischief,
-    /// Until when an API server may refuse; none while somebody has yet to look.
+    faults: FaultProfile,
+    /// Until when rejections are allowed; `None` while a replica has yet to reconcile.
     excused: Option<Timestamp>,
-    /// By replica, number of its leaf, and version of the bundle.
+    /// By replica, number of its certificate, and version of the bundle.
     verdicts: HashMap<(usize, u64, u64), bool>,
     accepted: u64,
-    refused: u64,
+    rejected: u64,
     disturbances: u32,
 }
 
 impl Simulation {
-    fn new(seed: u64, replicas: usize, mischief: Mischief) -> Self {
+    fn new(seed: u64, replicas: usize, faults: FaultProfile) -> Self {
         let policy = Policy::default();
         let names = names().subject_alternative_names().expect("valid");
-        let mut world = World {
-            dice: Dice(seed),
+        let mut cluster = SimulatedCluster {
+            random: RandomSource(seed),
             now: start(),
             version: 0,
             secret: None,
             configurations: [None, None],
             servers: vec![Server::default(), Server::default()],
             unreliable: true,
-            tells_time: mischief != Mischief::Clock,
+            uses_server_clock: faults != FaultProfile::Clock,
             changed: start(),
             reports: Vec::new(),
             promotions: 0,
             conflicts: 0,
         };
-        world.set_configuration(0, Some(Vec::new()));
-        world.set_configuration(1, Some(Vec::new()));
+        cluster.set_configuration(0, Some(Vec::new()));
+        cluster.set_configuration(1, Some(Vec::new()));
         let replica = |_| Replica {
-            keeper: Keeper::new(names.clone(), policy.clone()),
+            rotator: Rotator::new(names.clone(), policy.clone()),
             suspended: start(),
             ahead: SignedDuration::ZERO,
             astray: None,
@@ -351,52 +354,52 @@ impl Simulation {
             leaves: 0,
         };
         Self {
-            model: Model(RefCell::new(world)),
+            model: Model(RefCell::new(cluster)),
             replicas: (0..replicas).map(replica).collect(),
             policy: policy.clone(),
             names: names.clone(),
-            mischief,
+            faults,
             excused: None,
             verdicts: HashMap::new(),
             accepted: 0,
-            refused: 0,
+            rejected: 0,
             disturbances: 0,
         }
         .with_clocks()
     }
 
     fn with_clocks(mut self) -> Self {
-        if self.mischief == Mischief::Future {
+        if self.faults == FaultProfile::Future {
             self.replicas[0].ahead = SignedDuration::from_secs(FAR_AHEAD * DAY);
         }
         self
     }
 
-    fn world(&mut self) -> &mut World {
+    fn cluster(&mut self) -> &mut SimulatedCluster {
         self.model.0.get_mut()
     }
 
-    /// All that are awake look at the same time, their requests interleaved. Whether no look failed.
-    async fn look(&mut self) -> bool {
-        let now = self.world().now;
-        let (model, mischief, settle) = (&self.model, self.mischief, self.policy.settle);
-        let look = async |replica: Option<&mut Replica>| {
+    /// All running replicas reconcile concurrently, with interleaved requests. Returns whether all succeeded.
+    async fn reconcile(&mut self) -> bool {
+        let now = self.cluster().now;
+        let (model, faults, settle) = (&self.model, self.faults, self.policy.settle);
+        let reconcile = async |replica: Option<&mut Replica>| {
             let Some(replica) = replica.filter(|replica| replica.suspended <= now) else {
                 return true;
             };
-            let before = replica.keeper.leaf().map(|leaf| leaf.certificate().clone());
+            let before = replica.rotator.leaf().map(|leaf| leaf.certificate().clone());
             let losses = model.0.borrow().reports.len();
-            let (_, _, failure) = replica.keeper.work(model, now + replica.ahead).await;
+            let (_, _, failure) = replica.rotator.work(model, now + replica.ahead).await;
             replica.looked |= failure.is_none();
-            // Whoever begins with nothing to serve and nothing that could sign it cannot wait until what he makes is loaded.
-            if mischief == Mischief::Future && before.is_none() && model.0.borrow().reports.len() > losses {
+            // A replica without a certificate and a CA cannot wait until its new CA is loaded.
+            if faults == FaultProfile::Future && before.is_none() && model.0.borrow().reports.len() > losses {
                 replica.astray = Some(now + settle);
             }
-            replica.leaves += u64::from(before.as_ref() != replica.keeper.leaf().map(Leaf::certificate));
+            replica.leaves += u64::from(before.as_ref() != replica.rotator.leaf().map(Leaf::certificate));
             failure.is_none()
         };
         let mut each = self.replicas.iter_mut();
-        let (one, two, three) = tokio::join!(look(each.next()), look(each.next()), look(each.next()));
+        let (one, two, three) = tokio::join!(reconcile(each.next()), reconcile(each.next()), reconcile(each.next()));
         let all = self
             .replicas
             .iter()
@@ -408,19 +411,22 @@ impl Simulation {
         one && two && three
     }
 
-    /// Asks every API server about every replica.
+    /// Asserts that every API server accepts every replica's certificate.
     fn check(&mut self, moment: &str) {
-        let world = self.model.0.get_mut();
-        let now = world.now;
-        for server in &mut world.servers {
+        let cluster = self.model.0.get_mut();
+        let now = cluster.now;
+        for server in &mut cluster.servers {
             server.load(now);
         }
         let replicas = self.replicas.iter_mut().enumerate();
         for (number, replica) in replicas.filter(|(_, replica)| replica.looked) {
-            let leaf = replica.keeper.leaf().expect("served since the first look");
+            let leaf = replica
+                .rotator
+                .leaf()
+                .expect("a certificate is served since the first reconciliation");
             let mut by_all = true;
-            for bundle in world.servers.iter().flat_map(|server| server.loaded.iter().flatten()) {
-                // Signatures do not depend on the time, so each pair is verified once, in the middle of the leaf's life.
+            for bundle in cluster.servers.iter().flat_map(|server| server.loaded.iter().flatten()) {
+                // Signatures do not depend on the time: each pair is verified once, in the middle of the validity period.
                 let (version, bundle) = &**bundle;
                 let key = (number, replica.leaves, *version);
                 let issuer = &leaf.serving().issuer;
@@ -436,11 +442,11 @@ impl Simulation {
                     .verifies(leaf.certificate(), &self.names, then.max(issuer.validity().not_before))
                     .is_ok()
                 });
-                if signed && leaf.serving().validity.holds(now) && issuer.validity().holds(now) {
+                if signed && leaf.serving().validity.is_valid_at(now) && issuer.validity().is_valid_at(now) {
                     self.accepted += 1;
                 } else if replica.astray.is_some_and(|until| now <= until) {
                     by_all = false;
-                    self.refused += 1;
+                    self.rejected += 1;
                 } else {
                     assert!(
                         self.excused.is_none_or(|until| now <= until),
@@ -448,9 +454,9 @@ impl Simulation {
                         self.excused,
                         leaf.serving().validity,
                         Bundle::parse(bundle),
-                        world.secret,
+                        cluster.secret,
                     );
-                    self.refused += 1;
+                    self.rejected += 1;
                 }
             }
             if by_all && replica.ahead.is_zero() {
@@ -459,21 +465,21 @@ impl Simulation {
         }
     }
 
-    /// What is published after all have looked with success and nobody has interfered since.
+    /// Asserts the published bundle after all replicas have reconciled without interference.
     fn check_published(&mut self) {
-        let world = self.model.0.get_mut();
-        let Some((_, CaSecret::Usable(succession))) = &world.secret else {
+        let cluster = self.model.0.get_mut();
+        let Some((_, CaSecret::Usable(ca_set))) = &cluster.secret else {
             return;
         };
-        let wanted = succession.bundle(world.now);
-        assert!(wanted.certificates().len() <= MOST_TRUSTED);
-        for (_, published) in world.configurations.iter().flatten() {
-            assert_eq!(Bundle::parse(published), wanted, "{}: what is published", world.now);
+        let wanted = ca_set.bundle(cluster.now);
+        assert!(wanted.certificates().len() <= MAX_TRUSTED);
+        for (_, published) in cluster.configurations.iter().flatten() {
+            assert_eq!(Bundle::parse(published), wanted, "{}: what is published", cluster.now);
             assert_eq!(
-                Bundle::parse(published).pruned(world.now),
+                Bundle::parse(published).without_expired_at(cluster.now),
                 wanted,
                 "{}: ended",
-                world.now
+                cluster.now
             );
         }
     }
@@ -487,60 +493,60 @@ impl Simulation {
     }
 
     fn interfere(&mut self) {
-        let now = self.world().now;
-        let choice = self.world().dice.below(14);
-        let which = usize::from(self.world().dice.one_in(2));
-        match (self.mischief, choice) {
-            (Mischief::Ordinary | Mischief::All | Mischief::Future, 0..4) => self.restart(),
-            (Mischief::Ordinary | Mischief::All, 4..6) => {
-                let days = 1 + self.world().dice.below(20);
+        let now = self.cluster().now;
+        let choice = self.cluster().random.below(14);
+        let which = usize::from(self.cluster().random.one_in(2));
+        match (self.faults, choice) {
+            (FaultProfile::Ordinary | FaultProfile::All | FaultProfile::Future, 0..4) => self.restart(),
+            (FaultProfile::Ordinary | FaultProfile::All, 4..6) => {
+                let days = 1 + self.cluster().random.below(20);
                 self.suspend_one(now + SignedDuration::from_secs(days * DAY));
             }
-            (Mischief::All, 6) => {
-                self.world().set_configuration(which, Some(Vec::new()));
+            (FaultProfile::All, 6) => {
+                self.cluster().set_configuration(which, Some(Vec::new()));
                 self.destroy_trust();
             }
-            (Mischief::All, 7) => {
-                let stranger = Authority::mint(now, &self.policy).expect("minted");
+            (FaultProfile::All, 7) => {
+                let stranger = Authority::issue(now, &self.policy).expect("minted");
                 let pem = [stranger.certificate_pem().as_bytes(), b"-----BEGIN nonsense"].concat();
-                self.world().set_configuration(which, Some(pem));
+                self.cluster().set_configuration(which, Some(pem));
                 self.destroy_trust();
             }
-            (Mischief::All, 8) => {
-                // Deleted, or brought back as manifests have it.
-                let back = self.world().configurations[which].is_none().then(Vec::new);
+            (FaultProfile::All, 8) => {
+                // Deleted, or reset to the manifest.
+                let back = self.cluster().configurations[which].is_none().then(Vec::new);
                 let restored = back.is_some();
-                self.world().set_configuration(which, back);
+                self.cluster().set_configuration(which, back);
                 if restored {
                     self.destroy_trust();
                 }
             }
-            (Mischief::All | Mischief::Secret, 9..12) => {
+            (FaultProfile::All | FaultProfile::Secret, 9..12) => {
                 self.break_secret();
-                if self.mischief == Mischief::All {
+                if self.faults == FaultProfile::All {
                     self.destroy_trust();
                 } else {
                     self.disturbances += 1;
                 }
             }
-            (Mischief::All, 12) if self.world().dice.one_in(8) => {
-                // Everything stands still for longer than a CA lives.
-                self.world().now = now + SignedDuration::from_secs(400 * DAY);
+            (FaultProfile::All, 12) if self.cluster().random.one_in(8) => {
+                // All replicas are suspended for longer than a CA lives.
+                self.cluster().now = now + SignedDuration::from_secs(400 * DAY);
                 self.destroy_trust();
             }
-            (Mischief::Clock | Mischief::ToldClock, _) => self.jump(),
-            (Mischief::Future, _) => self.bring_future(),
+            (FaultProfile::Clock | FaultProfile::ToldClock, _) => self.jump(),
+            (FaultProfile::Future, _) => self.bring_future(),
             _ => {}
         }
     }
 
-    /// Puts the clock that is off right, or has one jump. Whoever it is may be refused meanwhile, and until a CA that it made holds;
-    /// not so who is ahead and told.
+    /// Corrects the wrong clock, or makes one jump. Its certificates may be rejected meanwhile and until its CA is valid,
+    /// unless the clock is ahead and API servers send theirs.
     fn jump(&mut self) {
         self.disturbances += 1;
-        let now = self.world().now;
-        let told = self.world().tells_time;
-        let (most, excused) = if told { (FAR_AHEAD, 1) } else { (AHEAD, AHEAD + 1) };
+        let now = self.cluster().now;
+        let new_status = self.cluster().uses_server_clock;
+        let (most, excused) = if new_status { (FAR_AHEAD, 1) } else { (AHEAD, AHEAD + 1) };
         if let Some(replica) = self.replicas.iter_mut().find(|replica| !replica.ahead.is_zero()) {
             if replica.astray.is_some() {
                 replica.astray = Some(now + SignedDuration::from_secs(excused * DAY));
@@ -549,66 +555,66 @@ impl Simulation {
             return;
         }
         let which = self.any_replica();
-        let dice = &mut self.world().dice;
-        let ahead = 1 + match dice.below(4) {
-            0 => -dice.below(BACK * DAY),
-            1 => -dice.below(DAY),
-            _ => dice.below(most * DAY),
+        let random = &mut self.cluster().random;
+        let ahead = 1 + match random.below(4) {
+            0 => -random.below(BACK * DAY),
+            1 => -random.below(DAY),
+            _ => random.below(most * DAY),
         };
         self.replicas[which].ahead = SignedDuration::from_secs(ahead);
-        if !told || ahead < 0 {
+        if !new_status || ahead < 0 {
             self.replicas[which].astray = Some(Timestamp::MAX);
         }
     }
 
-    /// As a replica leaves it that goes by a clock which is ahead, or a person who prepares.
+    /// Writes a CA that is not valid yet, as a replica with a fast clock or an admin may do.
     fn bring_future(&mut self) {
-        let now = self.world().now;
-        let dice = &mut self.world().dice;
-        let days = 1 + if dice.one_in(2) {
-            dice.below(30)
+        let now = self.cluster().now;
+        let random = &mut self.cluster().random;
+        let days = 1 + if random.one_in(2) {
+            random.below(30)
         } else {
-            dice.below(FAR_AHEAD)
+            random.below(FAR_AHEAD)
         };
-        let kind = dice.below(3);
-        let Some((_, CaSecret::Usable(held))) = self.world().secret.clone() else {
+        let kind = random.below(3);
+        let Some((_, CaSecret::Usable(replica))) = self.cluster().secret.clone() else {
             return;
         };
-        let future = Authority::mint(now + SignedDuration::from_secs(days * DAY), &self.policy).expect("minted");
+        let future = Authority::issue(now + SignedDuration::from_secs(days * DAY), &self.policy).expect("minted");
         let brought = match kind {
-            0 => Succession::new(future, None),
-            1 => held.with_next(future).promoted(),
-            _ => held.with_next(future),
+            0 => CaSet::new(future, None),
+            1 => replica.with_next(future).promoted(),
+            _ => replica.with_next(future),
         };
-        self.world().set_secret(Some(encode(&brought)));
+        self.cluster().set_secret(Some(encode(&brought)));
         self.disturbances += 1;
     }
 
     fn break_secret(&mut self) {
-        let now = self.world().now;
-        match self.world().dice.below(3) {
-            0 => self.world().set_secret(None),
+        let now = self.cluster().now;
+        match self.cluster().random.below(3) {
+            0 => self.cluster().set_secret(None),
             1 => {
                 let nonsense = ByteString(b"nonsense".to_vec());
-                self.world()
+                self.cluster()
                     .set_secret(Some(Data::from([("tls.crt".to_owned(), nonsense)])));
             }
             _ => {
-                let life = SignedDuration::from_secs((30 + self.world().dice.below(700)) * DAY);
+                let life = SignedDuration::from_secs((30 + self.cluster().random.below(700)) * DAY);
                 let own = Policy {
                     ca_life: life,
                     ..self.policy.clone()
                 };
-                let brought = Authority::mint(now, &own).expect("minted");
-                self.world().set_secret(Some(encode(&Succession::new(brought, None))));
+                let brought = Authority::issue(now, &own).expect("minted");
+                self.cluster().set_secret(Some(encode(&CaSet::new(brought, None))));
             }
         }
     }
 
     fn restart(&mut self) {
         let which = self.any_replica();
-        let keeper = Keeper::new(self.names.clone(), self.policy.clone());
-        self.replicas[which].keeper = keeper;
+        let rotator = Rotator::new(self.names.clone(), self.policy.clone());
+        self.replicas[which].rotator = rotator;
         self.replicas[which].looked = false;
     }
 
@@ -620,50 +626,50 @@ impl Simulation {
 
     fn any_replica(&mut self) -> usize {
         let all = i64::try_from(self.replicas.len()).expect("few");
-        usize::try_from(self.world().dice.below(all)).expect("not negative")
+        usize::try_from(self.cluster().random.below(all)).expect("not negative")
     }
 
     async fn run(&mut self) {
         let end = start() + SignedDuration::from_secs(YEARS * 365 * DAY);
-        while self.world().now < end {
-            self.check("before a look");
-            let succeeded = self.look().await;
-            self.check("after a look");
-            // Who has ended is seen differently where a clock is off.
-            let told = self.world().tells_time;
-            let is_right = |replica: &Replica| replica.ahead.is_zero() || (told && replica.ahead.is_positive());
+        while self.cluster().now < end {
+            self.check("before a reconciliation");
+            let succeeded = self.reconcile().await;
+            self.check("after a reconciliation");
+            // With a wrong clock, replicas disagree about what has expired.
+            let new_status = self.cluster().uses_server_clock;
+            let is_right = |replica: &Replica| replica.ahead.is_zero() || (new_status && replica.ahead.is_positive());
             let all_right = self.replicas.iter().all(is_right);
             if succeeded && all_right && self.replicas.iter().any(|replica| replica.looked) {
                 self.check_published();
             }
-            let now = self.world().now;
+            let now = self.cluster().now;
             let wakes = self
                 .replicas
                 .iter()
                 .any(|replica| replica.suspended <= now && !replica.looked);
-            let calm = !wakes && self.world().changed + SignedDuration::from_secs(3 * MINUTE) < now;
+            let calm = !wakes && self.cluster().changed + SignedDuration::from_secs(3 * MINUTE) < now;
             let odds = if calm { 120 } else { 400 };
-            // What is lost twice within a minute can find no room in the bundle; that is trust destroyed.
-            let may = calm || self.mischief == Mischief::All;
-            let interferes = may && self.world().dice.one_in(odds);
+            // A second loss within a minute may exceed the capacity of the bundle; that counts as destroyed trust.
+            let allow = calm || self.faults == FaultProfile::All;
+            let interferes = allow && self.cluster().random.one_in(odds);
             if interferes {
                 self.interfere();
             }
             let longest = if calm && !interferes { 12 * HOUR } else { 20 };
-            let step = 1 + self.world().dice.below(longest);
-            let later = self.world().now + SignedDuration::from_secs(step);
-            self.world().now = later;
+            let step = 1 + self.cluster().random.below(longest);
+            let later = self.cluster().now + SignedDuration::from_secs(step);
+            self.cluster().now = later;
         }
     }
 }
 
-fn simulate(replicas: usize, mischief: Mischief) {
+fn simulate(replicas: usize, faults: FaultProfile) {
     let runs = std::env::var("CNBI_SIMULATIONS")
         .ok()
         .and_then(|runs| runs.parse().ok())
         .unwrap_or(1);
     for seed in 0..runs {
-        let mut simulation = Simulation::new(seed, replicas, mischief);
+        let mut simulation = Simulation::new(seed, replicas, faults);
         println!("seed {seed}, {replicas} replicas");
         let runtime = tokio::runtime::Builder::new_current_thread()
             .build()
@@ -672,11 +678,11 @@ fn simulate(replicas: usize, mischief: Mischief) {
         let leaves: Vec<_> = simulation.replicas.iter().map(|replica| replica.leaves).collect();
         let Simulation {
             accepted,
-            refused,
+            rejected,
             disturbances,
             ..
         } = simulation;
-        let World {
+        let SimulatedCluster {
             promotions,
             conflicts,
             reports,
@@ -684,36 +690,39 @@ fn simulate(replicas: usize, mischief: Mischief) {
             ..
         } = simulation.model.0.into_inner();
         println!(
-            "accepted {accepted}, refused {refused}, disturbances {disturbances}, promotions {promotions}, writes {writes}, \
+            "accepted {accepted}, refused {rejected}, disturbances {disturbances}, promotions {promotions}, writes {writes}, \
              conflicts {conflicts}, losses {}, leaves {leaves:?}",
             reports.len()
         );
-        assert!(accepted > 20_000, "hardly anything was asked");
+        assert!(accepted > 20_000, "too few checks");
         assert!(
             leaves.iter().all(|leaves| *leaves > 300),
             "renewed too rarely: {leaves:?}"
         );
-        match mischief {
-            Mischief::Ordinary => {
+        match faults {
+            FaultProfile::Ordinary => {
                 assert!(
                     (14..=16).contains(&promotions),
                     "a CA lives for two thirds of a year: {promotions}"
                 );
                 assert!(reports.is_empty(), "{reports:?}");
-                assert!(refused < 500, "only before the first publication");
+                assert!(rejected < 500, "only before the first publication");
             }
-            Mischief::Secret => assert!(disturbances > 10 && reports.len() > 5),
-            Mischief::Clock => assert!(disturbances > 50 && refused > 0 && refused < accepted / 5),
-            Mischief::ToldClock => {
-                assert!(disturbances > 50 && refused > 0 && refused < accepted / 5);
+            FaultProfile::Secret => assert!(disturbances > 10 && reports.len() > 5),
+            FaultProfile::Clock => assert!(disturbances > 50 && rejected > 0 && rejected < accepted / 5),
+            FaultProfile::ToldClock => {
+                assert!(disturbances > 50 && rejected > 0 && rejected < accepted / 5);
                 assert!(reports.is_empty(), "{reports:?}");
                 assert!(
                     writes < 200,
                     "a rotation takes eight, and a clock that is off none: {writes}"
                 );
             }
-            Mischief::Future => {
-                let early = reports.iter().filter(|loss| matches!(loss, Loss::Early(_))).count();
+            FaultProfile::Future => {
+                let early = reports
+                    .iter()
+                    .filter(|loss| matches!(loss, ReplacementReason::NotYetValid(_)))
+                    .count();
                 assert!(disturbances > 50 && early > 10, "{disturbances}, {early}");
                 assert_eq!(early, reports.len(), "{reports:?}");
                 assert!(
@@ -721,21 +730,21 @@ fn simulate(replicas: usize, mischief: Mischief) {
                     "each is replaced once"
                 );
                 assert!(writes < 200 + 12 * u64::from(disturbances), "{writes} writes");
-                assert!(refused < 500, "only before the first publication");
+                assert!(rejected < 500, "only before the first publication");
             }
-            Mischief::All => assert!(disturbances > 20 && refused > 0 && refused < accepted / 20),
+            FaultProfile::All => assert!(disturbances > 20 && rejected > 0 && rejected < accepted / 20),
         }
         if replicas > 1 {
-            assert!(conflicts > 0, "nobody ever came second");
+            assert!(conflicts > 0, "there were no conflicts");
         }
     }
 }
 
 macro_rules! simulations {
-    ($($name:ident: $replicas:literal, $mischief:ident;)*) => {
+    ($($name:ident: $replicas:literal, $faults:ident;)*) => {
         $(#[test]
         fn $name() {
-            simulate($replicas, Mischief::$mischief);
+            simulate($replicas, FaultProfile::$faults);
         })*
     };
 }

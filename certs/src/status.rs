@@ -1,30 +1,30 @@
-//! What is known of the certificates, for readiness and metrics. Never a key, never a certificate.
+//! The state of the certificates for readiness and metrics. Contains no key and no certificate.
 
 use jiff::Timestamp;
 
-/// The state after the latest look at the cluster.
+/// The state after the latest reconciliation.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Status {
-    /// When the serving certificate ends. None before there is one.
+    /// When the serving certificate expires. `None` before the first one.
     pub serving_not_after: Option<Timestamp>,
-    /// When the CA that signs ends. None before it has been read, and where it is not known.
+    /// When the current CA expires. `None` if it is not known.
     pub ca_not_after: Option<Timestamp>,
-    /// Whether API servers accept the serving certificate: it verifies, for every name, against what each configuration
-    /// publishes; of one that others have made, that it holds, as they see to the trust in it.
+    /// Whether API servers accept the serving certificate: it verifies for every name with the bundle of every
+    /// configuration. For a certificate from a folder: whether it is valid now; its issuer publishes the CA.
     pub trusted: bool,
-    /// What went wrong at the latest look, or why the serving certificate is not trusted.
+    /// The error of the latest reconciliation, or why the serving certificate is not trusted.
     pub last_error: Option<String>,
-    /// Why what lies in the folder is not what is served. Always `None` where we make the certificate ourselves.
-    pub refused: Option<String>,
+    /// Why the certificate in the folder is not the one that is served. Always `None` for self-managed certificates.
+    pub rejected: Option<String>,
 }
 
 impl Status {
-    /// When the serving certificate ends, in seconds since the Unix epoch.
+    /// When the serving certificate expires, in seconds since the Unix epoch.
     pub fn serving_not_after_seconds(&self) -> Option<i64> {
         self.serving_not_after.map(Timestamp::as_second)
     }
 
-    /// When the CA that signs ends, in seconds since the Unix epoch.
+    /// When the current CA expires, in seconds since the Unix epoch.
     pub fn ca_not_after_seconds(&self) -> Option<i64> {
         self.ca_not_after.map(Timestamp::as_second)
     }
@@ -36,7 +36,7 @@ mod tests {
     use crate::testing::{after, start};
 
     #[test]
-    fn ends_are_in_unix_seconds() {
+    fn expiry_is_in_unix_seconds() {
         assert_eq!(Status::default().serving_not_after_seconds(), None);
         assert_eq!(Status::default().ca_not_after_seconds(), None);
         let status = Status {

@@ -1,14 +1,13 @@
-//! The CA Secret: its layout, and reading and writing it.
+//! Reads and writes the CA Secret.
 //!
-//! | key | holds |
+//! | key | content |
 //! |---|---|
-//! | `tls.crt`, `tls.key` | the CA that signs. What a person puts here is used |
-//! | `next.crt`, `next.key` | the CA that will follow; trusted already, signs nothing yet |
-//! | `previous.crt` | the CAs that signed before and are trusted still, the latest first. Their keys are gone |
+//! | `tls.crt`, `tls.key` | the current CA; an admin can replace it |
+//! | `next.crt`, `next.key` | the next CA: already trusted, signs nothing yet |
+//! | `previous.crt` | previous CAs that are still trusted, latest first, without keys |
 //!
-//! Because the layout says which CA is at which point of its life, a replica that starts in the middle of a rotation goes
-//! on where the others are. Every write is based on the version that was read; whoever comes second is told so and
-//! looks again. What is to be written is decided elsewhere.
+//! The Secret contains the whole state of a rotation, so a replica that starts during a rotation continues it. Every write
+//! is based on the version that was read; a conflict leads to another reconciliation.
 
 use std::collections::BTreeMap;
 
@@ -19,12 +18,12 @@ use kube::api::PostParams;
 use kube::{Api, Client};
 use zeroize::Zeroize;
 
-use crate::authority::{Authority, CaCertificate, Unusable};
+use crate::authority::{Authority, CaCertificate, CertificateError};
+use crate::ca_set::CaSet;
 use crate::deadline::in_time;
-use crate::keeper::Failure;
 use crate::names::Names;
 use crate::rotation::CaSecret;
-use crate::succession::Succession;
+use crate::rotator::RotationError;
 
 const CURRENT: (&str, &str) = ("tls.crt", "tls.key");
 const NEXT: (&str, &str) = ("next.crt", "next.key");
@@ -32,11 +31,11 @@ const PREVIOUS: &str = "previous.crt";
 
 pub(crate) type Data = BTreeMap<String, ByteString>;
 
-/// A Secret as read: what it says, and what a write has to be based on.
+/// The Secret as it was read.
 #[derive(Debug, Clone)]
-pub(crate) struct Stored {
+pub(crate) struct StoredSecret {
     pub(crate) state: CaSecret,
-    /// None when the Secret is absent. Without its data.
+    /// The object (without its data) that a write is based on. `None` if it does not exist.
     pub(crate) basis: Option<Secret>,
 }
 
@@ -55,17 +54,17 @@ impl Store {
         }
     }
 
-    pub(crate) async fn read(&self) -> Result<Stored, Failure> {
+    pub(crate) async fn read(&self) -> Result<StoredSecret, RotationError> {
         Ok(match in_time(self.api.get_opt(&self.name)).await? {
-            None => Stored {
+            None => StoredSecret {
                 state: CaSecret::Absent,
                 basis: None,
             },
             Some(mut secret) => {
                 let mut data = secret.data.take().unwrap_or_default();
-                let state = decode(&data).map_or_else(CaSecret::Unusable, CaSecret::Usable);
+                let state = decode(&data).map_or_else(CaSecret::Invalid, CaSecret::Usable);
                 wipe(&mut data);
-                Stored {
+                StoredSecret {
                     state,
                     basis: Some(secret),
                 }
@@ -73,32 +72,32 @@ impl Store {
         })
     }
 
-    /// Creates the Secret; a conflict when somebody else has.
-    pub(crate) async fn create(&self, succession: &Succession) -> Result<(), Failure> {
+    /// Creates the Secret. Returns a conflict if it exists.
+    pub(crate) async fn create(&self, ca_set: &CaSet) -> Result<(), RotationError> {
         let mut secret = Secret {
             metadata: ObjectMeta {
                 name: Some(self.name.clone()),
                 ..ObjectMeta::default()
             },
             type_: Some("kubernetes.io/tls".to_owned()),
-            data: Some(encode(succession)),
+            data: Some(encode(ca_set)),
             ..Secret::default()
         };
         let written = in_time(self.api.create(&PostParams::default(), &secret)).await;
         done(&mut secret, written)
     }
 
-    /// Writes the Secret over what was read as `basis`; a conflict when it has changed since. Labels and annotations
-    /// stay as they are.
-    pub(crate) async fn update(&self, basis: &Secret, succession: &Succession) -> Result<(), Failure> {
+    /// Updates the Secret that was read as `basis`. Returns a conflict if it has changed since. Labels and annotations are
+    /// kept.
+    pub(crate) async fn update(&self, basis: &Secret, ca_set: &CaSet) -> Result<(), RotationError> {
         let mut secret = basis.clone();
-        secret.data = Some(encode(succession));
+        secret.data = Some(encode(ca_set));
         let written = in_time(self.api.replace(&self.name, &PostParams::default(), &secret)).await;
         done(&mut secret, written)
     }
 }
 
-fn done(sent: &mut Secret, written: Result<Secret, Failure>) -> Result<(), Failure> {
+fn done(sent: &mut Secret, written: Result<Secret, RotationError>) -> Result<(), RotationError> {
     sent.data.iter_mut().for_each(wipe);
     written?.data.iter_mut().for_each(wipe);
     Ok(())
@@ -110,13 +109,13 @@ fn wipe(data: &mut Data) {
     }
 }
 
-/// The Secret's data for these CAs.
-pub(crate) fn encode(succession: &Succession) -> Data {
-    let Succession {
+/// Encodes the CAs as the Secret's data.
+pub(crate) fn encode(ca_set: &CaSet) -> Data {
+    let CaSet {
         current,
         next,
         previous,
-    } = succession;
+    } = ca_set;
     let mut data = Data::new();
     let mut put = |key: &str, text: &str| data.insert(key.to_owned(), ByteString(text.as_bytes().to_vec()));
     put(CURRENT.0, current.certificate_pem());
@@ -134,23 +133,23 @@ pub(crate) fn encode(succession: &Succession) -> Data {
     data
 }
 
-/// The CAs of a Secret's data. Without a usable current CA it is unusable as a whole; what else cannot be read counts
-/// as not there, because a rotation can begin anew and does no harm by it.
-pub(crate) fn decode(data: &Data) -> Result<Succession, Unusable> {
+/// Decodes the CAs from the Secret's data. Returns an error if the current CA is invalid; an invalid next or previous CA is
+/// ignored, because the rotation issues the next CA again.
+pub(crate) fn decode(data: &Data) -> Result<CaSet, CertificateError> {
     let pair = |(certificate, key): (&'static str, &'static str)| {
-        let get = |name: &'static str| data.get(name).ok_or(Unusable::Missing(name));
+        let get = |name: &'static str| data.get(name).ok_or(CertificateError::Missing(name));
         Authority::parse(&get(certificate)?.0, &get(key)?.0)
     };
-    let mut succession = Succession::new(pair(CURRENT)?, None);
-    succession.next = pair(NEXT).ok().filter(|next| !succession.knows(next.certificate()));
+    let mut ca_set = CaSet::new(pair(CURRENT)?, None);
+    ca_set.next = pair(NEXT).ok().filter(|next| !ca_set.contains(next.certificate()));
     for authority in data
         .get(PREVIOUS)
         .map(|pem| CaCertificate::all_from_pem(&pem.0))
         .unwrap_or_default()
     {
-        succession = succession.remembering(authority);
+        ca_set = ca_set.with_trusted(authority);
     }
-    Ok(succession)
+    Ok(ca_set)
 }
 
 #[cfg(test)]
@@ -163,9 +162,9 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read() {
+    fn encoded_cas_are_decoded_unchanged() {
         let [a, b, c] = [0, 1, 2].map(authority);
-        let held = Succession::new(a.clone(), Some(c.certificate().clone())).with_next(b.clone());
+        let held = CaSet::new(a.clone(), Some(c.certificate().clone())).with_next(b.clone());
         let data = encode(&held);
         assert_eq!(
             data.keys().collect::<Vec<_>>(),
@@ -180,12 +179,12 @@ mod tests {
     }
 
     #[test]
-    fn the_order_of_the_previous_is_kept() {
+    fn the_order_of_previous_cas_is_kept() {
         let [a, b, c] = [2, 1, 0].map(authority);
         let previous = [b, c].map(|authority| authority.certificate().clone());
-        let held = Succession {
+        let held = CaSet {
             previous: previous.to_vec(),
-            ..Succession::new(a, None)
+            ..CaSet::new(a, None)
         };
         assert_eq!(decode(&encode(&held)).unwrap().previous, previous);
     }
@@ -193,7 +192,7 @@ mod tests {
     #[test]
     fn a_replaced_ca_leaves_no_key_behind() {
         let [a, b] = [0, 1].map(authority);
-        let data = encode(&Succession::new(a.clone(), None).with_next(b).promoted());
+        let data = encode(&CaSet::new(a.clone(), None).with_next(b).promoted());
         assert_eq!(data.keys().collect::<Vec<_>>(), ["previous.crt", "tls.crt", "tls.key"]);
         assert!(
             data.keys()
@@ -202,51 +201,51 @@ mod tests {
     }
 
     #[test]
-    fn without_a_usable_current_nothing_is() {
-        let good = encode(&Succession::new(authority(0), None));
+    fn an_invalid_current_ca_is_an_error() {
+        let good = encode(&CaSet::new(authority(0), None));
         let without = |key: &str| {
             let mut data = good.clone();
             data.remove(key);
             decode(&data).unwrap_err()
         };
-        assert_eq!(decode(&Data::new()).unwrap_err(), Unusable::Missing("tls.crt"));
-        assert_eq!(without("tls.crt"), Unusable::Missing("tls.crt"));
-        assert_eq!(without("tls.key"), Unusable::Missing("tls.key"));
+        assert_eq!(decode(&Data::new()).unwrap_err(), CertificateError::Missing("tls.crt"));
+        assert_eq!(without("tls.crt"), CertificateError::Missing("tls.crt"));
+        assert_eq!(without("tls.key"), CertificateError::Missing("tls.key"));
         let mut swapped = good.clone();
         swapped.insert(
             "tls.key".to_owned(),
-            encode(&Succession::new(authority(0), None))["tls.key"].clone(),
+            encode(&CaSet::new(authority(0), None))["tls.key"].clone(),
         );
-        assert_eq!(decode(&swapped).unwrap_err(), Unusable::Mismatch);
+        assert_eq!(decode(&swapped).unwrap_err(), CertificateError::Mismatch);
     }
 
     #[test]
-    fn what_else_cannot_be_read_counts_as_not_there() {
+    fn invalid_next_and_previous_cas_are_ignored() {
         let [a, b] = [0, 1].map(authority);
-        let mut data = encode(&Succession::new(a.clone(), None).with_next(b));
+        let mut data = encode(&CaSet::new(a.clone(), None).with_next(b));
         data.insert("next.key".to_owned(), ByteString(b"nonsense".to_vec()));
         data.insert("previous.crt".to_owned(), ByteString(vec![0xff; 40]));
         let read = decode(&data).unwrap();
         assert!(read.next.is_none());
         assert_eq!(read.previous, []);
-        data = encode(&Succession::new(a.clone(), None).with_next(a));
+        data = encode(&CaSet::new(a.clone(), None).with_next(a));
         assert!(decode(&data).unwrap().next.is_none(), "a CA does not follow itself");
     }
 
     #[test]
-    fn too_many_previous_do_not_make_the_bundle_grow() {
-        let mut data = encode(&Succession::new(authority(0), None));
+    fn the_number_of_previous_cas_is_limited() {
+        let mut data = encode(&CaSet::new(authority(0), None));
         let many: String = (0..6).map(|n| authority(n).certificate().to_pem()).collect();
         data.insert("previous.crt".to_owned(), ByteString(many.into_bytes()));
         assert_eq!(
             decode(&data).unwrap().bundle(after(9)).certificates().len(),
-            crate::succession::MOST_TRUSTED
+            crate::ca_set::MAX_TRUSTED
         );
     }
 
     #[test]
-    fn wiping_leaves_nothing() {
-        let mut data = encode(&Succession::new(authority(0), None));
+    fn wiping_clears_every_value() {
+        let mut data = encode(&CaSet::new(authority(0), None));
         wipe(&mut data);
         assert!(data.values().all(|value| value.0.is_empty()));
     }

@@ -1,4 +1,4 @@
-//! A fixed beginning of time, and the names and certificates that the tests of this crate share.
+//! A fixed start time, names and certificates for the tests of this crate.
 
 use base64::Engine;
 use jiff::{SignedDuration, Timestamp};
@@ -6,7 +6,7 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, 
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 
-use crate::authority::{Authority, Unusable, set_validity};
+use crate::authority::{Authority, CertificateError, set_validity};
 use crate::leaf::Leaf;
 use crate::names::Names;
 use crate::policy::{Policy, Validity};
@@ -16,12 +16,12 @@ pub(crate) fn start() -> Timestamp {
     Timestamp::from_second(1_767_225_600).expect("in range")
 }
 
-/// So many seconds after the start.
+/// `seconds` after [`start`].
 pub(crate) fn after(seconds: i64) -> Timestamp {
     start() + SignedDuration::from_secs(seconds)
 }
 
-/// An installation.
+/// The names of an installation.
 pub(crate) fn names() -> Names {
     Names {
         namespace: "system".to_owned(),
@@ -35,19 +35,19 @@ pub(crate) fn names() -> Names {
     }
 }
 
-/// A CA made so many seconds after the start.
+/// A CA issued `seconds` after [`start`].
 pub(crate) fn authority(seconds: i64) -> Authority {
-    Authority::mint(after(seconds), &Policy::default()).expect("minted")
+    Authority::issue(after(seconds), &Policy::default()).expect("minted")
 }
 
-/// A serving certificate made so many seconds after the start.
+/// A serving certificate issued `seconds` after [`start`].
 pub(crate) fn leaf(authority: &Authority, seconds: i64) -> Leaf {
     let names = names().subject_alternative_names().expect("valid");
     Leaf::issue(authority, &names, after(seconds), &Policy::default()).expect("issued")
 }
 
-/// A CA as a person might bring it, valid for a hundred years.
-pub(crate) fn ca_with(change: impl FnOnce(&mut CertificateParams)) -> Result<Authority, Unusable> {
+/// A CA as an admin might provide it, valid for a hundred years.
+pub(crate) fn ca_with(change: impl FnOnce(&mut CertificateParams)) -> Result<Authority, CertificateError> {
     let key = KeyPair::generate().expect("a key");
     let mut params = CertificateParams::default();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -68,7 +68,7 @@ pub(crate) fn sec1(authority: &Authority) -> String {
     format!("-----BEGIN EC PRIVATE KEY-----\n{text}\n-----END EC PRIVATE KEY-----\n")
 }
 
-/// What cert-manager would put into a Secret: a root that signs an intermediate that signs a serving certificate.
+/// A chain as cert-manager writes it: root, intermediate and serving certificate.
 pub(crate) struct Chain {
     /// The root, PEM.
     pub(crate) root: String,
@@ -79,12 +79,12 @@ pub(crate) struct Chain {
 }
 
 impl Chain {
-    /// Seconds after the start at which the intermediate ends.
+    /// Expiry of the intermediate, in seconds after [`start`].
     pub(crate) const INTERMEDIATE_ENDS: i64 = 2_000;
-    /// Seconds after the start at which the root ends, which is sooner.
+    /// Expiry of the root, in seconds after [`start`]; earlier than the intermediate's.
     pub(crate) const ROOT_ENDS: i64 = 1_000;
 
-    /// For the names of the installation, from and until so many seconds after the start.
+    /// For the names of the installation; `from` and `until` are seconds after [`start`].
     pub(crate) fn new(from: i64, until: i64) -> Self {
         Self::for_name("hook.system.svc", from, until)
     }
@@ -110,7 +110,7 @@ impl Chain {
             params
         };
         let root_key = key();
-        // Two chains have two roots, which verifiers tell apart by name.
+        // Roots of different chains have different names.
         let name_of_root = format!(
             "root {}",
             base64::engine::general_purpose::STANDARD.encode(root_key.public_key_raw())

@@ -279,7 +279,7 @@ async fn a_bundle_that_is_cleared_or_changed_is_put_right() -> Outcome {
     let mut replica = installation.replica()?;
     replica.trusted().await?;
     let before = installation.bundles().await?;
-    let stranger = cnbi_certs::Authority::mint(jiff::Timestamp::now(), &Policy::default())?;
+    let stranger = cnbi_certs::Authority::issue(jiff::Timestamp::now(), &Policy::default())?;
     for bundle in [Vec::new(), stranger.certificate_pem().as_bytes().to_vec()] {
         let bundle = serde_json::to_value(k8s_openapi::ByteString(bundle))?;
         let change = json!([{ "op": "add", "path": "/webhooks/1/clientConfig/caBundle", "value": bundle }]);
@@ -346,7 +346,7 @@ const YEARS: jiff::SignedDuration = jiff::SignedDuration::from_hours(3 * 365 * 2
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replica_whose_clock_is_years_ahead_goes_by_the_api_servers() -> Outcome {
     let installation = Installation::new("certs-ahead").await?;
-    let ahead = Clock::new(|| jiff::Timestamp::now() + YEARS).doubted();
+    let ahead = Clock::new(|| jiff::Timestamp::now() + YEARS).possibly_wrong();
     let mut ahead = installation.replica_with(OFTEN, ahead)?;
     let told = ahead.trusted().await?;
     let now = jiff::Timestamp::now();
@@ -362,7 +362,7 @@ async fn a_replica_whose_clock_is_years_ahead_goes_by_the_api_servers() -> Outco
 #[tokio::test(flavor = "multi_thread")]
 async fn a_ca_that_holds_in_years_is_replaced_with_an_event() -> Outcome {
     let installation = Installation::new("certs-early").await?;
-    let future = cnbi_certs::Authority::mint(jiff::Timestamp::now() + YEARS, &Policy::default())?;
+    let future = cnbi_certs::Authority::issue(jiff::Timestamp::now() + YEARS, &Policy::default())?;
     let secret = json!({ "apiVersion": "v1", "kind": "Secret", "metadata": { "name": CA_SECRET }, "type": "kubernetes.io/tls",
         "stringData": { "tls.crt": future.certificate_pem(), "tls.key": future.key_pem() } });
     let apply = PatchParams::apply("a-person");
@@ -380,7 +380,7 @@ async fn a_ca_that_holds_in_years_is_replaced_with_an_event() -> Outcome {
     assert!(
         bundles
             .iter()
-            .all(|bundle| !Bundle::mentions(bundle, future.certificate()))
+            .all(|bundle| !Bundle::pem_contains(bundle, future.certificate()))
     );
     Ok(())
 }
@@ -454,7 +454,7 @@ async fn a_lost_or_corrupted_secret_is_replaced_with_an_event() -> Outcome {
 
     secrets.delete(CA_SECRET, &DeleteParams::default()).await?;
     until("the Event is there", async || {
-        Ok(installation.reasons().await?.contains("CASecretLost"))
+        Ok(installation.reasons().await?.contains("CASecretMissing"))
     })
     .await?;
     let second = current().await?;
@@ -479,7 +479,7 @@ async fn a_lost_or_corrupted_secret_is_replaced_with_an_event() -> Outcome {
     let nonsense = Patch::Merge(json!({ "stringData": { "tls.key": "nonsense" } }));
     secrets.patch(CA_SECRET, &PatchParams::default(), &nonsense).await?;
     until("the Event is there", async || {
-        Ok(installation.reasons().await?.contains("CASecretUnusable"))
+        Ok(installation.reasons().await?.contains("CASecretInvalid"))
     })
     .await?;
     until("it is replaced", async || {

@@ -104,7 +104,7 @@ pub async fn report(mut status: watch::Receiver<Status>, metrics: Arc<Metrics>) 
             let status = status.borrow_and_update();
             metrics.certificate_ends(status.serving_not_after_seconds());
             metrics.ca_ends(status.ca_not_after_seconds());
-            metrics.serving_refused.set(status.refused.is_some().into());
+            metrics.serving_refused.set(status.rejected.is_some().into());
         }
         if status.changed().await.is_err() {
             return;

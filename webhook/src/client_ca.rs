@@ -5,7 +5,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use cnbi_certs::follow::Follow;
+use cnbi_certs::folder_watch::FolderWatch;
 use prometheus_client::metrics::gauge::Gauge;
 
 use crate::tls::{ClientCaError, Tls, read};
@@ -19,7 +19,7 @@ pub async fn follow(tls: Tls, refused: Gauge) {
         return;
     };
     let folder = path.parent().filter(|folder| *folder != Path::new(""));
-    let mut follow = Follow::new(folder.unwrap_or(Path::new(".")), POLL);
+    let mut follow = FolderWatch::new(folder.unwrap_or(Path::new(".")), POLL);
     let mut seen = None;
     let mut told = None;
     loop {
@@ -43,6 +43,6 @@ pub async fn follow(tls: Tls, refused: Gauge) {
             }
             told = error;
         }
-        follow.look_again().await;
+        follow.next().await;
     }
 }

@@ -22,7 +22,7 @@ async fn a_ca_that_is_deleted_corrupted_or_replaced_fails_no_create() -> Outcome
     let mut fleet = Fleet::install("by-hand", &[]).await?;
     fleet.add(2).await?;
     let load = fleet.load().await?;
-    let own = Authority::mint(Timestamp::now(), &Policy::default())?;
+    let own = Authority::issue(Timestamp::now(), &Policy::default())?;
     let mut ahead = 0;
     for what in ["deleted", "corrupted", "replaced by a person's own"] {
         let (ca, ends) = (fleet.ca().await?, fleet.ends().await?);

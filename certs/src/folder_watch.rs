@@ -1,24 +1,23 @@
-//! Says when to look at a folder of files again: when something in it has changed, and every little while besides.
+//! Reports when a folder should be read again: after file events (inotify(7)) and periodically.
 //!
-//! Events make a change take effect at once; they are not relied upon. There may be none (a network file system), too many, or
-//! the folder may itself come later. What has changed, if anything has, is for whoever looks to find out.
+//! Events only make a change effective sooner: a network file system sends none, and the folder may not exist yet.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// How long whoever writes several files, one after the other, is given to write the last of them.
+/// The wait after an event, for writers that write several files one after the other.
 const SETTLE: Duration = Duration::from_millis(50);
 
-/// A folder that is followed.
-pub struct Follow {
+/// A watched folder.
+pub struct FolderWatch {
     folder: PathBuf,
     poll: Duration,
     #[cfg(target_os = "linux")]
     events: Option<events::Events>,
 }
 
-impl Follow {
-    /// Follows `folder` from now on, which need not be there. Within a runtime.
+impl FolderWatch {
+    /// Starts to watch `folder`, which need not exist yet. Must be called within a Tokio runtime.
     pub fn new(folder: impl Into<PathBuf>, poll: Duration) -> Self {
         let folder = folder.into();
         Self {
@@ -34,17 +33,17 @@ impl Follow {
         &self.folder
     }
 
-    /// Waits until it is time to look again. Nothing that happens between two calls is missed.
-    pub async fn look_again(&mut self) {
+    /// Waits until the folder should be read again. Events between two calls are not lost.
+    pub async fn next(&mut self) {
         #[cfg(target_os = "linux")]
         if let Some(events) = &mut self.events {
-            // Once more, as the folder may have come, or come anew, since.
+            // The folder may have been created or replaced since the last call.
             events.watch(&self.folder);
             tokio::select! {
                 () = tokio::time::sleep(self.poll) => {}
                 () = events.any() => {
                     tokio::time::sleep(SETTLE).await;
-                    events.forget();
+                    events.discard();
                 }
             }
             return;
@@ -65,10 +64,10 @@ mod events {
     pub(super) struct Events(AsyncFd<OwnedFd>);
 
     impl Events {
-        /// `None` where the kernel has none left to give.
+        /// `None` if the limit of inotify instances is reached.
         pub(super) fn of(folder: &Path) -> Option<Self> {
             let opened = init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).map_err(std::io::Error::from);
-            // The constructor that takes its place is unsafe, and asks for nothing that an OwnedFd does not promise.
+            // Its successor is unsafe and requires only what an `OwnedFd` guarantees.
             #[allow(deprecated)]
             let opened = opened.and_then(AsyncFd::new);
             match opened {
@@ -78,13 +77,13 @@ mod events {
                     Some(events)
                 }
                 Err(error) => {
-                    tracing::info!(%error, "no file events; files are looked at every few seconds only");
+                    tracing::info!(%error, "no file events; reading files periodically instead");
                     None
                 }
             }
         }
 
-        /// Watches the folder that is there now; of one that is watched already, nothing changes.
+        /// Watches the folder that exists now. Has no effect if it is already watched.
         pub(super) fn watch(&self, folder: &Path) {
             let changes = WatchFlags::CREATE
                 | WatchFlags::CLOSE_WRITE
@@ -92,7 +91,7 @@ mod events {
                 | WatchFlags::MOVED_FROM
                 | WatchFlags::DELETE
                 | WatchFlags::ONLYDIR;
-            // What is not there cannot be watched, and is looked for anyway.
+            // A folder that does not exist is found by the periodic read.
             let _ = add_watch(self.0.get_ref(), folder, changes);
         }
 
@@ -105,12 +104,12 @@ mod events {
             }
         }
 
-        /// Drops what has been told so far.
-        pub(super) fn forget(&mut self) {
-            let mut told = [0; 4096];
+        /// Discards all pending events.
+        pub(super) fn discard(&mut self) {
+            let mut buffer = [0; 4096];
             loop {
                 let read = self.0.try_io(tokio::io::Interest::READABLE, |descriptor| {
-                    Ok(rustix::io::read(descriptor, &mut told)?)
+                    Ok(rustix::io::read(descriptor, &mut buffer)?)
                 });
                 if !read.is_ok_and(|bytes| bytes > 0) {
                     return;
@@ -125,51 +124,51 @@ mod tests {
     use super::*;
     use std::fs;
 
-    /// Longer than any test waits, so that only an event can end a wait.
+    /// A period so long that only an event can end the wait.
     const NEVER: Duration = Duration::from_secs(3_600);
 
-    async fn is_told(follow: &mut Follow) {
-        let told = tokio::time::timeout(Duration::from_secs(30), follow.look_again()).await;
-        told.expect("nothing was told");
+    async fn wait_for_event(watch: &mut FolderWatch) {
+        let event = tokio::time::timeout(Duration::from_secs(30), watch.next()).await;
+        event.expect("no event was reported");
     }
 
     #[tokio::test]
-    async fn writing_swapping_and_deleting_are_told() {
+    async fn writing_replacing_and_deleting_are_reported() {
         let folder = tempfile::tempdir().unwrap();
-        let mut follow = Follow::new(folder.path(), NEVER);
+        let mut watch = FolderWatch::new(folder.path(), NEVER);
         let path = |name: &str| folder.path().join(name);
         fs::write(path("a"), "1").unwrap();
-        is_told(&mut follow).await;
+        wait_for_event(&mut watch).await;
         std::os::unix::fs::symlink("a", path("..new")).unwrap();
-        is_told(&mut follow).await;
+        wait_for_event(&mut watch).await;
         fs::rename(path("..new"), path("..data")).unwrap();
-        is_told(&mut follow).await;
+        wait_for_event(&mut watch).await;
         fs::remove_file(path("..data")).unwrap();
-        is_told(&mut follow).await;
+        wait_for_event(&mut watch).await;
     }
 
     #[tokio::test]
-    async fn many_changes_are_told_once() {
+    async fn many_changes_are_reported_once() {
         let folder = tempfile::tempdir().unwrap();
-        let mut follow = Follow::new(folder.path(), NEVER);
+        let mut watch = FolderWatch::new(folder.path(), NEVER);
         for n in 0..500 {
             fs::write(folder.path().join("a"), n.to_string()).unwrap();
         }
-        is_told(&mut follow).await;
-        let again = tokio::time::timeout(Duration::from_millis(300), follow.look_again()).await;
-        again.expect_err("nothing has happened since");
+        wait_for_event(&mut watch).await;
+        let again = tokio::time::timeout(Duration::from_millis(300), watch.next()).await;
+        again.expect_err("no event since");
     }
 
     #[tokio::test]
-    async fn a_folder_may_come_later() {
+    async fn the_folder_may_be_created_later() {
         let parent = tempfile::tempdir().unwrap();
         let folder = parent.path().join("tls");
-        let mut follow = Follow::new(&folder, Duration::from_millis(5));
-        follow.look_again().await;
+        let mut watch = FolderWatch::new(&folder, Duration::from_millis(5));
+        watch.next().await;
         fs::create_dir(&folder).unwrap();
-        follow.look_again().await;
-        follow.poll = NEVER;
-        tokio::join!(is_told(&mut follow), async {
+        watch.next().await;
+        watch.poll = NEVER;
+        tokio::join!(wait_for_event(&mut watch), async {
             tokio::task::yield_now().await;
             fs::write(folder.join("a"), "1").unwrap();
         });

@@ -1,20 +1,16 @@
-//! `kubectl cnbi audit`: what this version's rules say of everything that is stored, before an upgrade or a change of policy
-//! makes it felt.
+//! `kubectl cnbi audit`: checks all stored resources, before an upgrade or a change of the configuration.
 //!
-//! Each resource is judged as if it were applied anew: nothing is forgiven for having been there before. Nothing is written.
+//! Resources are evaluated as new objects, so violations that existed before are reported too. The audit is read-only.
 
 pub mod report;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use cnbi_shared::admission_input::AdmissionInput;
 use cnbi_shared::api::{API_VERSION, Field, KIND, UnvalidatedImage, annotations};
 use cnbi_shared::config::{Config, KEY};
-use cnbi_shared::defaults::Defaults;
-use cnbi_shared::facts::{Facts, Lookup, LookupResult, StreamOwner};
-use cnbi_shared::rules;
+use cnbi_shared::facts::{Lookup, LookupResult, StreamOwner};
 use cnbi_shared::verdict::Report;
 use futures::StreamExt as _;
 use futures::stream;
@@ -24,140 +20,148 @@ use kube::core::{ApiResource, GroupVersionKind};
 use kube::{Client, ResourceExt as _};
 use serde_json::{Value, json};
 
-use super::connection::{ClusterArgs, Connection, Problem, block_on, words};
-use super::status::unserved;
+use super::connection::{CliError, ClusterArgs, Connection, block_on, describe};
+use super::status::api_error;
 use super::terminal;
-use super::{DONE, FOUND, UNUSABLE, give_up};
-use crate::check;
+use super::{FAILURE, FINDINGS, SUCCESS, fail};
+use crate::check::{self, KnownFacts};
 
 use report::{Audit, table};
 
-/// Resources that are asked for at once.
+/// Resources per page of a list.
 const PAGE: u32 = 500;
-/// Facts that are read side by side.
-const SIDE_BY_SIDE: usize = 8;
-/// How often facts that are known raise further questions.
+/// Concurrent requests for facts.
+const CONCURRENCY: usize = 8;
+/// Known facts can require further facts, at most this often.
 const ROUNDS: usize = 3;
 
 const EXAMPLES: &str = "\
 Examples:
-  # before an upgrade: everything that is stored, by this version's rules and the cluster's configuration
+  # before an upgrade: check with this version's rules and the cluster's configuration
   kubectl cnbi audit
 
-  # before a change of policy
+  # before a change of the configuration
   kubectl cnbi audit --config new-config.yaml
 
 Exit status:
-  0  nothing would be refused
-  1  something would be; with --strict, also where something is undecided
-  2  it could not be found out";
+  0  no resource would be rejected
+  1  a resource would be rejected; with --strict, also if rules were not checked
+  2  invalid arguments, or the cluster cannot be read";
 
-/// Judge all stored resources by this version's rules
+/// Check all stored resources with this version's rules
 ///
-/// Tells what would be refused, what warned about and what cannot be decided if each were applied anew, under the cluster's
-/// configuration or a given one. Reads resources, and the Secrets, Namespaces and ImageStreams that they name, as far as you
-/// may; writes nothing.
+/// Shows which resources would be rejected if they were created now, with the cluster's configuration or another one. Reads
+/// CustomNBImages and the Secrets, Namespaces and ImageStreams that they refer to, as far as permitted. Changes nothing.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct AuditArgs {
     #[command(flatten)]
     pub cluster: ClusterArgs,
 
-    /// The policy to judge by, a config.yaml or the manifest of its ConfigMap, instead of the cluster's
+    /// Configuration to use instead of the cluster's: config.yaml, or a manifest of the ConfigMap cnbi-config
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
 
-    /// Namespace that CNBi is installed in, where its configuration is
+    /// Namespace of the CNBi installation
     #[arg(long, value_name = "NAMESPACE", default_value = "cnbi-system")]
     pub system_namespace: String,
 
-    /// Count undecided rules as refusals
+    /// Exit with status 1 if rules were not checked
     #[arg(long)]
     pub strict: bool,
 
-    /// How to print what was found
+    /// Output format
     #[arg(short, long, value_enum, default_value_t = Output::Table)]
     pub output: Output,
 }
 
-/// Form of the report.
+/// Output format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Output {
-    /// For people
+    /// Text
     Table,
-    /// For programs
+    /// JSON
     Json,
 }
 
-/// Audits. The exit status.
+/// Runs the subcommand. Returns the exit status.
 pub fn run(args: &AuditArgs) -> u8 {
     let config = match args.config.as_deref().map(check::read_config).transpose() {
         Ok(config) => config,
-        Err(message) => return give_up(&Problem(message)),
+        Err(message) => return fail(&CliError(message)),
     };
     let audit = match block_on(gather(args, config)) {
         Ok(audit) => audit,
-        Err(problem) => return give_up(&problem),
+        Err(error) => return fail(&error),
     };
     let text = match args.output {
         Output::Table => table(&audit),
         Output::Json => serde_json::to_string(&audit).unwrap_or_default() + "\n",
     };
-    let is_bad = audit.refused > 0 || (args.strict && audit.resources.iter().any(|one| !one.undecided.is_empty()));
-    match (terminal::print(&text), is_bad) {
-        (false, _) => UNUSABLE,
-        (true, false) => DONE,
-        (true, true) => FOUND,
+    let has_findings =
+        audit.rejected > 0 || (args.strict && audit.resources.iter().any(|one| !one.not_checked.is_empty()));
+    match (terminal::print(&text), has_findings) {
+        (false, _) => FAILURE,
+        (true, false) => SUCCESS,
+        (true, true) => FINDINGS,
     }
 }
 
-async fn gather(args: &AuditArgs, given: Option<Config>) -> Result<Audit, Problem> {
+async fn gather(args: &AuditArgs, given: Option<Config>) -> Result<Audit, CliError> {
     let connection = args.cluster.connect().await?;
     let config = match given {
         Some(config) => Some(config),
         None => cluster_config(&connection, &args.system_namespace).await,
     };
     let objects = list(&connection, args.cluster.namespace.is_some()).await?;
-    let mut drafts = Vec::new();
+    let mut images = Vec::new();
     for object in &objects {
-        let mut draft: UnvalidatedImage = serde_json::from_value(object.clone())
-            .map_err(|error| Problem(format!("a resource cannot be read: {error}")))?;
-        if draft.is_being_deleted() {
+        let mut image: UnvalidatedImage = serde_json::from_value(object.clone())
+            .map_err(|error| CliError(format!("cannot parse a resource: {error}")))?;
+        if image.is_being_deleted() {
             continue;
         }
-        // Items of a list leave these out.
-        draft.api_version = Field::Set(API_VERSION.to_owned());
-        draft.kind = Field::Set(KIND.to_owned());
-        drafts.push(draft);
+        // Items of a list do not have these fields.
+        image.api_version = Field::Set(API_VERSION.to_owned());
+        image.kind = Field::Set(KIND.to_owned());
+        images.push(image);
     }
-    let mut known: HashMap<Lookup, LookupResult> = HashMap::new();
+    let mut known = KnownFacts::default();
     known.insert(Lookup::Requester, LookupResult::Yes);
-    if config.is_some() {
-        known.insert(Lookup::Configuration, LookupResult::Yes);
-    }
-    let mut asked = BTreeSet::new();
-    let mut reports = judge(&drafts, &known, config.as_ref());
+    let mut requested = BTreeSet::new();
+    let evaluate_all = |known: &KnownFacts| -> Vec<Report> {
+        let evaluate = |image: &UnvalidatedImage| check::evaluate(&mut image.clone(), &[], config.as_ref(), known);
+        images.iter().map(evaluate).collect()
+    };
+    let mut reports = evaluate_all(&known);
     for _ in 0..ROUNDS {
         let needs: BTreeSet<Lookup> = reports.iter().flat_map(Report::needs).cloned().collect();
-        // Whether somebody may do something is asked of whoever asks, and here nobody does.
+        // Access depends on the requesting user, and an audit has none.
         let needs: Vec<Lookup> = needs
             .into_iter()
-            .filter(|need| !matches!(need, Lookup::Access { .. } | Lookup::Configuration | Lookup::Requester))
-            .filter(|need| asked.insert(need.clone()))
+            .filter(|lookup| {
+                !matches!(
+                    lookup,
+                    Lookup::Access { .. } | Lookup::Configuration | Lookup::Requester
+                )
+            })
+            .filter(|lookup| requested.insert(lookup.clone()))
             .collect();
         if needs.is_empty() {
             break;
         }
         let client = &connection.client;
-        let lookups = stream::iter(needs).map(|need| async move {
-            let result = look_up(client, &need).await?;
-            Some((need, result))
+        let lookups = stream::iter(needs).map(|lookup| async move {
+            let result = look_up(client, &lookup).await?;
+            Some((lookup, result))
         });
-        let results: Vec<_> = lookups.buffer_unordered(SIDE_BY_SIDE).collect().await;
-        known.extend(results.into_iter().flatten());
-        reports = judge(&drafts, &known, config.as_ref());
+        let results: Vec<_> = lookups.buffer_unordered(CONCURRENCY).collect().await;
+        for (lookup, result) in results.into_iter().flatten() {
+            known.insert(lookup, result);
+        }
+        reports = evaluate_all(&known);
     }
-    Ok(Audit::of(&drafts, reports))
+    Ok(Audit::of(&images, reports))
 }
 
 /// Reads an object that a rule refers to. `None` if it cannot be read, for example for lack of permission.
@@ -189,29 +193,29 @@ async fn look_up(client: &Client, lookup: &Lookup) -> Option<LookupResult> {
     Some(found.unwrap_or(LookupResult::No))
 }
 
-/// The cluster's policy; what depends on it is undecided where it cannot be read.
+/// The cluster's configuration. `None` if it cannot be read; rules that need it are then not checked.
 async fn cluster_config(connection: &Connection, namespace: &str) -> Option<Config> {
     const NAME: &str = "cnbi-config";
     let maps: Api<ConfigMap> = Api::namespaced(connection.client.clone(), namespace);
     let read = match maps.get(NAME).await {
-        Err(error) => Err(words(&error)),
+        Err(error) => Err(describe(&error)),
         Ok(map) => match map.data.and_then(|mut data| data.remove(KEY)) {
-            None => Err(format!("it has no key {KEY}")),
+            None => Err(format!("the key {KEY} is missing")),
             Some(yaml) => Config::from_yaml(&yaml).map_err(|error| error.to_string()),
         },
     };
     match read {
         Ok(config) => Some(config),
         Err(why) => {
-            terminal::complain(&format!(
-                "ConfigMap {namespace}/{NAME}: {why}; what depends on the policy is undecided (--config gives one)"
+            terminal::print_error(&format!(
+                "ConfigMap {namespace}/{NAME}: {why}; rules that need the configuration are not checked (or use --config)"
             ));
             None
         }
     }
 }
 
-async fn list(connection: &Connection, only_namespace: bool) -> Result<Vec<Value>, Problem> {
+async fn list(connection: &Connection, only_namespace: bool) -> Result<Vec<Value>, CliError> {
     let kind = GroupVersionKind::gvk("meteor.zone", "v1alpha1", KIND);
     let kind = ApiResource::from_gvk_with_plural(&kind, "customnbimages");
     let client = connection.client.clone();
@@ -226,43 +230,11 @@ async fn list(connection: &Connection, only_namespace: bool) -> Result<Vec<Value
         let page = api
             .list(&params)
             .await
-            .map_err(|error| unserved("the list of CustomNBImages", &error))?;
+            .map_err(|error| api_error("list of CustomNBImages", &error))?;
         objects.extend(page.items.iter().filter_map(|object| serde_json::to_value(object).ok()));
         match page.metadata.continue_.filter(|token| !token.is_empty()) {
             Some(token) => params = params.continue_token(&token),
             None => return Ok(objects),
         }
     }
-}
-
-/// Judges all by what is known.
-fn judge(drafts: &[UnvalidatedImage], known: &HashMap<Lookup, LookupResult>, config: Option<&Config>) -> Vec<Report> {
-    let nothing = Config::default();
-    let judge_one = |draft: &UnvalidatedImage| {
-        let mut draft = draft.clone();
-        let mut defaults = Defaults::of(&AdmissionInput::create(&draft), config.unwrap_or(&nothing), None);
-        if config.is_none() {
-            defaults.target_namespace = None;
-        }
-        defaults.apply(&mut draft);
-        let subject = AdmissionInput::create(&draft);
-        let mut facts = Facts::none();
-        let mut report = rules::evaluate(&subject, &facts, config.unwrap_or(&nothing));
-        for _ in 0..ROUNDS {
-            let answers: Vec<_> = report
-                .needs()
-                .into_iter()
-                .filter_map(|need| Some((need.clone(), known.get(need)?.clone())))
-                .collect();
-            if answers.is_empty() {
-                break;
-            }
-            for (need, answer) in answers {
-                facts.insert(need, answer);
-            }
-            report = rules::evaluate(&subject, &facts, config.unwrap_or(&nothing));
-        }
-        report
-    };
-    drafts.iter().map(judge_one).collect()
 }

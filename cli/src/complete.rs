@@ -1,7 +1,7 @@
-//! Completion: scripts for shells, and what kubectl asks of a plugin.
+//! Shell completion, and completion for kubectl.
 //!
-//! kubectl looks for a program `kubectl_complete-cnbi`, gives it the words behind `kubectl cnbi`, and reads what Cobra's
-//! `__complete` would print: a candidate a line, then a colon and a number.
+//! kubectl runs `kubectl_complete-cnbi` with the words after `kubectl cnbi` and expects the output of Cobra's `__complete`:
+//! one candidate per line, then a colon and a directive number.
 
 use std::io;
 use std::time::Duration;
@@ -12,38 +12,38 @@ use cnbi_shared::contract::{ConditionType, REASONS};
 use cnbi_shared::rules::RULES;
 use kube::api::ListParams;
 
-use super::DONE;
+use super::SUCCESS;
 use super::connection::{ClusterArgs, block_on};
 use super::status::resources;
-use super::terminal::{self, safe};
+use super::terminal::{self, sanitize};
 
-/// How long names may take to be asked for; a person waits for a key.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// Timeout for reading names from the cluster.
+const TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Cobra's `ShellCompDirectiveDefault`: files, where there is no candidate.
+/// Cobra's `ShellCompDirectiveDefault`: the shell completes file names if there are no candidates.
 const FILES: u8 = 0;
 /// Cobra's `ShellCompDirectiveNoFileComp`.
 const NO_FILES: u8 = 4;
 
 const FOR_KUBECTL: &str = "\
 #!/bin/sh
-# As kubectl_complete-cnbi on the PATH, executable: kubectl then completes `kubectl cnbi`.
+# Save as executable kubectl_complete-cnbi on the PATH. kubectl then completes `kubectl cnbi`.
 exec kubectl-cnbi __complete \"$@\"
 ";
 
-/// Print a script that completes this command in a shell
+/// Print a completion script for a shell
 ///
-/// `kubectl` prints what has to be on the PATH as kubectl_complete-cnbi, so that kubectl's own completion knows `kubectl cnbi`.
+/// `kubectl` prints a script to save as executable kubectl_complete-cnbi on the PATH, for kubectl's own completion.
 #[derive(Clone, Debug, Args)]
 pub struct CompletionArgs {
-    /// Which shell
-    pub shell: For,
+    /// Shell
+    pub shell: CompletionShell,
 }
 
-/// Who completes.
+/// Target of a completion script.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-#[expect(missing_docs, reason = "each is what it says")]
-pub enum For {
+#[expect(missing_docs, reason = "the names are self-explanatory")]
+pub enum CompletionShell {
     Kubectl,
     Bash,
     Zsh,
@@ -51,39 +51,39 @@ pub enum For {
     Powershell,
 }
 
-/// The words so far; the last one is being written.
+/// The words of the command line; the last one is incomplete.
 #[derive(Clone, Debug, Args)]
 pub struct CompleteArgs {
-    /// Words behind `kubectl cnbi`
+    /// Words after `kubectl cnbi`
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     pub words: Vec<String>,
 }
 
-/// Prints a script. The exit status.
+/// Prints a script. Returns the exit status.
 pub fn script(args: &CompletionArgs, mut command: Command) -> u8 {
     let shell = match args.shell {
-        For::Kubectl => {
+        CompletionShell::Kubectl => {
             terminal::print(FOR_KUBECTL);
-            return DONE;
+            return SUCCESS;
         }
-        For::Bash => Shell::Bash,
-        For::Zsh => Shell::Zsh,
-        For::Fish => Shell::Fish,
-        For::Powershell => Shell::PowerShell,
+        CompletionShell::Bash => Shell::Bash,
+        CompletionShell::Zsh => Shell::Zsh,
+        CompletionShell::Fish => Shell::Fish,
+        CompletionShell::Powershell => Shell::PowerShell,
     };
     clap_complete::generate(shell, &mut command, "kubectl-cnbi", &mut io::stdout().lock());
-    DONE
+    SUCCESS
 }
 
-/// Prints candidates as Cobra does. The exit status.
+/// Prints candidates in the format of Cobra. Returns the exit status.
 pub fn candidates(args: &CompleteArgs, command: &Command) -> u8 {
     let (mut found, directive) = complete(command, &args.words, names);
     found.push(format!(":{directive}\n"));
     terminal::print(&found.join("\n"));
-    DONE
+    SUCCESS
 }
 
-/// What can stand where the last word is being written, and whether files can. `names` asks a cluster for resources.
+/// Candidates for the last word, and the directive. `names` reads the names of resources from the cluster.
 fn complete(root: &Command, words: &[String], names: impl Fn(&ClusterArgs) -> Vec<String>) -> (Vec<String>, u8) {
     let (last, before) = words
         .split_last()
@@ -133,8 +133,8 @@ fn complete(root: &Command, words: &[String], names: impl Fn(&ClusterArgs) -> Ve
         .get_subcommands()
         .filter(|below| !below.is_hide_set())
         .map(|below| {
-            let about = below.get_about().map(ToString::to_string).unwrap_or_default();
-            format!("{}\t{about}", below.get_name())
+            let describe_field = below.get_about().map(ToString::to_string).unwrap_or_default();
+            format!("{}\t{describe_field}", below.get_name())
         })
         .collect();
     if !below.is_empty() {
@@ -169,7 +169,7 @@ fn note(cluster: &mut ClusterArgs, argument: &clap::Arg, value: &str) {
     }
 }
 
-/// Names of resources; none where they cannot be had in time.
+/// Names of resources; empty on errors and timeouts.
 fn names(cluster: &ClusterArgs) -> Vec<String> {
     let ask = async {
         let list = async {
@@ -179,7 +179,7 @@ fn names(cluster: &ClusterArgs) -> Vec<String> {
                 .await;
             Ok(list.map(|list| list.items).unwrap_or_default())
         };
-        tokio::time::timeout(PATIENCE, list)
+        tokio::time::timeout(TIMEOUT, list)
             .await
             .unwrap_or_else(|_| Ok(Vec::new()))
     };
@@ -187,7 +187,7 @@ fn names(cluster: &ClusterArgs) -> Vec<String> {
     found
         .into_iter()
         .filter_map(|object| object.metadata.name)
-        .map(|name| safe(&name))
+        .map(|name| sanitize(&name))
         .collect()
 }
 
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn words_are_completed_as_cobra_does_it() {
+    fn candidates_and_directives_follow_cobra() {
         let found = |words: &[&str], expected: &[&str], directive| {
             let expected: Vec<String> = expected.iter().map(|one| (*one).to_owned()).collect();
             assert_eq!(completed(words), (expected, directive), "{words:?}");

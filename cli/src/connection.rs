@@ -1,4 +1,4 @@
-//! The cluster that a subcommand speaks to, chosen as kubectl chooses it.
+//! The Kubernetes client, configured like kubectl.
 
 use std::error::Error;
 use std::future::Future;
@@ -9,13 +9,13 @@ use clap::Args;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 
-/// How long a connection may take to be made.
+/// Timeout for establishing a connection.
 const CONNECT: Duration = Duration::from_secs(10);
 
-/// Which cluster, and which part of it.
+/// Selects the cluster and the namespace.
 #[derive(Clone, Debug, Default, Args)]
 pub struct ClusterArgs {
-    /// Namespace; without it, that of the kubeconfig's context
+    /// Namespace [default: that of the kubeconfig's context]
     #[arg(short, long, value_name = "NAMESPACE")]
     pub namespace: Option<String>,
 
@@ -23,47 +23,47 @@ pub struct ClusterArgs {
     #[arg(long, value_name = "NAME")]
     pub context: Option<String>,
 
-    /// Kubeconfig file, instead of $KUBECONFIG or ~/.kube/config
+    /// Kubeconfig file [default: $KUBECONFIG or ~/.kube/config]
     #[arg(long, value_name = "FILE")]
     pub kubeconfig: Option<PathBuf>,
 }
 
-/// A cluster that can be asked.
+/// A client and the namespace to use.
 #[derive(Clone)]
 pub struct Connection {
     /// The client.
     pub client: Client,
-    /// The namespace that was asked for.
+    /// The namespace of the flag or the kubeconfig.
     pub namespace: String,
 }
 
-/// Why something could not be done, for people; it may quote what a cluster said.
+/// An error message for the user. May contain text from the cluster.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{0}")]
-pub struct Problem(pub String);
+pub struct CliError(pub String);
 
-impl Problem {
-    /// What was tried, and what came of it.
-    pub fn of(what: &str, error: &kube::Error) -> Self {
-        Self(format!("{what}: {}", words(error)))
+impl CliError {
+    /// The failed operation and the API error.
+    pub fn api(what: &str, error: &kube::Error) -> Self {
+        Self(format!("{what}: {}", describe(error)))
     }
 }
 
-/// What went wrong, as the API server says it where it said anything.
-pub fn words(error: &kube::Error) -> String {
+/// Describes an API error, with the API server's message if there is one.
+pub fn describe(error: &kube::Error) -> String {
     match error {
         kube::Error::Api(status) if status.code == 401 => {
             "the API server does not accept the kubeconfig's credentials; if they have expired, log in again".to_owned()
         }
         kube::Error::Api(status) if !status.message.is_empty() => status.message.clone(),
-        kube::Error::Api(status) => format!("the API server answered with status {}", status.code),
+        kube::Error::Api(status) => format!("the API server responded with status {}", status.code),
         kube::Error::SerdeError(error) if error.is_syntax() || error.is_eof() => {
-            format!("what answers there is no API server, but perhaps a proxy or a page to log in: {error}")
+            format!("the response is not from an API server, but perhaps from a proxy or a login page: {error}")
         }
         kube::Error::Service(error) => {
-            // The layers above the cause say only that there is one.
+            // The outer layers only repeat that there is a cause.
             let cause = error.source().map_or_else(|| error.to_string(), with_causes);
-            format!("the API server gives no answer: {cause}")
+            format!("the API server does not respond: {cause}")
         }
         error => with_causes(error),
     }
@@ -82,25 +82,25 @@ fn with_causes(error: &dyn Error) -> String {
     text
 }
 
-/// Whether nothing is served there, or there is no such object.
+/// Whether the path or the object does not exist.
 pub fn is_missing(error: &kube::Error) -> bool {
     matches!(error, kube::Error::Api(status) if status.code == 404)
 }
 
 impl ClusterArgs {
-    /// Makes the client; nothing is asked yet.
+    /// Creates the client without sending a request.
     ///
     /// # Errors
-    /// No kubeconfig can be read, or it makes no sense.
-    pub async fn connect(&self) -> Result<Connection, Problem> {
-        // A second one changes nothing.
+    /// No valid kubeconfig, or not running in a pod.
+    pub async fn connect(&self) -> Result<Connection, CliError> {
+        // Fails if it is installed already.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let unusable = |error: &dyn std::fmt::Display| {
-            // What is wrong with a kubeconfig comes with a drawing of the place, below the line that says it.
-            let said = error.to_string();
-            Problem(format!(
-                "no cluster to speak to: {}",
-                said.lines().next().unwrap_or_default()
+        let invalid = |error: &dyn std::fmt::Display| {
+            // A source excerpt follows the first line.
+            let message = error.to_string();
+            CliError(format!(
+                "no cluster configured: {}",
+                message.lines().next().unwrap_or_default()
             ))
         };
         let options = KubeConfigOptions {
@@ -108,22 +108,23 @@ impl ClusterArgs {
             ..KubeConfigOptions::default()
         };
         let kubeconfig = match &self.kubeconfig {
-            Some(file) => Some(Kubeconfig::read_from(file).map_err(|error| unusable(&error))?),
-            None => None,
+            Some(file) => Kubeconfig::read_from(file),
+            None => Kubeconfig::read(),
         };
-        let mut config = match kubeconfig {
-            Some(kubeconfig) => Config::from_custom_kubeconfig(kubeconfig, &options)
-                .await
-                .map_err(|error| unusable(&error))?,
-            None => match Config::from_kubeconfig(&options).await {
-                Ok(config) => config,
-                Err(error) if self.context.is_some() => return Err(unusable(&error)),
-                // In a pod there is no kubeconfig, and a service account instead.
-                Err(error) => Config::incluster().map_err(|_| unusable(&error))?,
-            },
+        let config = match kubeconfig {
+            Ok(kubeconfig) => Config::from_custom_kubeconfig(kubeconfig, &options).await,
+            Err(error) => Err(error),
+        };
+        let mut config = match config {
+            Ok(config) => config,
+            // Pods have a service account instead of a kubeconfig.
+            Err(error) if self.kubeconfig.is_none() && self.context.is_none() => {
+                Config::incluster().map_err(|_| invalid(&error))?
+            }
+            Err(error) => return Err(invalid(&error)),
         };
         config.connect_timeout = Some(CONNECT);
-        // A person who waits sees the answer and asks again.
+        // Interactive users prefer an error to a long wait.
         config.default_retry = false;
         let agent = concat!("kubectl-cnbi/", env!("CARGO_PKG_VERSION"));
         let agent = (http::header::USER_AGENT, http::HeaderValue::from_static(agent));
@@ -132,19 +133,19 @@ impl ClusterArgs {
             .namespace
             .clone()
             .unwrap_or_else(|| config.default_namespace.clone());
-        let client = Client::try_from(config).map_err(|error| unusable(&words(&error)))?;
+        let client = Client::try_from(config).map_err(|error| invalid(&describe(&error)))?;
         Ok(Connection { client, namespace })
     }
 }
 
-/// Runs a task of a subcommand to its end.
+/// Runs a future on a new runtime.
 ///
 /// # Errors
-/// There is no runtime, or the task's own.
-pub fn block_on<T>(task: impl Future<Output = Result<T, Problem>>) -> Result<T, Problem> {
+/// The runtime cannot be created, or the error of the future.
+pub fn block_on<T>(task: impl Future<Output = Result<T, CliError>>) -> Result<T, CliError> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|error| Problem(format!("no runtime: {error}")))?
+        .map_err(|error| CliError(format!("cannot create the runtime: {error}")))?
         .block_on(task)
 }

@@ -1,4 +1,4 @@
-//! `kubectl cnbi create`: a manifest from a few words, judged before anybody sees it.
+//! `kubectl cnbi create`: builds a manifest from options, checks it, and creates or prints it.
 
 mod manifest;
 mod requirements;
@@ -10,86 +10,86 @@ use cnbi_shared::api::KIND;
 use kube::api::{Api, DynamicObject, PostParams};
 use kube::core::{ApiResource, GroupVersionKind};
 
-use super::connection::{ClusterArgs, Problem, block_on};
-use super::terminal::{self, safe};
-use super::{DONE, FOUND, UNUSABLE, give_up};
+use super::connection::{CliError, ClusterArgs, block_on};
+use super::terminal::{self, sanitize};
+use super::{FAILURE, FINDINGS, SUCCESS, fail};
 use crate::check::{self, Check, Settings};
 
 const EXAMPLES: &str = "\
 Examples:
-  # an image that exists, from a registry that asks for credentials
+  # import an image from a registry that requires credentials
   kubectl cnbi create import my-notebook --image quay.io/team/notebook:v1.2 --pull-secret quay
 
-  # packages on an image of the catalog, as a manifest for Git
+  # packages on a supported runtime environment, as a manifest for Git
   kubectl cnbi create packages pandas-notebook --os ubi --os-version 9 --python 3.11 pandas 'boto3>=1.24.0' -o yaml
 
   # the packages of a requirements.txt
   kubectl cnbi create packages my-notebook --builder-image quay.io/team/base:v3 -r requirements.txt
 
-  # a repository
+  # build a repository
   kubectl cnbi create git tutorial --url https://github.com/AICoE/elyra-aidevsecops-tutorial --ref master
 
 Exit status:
-  0  it was created, or printed
-  1  it would be refused, and nothing was done
-  2  it could not be done";
+  0  created or printed
+  1  rejected; nothing was created
+  2  invalid arguments, or the cluster cannot be reached";
 
-/// Create a resource from a few words, or write its manifest
+/// Create a resource from options, or print its manifest
 ///
-/// It is judged as the webhook would judge it before anything is done. Without -o it is created on the cluster.
+/// The manifest is checked with the rules of the webhook first. Without -o, the resource is created in the cluster.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct CreateArgs {
     #[command(subcommand)]
-    pub what: What,
+    pub what: CreateCommand,
 }
 
-/// What is to be built.
+/// One subcommand per build type.
 #[derive(Clone, Debug, Subcommand)]
-pub enum What {
-    /// Import an image that exists
+pub enum CreateCommand {
+    /// Import an existing image
     Import(ImportArgs),
-    /// Install packages on an image
+    /// Install Python packages on an image
     Packages(PackagesArgs),
     /// Build a Git repository
     Git(GitArgs),
 }
 
-/// What every resource has.
+/// Options of all build types.
 #[derive(Clone, Debug, Args)]
 pub struct CommonArgs {
-    /// Name of the resource, and of its ImageStream
+    /// Name of the resource and of its ImageStream
     pub name: String,
 
     #[command(flatten)]
     pub cluster: ClusterArgs,
 
-    /// Name that users see; without it, the name of the resource
+    /// Display name [default: the name of the resource]
     #[arg(long, value_name = "TEXT")]
     pub display_name: Option<String>,
 
-    /// What users are told of the image
+    /// Description of the image for users
     #[arg(long, value_name = "TEXT")]
     pub description: Option<String>,
 
-    /// Namespace of the ImageStream, where it is not the configured one
+    /// Namespace of the ImageStream [default: the configured target namespace]
     #[arg(long, value_name = "NAMESPACE")]
     pub target_namespace: Option<String>,
 
-    /// Secret in the resource's namespace with credentials for the image's registry
+    /// Pull secret for the registry of the image, in the namespace of the resource
     #[arg(long, value_name = "SECRET")]
     pub pull_secret: Option<String>,
 
-    /// The cluster's policy, for the judgement beforehand: a config.yaml or the manifest of its ConfigMap
+    /// Configuration of the cluster for the check: config.yaml, or a manifest of the ConfigMap cnbi-config
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
 
-    /// Print the manifest, and create nothing
+    /// Print the manifest instead of creating the resource
     #[arg(short, long, value_enum)]
     pub output: Option<Output>,
 }
 
-/// Form of a manifest.
+/// Format of a manifest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Output {
     /// YAML
@@ -98,18 +98,18 @@ pub enum Output {
     Json,
 }
 
-/// An import.
+/// Options of an ImageImport.
 #[derive(Clone, Debug, Args)]
 pub struct ImportArgs {
     #[command(flatten)]
     pub common: CommonArgs,
 
-    /// The image, with a tag or a digest
+    /// Image with a tag or a digest
     #[arg(long, value_name = "IMAGE")]
     pub image: String,
 }
 
-/// A package list.
+/// Options of a PackageList.
 #[derive(Clone, Debug, Args)]
 #[command(group = ArgGroup::new("from").required(true).args(["builder_image", "os"]))]
 #[command(group = ArgGroup::new("list").required(true).multiple(true).args(["packages", "requirements"]))]
@@ -117,19 +117,19 @@ pub struct PackagesArgs {
     #[command(flatten)]
     pub common: CommonArgs,
 
-    /// Requirements, such as pandas or 'boto3>=1.24.0'
+    /// Package requirements, such as pandas or 'boto3>=1.24.0'
     #[arg(value_name = "PACKAGE")]
     pub packages: Vec<String>,
 
-    /// A file of requirements, one a line; `-` for standard input
+    /// requirements.txt; `-` for standard input
     #[arg(short, long, value_name = "FILE")]
     pub requirements: Option<PathBuf>,
 
-    /// The image to build on
+    /// Base image
     #[arg(long, value_name = "IMAGE")]
     pub builder_image: Option<String>,
 
-    /// Or else one of the catalog: its operating system
+    /// Operating system of a supported runtime environment
     #[arg(long, value_name = "NAME", requires_all = ["os_version", "python"])]
     pub os: Option<String>,
 
@@ -142,38 +142,38 @@ pub struct PackagesArgs {
     pub python: Option<String>,
 }
 
-/// A repository.
+/// Options of a GitRepository.
 #[derive(Clone, Debug, Args)]
 pub struct GitArgs {
     #[command(flatten)]
     pub common: CommonArgs,
 
-    /// Clone URL, https or ssh
+    /// Clone URL (https or ssh)
     #[arg(long, value_name = "URL")]
     pub url: String,
 
-    /// Branch, tag or commit; without it, the default branch
+    /// Branch, tag or commit [default: the default branch]
     #[arg(long, value_name = "REF")]
     pub r#ref: Option<String>,
 
-    /// The image to build on, for a repository that names none
+    /// Base image, if the repository does not name one
     #[arg(long, value_name = "IMAGE")]
     pub builder_image: Option<String>,
 }
 
-/// Creates, or prints. The exit status.
+/// Runs the subcommand. Returns the exit status.
 pub fn run(args: &CreateArgs) -> u8 {
     match create(args) {
         Ok(status) => status,
-        Err(problem) => give_up(&problem),
+        Err(error) => fail(&error),
     }
 }
 
-fn create(args: &CreateArgs) -> Result<u8, Problem> {
+fn create(args: &CreateArgs) -> Result<u8, CliError> {
     let common = match &args.what {
-        What::Import(args) => &args.common,
-        What::Packages(args) => &args.common,
-        What::Git(args) => &args.common,
+        CreateCommand::Import(args) => &args.common,
+        CreateCommand::Packages(args) => &args.common,
+        CreateCommand::Git(args) => &args.common,
     };
     let manifest = manifest::manifest(&args.what)?;
     let settings = Settings {
@@ -182,7 +182,7 @@ fn create(args: &CreateArgs) -> Result<u8, Problem> {
             .as_deref()
             .map(check::read_config)
             .transpose()
-            .map_err(Problem)?,
+            .map_err(CliError)?,
         namespace: common.cluster.namespace.clone().unwrap_or_else(|| "default".to_owned()),
         ..Settings::default()
     };
@@ -196,29 +196,29 @@ fn create(args: &CreateArgs) -> Result<u8, Problem> {
             .as_deref()
             .map(|hint| format!("; {hint}"))
             .unwrap_or_default();
-        terminal::complain(&format!(
+        terminal::print_error(&format!(
             "{} {} {}: {}{hint}",
             finding.level, finding.rule, finding.path, finding.message
         ));
     }
     if !report.is_allowed() || report.checked != 1 {
-        return Ok(FOUND);
+        return Ok(FINDINGS);
     }
     if let Some(output) = common.output {
         let text = match output {
             Output::Yaml => manifest,
             Output::Json => serde_json::to_string_pretty(&object(&manifest)?).unwrap_or_default() + "\n",
         };
-        return Ok(if terminal::print(&text) { DONE } else { UNUSABLE });
+        return Ok(if terminal::print(&text) { SUCCESS } else { FAILURE });
     }
     block_on(apply(common, &manifest))
 }
 
-fn object(manifest: &str) -> Result<DynamicObject, Problem> {
-    serde_saphyr::from_str(manifest).map_err(|error| Problem(format!("the manifest cannot be read: {error}")))
+fn object(manifest: &str) -> Result<DynamicObject, CliError> {
+    serde_saphyr::from_str(manifest).map_err(|error| CliError(format!("the manifest cannot be read: {error}")))
 }
 
-async fn apply(common: &CommonArgs, manifest: &str) -> Result<u8, Problem> {
+async fn apply(common: &CommonArgs, manifest: &str) -> Result<u8, CliError> {
     let connection = common.cluster.connect().await?;
     let kind = GroupVersionKind::gvk("meteor.zone", "v1alpha1", KIND);
     let kind = ApiResource::from_gvk_with_plural(&kind, "customnbimages");
@@ -230,20 +230,20 @@ async fn apply(common: &CommonArgs, manifest: &str) -> Result<u8, Problem> {
     let what = format!("{}/{}", connection.namespace, common.name);
     match api.create(&params, &object(manifest)?).await {
         Ok(_) => {
-            let (name, namespace) = (safe(&common.name), safe(&connection.namespace));
+            let (name, namespace) = (sanitize(&common.name), sanitize(&connection.namespace));
             terminal::print(&format!(
-                "customnbimage.meteor.zone/{name} created\nhow it goes on: kubectl cnbi status {name} -n {namespace} --watch\n"
+                "customnbimage.meteor.zone/{name} created\nTo watch the build, run: kubectl cnbi status {name} -n {namespace} --watch\n"
             ));
-            Ok(DONE)
+            Ok(SUCCESS)
         }
-        // The webhook knows more than can be known without a cluster.
+        // The webhook also checks rules that need the cluster.
         Err(kube::Error::Api(status)) if matches!(status.code, 403 | 409 | 422) => {
-            // Several findings are a list, a line each.
+            // The message has one finding per line.
             for line in status.message.lines().filter(|line| !line.trim().is_empty()) {
-                terminal::complain(line);
+                terminal::print_error(line);
             }
-            Ok(FOUND)
+            Ok(FINDINGS)
         }
-        Err(error) => Err(Problem::of(&what, &error)),
+        Err(error) => Err(CliError::api(&what, &error)),
     }
 }

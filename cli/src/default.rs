@@ -1,13 +1,13 @@
-//! `kubectl cnbi default`: manifests with what admission would fill in, for Git.
+//! `kubectl cnbi default`: prints manifests with the defaults of the webhook.
 
 use std::path::PathBuf;
 
 use clap::Args;
 
-use super::connection::Problem;
+use super::connection::CliError;
 use super::terminal;
-use super::{DONE, FOUND, UNUSABLE, give_up};
-use crate::check::{self, Settings, fill};
+use super::{FAILURE, FINDINGS, SUCCESS, fail};
+use crate::check::{self, Settings, apply_defaults};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -15,52 +15,52 @@ Examples:
   helm template . | kubectl cnbi default -f - --config config.yaml | kubectl apply -f -
 
 Exit status:
-  0  everything is filled in
-  1  something could not be; stderr says where
-  2  nothing was printed";
+  0  all defaults were added
+  1  some defaults could not be added; stderr shows where
+  2  invalid arguments, or a file cannot be read";
 
-/// Print manifests with the defaults that admission would fill in
+/// Print manifests with the defaults that the webhook would add
 ///
-/// Comments and order stay, and other kinds pass through. The target namespace is known only with the cluster's policy.
+/// Keeps comments, order and documents of other kinds. The default of spec.targetNamespace requires --config.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct DefaultArgs {
-    /// Manifests; `-` for standard input; may be repeated
+    /// Manifests; `-` for standard input; can be repeated
     #[arg(short, long, value_name = "FILE|DIR|-", required = true)]
     pub filename: Vec<PathBuf>,
 
-    /// The cluster's policy: a config.yaml or the manifest of its ConfigMap
+    /// Configuration of the cluster: config.yaml, or a manifest of the ConfigMap cnbi-config
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
 
-    /// Namespace of resources that name none
+    /// Namespace of resources without metadata.namespace
     #[arg(short, long, default_value = "default")]
     pub namespace: String,
 
-    /// Who asks for the images; admission fills in the user who creates the resource
+    /// Value of the creator annotation; the webhook uses the requesting user
     #[arg(long, value_name = "USER")]
     pub creator: Option<String>,
 }
 
-/// Prints them. The exit status.
+/// Runs the subcommand. Returns the exit status.
 pub fn run(args: &DefaultArgs) -> u8 {
-    filled(args).unwrap_or_else(|problem| give_up(&problem))
+    defaulted(args).unwrap_or_else(|error| fail(&error))
 }
 
-fn filled(args: &DefaultArgs) -> Result<u8, Problem> {
+fn defaulted(args: &DefaultArgs) -> Result<u8, CliError> {
     let config = args.config.as_deref().map(check::read_config).transpose();
     let settings = Settings {
-        config: config.map_err(Problem)?,
+        config: config.map_err(CliError)?,
         namespace: args.namespace.clone(),
         ..Settings::default()
     };
-    let mut status = DONE;
+    let mut status = SUCCESS;
     let mut whole = String::new();
-    for (file, text) in check::read_texts(&args.filename).map_err(Problem)? {
-        let filled = fill(&settings, &file, &text, args.creator.as_deref());
-        for note in &filled.notes {
-            status = FOUND;
-            terminal::complain(note);
+    for (file, text) in check::read_texts(&args.filename).map_err(CliError)? {
+        let defaulted = apply_defaults(&settings, &file, &text, args.creator.as_deref());
+        for note in &defaulted.notes {
+            status = FINDINGS;
+            terminal::print_error(note);
         }
         if !whole.is_empty() {
             if !whole.ends_with('\n') {
@@ -68,8 +68,8 @@ fn filled(args: &DefaultArgs) -> Result<u8, Problem> {
             }
             whole.push_str("---\n");
         }
-        whole.push_str(&filled.text);
+        whole.push_str(&defaulted.text);
     }
-    // The text is the user's own, so it goes out as it came in.
-    Ok(if terminal::print_raw(&whole) { status } else { UNUSABLE })
+    // Unchanged, because it is the user's own text.
+    Ok(if terminal::print_raw(&whole) { status } else { FAILURE })
 }

@@ -1,4 +1,4 @@
-//! `kubectl cnbi explain`: what a rule asks, what a field is, what a condition or a reason means, without a cluster.
+//! `kubectl cnbi explain`: documentation of rules, fields, conditions and reasons. Needs no cluster.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -12,78 +12,78 @@ use cnbi_shared::rules::examples::Example;
 use cnbi_shared::rules::{RULES, Rule};
 use serde_json::Value;
 
-use super::connection::Problem;
+use super::connection::CliError;
 use super::terminal::{self, styled, styles};
-use super::{DONE, UNUSABLE, give_up};
+use super::{FAILURE, SUCCESS, fail};
 
 const EXAMPLES: &str = "\
 Examples:
-  kubectl cnbi explain                      # all of it, a line each
-  kubectl cnbi explain CNB103               # a rule, by its id
-  kubectl cnbi explain image-tagged         # or by its name
-  kubectl cnbi explain spec.fromImage       # a field, and the rules about it
-  kubectl cnbi explain ImageValidated       # a condition, and why it may be False
-  kubectl cnbi explain RegistryUnauthorized # a reason, and what to do";
+  kubectl cnbi explain                      # list everything
+  kubectl cnbi explain CNB103               # a rule by id
+  kubectl cnbi explain image-tagged         # a rule by name
+  kubectl cnbi explain spec.fromImage       # a field and its rules
+  kubectl cnbi explain ImageValidated       # a condition and its reasons
+  kubectl cnbi explain RegistryUnauthorized # a reason and its remedy";
 
-/// How alike a name has to be to be proposed. Ids of rules differ in three digits alone, and two wrong ones of them are no slip.
-const ALIKE: f64 = 0.7;
+/// Minimum similarity of a suggested name, 0 to 1. High enough not to suggest rule ids with two other digits.
+const SIMILARITY: f64 = 0.7;
 
 /// Explain a rule, a field, a condition or a reason
 #[derive(Clone, Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct ExplainArgs {
-    /// Which; without it, all are listed
+    /// What to explain [default: list everything]
     #[arg(value_name = "RULE|FIELD|CONDITION|REASON")]
     pub what: Option<String>,
 }
 
-/// Explains. The exit status.
+/// Runs the subcommand. Returns the exit status.
 pub fn run(args: &ExplainArgs) -> u8 {
     let text = match &args.what {
         None => Some(list()),
         Some(what) => explain(what),
     };
     match text {
-        Some(text) if terminal::print(&text) => DONE,
-        Some(_) => UNUSABLE,
+        Some(text) if terminal::print(&text) => SUCCESS,
+        Some(_) => FAILURE,
         None => {
             let what = args.what.as_deref().unwrap_or_default();
-            let proposal = meant(what)
+            let suggestion = closest_name(what)
                 .map(|name| format!("did you mean {name}? "))
                 .unwrap_or_default();
-            give_up(&Problem(format!(
-                "nothing is called {what}; {proposal}kubectl cnbi explain lists all rules, fields, conditions and reasons"
+            fail(&CliError(format!(
+                "unknown name {what}; {suggestion}for a list run: kubectl cnbi explain"
             )))
         }
     }
 }
 
-/// What there is to say of something; `None` where nothing is called so.
+/// The documentation of a rule, field, condition or reason. `None` if the name is unknown.
 pub fn explain(what: &str) -> Option<String> {
-    let is_called = |name: &str| name.eq_ignore_ascii_case(what);
-    if let Some(rule) = RULES.iter().find(|rule| is_called(rule.id) || is_called(rule.slug)) {
-        return Some(of_rule(rule));
+    let matches = |name: &str| name.eq_ignore_ascii_case(what);
+    if let Some(rule) = RULES.iter().find(|rule| matches(rule.id) || matches(rule.slug)) {
+        return Some(explain_rule(rule));
     }
     if let Some(condition) = ConditionType::ALL
         .into_iter()
-        .find(|condition| is_called(condition.as_str()))
+        .find(|condition| matches(condition.as_str()))
     {
-        return Some(of_condition(condition));
+        return Some(explain_condition(condition));
     }
-    if let Some(reason) = contract::REASONS.iter().find(|reason| is_called(reason.as_str())) {
-        return Some(of_reason(*reason));
+    if let Some(reason) = contract::REASONS.iter().find(|reason| matches(reason.as_str())) {
+        return Some(explain_reason(*reason));
     }
     fields()
         .into_iter()
         .find(|at| {
             let path = at.whole().to_string();
-            is_called(&path) || at.keys().last().is_some_and(|key| is_called(key))
+            matches(&path) || at.keys().last().is_some_and(|key| matches(key))
         })
-        .map(of_field)
+        .map(explain_field)
 }
 
-/// The name that a reader would take this for, if there is one.
-fn meant(what: &str) -> Option<String> {
+/// The most similar name.
+fn closest_name(what: &str) -> Option<String> {
     let rules = RULES.iter().flat_map(|rule| [rule.id, rule.slug]).map(str::to_owned);
     let conditions = ConditionType::ALL
         .into_iter()
@@ -93,7 +93,7 @@ fn meant(what: &str) -> Option<String> {
         let key = at.keys().last().map(|key| (*key).to_owned());
         key.into_iter().chain([at.whole().to_string()])
     });
-    nearest_of(what, ALIKE, rules.chain(conditions).chain(reasons).chain(paths))
+    nearest_of(what, SIMILARITY, rules.chain(conditions).chain(reasons).chain(paths))
 }
 
 fn fields() -> Vec<FieldId> {
@@ -105,41 +105,37 @@ fn title(text: &str) -> String {
     styled(styles::TITLE, text)
 }
 
-fn force(rule: &Rule) -> String {
+fn enforcement(rule: &Rule) -> String {
     let level = rule.level;
     if rule.is_fixed {
-        format!("{level}, and no configuration can relax it")
+        format!("{level}; cannot be changed by the configuration")
     } else {
-        format!("{level}, unless the configuration says otherwise")
+        format!("{level} by default; the configuration can change it")
     }
 }
 
-fn of_rule(rule: &Rule) -> String {
+fn explain_rule(rule: &Rule) -> String {
     let head = title(&format!("{} {}", rule.id, rule.slug));
-    format!("{head}: {}\n{}\n\n{}\n", rule.title, force(rule), rule.doc.trim())
+    format!("{head}: {}\n{}\n\n{}\n", rule.title, enforcement(rule), rule.doc.trim())
 }
 
-/// What it means that a condition is True.
+/// The meaning of a condition with status True.
 fn meaning(condition: ConditionType) -> &'static str {
     match condition {
-        ConditionType::Ready => "the image is there and can be spawned",
-        ConditionType::Reconciling => "work is under way, or will be without anybody doing anything",
-        ConditionType::Stalled => "nothing will happen until the spec or the cluster changes",
-        ConditionType::WellFormed => {
-            "the resource passes the rules in force; its reason is the id of the rule that it breaks"
-        }
-        ConditionType::PullSecretReady => "the pull Secret that the resource names is there and can be used",
-        ConditionType::PipelineRunCreated => "there is a run for this generation of the resource",
-        ConditionType::SourcePrepared => {
-            "the package list is resolved and locked, or the repository cloned and understood"
-        }
+        ConditionType::Ready => "the image is published and can be used",
+        ConditionType::Reconciling => "the controller is working on it, or will retry",
+        ConditionType::Stalled => "failed; the controller waits for a change of the spec or of the cluster",
+        ConditionType::WellFormed => "the resource passes all rules; if False, the reason is the id of the failed rule",
+        ConditionType::PullSecretReady => "the pull secret exists and can be used",
+        ConditionType::PipelineRunCreated => "a PipelineRun exists for this generation of the resource",
+        ConditionType::SourcePrepared => "the package list is resolved and locked, or the repository is cloned",
         ConditionType::ImageValidated => "the image can be pulled and works as a notebook",
-        ConditionType::ImageBuilt => "the image is pushed and its digest known",
-        ConditionType::ImageStreamUpdated => "the tag of the ImageStream points at the image",
+        ConditionType::ImageBuilt => "the image is pushed and its digest is known",
+        ConditionType::ImageStreamUpdated => "the ImageStreamTag refers to the image",
     }
 }
 
-fn of_condition(condition: ConditionType) -> String {
+fn explain_condition(condition: ConditionType) -> String {
     let mut text = format!("{}: True means: {}.\n", title(condition.as_str()), meaning(condition));
     let speaks = |reason: &&Reason| match reason.speaks() {
         Speaks::Of(of) => of == condition,
@@ -150,7 +146,7 @@ fn of_condition(condition: ConditionType) -> String {
     };
     let reasons: Vec<&Reason> = contract::REASONS.iter().filter(speaks).collect();
     if !reasons.is_empty() {
-        text.push_str("\nWhy it may be False, and what to do:\n");
+        text.push_str("\nReasons for False, and what to do:\n");
         for reason in reasons {
             let _ = writeln!(text, "  {reason}: {}", reason.advice());
         }
@@ -158,27 +154,27 @@ fn of_condition(condition: ConditionType) -> String {
     text
 }
 
-fn of_reason(reason: Reason) -> String {
-    let retried = if reason.is_temporary() {
-        "temporary: it is tried again by itself"
+fn explain_reason(reason: Reason) -> String {
+    let retry = if reason.is_temporary() {
+        "temporary: the controller retries"
     } else {
-        "permanent: nothing happens until the spec or the cluster changes, or meteor.zone/retry is set anew"
+        "permanent: no retry until the spec or the cluster changes, or the annotation meteor.zone/retry changes"
     };
-    let told = match reason.speaks() {
+    let condition = match reason.speaks() {
         Speaks::Of(condition) => condition.as_str(),
         Speaks::OfItsTask => "the condition of the task that failed",
     };
     let name = title(reason.as_str());
     format!(
-        "{name}: {retried}.\nTold in: {told}\nWhat to do: {}.\n",
+        "{name}: {retry}.\nCondition: {condition}\nWhat to do: {}.\n",
         reason.advice()
     )
 }
 
-fn of_field(at: FieldId) -> String {
+fn explain_field(at: FieldId) -> String {
     let path = at.whole().to_string();
-    let mut text = format!("{}: {}\n", title(&path), about(at));
-    let rules = rules_about(&path);
+    let mut text = format!("{}: {}\n", title(&path), describe_field(at));
+    let rules = rules_for(&path);
     if !rules.is_empty() {
         text.push_str("\nRules:\n");
         for rule in rules {
@@ -188,18 +184,18 @@ fn of_field(at: FieldId) -> String {
     text
 }
 
-/// What the schema says of a field.
-fn about(at: FieldId) -> String {
-    let known = match at {
-        FieldId::Name => "Name of the resource, and of its ImageStream.",
-        FieldId::Namespace => "Namespace of the resource; pull Secrets are looked for there.",
-        FieldId::DisplayName => "What users see in the spawner; filled in with metadata.name.",
-        FieldId::Description => "What users are told of the image.",
-        FieldId::Creator => "Who asked for the image; filled in with the user who creates the resource.",
+/// The description of a field, from the CRD.
+fn describe_field(at: FieldId) -> String {
+    let description = match at {
+        FieldId::Name => "Name of the resource and of its ImageStream.",
+        FieldId::Namespace => "Namespace of the resource and of its pull secret.",
+        FieldId::DisplayName => "Name of the image in the spawner. Default: metadata.name.",
+        FieldId::Description => "Description of the image for users.",
+        FieldId::Creator => "User who requested the image. Default: the user who creates the resource.",
         _ => "",
     };
-    if !known.is_empty() {
-        return known.to_owned();
+    if !description.is_empty() {
+        return description.to_owned();
     }
     let schema = serde_json::to_value(crd()).unwrap_or_default();
     let root = &schema["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
@@ -220,10 +216,10 @@ fn about(at: FieldId) -> String {
     format!("<{kind}> {}{choices}", description.replace('\n', " "))
 }
 
-/// The rules whose examples find something there.
-fn rules_about(path: &str) -> Vec<&'static Rule> {
+/// The rules with an example that has a finding at this path.
+fn rules_for(path: &str) -> Vec<&'static Rule> {
     let examples = Example::all().unwrap_or_default();
-    let of_field = |found: &str| {
+    let explain_field = |found: &str| {
         found
             .strip_prefix(path)
             .is_some_and(|rest| rest.is_empty() || rest.starts_with('['))
@@ -231,7 +227,7 @@ fn rules_about(path: &str) -> Vec<&'static Rule> {
     let ids: BTreeSet<String> = examples
         .iter()
         .flat_map(|example| &example.expected)
-        .filter(|expected| of_field(&expected.path))
+        .filter(|expected| explain_field(&expected.path))
         .map(|expected| expected.rule.clone())
         .collect();
     RULES.iter().copied().filter(|rule| ids.contains(rule.id)).collect()
@@ -267,7 +263,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn everything_that_has_a_name_is_explained() {
+    fn all_rules_conditions_reasons_and_fields_are_explained() {
         for rule in RULES {
             assert!(explain(rule.id).unwrap().contains(rule.title));
             assert!(explain(rule.slug).is_some());

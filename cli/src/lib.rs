@@ -13,22 +13,20 @@ pub mod create;
 pub mod default;
 pub mod explain;
 pub mod function;
-pub mod job;
 pub mod logs;
-pub mod runs;
-pub mod screen;
 pub mod status;
+pub mod task_runs;
 pub mod terminal;
 
-/// It was done, and there is nothing to complain of.
-pub const DONE: u8 = 0;
-/// It was done, and what it found is not good.
-pub const FOUND: u8 = 1;
-/// It could not be done.
-pub const UNUSABLE: u8 = 2;
+/// Exit status: completed, nothing to report.
+pub const SUCCESS: u8 = 0;
+/// Exit status: completed, and a resource was rejected or a build failed.
+pub const FINDINGS: u8 = 1;
+/// Exit status: invalid arguments, or input or cluster not readable.
+pub const FAILURE: u8 = 2;
 
-/// Says on stderr why something could not be done. The exit status.
-pub fn give_up(problem: &connection::Problem) -> u8 {
-    terminal::complain(&problem.to_string());
-    UNUSABLE
+/// Prints the error to stderr and returns [`FAILURE`].
+pub fn fail(error: &connection::CliError) -> u8 {
+    terminal::print_error(&error.to_string());
+    FAILURE
 }

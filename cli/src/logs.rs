@@ -1,6 +1,4 @@
-//! `kubectl cnbi logs`: what the steps of a run write, task after task, in the order in which they run.
-//!
-//! Nothing that they write is obeyed by the terminal; see [`super::terminal`].
+//! `kubectl cnbi logs`: the logs of all steps of a build in order, sanitized by [`super::terminal`].
 
 use std::collections::BTreeSet;
 use std::pin::pin;
@@ -13,34 +11,34 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::Client;
 use kube::api::{Api, LogParams};
 
-use super::connection::{ClusterArgs, Connection, Problem, block_on};
-use super::runs::{self, State, Step, TaskRun};
-use super::status::{one, resources};
-use super::terminal::{self, safe, safe_line, styled, styles};
-use super::{DONE, UNUSABLE, give_up};
+use super::connection::{CliError, ClusterArgs, Connection, block_on};
+use super::status::{get, resources};
+use super::task_runs::{self, State, Step, TaskRun};
+use super::terminal::{self, sanitize, sanitize_log_line, styled, styles};
+use super::{FAILURE, SUCCESS, fail};
 
-/// How often it is looked whether more has begun.
+/// How often `--follow` checks for new steps.
 const POLL: Duration = Duration::from_secs(1);
 
-/// Most bytes of one line; what is longer is told in several.
+/// Maximum bytes of a line; longer lines are split.
 const LINE: u64 = 16 * 1024;
 
 const EXAMPLES: &str = "\
 Examples:
-  # everything that the run has written so far
+  # the log so far
   kubectl cnbi logs pandas-notebook
 
-  # and what it goes on to write, until the run ends
+  # follow the log until the build ends
   kubectl cnbi logs pandas-notebook -f
 
 Exit status:
-  0  what there is was told
-  2  nothing could be told";
+  0  the log was printed
+  2  invalid arguments, or no log can be read";
 
-/// Print what the steps of a build write, in order
+/// Print the logs of a build's steps in order
 ///
-/// Of the run that the status names. Pods of runs that have ended may be deleted, and their logs with them; of a failed run
-/// the log of the task that failed stays.
+/// Shows the PipelineRun in the resource's status. Logs are deleted together with the pods of finished runs; the pod of a
+/// failed task is kept.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct LogsArgs {
@@ -50,81 +48,81 @@ pub struct LogsArgs {
     #[command(flatten)]
     pub cluster: ClusterArgs,
 
-    /// Go on until the run ends
+    /// Follow the log until the build ends
     #[arg(short, long)]
     pub follow: bool,
 
-    /// Only this task of the run, such as build
+    /// Print only this task, for example build
     #[arg(long, value_name = "NAME")]
     pub task: Option<String>,
 
-    /// Only so many lines of each step, the last ones
+    /// Print only the last lines of each step
     #[arg(long, value_name = "LINES")]
     pub tail: Option<u32>,
 }
 
-/// Prints them. The exit status.
+/// Runs the subcommand. Returns the exit status.
 pub fn run(args: &LogsArgs) -> u8 {
     let task = async {
         let connection = args.cluster.connect().await?;
-        Reader {
+        LogPrinter {
             connection: &connection,
             args,
-            told: BTreeSet::new(),
-            has_told: false,
+            printed: BTreeSet::new(),
+            has_output: false,
         }
         .run()
         .await
     };
-    block_on(task).unwrap_or_else(|problem| give_up(&problem))
+    block_on(task).unwrap_or_else(|error| fail(&error))
 }
 
-struct Reader<'a> {
+struct LogPrinter<'a> {
     connection: &'a Connection,
     args: &'a LogsArgs,
-    /// Tasks and containers that have been told to their end.
-    told: BTreeSet<(String, String)>,
-    has_told: bool,
+    /// Task and container names of finished logs.
+    printed: BTreeSet<(String, String)>,
+    has_output: bool,
 }
 
-/// Whether somebody still reads.
-type Goes = bool;
+/// False if stdout is closed.
+type IsOpen = bool;
 
-impl Reader<'_> {
-    async fn run(mut self) -> Result<u8, Problem> {
+impl LogPrinter<'_> {
+    async fn run(mut self) -> Result<u8, CliError> {
         let client = &self.connection.client;
-        let resource = one(self.connection, &self.args.name).await?;
-        let (namespace, name) = self.until_run(resource).await?;
+        let resource = get(self.connection, &self.args.name).await?;
+        let (namespace, name) = self.pipeline_run(resource).await?;
         loop {
-            // Asked first: what began before the end is in the list that is read afterwards.
-            let is_over = !self.args.follow || self.is_over(&name).await?;
-            let tasks = runs::of_run(client, &namespace, &name)
+            // Read before the list of TaskRuns, so that the last list is complete.
+            let has_ended = !self.args.follow || self.has_ended(&name).await?;
+            let tasks = task_runs::list(client, &namespace, &name)
                 .await
-                .map_err(|why| Problem(format!("run {namespace}/{name}: {why}")))?;
-            let tasks = tasks.iter().filter(|task| self.is_wanted(task));
+                .map_err(|why| CliError(format!("PipelineRun {namespace}/{name}: {why}")))?;
+            let tasks = tasks.iter().filter(|task| self.is_selected(task));
             for task in tasks.collect::<Vec<_>>() {
-                if !self.tell(&namespace, task).await? {
-                    return Ok(DONE);
+                if !self.print_task(&namespace, task).await? {
+                    return Ok(SUCCESS);
                 }
             }
-            if is_over {
+            if has_ended {
                 break;
             }
             tokio::time::sleep(POLL).await;
         }
-        if !self.has_told {
-            terminal::complain(&format!("run {namespace}/{name} has no logs to show"));
-            return Ok(UNUSABLE);
+        if !self.has_output {
+            terminal::print_error(&format!("PipelineRun {namespace}/{name} has no logs"));
+            return Ok(FAILURE);
         }
-        Ok(DONE)
+        Ok(SUCCESS)
     }
 
-    fn is_wanted(&self, task: &TaskRun) -> bool {
+    fn is_selected(&self, task: &TaskRun) -> bool {
         self.args.task.as_ref().is_none_or(|wanted| *wanted == task.task)
     }
 
-    /// The run's namespace and name; with `-f`, once there is one.
-    async fn until_run(&self, mut resource: CustomNBImage) -> Result<(String, String), Problem> {
+    /// Namespace and name of the PipelineRun. With `--follow`, waits until it exists.
+    async fn pipeline_run(&self, mut resource: CustomNBImage) -> Result<(String, String), CliError> {
         loop {
             let run = resource.status.as_ref().and_then(|status| status.pipeline_run.as_ref());
             if let Some((namespace, name)) = run.and_then(|run| Some((run.namespace.clone()?, run.name.clone()?))) {
@@ -133,53 +131,52 @@ impl Reader<'_> {
             let is_failed = resource.status.as_ref().and_then(|status| status.phase)
                 == Some(cnbi_shared::api::status::Phase::Failed);
             if !self.args.follow || is_failed {
-                return Err(Problem(format!(
-                    "there is no run of {name} yet; why: kubectl cnbi status {name} -n {}",
+                return Err(CliError(format!(
+                    "{name} has no PipelineRun yet; for the reason run: kubectl cnbi status {name} -n {}",
                     self.connection.namespace,
                     name = self.args.name
                 )));
             }
             tokio::time::sleep(POLL).await;
-            resource = one(self.connection, &self.args.name).await?;
+            resource = get(self.connection, &self.args.name).await?;
         }
     }
 
-    /// Whether the run has ended, as far as the status tells.
-    async fn is_over(&self, run: &str) -> Result<bool, Problem> {
+    /// Whether the run has ended according to the status.
+    async fn has_ended(&self, run: &str) -> Result<bool, CliError> {
         let resource = resources(self.connection, false)
             .get_opt(&self.args.name)
             .await
-            .map_err(|error| Problem::of(&self.args.name, &error))?;
+            .map_err(|error| CliError::api(&self.args.name, &error))?;
         let status = resource.and_then(|resource| resource.status);
         Ok(status
             .and_then(|status| status.pipeline_run)
             .is_none_or(|now| now.name.as_deref() != Some(run) || now.completion_time.is_some()))
     }
 
-    async fn tell(&mut self, namespace: &str, task: &TaskRun) -> Result<Goes, Problem> {
+    async fn print_task(&mut self, namespace: &str, task: &TaskRun) -> Result<IsOpen, CliError> {
         for step in &task.steps {
             let key = (task.task.clone(), step.container.clone());
-            if step.state == State::Waiting || self.told.contains(&key) {
+            if step.state == State::Waiting || self.printed.contains(&key) {
                 continue;
             }
             let Some(pod) = &task.pod else { continue };
-            let title = format!("--- {}, step {}", safe(&task.task), safe(&step.name));
+            let title = format!("--- {}, step {}", sanitize(&task.task), sanitize(&step.name));
             if !terminal::print(&format!("{}\n", styled(styles::TITLE, &title))) {
                 return Ok(false);
             }
             if !self.stream(namespace, pod, step).await {
                 return Ok(false);
             }
-            self.told.insert(key);
+            self.printed.insert(key);
         }
         Ok(true)
     }
 
-    async fn stream(&mut self, namespace: &str, pod: &str, step: &Step) -> Goes {
+    async fn stream(&mut self, namespace: &str, pod: &str, step: &Step) -> IsOpen {
         let pods: Api<Pod> = Api::namespaced(Client::clone(&self.connection.client), namespace);
         let params = LogParams {
             container: Some(step.container.clone()),
-            // What has ended is not waited for.
             follow: self.args.follow && step.state == State::Running,
             tail_lines: self.args.tail.map(i64::from),
             ..LogParams::default()
@@ -187,25 +184,25 @@ impl Reader<'_> {
         let stream = match pods.log_stream(pod, &params).await {
             Ok(stream) => stream,
             Err(error) => {
-                terminal::complain(&runs::unread(&error, namespace, pod));
+                terminal::print_error(&task_runs::log_error(&error, namespace, pod));
                 return true;
             }
         };
-        self.has_told = true;
+        self.has_output = true;
         let mut stream = pin!(stream);
         let mut line = Vec::new();
         loop {
             line.clear();
-            // One line may be as long as the log, and is not kept whole.
+            // The length of a line is limited to bound memory.
             match (&mut stream).take(LINE).read_until(b'\n', &mut line).await {
                 Ok(0) => return true,
                 Ok(_) => {}
                 Err(error) => {
-                    terminal::complain(&format!("the log breaks off: {error}"));
+                    terminal::print_error(&format!("log interrupted: {error}"));
                     return true;
                 }
             }
-            if !terminal::print(&format!("{}\n", safe_line(&String::from_utf8_lossy(&line)))) {
+            if !terminal::print(&format!("{}\n", sanitize_log_line(&String::from_utf8_lossy(&line)))) {
                 return false;
             }
         }

@@ -1,4 +1,4 @@
-//! `kubectl cnbi`: what users and pipelines call. One subcommand a task; what each does is in the library.
+//! The program `kubectl-cnbi`.
 
 use std::process::ExitCode;
 
@@ -7,7 +7,7 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 use cnbi_cli::check::{self, args::CheckArgs};
 use cnbi_cli::{audit, complete, create, default, explain, function, logs, status};
 
-/// Custom notebook images for Open Data Hub, from the command line
+/// Check, create and inspect custom notebook images for Open Data Hub
 #[derive(Debug, Parser)]
 #[command(
     name = "kubectl-cnbi",
@@ -17,11 +17,11 @@ use cnbi_cli::{audit, complete, create, default, explain, function, logs, status
 )]
 struct Cli {
     #[command(subcommand)]
-    task: Task,
+    command: Command,
 }
 
 #[derive(Debug, Subcommand)]
-enum Task {
+enum Command {
     Check(CheckArgs),
     Create(Box<create::CreateArgs>),
     Status(status::StatusArgs),
@@ -36,18 +36,18 @@ enum Task {
 }
 
 fn main() -> ExitCode {
-    let Cli { task } = Cli::parse();
-    match task {
-        Task::Check(args) => check::run(&args),
-        Task::Create(args) => create::run(&args),
-        Task::Status(args) => status::run(&args),
-        Task::Logs(args) => logs::run(&args),
-        Task::Explain(args) => explain::run(&args),
-        Task::Default(args) => default::run(&args),
-        Task::Audit(args) => audit::run(&args),
-        Task::Function(args) => function::run(&args),
-        Task::Completion(args) => complete::script(&args, Cli::command()),
-        Task::Complete(args) => complete::candidates(&args, &Cli::command()),
+    let Cli { command } = Cli::parse();
+    match command {
+        Command::Check(args) => check::run(&args),
+        Command::Create(args) => create::run(&args),
+        Command::Status(args) => status::run(&args),
+        Command::Logs(args) => logs::run(&args),
+        Command::Explain(args) => explain::run(&args),
+        Command::Default(args) => default::run(&args),
+        Command::Audit(args) => audit::run(&args),
+        Command::Function(args) => function::run(&args),
+        Command::Completion(args) => complete::script(&args, Cli::command()),
+        Command::Complete(args) => complete::candidates(&args, &Cli::command()),
     }
     .into()
 }

@@ -1,12 +1,12 @@
-//! `kubectl cnbi status`: where a build is, and why it failed, for people who do not know Tekton.
+//! `kubectl cnbi status`: the progress of builds and the cause of failures, without knowledge of Tekton.
 //!
-//! [`render`] is pure: what was seen and the time in, text out. [`watch`] draws it again and again.
+//! [`render`] and [`table`] are pure functions of a snapshot and the time; [`watch`] calls them repeatedly.
 
 pub mod render;
 mod steps;
+pub mod summary;
 mod table;
 mod watch;
-pub mod words;
 
 use clap::{Args, ValueEnum};
 use cnbi_shared::api::status::Phase;
@@ -16,31 +16,31 @@ use kube::Client;
 use kube::api::{Api, ListParams};
 use serde_json::json;
 
-use super::connection::{ClusterArgs, Connection, Problem, block_on, is_missing};
-use super::runs::{self, State, TaskRun};
-use super::terminal::{self, Size, safe};
-use super::{DONE, UNUSABLE, give_up};
+use super::connection::{CliError, ClusterArgs, Connection, block_on, is_missing};
+use super::task_runs::{self, State, TaskRun};
+use super::terminal::{self, Size, sanitize};
+use super::{FAILURE, SUCCESS, fail};
 
 const EXAMPLES: &str = "\
 Examples:
   # all resources of the namespace
   kubectl cnbi status
 
-  # one of them: its steps, what its conditions say, the end of the log of what failed
+  # one resource with its tasks, its conditions and the end of the log of a failed step
   kubectl cnbi status pandas-notebook
 
-  # until it is Ready or Failed
+  # wait until it is Ready or Failed
   kubectl cnbi status pandas-notebook --watch
 
 Exit status:
-  0  it was told; with --watch and a name, the image is ready
-  1  with --watch and a name, the build failed
-  2  it could not be told";
+  0  success; with --watch and a name, the image is ready
+  1  with --watch and a name, the build failed or the resource was deleted
+  2  invalid arguments, or the cluster cannot be read";
 
-/// Tell where builds are, and why one failed
+/// Show the progress of builds, and why a build failed
 ///
-/// With a name: its steps and how long they took, what its conditions say in words, the end of the log of the step that
-/// failed, the image and the ImageStream. Without: one line for each resource.
+/// With a name: tasks and their durations, conditions, the end of the log of a failed step, the image and the ImageStreamTag.
+/// Without a name: one line per resource.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct StatusArgs {
@@ -50,15 +50,15 @@ pub struct StatusArgs {
     #[command(flatten)]
     pub cluster: ClusterArgs,
 
-    /// Resources of all namespaces
+    /// Show resources of all namespaces
     #[arg(short = 'A', long, conflicts_with_all = ["name", "namespace"])]
     pub all_namespaces: bool,
 
-    /// Go on telling: redrawn on a terminal, a line for each change elsewhere; with a name, until it is Ready or Failed
+    /// Keep watching: redraws on a terminal, prints a line per change elsewhere; with a name, ends when it is Ready or Failed
     #[arg(short, long, conflicts_with = "output")]
     pub watch: bool,
 
-    /// The resources themselves, as kubectl prints them
+    /// Print the resources like kubectl get
     #[arg(short, long, value_enum)]
     pub output: Option<Output>,
 }
@@ -66,41 +66,41 @@ pub struct StatusArgs {
 /// Form of the output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Output {
-    /// The object, or a List
+    /// The object, or a List, in JSON
     Json,
-    /// The same in YAML
+    /// The object, or a List, in YAML
     Yaml,
-    /// Kind and name, a line each
+    /// Kind and name, one per line
     Name,
 }
 
-/// All that is told of one resource.
+/// Everything that the detailed status shows.
 #[derive(Clone, Debug)]
 pub struct View {
     /// The resource.
     pub resource: CustomNBImage,
-    /// Its run's TaskRuns, or why they cannot be seen; empty where there is no run.
+    /// The TaskRuns of its PipelineRun, or why they cannot be read. Empty without a PipelineRun.
     pub tasks: Result<Vec<TaskRun>, String>,
-    /// The end of the log of the step that failed, safe to print, or why it cannot be seen.
+    /// The end of the log of the failed step, sanitized, or why it cannot be read.
     pub log: Option<Result<Vec<String>, String>>,
 }
 
-/// Most lines of a log's end that are ever shown.
+/// Lines to read from the end of a log.
 const TAIL: usize = 20;
 
-/// Tells what the arguments ask for. The exit status.
+/// Runs the subcommand. Returns the exit status.
 pub fn run(args: &StatusArgs) -> u8 {
     let task = async {
         let connection = args.cluster.connect().await?;
         if args.watch {
             return watch::run(&connection, args).await;
         }
-        tell(&connection, args).await
+        print_once(&connection, args).await
     };
-    block_on(task).unwrap_or_else(|problem| give_up(&problem))
+    block_on(task).unwrap_or_else(|error| fail(&error))
 }
 
-/// Resources of the namespace that was asked for, or of all.
+/// The API of resources in the connection's namespace, or in all namespaces.
 pub fn resources(connection: &Connection, all_namespaces: bool) -> Api<CustomNBImage> {
     if all_namespaces {
         Api::all(connection.client.clone())
@@ -109,63 +109,63 @@ pub fn resources(connection: &Connection, all_namespaces: bool) -> Api<CustomNBI
     }
 }
 
-/// One resource.
+/// Reads one resource.
 ///
 /// # Errors
-/// There is none of that name, or it cannot be read.
-pub async fn one(connection: &Connection, name: &str) -> Result<CustomNBImage, Problem> {
+/// It does not exist or cannot be read.
+pub async fn get(connection: &Connection, name: &str) -> Result<CustomNBImage, CliError> {
     let what = format!("CustomNBImage {}/{name}", connection.namespace);
     resources(connection, false)
         .get(name)
         .await
-        .map_err(|error| unserved(&what, &error))
+        .map_err(|error| api_error(&what, &error))
 }
 
-/// An answer of 404 may mean that the cluster does not know the kind at all.
-pub fn unserved(what: &str, error: &kube::Error) -> Problem {
+/// Describes an API error. A 404 without an object name means that the CRD is not installed.
+pub fn api_error(what: &str, error: &kube::Error) -> CliError {
     let has_kind = match error {
         kube::Error::Api(status) => status.details.as_ref().is_some_and(|details| !details.name.is_empty()),
         _ => true,
     };
     if is_missing(error) && !has_kind {
-        return Problem(format!(
-            "{what}: this cluster knows no CustomNBImages; ask its admin to install CNBi"
+        return CliError(format!(
+            "{what}: CNBi is not installed in this cluster (no CustomResourceDefinition customnbimages.meteor.zone)"
         ));
     }
-    Problem::of(what, error)
+    CliError::api(what, error)
 }
 
-async fn tell(connection: &Connection, args: &StatusArgs) -> Result<u8, Problem> {
+async fn print_once(connection: &Connection, args: &StatusArgs) -> Result<u8, CliError> {
     if let Some(output) = args.output {
         return print_objects(connection, args, output).await;
     }
     let size = Size::of_stdout();
     let text = if let Some(name) = &args.name {
-        let view = View::gather(&connection.client, one(connection, name).await?).await;
+        let view = View::gather(&connection.client, get(connection, name).await?).await;
         render::render(&view, Timestamp::now(), size)
     } else {
-        let list = all(connection, args.all_namespaces).await?;
-        let width = if terminal::is_watched() { size.width } else { usize::MAX };
-        table::render(&list, args.all_namespaces, Timestamp::now(), width)
+        let list = list(connection, args.all_namespaces).await?;
+        let columns = terminal::is_terminal().then_some(size.width);
+        table::render(&list, args.all_namespaces, Timestamp::now(), columns)
     };
     terminal::print(&text);
-    Ok(DONE)
+    Ok(SUCCESS)
 }
 
-async fn all(connection: &Connection, all_namespaces: bool) -> Result<Vec<CustomNBImage>, Problem> {
+async fn list(connection: &Connection, all_namespaces: bool) -> Result<Vec<CustomNBImage>, CliError> {
     let list = resources(connection, all_namespaces)
         .list(&ListParams::default())
         .await
-        .map_err(|error| unserved("the list of CustomNBImages", &error))?;
+        .map_err(|error| api_error("list of CustomNBImages", &error))?;
     Ok(list.items)
 }
 
-async fn print_objects(connection: &Connection, args: &StatusArgs, output: Output) -> Result<u8, Problem> {
+async fn print_objects(connection: &Connection, args: &StatusArgs, output: Output) -> Result<u8, CliError> {
     let objects = match &args.name {
-        Some(name) => vec![one(connection, name).await?],
-        None => all(connection, args.all_namespaces).await?,
+        Some(name) => vec![get(connection, name).await?],
+        None => list(connection, args.all_namespaces).await?,
     };
-    let unprintable = |error: &dyn std::fmt::Display| Problem(format!("this cannot be printed: {error}"));
+    let unprintable = |error: &dyn std::fmt::Display| CliError(format!("cannot serialize the resource: {error}"));
     let value = || match (&args.name, objects.as_slice()) {
         (Some(_), [object]) => json!(object),
         _ => json!({"apiVersion": "v1", "kind": "List", "metadata": {}, "items": objects}),
@@ -175,15 +175,15 @@ async fn print_objects(connection: &Connection, args: &StatusArgs, output: Outpu
         Output::Yaml => serde_saphyr::to_string(&value()).map_err(|error| unprintable(&error))?,
         Output::Name => {
             let names = objects.iter().filter_map(|object| object.metadata.name.as_deref());
-            let lines = names.map(|name| format!("customnbimage.meteor.zone/{}", safe(name)));
+            let lines = names.map(|name| format!("customnbimage.meteor.zone/{}", sanitize(name)));
             lines.collect::<Vec<_>>().join("\n") + "\n"
         }
     };
-    Ok(if terminal::print(&text) { DONE } else { UNUSABLE })
+    Ok(if terminal::print(&text) { SUCCESS } else { FAILURE })
 }
 
-/// How it has come out, once it has: whether well.
-fn outcome(resource: &CustomNBImage) -> Option<bool> {
+/// Whether the current generation is Ready (`true`) or Failed (`false`). `None` while it is in progress.
+fn succeeded(resource: &CustomNBImage) -> Option<bool> {
     let status = resource.status.as_ref()?;
     let is_current = status.observed_generation == resource.metadata.generation;
     let ready = status.conditions.iter().find(|condition| condition.type_ == "Ready")?;
@@ -195,45 +195,45 @@ fn outcome(resource: &CustomNBImage) -> Option<bool> {
     }
 }
 
-/// The build type, where the resource names a legal one.
+/// The build type, if it is valid.
 fn build_type(resource: &CustomNBImage) -> Option<BuildType> {
     resource.spec.build_type()
 }
 
 impl View {
-    /// Reads what there is to tell beside the resource itself.
+    /// Reads TaskRuns and the log of a failed step.
     pub async fn gather(client: &Client, resource: CustomNBImage) -> Self {
         let run = resource.status.as_ref().and_then(|status| status.pipeline_run.as_ref());
-        let place = run.and_then(|run| Some((run.namespace.clone()?, run.name.clone()?)));
-        let Some((namespace, name)) = place else {
+        let location = run.and_then(|run| Some((run.namespace.clone()?, run.name.clone()?)));
+        let Some((namespace, name)) = location else {
             return Self {
                 resource,
                 tasks: Ok(Vec::new()),
                 log: None,
             };
         };
-        let tasks = runs::of_run(client, &namespace, &name).await;
+        let tasks = task_runs::list(client, &namespace, &name).await;
         let mut view = Self {
             resource,
             tasks,
             log: None,
         };
         if let Some((pod, container)) = view.failed_container() {
-            view.log = Some(runs::end_of_log(client, &namespace, &pod, &container, TAIL).await);
+            view.log = Some(task_runs::log_tail(client, &namespace, &pod, &container, TAIL).await);
         }
         view
     }
 
-    /// The TaskRun that the status blames, or else the first that failed.
+    /// The TaskRun that the status names as failed, or else the first failed one.
     pub fn failed_task(&self) -> Option<&TaskRun> {
         let tasks = self.tasks.as_ref().ok()?;
         let run = self.resource.status.as_ref()?.pipeline_run.as_ref();
-        let blamed = run.and_then(|run| run.failed_task.as_deref());
+        let failed_task = run.and_then(|run| run.failed_task.as_deref());
         let has_failed = |task: &&TaskRun| task.state == State::Failed;
         let of_name = tasks
             .iter()
             .filter(has_failed)
-            .find(|task| Some(task.task.as_str()) == blamed);
+            .find(|task| Some(task.task.as_str()) == failed_task);
         of_name.or_else(|| tasks.iter().find(has_failed))
     }
 

@@ -1,7 +1,5 @@
-//! The one door to the terminal: what comes from a cluster goes through it and nothing of it is obeyed.
-//!
-//! An escape sequence in a log or a message could move the cursor, change the title or forge lines. Sequences are taken out,
-//! and control and reordering characters that are left become visible escapes.
+//! Terminal output. Text from a cluster is sanitized: escape sequences in a log or a message could move the cursor, change
+//! the title or forge lines. Escape sequences are removed; other control and bidirectional characters become visible escapes.
 
 use std::borrow::Cow;
 use std::io::{self, IsTerminal as _, Write as _};
@@ -9,15 +7,16 @@ use std::io::{self, IsTerminal as _, Write as _};
 use anstream::{AutoStream, ColorChoice};
 use clap::builder::styling::{AnsiColor, Style};
 use cnbi_shared::verdict::escaped;
+use textwrap::{Options, WordSeparator, WordSplitter};
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
-/// What a terminal was when nobody asks it, and what is assumed in a pipe.
-pub const USUAL: Size = Size { width: 80, height: 24 };
+/// Size if stdout is not a terminal.
+pub const DEFAULT_SIZE: Size = Size { width: 80, height: 24 };
 
-/// Narrowest width that is laid out for.
-const NARROWEST: usize = 40;
+/// Smallest width that the layout supports.
+const MIN_WIDTH: usize = 40;
 
-/// Columns and lines.
+/// Size of a terminal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Size {
     /// Columns.
@@ -27,164 +26,173 @@ pub struct Size {
 }
 
 impl Size {
-    /// The size of the terminal behind stdout; [`USUAL`] where there is none.
+    /// Size of the terminal at stdout, or [`DEFAULT_SIZE`].
     pub fn of_stdout() -> Self {
         match terminal_size::terminal_size_of(io::stdout()) {
             Some((terminal_size::Width(width), terminal_size::Height(height))) => Self {
-                width: usize::from(width).max(NARROWEST),
+                width: usize::from(width).max(MIN_WIDTH),
                 height: usize::from(height).max(2),
             },
-            None => USUAL,
+            None => DEFAULT_SIZE,
         }
     }
 }
 
-/// Whether somebody looks at stdout.
-pub fn is_watched() -> bool {
+/// Whether stdout is a terminal.
+pub fn is_terminal() -> bool {
     io::stdout().is_terminal()
 }
 
-/// Whether what stdout shows can be drawn over: somebody looks, and at a terminal that knows how.
+/// Whether stdout is a terminal that supports cursor movement.
 pub fn can_redraw() -> bool {
-    let is_able = |kind: String| !kind.is_empty() && kind != "dumb";
-    is_watched() && std::env::var("TERM").is_ok_and(is_able)
+    is_terminal() && std::env::var("TERM").is_ok_and(|term| !term.is_empty() && term != "dumb")
 }
 
-/// Text from outside as one line that does nothing but be there.
-pub fn safe(text: &str) -> String {
+/// Untrusted text as one line without control characters.
+pub fn sanitize(text: &str) -> String {
     let plain = anstream::adapter::strip_str(text).to_string();
     escaped(plain.trim_end(), usize::MAX)
 }
 
-/// A line of a log: as [`safe`], with tabs as spaces, and of a line that was written over only what was seen last.
-pub fn safe_line(line: &str) -> String {
+/// Sanitizes a log line. Tabs become spaces. Of a line with carriage returns (progress bars), only the last part is kept.
+pub fn sanitize_log_line(line: &str) -> String {
     let line = line.trim_end_matches(['\r', '\n']);
     let last = line.rsplit('\r').next().unwrap_or(line);
-    let line = if last.contains('\t') {
-        Cow::Owned(last.replace('\t', "    "))
-    } else {
-        Cow::Borrowed(last)
-    };
-    safe(&line)
+    sanitize(&last.replace('\t', "    "))
 }
 
-/// Columns that a text takes.
-pub fn width(text: &str) -> usize {
-    text.width()
-}
-
-/// As much of a line as fits, with a mark where something is left out.
-pub fn cut(text: &str, columns: usize) -> String {
-    if width(text) <= columns {
+/// Shortens a line to `columns`, with an ellipsis if something was removed.
+pub fn truncate(text: &str, columns: usize) -> String {
+    if text.width() <= columns {
         return text.to_owned();
     }
     let mut kept = String::new();
-    let mut taken = 0;
+    let mut used = 0;
     for character in text.chars() {
-        let wide = character.width().unwrap_or(0);
-        if taken + wide + 1 > columns {
+        used += character.width().unwrap_or(0);
+        if used + 1 > columns {
             break;
         }
-        taken += wide;
         kept.push(character);
     }
     kept.push('…');
     kept
 }
 
-/// The text in lines of at most so many columns, broken at spaces, and where a word is longer than a line; `lines` of them at
-/// most, the last one cut.
+/// Wraps text at spaces, and within words that are longer than a line. Returns at most `lines` lines; the last one is
+/// truncated.
 pub fn wrap(text: &str, columns: usize, lines: usize) -> Vec<String> {
-    let columns = columns.max(1);
-    let mut wrapped: Vec<String> = Vec::new();
-    for word in text.split(' ').filter(|word| !word.is_empty()) {
-        match wrapped.last_mut() {
-            Some(line) if width(line) + 1 + width(word) <= columns => {
-                line.push(' ');
-                line.push_str(word);
-            }
-            _ => wrapped.extend(pieces(word, columns)),
-        }
-    }
+    // Splitting at hyphens would break names and commands.
+    let options = Options::new(columns.max(1))
+        .word_separator(WordSeparator::AsciiSpace)
+        .word_splitter(WordSplitter::NoHyphenation);
+    let mut wrapped: Vec<Cow<'_, str>> = textwrap::wrap(text.trim(), options);
+    wrapped.retain(|line| !line.is_empty());
     if wrapped.len() > lines {
         let rest = wrapped.split_off(lines.saturating_sub(1)).join(" ");
-        wrapped.push(rest);
+        wrapped.push(rest.into());
     }
-    wrapped.iter().map(|line| cut(line, columns)).collect()
+    wrapped.iter().map(|line| truncate(line, columns)).collect()
 }
 
-fn pieces(word: &str, columns: usize) -> Vec<String> {
-    let mut pieces = vec![String::new()];
-    let mut used = 0;
-    for c in word.chars() {
-        let wide = c.width().unwrap_or(0);
-        if used > 0 && used + wide > columns {
-            pieces.push(String::new());
-            used = 0;
-        }
-        used += wide;
-        if let Some(piece) = pieces.last_mut() {
-            piece.push(c);
-        }
-    }
-    pieces
-}
-
-/// How things are coloured; a pipe and `NO_COLOR` take it away where it is printed.
+/// Styles. Removed on output if stdout is not a terminal or `NO_COLOR` is set.
 pub mod styles {
     use super::{AnsiColor, Style};
 
-    /// What is well.
-    pub const GOOD: Style = AnsiColor::Green.on_default();
-    /// What is not.
-    pub const BAD: Style = AnsiColor::Red.on_default().bold();
-    /// What is under way, and what is a warning.
-    pub const UNDER_WAY: Style = AnsiColor::Yellow.on_default();
-    /// A title.
+    /// Success.
+    pub const OK: Style = AnsiColor::Green.on_default();
+    /// Errors.
+    pub const ERROR: Style = AnsiColor::Red.on_default().bold();
+    /// Work in progress, and warnings.
+    pub const IN_PROGRESS: Style = AnsiColor::Yellow.on_default();
+    /// Titles.
     pub const TITLE: Style = Style::new().bold();
-    /// What matters less.
-    pub const FAINT: Style = Style::new().dimmed();
+    /// Less important text.
+    pub const DIM: Style = Style::new().dimmed();
 }
 
-/// Text in a colour.
+/// Styled text.
 pub fn styled(style: Style, text: &str) -> String {
     format!("{style}{text}{style:#}")
 }
 
-/// Text of ours with its colours, or without where stdout is not to have any: `NO_COLOR` speaks of colours, and takes nothing else
-/// away.
-pub fn as_shown(text: &str) -> Cow<'_, str> {
-    match AutoStream::choice(&io::stdout()) {
-        ColorChoice::Never => anstream::adapter::strip_str(text).to_string().into(),
-        _ => text.into(),
+/// A view that is redrawn in place: each frame overwrites the previous one.
+#[derive(Debug, Default)]
+pub struct LiveView {
+    /// Lines of the previous frame.
+    lines: usize,
+}
+
+impl LiveView {
+    /// Draws as many lines as fit. After a change of the window's size the visible screen is cleared first, because
+    /// terminals wrap old lines differently. Returns false if stdout is closed.
+    pub fn draw(&mut self, text: &str, size: Size, is_resized: bool) -> bool {
+        let lines: Vec<&str> = text.lines().take(size.height.saturating_sub(1)).collect();
+        let start = if is_resized {
+            "\u{1b}[H\u{1b}[J".to_owned()
+        } else {
+            self.start()
+        };
+        self.lines = lines.len();
+        write_frame(&start, &lines)
+    }
+
+    /// Replaces the view by the whole text, which may be longer than the screen. Returns false if stdout is closed.
+    pub fn finish(self, text: &str) -> bool {
+        write_frame(&self.start(), &text.lines().collect::<Vec<_>>())
+    }
+
+    /// Moves the cursor to the first line of the previous frame.
+    fn start(&self) -> String {
+        match self.lines {
+            0 => String::new(),
+            lines => format!("\u{1b}[{lines}A"),
+        }
     }
 }
 
-/// Prints text of ours. Whether it could be; a reader that goes away early wants no more, and that is no failure.
+/// Writes lines with automatic wrapping off, so that a long line takes one row, and clears what follows.
+fn write_frame(start: &str, lines: &[&str]) -> bool {
+    // Without colors, `anstream` would also remove the cursor movement.
+    let is_plain = AutoStream::choice(&io::stdout()) == ColorChoice::Never;
+    let mut frame = format!("\u{1b}[?7l{start}");
+    for line in lines {
+        frame.push_str("\u{1b}[2K");
+        if is_plain {
+            frame.push_str(&anstream::adapter::strip_str(line).to_string());
+        } else {
+            frame.push_str(line);
+        }
+        frame.push('\n');
+    }
+    frame.push_str("\u{1b}[J\u{1b}[?7h");
+    print_raw(&frame)
+}
+
+/// Prints styled text. Returns false if stdout is closed or not writable.
 pub fn print(text: &str) -> bool {
-    write_whole(&mut anstream::stdout().lock(), text)
+    write_all(&mut anstream::stdout().lock(), text)
 }
 
-/// Prints a user's own text as it is. Whether it could be, as with [`print`].
+/// Prints text unchanged. Returns false if stdout is closed or not writable.
 pub fn print_raw(text: &str) -> bool {
-    write_whole(&mut io::stdout().lock(), text)
+    write_all(&mut io::stdout().lock(), text)
 }
 
-fn write_whole(stdout: &mut impl io::Write, text: &str) -> bool {
+fn write_all(stdout: &mut impl io::Write, text: &str) -> bool {
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
         Ok(()) => true,
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => false,
         Err(error) => {
-            complain(&format!("standard output: {error}"));
+            print_error(&format!("standard output: {error}"));
             false
         }
     }
 }
 
-/// Says something on stderr.
-pub fn complain(message: &str) {
-    // Nobody is left to tell when this fails.
-    let _ = writeln!(io::stderr().lock(), "kubectl-cnbi: {}", safe(message));
+/// Prints a message to stderr. Errors are ignored: there is no other place to report them.
+pub fn print_error(message: &str) {
+    let _ = writeln!(io::stderr().lock(), "kubectl-cnbi: {}", sanitize(message));
 }
 
 #[cfg(test)]
@@ -192,7 +200,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_from_outside_is_obeyed() {
+    fn untrusted_text_contains_no_control_characters() {
         for (text, shown) in [
             ("\u{1b}[31mred\u{1b}[0m", "red"),
             ("\u{1b}]0;title\u{7}x", "x"),
@@ -201,18 +209,18 @@ mod tests {
             ("a\u{202e}b\u{7}", "a\\u{202e}b\\u{7}"),
             ("a\nb", "a\\nb"),
         ] {
-            let safe = safe(text);
-            assert!(!safe.chars().any(char::is_control), "{safe:?}");
-            assert_eq!(safe.replace("\\u{7}", ""), shown.replace("\\u{7}", ""), "{text:?}");
+            let sanitized = sanitize(text);
+            assert!(!sanitized.chars().any(char::is_control), "{sanitized:?}");
+            assert_eq!(sanitized.replace("\\u{7}", ""), shown.replace("\\u{7}", ""), "{text:?}");
         }
-        assert_eq!(safe_line("10%\r50%\r100%\r\n"), "100%");
-        assert_eq!(safe_line("a\tb\n"), "a    b");
+        assert_eq!(sanitize_log_line("10%\r50%\r100%\r\n"), "100%");
+        assert_eq!(sanitize_log_line("a\tb\n"), "a    b");
     }
 
     #[test]
-    fn lines_fit() {
-        assert_eq!(cut("abcdef", 4), "abc…");
-        assert_eq!(cut("日本語", 5), "日本…");
+    fn lines_are_not_longer_than_the_width() {
+        assert_eq!(truncate("abcdef", 4), "abc…");
+        assert_eq!(truncate("日本語", 5), "日本…");
         assert_eq!(wrap("one two three four", 9, 2), ["one two", "three fo…"]);
         assert_eq!(wrap("one two", 80, 3), ["one two"]);
         assert!(wrap("", 80, 3).is_empty());

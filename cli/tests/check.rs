@@ -1,6 +1,6 @@
-//! `kubectl cnbi check` as its users meet it: the real binary, its output, its exit status.
+//! Tests of `kubectl cnbi check`: output and exit status of the program.
 
-#![allow(clippy::format_collect, reason = "these texts are made once, and read by people")]
+#![allow(clippy::format_collect, reason = "not performance critical")]
 
 use std::fmt::Write as _;
 use std::fs;
@@ -52,7 +52,7 @@ fn run_with(arguments: &[&str], stdin: impl AsRef<[u8]>) -> Outcome {
         .unwrap();
     let mut pipe = child.stdin.take().unwrap();
     let bytes = stdin.as_ref().to_owned();
-    // A program that does not read its input closes it, and that is no failure here.
+    // A program that does not read its input closes the pipe.
     let writer = std::thread::spawn(move || drop(pipe.write_all(&bytes)));
     let output = child.wait_with_output().unwrap();
     writer.join().unwrap();
@@ -67,7 +67,7 @@ fn check_json(text: impl AsRef<[u8]>) -> Value {
     run_with(&["-", "-o", "json"], text).json()
 }
 
-/// A manifest of ours with this spec, as one line of YAML or as lines that begin with a line break.
+/// A CustomNBImage with this spec: one line of YAML, or lines that start with a line break.
 fn manifest(spec: &str) -> String {
     format!(
         "apiVersion: meteor.zone/v1alpha1\nkind: CustomNBImage\nmetadata:\n  name: x\n  namespace: team-a\nspec:{spec}\n"
@@ -92,7 +92,7 @@ fn places(report: &Value, rule: &str) -> Vec<(String, u64, u64)> {
         .collect()
 }
 
-fn place(path: &str, line: u64, column: u64) -> (String, u64, u64) {
+fn position(path: &str, line: u64, column: u64) -> (String, u64, u64) {
     (path.to_owned(), line, column)
 }
 
@@ -108,8 +108,8 @@ fn output_is_as_recorded() {
         ("directory.txt", &["-f", "directory"]),
         ("check-help.txt", &["--help"]),
     ] {
-        let outcome = run(arguments);
-        let output = format!("{}# exit status {}\n{}", outcome.stdout, outcome.status, outcome.stderr);
+        let result = run(arguments);
+        let output = format!("{}# exit status {}\n{}", result.stdout, result.status, result.stderr);
         let file = fixtures().join("expected").join(name);
         if rewrites {
             fs::write(&file, &output).unwrap();
@@ -121,7 +121,7 @@ fn output_is_as_recorded() {
 }
 
 #[test]
-fn exit_status_says_what_came_of_it() {
+fn exit_status_is_0_accepted_1_rejected_2_failure() {
     for (arguments, status) in [
         (&["clean.yaml", "--config", "config.yaml"][..], 0),
         (&["-f", "clean.yaml"], 0),
@@ -139,11 +139,11 @@ fn exit_status_says_what_came_of_it() {
         (&[], 2),
         (&["--help"], 0),
     ] {
-        let outcome = run(arguments);
+        let result = run(arguments);
         assert_eq!(
-            outcome.status, status,
+            result.status, status,
             "{arguments:?}: {}{}",
-            outcome.stdout, outcome.stderr
+            result.stdout, result.stderr
         );
     }
     for (argument, status) in [("--version", 0), ("--help", 0), ("no-such-task", 2)] {
@@ -167,15 +167,15 @@ fn unreadable_configuration_says_where_and_what_to_do() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("config.yaml");
     fs::write(&file, "targetNamespace:\n  defualt: x\n").unwrap();
-    let outcome = run(&["clean.yaml", "--config", file.to_str().unwrap()]);
-    assert_eq!((outcome.status, outcome.stdout.as_str()), (2, ""));
+    let result = run(&["clean.yaml", "--config", file.to_str().unwrap()]);
+    assert_eq!((result.status, result.stdout.as_str()), (2, ""));
     for expected in ["config.yaml", "defualt", "line 2", "ConfigMap cnbi-config"] {
-        assert!(outcome.stderr.contains(expected), "{expected}: {}", outcome.stderr);
+        assert!(result.stderr.contains(expected), "{expected}: {}", result.stderr);
     }
 }
 
 #[test]
-fn offline_examples_of_the_rules_are_judged_as_their_pages_say() {
+fn offline_examples_of_the_rules_have_the_documented_result() {
     let mut count = 0;
     for example in Example::all().unwrap().into_iter().filter(|example| example.offline) {
         count += 1;
@@ -186,8 +186,8 @@ fn offline_examples_of_the_rules_are_judged_as_their_pages_say() {
             fs::write(&file, configuration).unwrap();
             arguments.extend(["--config", file.to_str().unwrap()]);
         }
-        let outcome = run_with(&arguments, example.resource.to_string());
-        let report = outcome.json();
+        let result = run_with(&arguments, example.resource.to_string());
+        let report = result.json();
         let document = &report["documents"][0];
         let mut found: Vec<(&str, String, String)> = document["findings"]
             .as_array()
@@ -212,13 +212,13 @@ fn offline_examples_of_the_rules_are_judged_as_their_pages_say() {
             .collect();
         expected.sort();
         assert_eq!(found, expected, "{}", example.title());
-        let mut undecided: Vec<&str> = document["undecided"]
+        let mut not_checked: Vec<&str> = document["notChecked"]
             .as_array()
             .unwrap()
             .iter()
             .map(|rule| rule["rule"].as_str().unwrap())
             .collect();
-        undecided.sort_unstable();
+        not_checked.sort_unstable();
         let mut expected: Vec<&str> = example
             .expected
             .iter()
@@ -226,9 +226,9 @@ fn offline_examples_of_the_rules_are_judged_as_their_pages_say() {
             .map(|expected| expected.rule.as_str())
             .collect();
         expected.sort_unstable();
-        assert_eq!(undecided, expected, "{}", example.title());
+        assert_eq!(not_checked, expected, "{}", example.title());
         assert_eq!(
-            outcome.status,
+            result.status,
             i32::from(found.iter().any(|(verdict, ..)| *verdict == "refused"))
         );
     }
@@ -236,8 +236,8 @@ fn offline_examples_of_the_rules_are_judged_as_their_pages_say() {
 }
 
 #[test]
-fn every_style_of_writing_keeps_its_place() {
-    let wrong_version = |path: &str, line, column| vec![place(path, line, column)];
+fn findings_have_the_position_of_the_value_in_every_yaml_style() {
+    let wrong_version = |path: &str, line, column| vec![position(path, line, column)];
     let python = "spec.runtimeEnvironment.pythonVersion";
     for (spec, expected) in [
         (
@@ -283,7 +283,7 @@ fn every_style_of_writing_keeps_its_place() {
         let text = manifest(spec);
         let report = check_json(&text);
         let expected = if expected.is_empty() {
-            vec![place("", 6, 22)]
+            vec![position("", 6, 22)]
         } else {
             expected
         };
@@ -292,7 +292,7 @@ fn every_style_of_writing_keeps_its_place() {
 }
 
 #[test]
-fn json_and_lists_keep_their_places() {
+fn findings_in_json_and_in_lists_have_positions() {
     let object = r#"{"apiVersion": "meteor.zone/v1alpha1", "kind": "CustomNBImage",
   "metadata": {"name": "x"},
   "spec": {"buildType": "Ä",
@@ -300,16 +300,13 @@ fn json_and_lists_keep_their_places() {
     let report = check_json(format!("{object}\n{object}"));
     let of = |line| {
         vec![
-            place("spec.buildType", line, 25),
-            place("spec.packageVersions[1]", line + 1, 51),
+            position("spec.buildType", line, 25),
+            position("spec.packageVersions[1]", line + 1, 51),
         ]
     };
     assert_eq!(places(&report, "CNB000"), [of(3), of(7)].concat());
     let finding = &report["documents"][0]["findings"];
-    assert!(
-        finding.to_string().contains(r#"put it in quotes: \"1.50\""#),
-        "{finding}"
-    );
+    assert!(finding.to_string().contains(r#"write \"1.50\""#), "{finding}");
 
     let list = format!(
         "apiVersion: v1\nkind: List\nitems:\n- kind: Secret\n- {}\n",
@@ -318,11 +315,11 @@ fn json_and_lists_keep_their_places() {
     let report = check_json(&list);
     assert_eq!((&report["checked"], &report["skipped"]), (&json!(1), &json!(1)));
     assert_eq!(report["documents"][0]["line"], 5);
-    assert_eq!(places(&report, "CNB000"), [place("spec.buildType", 11, 16)]);
+    assert_eq!(places(&report, "CNB000"), [position("spec.buildType", 11, 16)]);
 }
 
 #[test]
-fn values_come_back_as_they_were_written() {
+fn values_are_reported_unchanged() {
     for text in [
         "a",
         "Ä 😀 \u{202e} \" \\ \u{7f} \u{1} \n \t \u{2028} \u{fffd} \u{feff}",
@@ -363,7 +360,7 @@ fn values_come_back_as_they_were_written() {
 }
 
 #[test]
-fn one_document_that_cannot_be_read_hides_no_other() {
+fn an_invalid_document_does_not_hide_others() {
     let good = manifest("\n  buildType: packagelist");
     let bad = manifest("\n  a: [1\n  b: 2");
     let template = "{{- if .Values.on }}\nkind: ConfigMap\n{{- end }}\n";
@@ -374,17 +371,23 @@ fn one_document_that_cannot_be_read_hides_no_other() {
         (&report["checked"], &report["skipped"], &report["unreadable"]),
         (&json!(3), &json!(1), &json!(1))
     );
-    let broken = &report["documents"][1];
-    assert_eq!((&broken["name"], &broken["namespace"]), (&json!("x"), &json!("team-a")));
-    assert_eq!(broken["findings"].as_array().unwrap().len(), 1);
+    let syntax_error = &report["documents"][1];
     assert_eq!(
-        (&broken["findings"][0]["rule"], &broken["findings"][0]["path"]),
+        (&syntax_error["name"], &syntax_error["namespace"]),
+        (&json!("x"), &json!("team-a"))
+    );
+    assert_eq!(syntax_error["findings"].as_array().unwrap().len(), 1);
+    assert_eq!(
+        (
+            &syntax_error["findings"][0]["rule"],
+            &syntax_error["findings"][0]["path"]
+        ),
         (&json!("CNB000"), &json!(""))
     );
-    assert_eq!(broken["findings"][0]["line"], 16, "{broken}");
+    assert_eq!(syntax_error["findings"][0]["line"], 16, "{syntax_error}");
     assert_eq!(places(&report, "CNB000").len(), 3);
 
-    // What cannot be read and never names our kind is no reason to fail; what names it is.
+    // Invalid documents are rejected only if they contain the kind.
     assert_eq!(run_with(&["-"], template).status, 0);
     assert_eq!(run_with(&["-"], "# CustomNBImage\nkind: Other\na: [\n").status, 0);
     assert_eq!(run_with(&["-"], "{{ if x }}\nkind: CustomNBImage\n").status, 1);
@@ -392,7 +395,7 @@ fn one_document_that_cannot_be_read_hides_no_other() {
 }
 
 #[test]
-fn what_is_ours_and_what_is_not() {
+fn mistakes_in_kind_and_version_are_reported_and_other_kinds_skipped() {
     let of = |header: &str| format!("{header}\nmetadata: {{name: x}}\nspec: {{buildType: ImageImport}}\n");
     for (text, checked, skipped) in [
         (of("apiVersion: meteor.zone/v1alpha1\nkind: CustomNBImage"), 1, 0),
@@ -434,15 +437,15 @@ fn what_is_ours_and_what_is_not() {
         assert_eq!(report["unreadable"], 0, "{text}");
     }
     let report = check_json(of("apiVersion: meteor.zone/v2\nkind: CustomNBImage"));
-    assert_eq!(places(&report, "CNB000"), [place("apiVersion", 1, 13)]);
+    assert_eq!(places(&report, "CNB000"), [position("apiVersion", 1, 13)]);
     for (kind, at, value, message) in [
         (
             "kind: CustomNbImage",
-            place("kind", 2, 7),
+            position("kind", 2, 7),
             json!("CustomNbImage"),
-            "is no kind",
+            "is not a kind",
         ),
-        ("x: 1", place("kind", 1, 1), Value::Null, "is missing"),
+        ("x: 1", position("kind", 1, 1), Value::Null, "is missing"),
     ] {
         let report = check_json(of(&format!("apiVersion: meteor.zone/v1alpha1\n{kind}")));
         assert!(places(&report, "CNB000").contains(&at), "{report}");
@@ -456,9 +459,9 @@ fn what_is_ours_and_what_is_not() {
     }
 }
 
-/// A patch or a base is not whole, and somebody who checks a whole repository is told what to check instead.
+/// Patches and bases are incomplete, so a note shows how to check the output of kustomize.
 #[test]
-fn what_kustomize_has_yet_to_build_is_told_apart() {
+fn rejected_files_in_a_kustomization_have_a_note() {
     let folder = tempfile::tempdir().unwrap();
     let write = |name: &str, text: &str| {
         let path = folder.path().join(name);
@@ -469,15 +472,15 @@ fn what_kustomize_has_yet_to_build_is_told_apart() {
     write("overlay/patch.yaml", &manifest(" {fromImage: quay.io/a/b:v1}"));
     write("plain/patch.yaml", &manifest(" {fromImage: quay.io/a/b:v1}"));
     let path = folder.path().to_str().unwrap();
-    let outcome = run(&[path]);
-    let told: Vec<_> = outcome.stderr.lines().collect();
+    let result = run(&[path]);
+    let lines: Vec<_> = result.stderr.lines().collect();
     let overlay = format!("{path}/overlay");
     let expected = format!(
-        "kubectl-cnbi: {overlay} is a kustomization; what it builds is checked by: kubectl kustomize {overlay} | kubectl cnbi check -"
+        "kubectl-cnbi: {overlay} is a kustomization; to check its output, run: kubectl kustomize {overlay} | kubectl cnbi check -"
     );
-    assert_eq!((outcome.status, told), (1, vec![&*expected]));
+    assert_eq!((result.status, lines), (1, vec![&*expected]));
     assert_eq!(run(&[path, "-o", "json"]).stderr, "");
-    // Nothing is refused, nothing is told.
+    // No note without rejected files.
     write(
         "overlay/patch.yaml",
         &manifest(" {buildType: ImageImport, fromImage: quay.io/a/b:v1}"),
@@ -486,14 +489,14 @@ fn what_kustomize_has_yet_to_build_is_told_apart() {
 }
 
 #[test]
-fn what_kubectl_would_drop_or_refuse_is_found() {
+fn duplicate_keys_and_yaml_that_kubectl_rejects_are_reported() {
     let twice = manifest("\n  buildType: GitRepository\n  gitRef: a\n  gitRef: b");
-    assert_eq!(places(&check_json(&twice), "CNB000"), [place("spec.gitRef", 9, 3)]);
+    assert_eq!(places(&check_json(&twice), "CNB000"), [position("spec.gitRef", 9, 3)]);
     let merged = format!(
         "x: &x {{gitRef: a}}\n{}",
         manifest("\n  <<: *x\n  buildType: GitRepository\n  gitRef: b")
     );
-    assert_eq!(places(&check_json(&merged), "CNB000"), [place("x", 1, 1)]);
+    assert_eq!(places(&check_json(&merged), "CNB000"), [position("x", 1, 1)]);
     for before in ["%YAML 1.1\n---\n", "--- !!map\n"] {
         let text = format!("{before}{}", manifest("\n  buildType: GitRepository"));
         let report = check_json(&text);
@@ -512,11 +515,11 @@ fn namespaces_come_from_the_document_or_the_flag() {
     let needs = |arguments: &[&str], text: &str| {
         let report = run_with(arguments, text).json();
         let document = &report["documents"][0];
-        let undecided = document["undecided"].as_array().unwrap();
-        let need = undecided.iter().find(|rule| rule["rule"] == "CNB110").unwrap()["needs"]
+        let not_checked = document["notChecked"].as_array().unwrap();
+        let lookup = not_checked.iter().find(|rule| rule["rule"] == "CNB110").unwrap()["needs"]
             .as_str()
             .unwrap();
-        (document["namespace"].as_str().unwrap().to_owned(), need.to_owned())
+        (document["namespace"].as_str().unwrap().to_owned(), lookup.to_owned())
     };
     let own = ("team-a".to_owned(), "Secret team-a/s".to_owned());
     assert_eq!(needs(&["-", "-o", "json", "-n", "b"], &text), own);
@@ -557,8 +560,8 @@ fn directories_are_read_in_order_and_loops_are_not_followed() {
         std::os::unix::fs::symlink(root, root.join("b/loop")).unwrap();
         std::os::unix::fs::symlink(root.join("c.txt"), root.join("d.yaml")).unwrap();
     }
-    let outcome = run(&[root.to_str().unwrap(), "-o", "json"]);
-    let report = outcome.json();
+    let result = run(&[root.to_str().unwrap(), "-o", "json"]);
+    let report = result.json();
     let files: Vec<&str> = report["documents"]
         .as_array()
         .unwrap()
@@ -573,7 +576,7 @@ fn directories_are_read_in_order_and_loops_are_not_followed() {
         .collect();
     assert_eq!(files, ["/.hidden.yaml", "/a.yaml", "/b/2.yml", "/d.yaml"]);
     assert_eq!(report["skipped"], 1);
-    // A file that is named is read whatever it is called.
+    // A named file is read with any extension.
     assert_eq!(
         run(&[root.join("c.txt").to_str().unwrap(), "-o", "json"]).json()["checked"],
         1
@@ -581,7 +584,7 @@ fn directories_are_read_in_order_and_loops_are_not_followed() {
 }
 
 #[test]
-fn hostile_input_ends_soon_and_with_a_status() {
+fn hostile_input_is_bounded() {
     let laughs: String = (1..12).fold("a0: &a0 [lol]\n".to_owned(), |text, level| {
         let below = format!("*a{}, ", level - 1).repeat(10);
         text + &format!("a{level}: &a{level} [{below}]\n")
@@ -653,20 +656,16 @@ fn hostile_input_ends_soon_and_with_a_status() {
         ("tabs", "\t".repeat(1_000_000), 0),
     ] {
         let start = Instant::now();
-        let outcome = run_with(&["-", "-o", "json"], &text);
-        let report = outcome.json();
-        assert_eq!(outcome.status, status, "{what}: {}", outcome.stderr);
+        let result = run_with(&["-", "-o", "json"], &text);
+        let report = result.json();
+        assert_eq!(result.status, status, "{what}: {}", result.stderr);
         assert_eq!(
             status == 1,
             places(&report, "CNB000").len() + places(&report, "CNB005").len() > 0,
             "{what}"
         );
-        assert!(
-            outcome.stdout.len() < 3_000_000,
-            "{what}: {} bytes",
-            outcome.stdout.len()
-        );
-        // No measure of speed: without bounds, these would take hours.
+        assert!(result.stdout.len() < 3_000_000, "{what}: {} bytes", result.stdout.len());
+        // Not a performance test: without limits, these would take hours.
         assert!(
             start.elapsed() < Duration::from_secs(60),
             "{what}: {:?}",
@@ -679,19 +678,19 @@ fn hostile_input_ends_soon_and_with_a_status() {
 }
 
 #[test]
-fn more_findings_than_anybody_reads_are_counted() {
+fn findings_beyond_the_limit_are_counted() {
     let keys: String = (0..1500).map(|key| format!("\n  k{key}: 1")).collect();
     let text = manifest(&format!("\n  buildType: ImageImport{keys}"));
-    let outcome = run_with(&["-"], &text);
+    let result = run_with(&["-"], &text);
     assert_eq!(
-        outcome
+        result
             .stdout
             .lines()
             .filter(|line| line.contains(": Deny ") || line.contains(": Warn "))
             .count(),
         50
     );
-    let more = outcome
+    let more = result
         .stdout
         .lines()
         .find_map(|line| line.strip_prefix("  and ")?.strip_suffix(" more"))
@@ -705,7 +704,7 @@ fn more_findings_than_anybody_reads_are_counted() {
 }
 
 #[test]
-fn colours_are_for_terminals_and_a_closed_pipe_is_no_failure() {
+fn colors_need_a_terminal_and_a_closed_pipe_is_not_an_error() {
     assert!(!run(&["mixed.yaml"]).stdout.contains('\u{1b}'));
     let forced = binary()
         .args(["check", "mixed.yaml"])

@@ -1,4 +1,4 @@
-//! `kubectl cnbi check` in a repository of manifests: what it writes for other programs, what it mends, what it takes as known.
+//! Tests of `kubectl cnbi check` in a repository: output formats, `--fix`, `--facts` and `--config`.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -39,8 +39,8 @@ fn repository(files: &[(&str, &str)]) -> TempDir {
     folder
 }
 
-/// Three mistakes with one answer, one with none, and everything that a careless writer would lose.
-const MENDABLE: &str = "\u{feff}# Our notebook.\r
+/// Errors with and without a fix, and all that a YAML writer could lose: BOM, line ends, comments, quotes, spaces.
+const FIXABLE: &str = "\u{feff}# Our notebook.\r
 apiVersion: meteor.zone/v1alpha1 # the group\r
 kind: CustomNBImage\r
 metadata:\r
@@ -57,64 +57,60 @@ spec:\r
 ";
 
 #[test]
-fn one_answer_hints_are_written_back_and_nothing_else_changes() {
-    let folder = repository(&[("a.yaml", MENDABLE), ("b.yaml", "kind: Other\na: packagelist\n")]);
+fn fix_changes_only_the_wrong_values() {
+    let folder = repository(&[("a.yaml", FIXABLE), ("b.yaml", "kind: Other\na: packagelist\n")]);
     let file = folder.path().join("a.yaml");
     fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).unwrap();
-    let outcome = check(folder.path(), &["--fix", ".", "-o", "json"]);
-    let expected = MENDABLE
+    let result = check(folder.path(), &["--fix", ".", "-o", "json"]);
+    let expected = FIXABLE
         .replace("packagelist   #", "PackageList   #")
         .replace("'pandas=1.2'", "'pandas==1.2'")
         .replace(
             "osVersion: 8, pythonVersion: 3.10}",
             "osVersion: \"8\", pythonVersion: \"3.10\"}",
         );
-    assert_eq!(fs::read_to_string(&file).unwrap(), expected, "{}", outcome.stderr);
+    assert_eq!(fs::read_to_string(&file).unwrap(), expected, "{}", result.stderr);
     assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o640);
-    assert_eq!(outcome.stderr.lines().count(), 4, "{}", outcome.stderr);
+    assert_eq!(result.stderr.lines().count(), 4, "{}", result.stderr);
     assert!(
-        outcome
+        result
             .stderr
-            .contains("a.yaml:8: CNB000 spec.buildType: \"packagelist\" is \"PackageList\" now"),
+            .contains("a.yaml:8: CNB000 spec.buildType: changed \"packagelist\" to \"PackageList\""),
         "{}",
-        outcome.stderr
+        result.stderr
     );
-    // What has no one answer is still told.
-    let report: Value = serde_json::from_str(&outcome.stdout).unwrap();
+    // Findings without a fix are reported.
+    let report: Value = serde_json::from_str(&result.stdout).unwrap();
     let findings = report["documents"][0]["findings"].as_array().unwrap();
     let denied: Vec<_> = findings.iter().filter(|finding| finding["level"] == "Deny").collect();
-    assert_eq!((outcome.status, denied.len()), (1, 1), "{findings:?}");
+    assert_eq!((result.status, denied.len()), (1, 1), "{findings:?}");
     assert_eq!(
         (&denied[0]["rule"], &denied[0]["path"]),
         (&"CNB203".into(), &"spec.packageVersions[2]".into())
     );
-    // Once more, and nothing is left to do.
+    // A second run changes nothing.
     let again = check(folder.path(), &["--fix", ".", "-o", "json"]);
-    assert_eq!((again.stdout, again.stderr.as_str()), (outcome.stdout, ""));
+    assert_eq!((again.stdout, again.stderr.as_str()), (result.stdout, ""));
     assert_eq!(fs::read_to_string(&file).unwrap(), expected);
-    assert_eq!(
-        fs::read_dir(folder.path()).unwrap().count(),
-        2,
-        "nothing is left behind"
-    );
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2, "no temporary files");
 }
 
 #[test]
-fn what_is_not_one_answer_is_not_written() {
+fn ambiguous_errors_shared_values_and_names_are_not_fixed() {
     let shared = "x: &image quay.io/a b\nkind: Other\n---\napiVersion: meteor.zone/v1alpha1\nkind: CustomNBImage\nmetadata: {name: a--b}\n\
         spec:\n  buildType: &t packagelist\n  packageVersions: [*t, \"pandas\"]\n  fromImgae: x\n";
     let folder = repository(&[("a.yaml", shared)]);
-    let outcome = check(folder.path(), &["--fix", "a.yaml"]);
-    assert_eq!(outcome.status, 1);
+    let result = check(folder.path(), &["--fix", "a.yaml"]);
+    assert_eq!(result.status, 1);
     assert_eq!(
         fs::read_to_string(folder.path().join("a.yaml")).unwrap(),
         shared,
         "{}",
-        outcome.stderr
+        result.stderr
     );
-    let outcome = check(folder.path(), &["--fix", "-"]);
-    assert_eq!(outcome.status, 2);
-    assert!(outcome.stderr.contains("standard input"), "{}", outcome.stderr);
+    let result = check(folder.path(), &["--fix", "-"]);
+    assert_eq!(result.status, 2);
+    assert!(result.stderr.contains("standard input"), "{}", result.stderr);
 }
 
 const PRIVATE: &str = "apiVersion: meteor.zone/v1alpha1
@@ -129,25 +125,25 @@ type: kubernetes.io/dockerconfigjson
 stringData: {.dockerconfigjson: '{\"auths\":{\"HOST\":{\"auth\":\"c2VjcmV0\"}}}'}
 ";
 
-fn undecided(report: &Value) -> Vec<&str> {
-    let rules = report["documents"][0]["undecided"].as_array().unwrap();
+fn not_checked(report: &Value) -> Vec<&str> {
+    let rules = report["documents"][0]["notChecked"].as_array().unwrap();
     rules.iter().map(|rule| rule["rule"].as_str().unwrap()).collect()
 }
 
 #[test]
-fn a_pull_secret_that_comes_with_the_change_counts() {
+fn facts_from_manifests_are_used() {
     let fits = SECRET.replace("HOST", "quay.io");
     let other = SECRET.replace("HOST", "ghcr.io");
     let opaque = fits.replace("kubernetes.io/dockerconfigjson", "Opaque");
     for (secret, rule) in [(&fits, None), (&other, Some("CNB112")), (&opaque, Some("CNB111"))] {
         let folder = repository(&[("notebooks/a.yaml", PRIVATE), ("secrets/s.yaml", secret)]);
         let without: Value = serde_json::from_str(&check(folder.path(), &["notebooks", "-o", "json"]).stdout).unwrap();
-        assert!(undecided(&without).contains(&"CNB110"), "{without}");
+        assert!(not_checked(&without).contains(&"CNB110"), "{without}");
         let arguments = ["notebooks", "--facts", "secrets", "-n", "team-a", "-o", "json"];
-        let outcome = check(folder.path(), &arguments);
-        let report: Value = serde_json::from_str(&outcome.stdout).unwrap();
+        let result = check(folder.path(), &arguments);
+        let report: Value = serde_json::from_str(&result.stdout).unwrap();
         assert!(
-            !undecided(&report)
+            !not_checked(&report)
                 .iter()
                 .any(|rule| ["CNB110", "CNB111", "CNB112"].contains(rule)),
             "{report}"
@@ -158,18 +154,18 @@ fn a_pull_secret_that_comes_with_the_change_counts() {
             .map(|finding| finding["rule"].as_str().unwrap())
             .collect();
         assert_eq!(found, rule.into_iter().collect::<Vec<_>>());
-        assert!(!outcome.stdout.contains("c2VjcmV0"));
-        // In another namespace it is another Secret.
-        let outcome = check(folder.path(), &["notebooks", "--facts", "secrets", "-o", "json"]);
-        assert!(undecided(&serde_json::from_str(&outcome.stdout).unwrap()).contains(&"CNB110"));
+        assert!(!result.stdout.contains("c2VjcmV0"));
+        // The Secret of another namespace is unknown.
+        let result = check(folder.path(), &["notebooks", "--facts", "secrets", "-o", "json"]);
+        assert!(not_checked(&serde_json::from_str(&result.stdout).unwrap()).contains(&"CNB110"));
     }
-    let outcome = check(Path::new("/"), &["/dev/null", "--facts", "/nowhere"]);
-    assert_eq!(outcome.status, 2);
-    assert!(outcome.stderr.contains("--facts /nowhere"), "{}", outcome.stderr);
+    let result = check(Path::new("/"), &["/dev/null", "--facts", "/nowhere"]);
+    assert_eq!(result.status, 2);
+    assert!(result.stderr.contains("--facts /nowhere"), "{}", result.stderr);
 }
 
 #[test]
-fn the_config_map_is_taken_as_it_is_applied() {
+fn config_accepts_a_config_map() {
     let map = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: cnbi-config}\ndata:\n  config.yaml: |\n    images: {allowed: [ghcr.io]}\n";
     let plain = "images: {allowed: [ghcr.io]}\n";
     let folder = repository(&[("a.yaml", PRIVATE), ("map/map.yaml", map), ("map/plain.yaml", plain)]);
@@ -180,11 +176,11 @@ fn the_config_map_is_taken_as_it_is_applied() {
 }
 
 #[test]
-fn sarif_names_rules_files_and_places() {
-    let folder = repository(&[("ä b/a.yaml", MENDABLE), ("broken.yaml", "{{ x }}: [")]);
-    let outcome = check(folder.path(), &[".", "-o", "sarif"]);
-    assert_eq!(outcome.status, 1, "{}", outcome.stderr);
-    let log: Value = serde_json::from_str(&outcome.stdout).unwrap();
+fn sarif_contains_rules_files_and_positions() {
+    let folder = repository(&[("ä b/a.yaml", FIXABLE), ("broken.yaml", "{{ x }}: [")]);
+    let result = check(folder.path(), &[".", "-o", "sarif"]);
+    assert_eq!(result.status, 1, "{}", result.stderr);
+    let log: Value = serde_json::from_str(&result.stdout).unwrap();
     assert_eq!(log["version"], "2.1.0");
     let run = &log["runs"][0];
     let rules = run["tool"]["driver"]["rules"].as_array().unwrap();
@@ -203,10 +199,10 @@ fn sarif_names_rules_files_and_places() {
             "{result}"
         );
         assert!(!result["message"]["text"].as_str().unwrap().is_empty());
-        let place = &result["locations"][0]["physicalLocation"];
-        assert_eq!(place["artifactLocation"]["uri"], "%C3%A4%20b/a.yaml");
-        assert!(place["region"]["startLine"].as_u64().unwrap() >= 1);
-        assert!(place["region"]["startColumn"].as_u64().unwrap() >= 1);
+        let position = &result["locations"][0]["physicalLocation"];
+        assert_eq!(position["artifactLocation"]["uri"], "%C3%A4%20b/a.yaml");
+        assert!(position["region"]["startLine"].as_u64().unwrap() >= 1);
+        assert!(position["region"]["startColumn"].as_u64().unwrap() >= 1);
     }
     let slip = results
         .iter()
@@ -220,28 +216,24 @@ fn sarif_names_rules_files_and_places() {
         (run["invocations"][0]["executionSuccessful"].as_bool(), notes.len()),
         (Some(false), 1)
     );
-    // Undecided rules refuse only where that is asked for.
+    // Rules that were not checked are results only with --strict.
     let strict = check(folder.path(), &[".", "-o", "sarif", "--strict"]);
     let strict: Value = serde_json::from_str(&strict.stdout).unwrap();
     assert!(strict["runs"][0]["results"].as_array().unwrap().len() > results.len());
 }
 
 #[test]
-fn github_gets_a_command_for_each_finding() {
-    let folder = repository(&[("dir/a,b.yaml", MENDABLE)]);
-    let outcome = check(folder.path(), &["./dir", "-o", "github"]);
-    assert_eq!(outcome.status, 1);
+fn github_output_has_one_command_per_finding() {
+    let folder = repository(&[("dir/a,b.yaml", FIXABLE)]);
+    let result = check(folder.path(), &["./dir", "-o", "github"]);
+    assert_eq!(result.status, 1);
     let expected = "::error file=dir/a%2Cb.yaml,line=8,col=16,title=CNB000::spec.buildType: is not a build type; write PackageList";
-    assert!(
-        outcome.stdout.lines().any(|line| line == expected),
-        "{}",
-        outcome.stdout
-    );
-    assert!(outcome.stdout.ends_with("1 checked, 1 refused\n"), "{}", outcome.stdout);
+    assert!(result.stdout.lines().any(|line| line == expected), "{}", result.stdout);
+    assert!(result.stdout.ends_with("1 checked, 1 rejected\n"), "{}", result.stdout);
 }
 
 #[test]
-fn thousands_of_files_are_told_in_order_and_quietly() {
+fn thousands_of_files_are_reported_in_order() {
     let folder = tempfile::tempdir().unwrap();
     for number in 0..2500 {
         let name = folder.path().join(format!("{:02}/n{number}.yaml", number % 40));
@@ -249,10 +241,10 @@ fn thousands_of_files_are_told_in_order_and_quietly() {
         fs::write(name, PRIVATE.replace("name: private", &format!("name: n{number}"))).unwrap();
     }
     let begin = std::time::Instant::now();
-    let outcome = check(folder.path(), &[".", "-o", "json"]);
+    let result = check(folder.path(), &[".", "-o", "json"]);
     println!("2500 files in {:?}", begin.elapsed());
-    assert_eq!((outcome.status, outcome.stderr.as_str()), (0, ""));
-    let report: Value = serde_json::from_str(&outcome.stdout).unwrap();
+    assert_eq!((result.status, result.stderr.as_str()), (0, ""));
+    let report: Value = serde_json::from_str(&result.stdout).unwrap();
     let files: Vec<&str> = report["documents"]
         .as_array()
         .unwrap()
@@ -267,11 +259,10 @@ fn thousands_of_files_are_told_in_order_and_quietly() {
         let _ = writeln!(expected, "{file}");
     }
     assert_eq!(files.join("\n") + "\n", expected);
-    assert_eq!(check(folder.path(), &[".", "-o", "json"]).stdout, outcome.stdout);
+    assert_eq!(check(folder.path(), &[".", "-o", "json"]).stdout, result.stdout);
 }
 
-/// As `helm template` writes: each template with a comment that names it, those that came out empty as well, and whatever a chart's
-/// author has written behind a separator or put into a List.
+/// Output of `helm template`: comments with template names, empty documents, text after separators, and a List.
 const RENDERED: &str = "---
 # Source: notebooks/templates/empty.yaml
 ---
@@ -315,17 +306,17 @@ items:
 ";
 
 #[test]
-fn what_helm_renders_is_checked_at_its_lines() {
+fn helm_output_is_checked_with_line_numbers() {
     let folder = repository(&[
         ("rendered.yaml", RENDERED),
         ("crlf.yaml", &RENDERED.replace('\n', "\r\n")),
     ]);
     for file in ["rendered.yaml", "crlf.yaml"] {
-        let outcome = check(folder.path(), &[file, "-o", "json"]);
-        assert_eq!((outcome.status, outcome.stderr.as_str()), (1, ""), "{}", outcome.stdout);
-        let report: Value = serde_json::from_str(&outcome.stdout).unwrap();
+        let result = check(folder.path(), &[file, "-o", "json"]);
+        assert_eq!((result.status, result.stderr.as_str()), (1, ""), "{}", result.stdout);
+        let report: Value = serde_json::from_str(&result.stdout).unwrap();
         let documents = report["documents"].as_array().unwrap();
-        let told: Vec<_> = documents
+        let found: Vec<_> = documents
             .iter()
             .map(|document| {
                 let denied = document["findings"].as_array().unwrap().iter();
@@ -340,11 +331,11 @@ fn what_helm_renders_is_checked_at_its_lines() {
             ("release-name-good", vec![]),
             ("release-name-bad", vec![("CNB000", 36)]),
         ];
-        assert_eq!(told, expected, "{report}");
+        assert_eq!(found, expected, "{report}");
     }
 }
 
-/// The commands of a page, without `kubectl cnbi` before them.
+/// The arguments of all `kubectl cnbi` commands of a page.
 fn commands(page: &str) -> Vec<Vec<String>> {
     let mut found = Vec::new();
     for line in page.lines() {
@@ -367,9 +358,9 @@ fn commands(page: &str) -> Vec<Vec<String>> {
     found
 }
 
-/// Every command of the documentation and of the hooks is one that there is, with options that there are.
+/// Commands and options in the documentation and in the hooks exist.
 #[test]
-fn what_the_documentation_says_can_be_typed() {
+fn documented_commands_exist() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let read = |name: &str| fs::read_to_string(root.join(name)).unwrap();
     let hooks: Value = serde_saphyr::from_str(&read(".pre-commit-hooks.yaml")).unwrap();

@@ -60,8 +60,8 @@ async fn a_person_follows_a_build_without_knowing_tekton() -> Result {
         "plugin-life/plugin-life: Failed at validate",
         "step probe, exit code 1",
         "there is no JupyterLab",
-        "Next:   use an image with Python 3.8 or later",
-        "is gone",
+        "Next:    use an image with Python 3.8 or later",
+        "has been deleted",
     ] {
         assert!(told.contains(expected), "{expected}:\n{told}");
     }
@@ -100,7 +100,7 @@ async fn what_is_stored_is_audited_by_the_policy_in_force() -> Result {
     assert!(!answer.success, "something would be refused");
     let report: Value = serde_json::from_str(&answer.stdout)?;
     assert_eq!(
-        (&report["judged"], &report["refused"]),
+        (&report["checked"], &report["rejected"]),
         (&json!(1), &json!(1)),
         "{report}"
     );

@@ -3,9 +3,9 @@
 
 use std::collections::BTreeSet;
 
-use cnbi_cli::runs::{State, Step, TaskRun};
 use cnbi_cli::status::View;
 use cnbi_cli::status::render::render;
+use cnbi_cli::task_runs::{State, Step, TaskRun};
 use cnbi_cli::terminal::Size;
 use cnbi_shared::api::CustomNBImage;
 use cnbi_shared::api::status::Phase;
@@ -103,7 +103,7 @@ fn assert_tells(title: &str, resource: &CustomNBImage) -> Result<String> {
         let (_, next) = said
             .split_once("Next: ")
             .ok_or_else(|| format!("{title}: no next action\n{screen}"))?;
-        let after = [" Done: ", " Open: ", " Note: ", " The end of "];
+        let after = [" Done: ", " Pending: ", " Note: ", " Last lines of "];
         let next = after
             .iter()
             .fold(next, |next, word| next.split(word).next().unwrap_or_default());

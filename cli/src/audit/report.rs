@@ -1,52 +1,69 @@
-//! What came of an audit, for people and for programs.
+//! The report of an audit, as text and for JSON.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use cnbi_shared::api::UnvalidatedImage;
 use cnbi_shared::verdict::{Level, Report};
 use serde::Serialize;
 
-use super::super::terminal::{cut, safe, styled, styles};
+use crate::check::{NotChecked, by_need, with_hint};
+use crate::terminal::{sanitize, styled, styles, truncate};
 
-/// What came of an audit.
+/// Maximum columns of a finding.
+const FINDING_COLUMNS: usize = 400;
+
+/// The report of an audit.
 #[derive(Clone, Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Audit {
-    /// How many resources were judged.
-    pub judged: usize,
-    /// How many would be refused.
-    pub refused: usize,
-    /// How many of the others have rules that could not be decided.
-    pub undecided: usize,
-    /// How many of the rest would be warned about.
+    /// Number of checked resources.
+    pub checked: usize,
+    /// Number of resources that would be rejected.
+    pub rejected: usize,
+    /// Number of other resources with rules that were not checked.
+    pub not_checked: usize,
+    /// Number of the remaining resources with warnings.
     pub warned: usize,
-    /// Those of which there is something to tell, by namespace and name.
-    pub resources: Vec<Judged>,
+    /// All resources that are not accepted without warnings, by namespace and name.
+    pub resources: Vec<AuditedResource>,
 }
 
 /// One resource.
 #[derive(Clone, Debug, Serialize)]
-pub struct Judged {
-    /// Its namespace.
+#[serde(rename_all = "camelCase")]
+pub struct AuditedResource {
+    /// Namespace.
     pub namespace: String,
-    /// Its name.
+    /// Name.
     pub name: String,
-    /// `refused`, `warned`, `undecided` or `accepted`
-    pub verdict: &'static str,
-    /// What was found, in the order of fields.
-    pub findings: Vec<Found>,
-    /// What could not be decided.
-    pub undecided: Vec<Open>,
+    /// The most important outcome.
+    pub verdict: Verdict,
+    /// Findings in the order of fields.
+    pub findings: Vec<AuditFinding>,
+    /// Rules that were not checked.
+    pub not_checked: Vec<NotChecked>,
+}
+
+/// The outcome for a resource.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Verdict {
+    /// It would be rejected.
+    Rejected,
+    /// It has rules that were not checked.
+    NotChecked,
+    /// It has warnings.
+    Warned,
 }
 
 /// A finding.
 #[derive(Clone, Debug, Serialize)]
-pub struct Found {
+pub struct AuditFinding {
     /// Id of the rule.
     pub rule: &'static str,
     /// `Deny` or `Warn`
     pub level: Level,
-    /// The field.
+    /// Path of the field.
     pub path: String,
     /// What is wrong.
     pub message: String,
@@ -54,52 +71,38 @@ pub struct Found {
     pub hint: Option<String>,
 }
 
-/// A rule that was not decided.
-#[derive(Clone, Debug, Serialize)]
-pub struct Open {
-    /// Id of the rule.
-    pub rule: &'static str,
-    /// What it has to know.
-    pub needs: String,
-}
-
 impl Audit {
-    /// Counts, and keeps those of which there is something to tell.
-    pub fn of(drafts: &[UnvalidatedImage], reports: Vec<Report>) -> Self {
+    /// Builds the report.
+    pub fn of(images: &[UnvalidatedImage], reports: Vec<Report>) -> Self {
         let mut audit = Self {
-            judged: drafts.len(),
+            checked: images.len(),
             ..Self::default()
         };
-        for (draft, report) in drafts.iter().zip(reports) {
-            let verdict = if report.denials().next().is_some() {
-                audit.refused += 1;
-                "refused"
+        for (image, report) in images.iter().zip(reports) {
+            let (verdict, count) = if report.denials().next().is_some() {
+                (Verdict::Rejected, &mut audit.rejected)
             } else if !report.undecided.is_empty() {
-                audit.undecided += 1;
-                "undecided"
+                (Verdict::NotChecked, &mut audit.not_checked)
             } else if !report.findings.is_empty() {
-                audit.warned += 1;
-                "warned"
+                (Verdict::Warned, &mut audit.warned)
             } else {
                 continue;
             };
-            let findings = report.findings.into_iter().map(|finding| Found {
+            *count += 1;
+            let not_checked = NotChecked::of(&report);
+            let findings = report.findings.into_iter().map(|finding| AuditFinding {
                 rule: finding.rule.id,
                 level: finding.level,
                 path: finding.shown_path(),
-                message: safe(&finding.message),
-                hint: finding.hint.as_deref().map(safe),
+                message: sanitize(&finding.message),
+                hint: finding.hint.as_deref().map(sanitize),
             });
-            let undecided = report.undecided.iter().map(|undecided| Open {
-                rule: undecided.rule.id,
-                needs: undecided.need.to_string(),
-            });
-            audit.resources.push(Judged {
-                namespace: safe(draft.namespace().unwrap_or_default()),
-                name: safe(draft.name().unwrap_or_default()),
+            audit.resources.push(AuditedResource {
+                namespace: sanitize(image.namespace().unwrap_or_default()),
+                name: sanitize(image.name().unwrap_or_default()),
                 verdict,
                 findings: findings.collect(),
-                undecided: undecided.collect(),
+                not_checked,
             });
         }
         audit
@@ -109,55 +112,49 @@ impl Audit {
     }
 }
 
-/// For people.
+/// Renders the report as text.
 pub fn table(audit: &Audit) -> String {
     let mut text = String::new();
     for resource in &audit.resources {
-        let style = match resource.verdict {
-            "refused" => styles::BAD,
-            "warned" => styles::UNDER_WAY,
-            _ => styles::FAINT,
+        let verdict = match resource.verdict {
+            Verdict::Rejected => styled(styles::ERROR, "would be rejected"),
+            Verdict::Warned => styled(styles::IN_PROGRESS, "accepted with warnings"),
+            Verdict::NotChecked => styled(styles::DIM, "accepted, but not all rules were checked"),
         };
-        let verdict = styled(style, resource.verdict);
         let _ = writeln!(text, "{}/{}: {verdict}", resource.namespace, resource.name);
         for finding in &resource.findings {
-            let hint = finding
-                .hint
-                .as_deref()
-                .map(|hint| format!("; {hint}"))
-                .unwrap_or_default();
-            let what = format!("{}: {}{hint}", finding.path, finding.message);
+            let message = format!(
+                "{}: {}",
+                finding.path,
+                with_hint(&finding.message, finding.hint.as_deref())
+            );
             let _ = writeln!(
                 text,
                 "  {:4} {} {}",
                 finding.level.to_string(),
                 finding.rule,
-                cut(&what, 400)
+                truncate(&message, FINDING_COLUMNS)
             );
         }
-        let mut by_need: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-        for open in &resource.undecided {
-            by_need.entry(&open.needs).or_default().push(open.rule);
-        }
-        for (need, rules) in by_need {
-            let what = format!("undecided without {}: {}", safe(need), rules.join(", "));
-            let _ = writeln!(text, "  {}", styled(styles::FAINT, &what));
+        for (need, rules) in by_need(&resource.not_checked) {
+            let line = format!("not checked (needs {}): {rules}", sanitize(need));
+            let _ = writeln!(text, "  {}", styled(styles::DIM, &line));
         }
     }
     if !audit.resources.is_empty() {
         text.push('\n');
     }
     let Audit {
-        judged,
-        refused,
+        checked,
+        rejected,
         warned,
-        undecided,
+        not_checked,
         resources: _,
     } = audit;
     let _ = writeln!(
         text,
-        "{judged} judged: {refused} would be refused, {undecided} undecided, {warned} warned about, {} accepted",
-        judged - refused - warned - undecided
+        "{checked} checked: {rejected} would be rejected, {not_checked} with rules not checked, {warned} with warnings, {} accepted",
+        checked - rejected - warned - not_checked
     );
     text
 }

@@ -1,4 +1,4 @@
-//! What `kubectl cnbi check` can be told.
+//! Arguments of `kubectl cnbi check`.
 
 use std::path::PathBuf;
 
@@ -9,78 +9,77 @@ Examples:
   # one file
   kubectl cnbi check notebook.yaml
 
-  # every manifest below a directory, under the policy of the cluster that they are for
+  # all manifests in a directory, with the configuration of the target cluster
   kubectl cnbi check deploy/ --config config.yaml
 
-  # what a template renders
+  # the output of a Helm chart
   helm template . | kubectl cnbi check -
 
-  # in a pipeline: what cannot be decided without a cluster counts as refused
+  # in CI: reject resources with rules that cannot be checked without a cluster
   kubectl cnbi check -f manifests/ --strict -o json
 
-  # a pull Secret that comes with the change counts as there
+  # with manifests of the pull secrets
   kubectl cnbi check notebooks/ --facts secrets/
 
-  # write the corrections of which there is only one into the files
+  # fix the files
   kubectl cnbi check notebooks/ --fix
 
 Exit status:
-  0  nothing was refused
-  1  something was
-  2  the arguments make no sense, or a file cannot be read";
+  0  no resource was rejected
+  1  a resource was rejected
+  2  invalid arguments, a file cannot be read or written, or an internal error";
 
-/// Judge CustomNBImage manifests as the cluster's webhook would, with no cluster
+/// Check CustomNBImage manifests without a cluster, with the rules of the webhook
 ///
-/// The same rules, after the same defaulting. Rules that need a cluster (is the Secret there?) are reported as undecided.
-/// Documents of other kinds are skipped.
+/// Adds the webhook's defaults first. Rules that need the cluster, for example whether a Secret exists, are reported as not
+/// checked. Documents of other kinds are skipped.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = EXAMPLES, arg_required_else_help = true)]
 #[command(group = ArgGroup::new("input").required(true).multiple(true).args(["files", "filename"]))]
 pub struct CheckArgs {
-    /// Manifests in YAML or JSON; a directory stands for the .yaml, .yml and .json files below it, `-` for standard input
+    /// Manifests in YAML or JSON, directories with .yaml, .yml and .json files, or `-` for standard input
     #[arg(value_name = "FILE|DIR|-")]
     pub files: Vec<PathBuf>,
 
-    /// The same, as kubectl has it; may be repeated
+    /// Same as the arguments, for compatibility with kubectl; can be repeated
     #[arg(short, long, value_name = "FILE|DIR|-")]
     pub filename: Vec<PathBuf>,
 
-    /// The config.yaml of the cluster that the manifests are for, or the manifest of its ConfigMap; without it, what depends
-    /// on its policy is undecided
+    /// Configuration of the target cluster: config.yaml, or a manifest of the ConfigMap cnbi-config. Without it, rules that
+    /// depend on the configuration are not checked
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
 
-    /// Manifests whose Secrets, Namespaces and ImageStreams count as there; may be repeated
+    /// Manifests of Secrets, Namespaces and ImageStreams that exist in the cluster; can be repeated
     #[arg(long, value_name = "FILE|DIR")]
     pub facts: Vec<PathBuf>,
 
-    /// Write corrections of which there is only one into the files; comments, order and style stay. What is told is what is
-    /// left
+    /// Apply unambiguous fixes to the files. Keeps comments, order and style. The report shows the remaining findings
     #[arg(long)]
     pub fix: bool,
 
-    /// Namespace of resources that name none
+    /// Namespace of resources without metadata.namespace
     #[arg(short, long, default_value = "default", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub namespace: String,
 
-    /// Count undecided rules as refusals
+    /// Reject resources with rules that were not checked
     #[arg(long)]
     pub strict: bool,
 
-    /// How to print what was found
+    /// Output format
     #[arg(short, long, value_enum, default_value_t = Output::Text)]
     pub output: Output,
 }
 
-/// Form of the report.
+/// Output format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Output {
-    /// For people and editors; at most 50 findings a document
+    /// Text with at most 50 findings per document
     Text,
-    /// For programs; all findings, up to 1000 a document
+    /// JSON with at most 1000 findings per document
     Json,
-    /// SARIF 2.1.0, for code scanning
+    /// SARIF 2.1.0 for code scanning
     Sarif,
-    /// Workflow commands of GitHub Actions, which show findings in a pull request
+    /// Workflow commands of GitHub Actions, shown in pull requests
     Github,
 }

@@ -1,21 +1,21 @@
-//! The parser's events to [`Node`]s: what tags, anchors, merge keys and odd keys mean, as kubectl decides it.
+//! Builds [`Node`]s from parser events. Tags, anchors, merge keys and non-string keys are handled like in kubectl.
 
 use std::collections::HashMap;
 use std::rc::Rc;
 
 use granit_parser::{Event, Marker, ScalarStyle, Span, Tag};
 
-use super::node::{Data, Entry, Node, Place};
+use super::node::{Data, Entry, Node, Position};
 use super::scalar;
 use super::yaml::DEPTH;
 
-/// Values in one document, at most; each costs memory.
+/// Maximum number of values of a document, to bound memory.
 const VALUES: usize = 1_000_000;
 
-/// The documents of one text under way.
+/// State while the documents of a text are read.
 #[derive(Default)]
 pub struct Builder {
-    /// Lines before the text.
+    /// Number of lines before the text.
     line: usize,
     open: Vec<Frame>,
     root: Option<Node>,
@@ -24,7 +24,7 @@ pub struct Builder {
 }
 
 struct Frame {
-    place: Place,
+    position: Position,
     anchor: usize,
     content: Content,
 }
@@ -35,15 +35,15 @@ enum Content {
 }
 
 enum Key {
-    Name(Rc<str>, Place),
+    Name(Rc<str>, Position),
     Merge,
 }
 
-/// What is wrong, and where.
-pub type Fault = (Place, String);
+/// Position and message of an error.
+pub type Fault = (Position, String);
 
 impl Builder {
-    /// Nothing has been read of a text that begins on this line.
+    /// Starts a text whose first line has this number.
     pub fn new(line: usize) -> Self {
         Self {
             line: line.max(1) - 1,
@@ -51,17 +51,17 @@ impl Builder {
         }
     }
 
-    /// Where that is in the file.
-    pub fn place(&self, marker: Marker) -> Place {
-        Place {
+    /// Position in the file.
+    pub fn position(&self, marker: Marker) -> Position {
+        Position {
             line: self.line + marker.line().max(1),
             column: marker.col() + 1,
         }
     }
 
-    /// Takes the parser's next event. An error ends the document.
+    /// Processes an event. An error ends the document.
     pub fn event(&mut self, event: Event<'_>, span: Span, text: &str) -> Result<(), Fault> {
-        let place = self.place(span.start);
+        let position = self.position(span.start);
         match event {
             Event::Scalar(value, style, anchor, tag) => {
                 let value = match span.slice(text) {
@@ -71,13 +71,13 @@ impl Builder {
                     _ => value,
                 };
                 let is_written = span.start != span.end;
-                let node = Self::scalar(&value, style, tag.as_deref(), place, is_written)?;
+                let node = Self::scalar(&value, style, tag.as_deref(), position, is_written)?;
                 let is_plain = style == ScalarStyle::Plain && tag.is_none();
                 self.value(node, anchor, is_plain)
             }
-            Event::SequenceStart(_, anchor, _) => self.open(place, anchor, Content::List(Vec::new())),
+            Event::SequenceStart(_, anchor, _) => self.open(position, anchor, Content::List(Vec::new())),
             Event::MappingStart(_, anchor, _) => self.open(
-                place,
+                position,
                 anchor,
                 Content::Object {
                     entries: Vec::new(),
@@ -87,11 +87,14 @@ impl Builder {
             Event::SequenceEnd | Event::MappingEnd => self.close(),
             Event::Alias(anchor) => match self.anchors.get(&anchor) {
                 Some(Some(node)) => {
-                    let node = Node { place, ..node.clone() };
+                    let node = Node {
+                        position,
+                        ..node.clone()
+                    };
                     self.value(node, 0, false)
                 }
-                Some(None) => Err((place, "an anchor's value contains itself".to_owned())),
-                None => Err((place, "an alias names no anchor before it".to_owned())),
+                Some(None) => Err((position, "the value of an anchor contains itself".to_owned())),
+                None => Err((position, "an alias without an anchor before it".to_owned())),
             },
             _ => Ok(()),
         }
@@ -101,7 +104,7 @@ impl Builder {
         value: &str,
         style: ScalarStyle,
         tag: Option<&Tag>,
-        place: Place,
+        position: Position,
         is_written: bool,
     ) -> Result<Node, Fault> {
         let data = match tag.map(|tag| tag.suffix_in_namespace("tag:yaml.org,2002:")) {
@@ -110,54 +113,63 @@ impl Builder {
                     is_implicit: !is_written,
                 },
                 Ok(data) => data,
-                Err(scalar::NoJson) => return Err((place, format!("`{value}` is not a value that JSON has"))),
+                Err(scalar::NoJson) => return Err((position, format!("`{value}` does not exist in JSON"))),
             },
-            Some(Some(name)) => scalar::tagged(&name, value).map_err(|message| (place, message))?,
+            Some(Some(name)) => scalar::tagged(&name, value).map_err(|message| (position, message))?,
             None | Some(None) => Data::Text(value.to_owned()),
         };
-        Ok(Node::leaf(place, data))
+        Ok(Node::leaf(position, data))
     }
 
-    fn open(&mut self, place: Place, anchor: usize, content: Content) -> Result<(), Fault> {
+    fn open(&mut self, position: Position, anchor: usize, content: Content) -> Result<(), Fault> {
         if self.open.len() >= DEPTH {
-            return Err((place, format!("more than {DEPTH} levels are nested")));
+            return Err((position, format!("more than {DEPTH} levels are nested")));
         }
         if anchor != 0 {
-            // Until it is closed, it cannot be an alias' value: that would hold itself.
+            // No alias can refer to it until it is complete: it would contain itself.
             self.anchors.insert(anchor, None);
         }
-        self.open.push(Frame { place, anchor, content });
+        self.open.push(Frame {
+            position,
+            anchor,
+            content,
+        });
         Ok(())
     }
 
     fn close(&mut self) -> Result<(), Fault> {
-        let Some(Frame { place, anchor, content }) = self.open.pop() else {
+        let Some(Frame {
+            position,
+            anchor,
+            content,
+        }) = self.open.pop()
+        else {
             return Ok(());
         };
-        let node = Node::collection(place, content.into_data());
+        let node = Node::collection(position, content.into_data());
         if node.depth > DEPTH {
-            return Err((place, format!("more than {DEPTH} levels are nested")));
+            return Err((position, format!("more than {DEPTH} levels are nested")));
         }
         self.value(node, anchor, false)
     }
 
-    /// Puts a finished value where it belongs. `may_merge`: as a key, `<<` asks for a merge.
+    /// Adds a complete value to its parent. `may_merge`: the key `<<` is a merge key.
     fn value(&mut self, node: Node, anchor: usize, may_merge: bool) -> Result<(), Fault> {
-        self.count(1, node.place)?;
+        self.count(1, node.position)?;
         if anchor != 0 {
             self.anchors.insert(anchor, Some(node.clone()));
         }
         let mut merged = 0;
-        let place = node.place;
+        let position = node.position;
         match self.open.last_mut().map(|frame| &mut frame.content) {
             None => self.root = Some(node),
             Some(Content::List(items)) => items.push(node),
             Some(Content::Object { entries, key }) => match key.take() {
                 None => *key = Some(read_key(&node, may_merge)?),
-                Some(Key::Name(name, place)) => {
+                Some(Key::Name(name, position)) => {
                     entries.push(Entry {
                         key: name,
-                        place,
+                        position,
                         value: node,
                         is_merged: false,
                     });
@@ -165,18 +177,18 @@ impl Builder {
                 Some(Key::Merge) => merged = merge(&node, entries)?,
             },
         }
-        self.count(merged, place)
+        self.count(merged, position)
     }
 
-    fn count(&mut self, values: usize, place: Place) -> Result<(), Fault> {
+    fn count(&mut self, values: usize, position: Position) -> Result<(), Fault> {
         self.values += values;
         if self.values > VALUES {
-            return Err((place, format!("the document has more than {VALUES} values")));
+            return Err((position, format!("the document has more than {VALUES} values")));
         }
         Ok(())
     }
 
-    /// The document, unless it is empty.
+    /// Returns the document, unless it is empty.
     pub fn finish(&mut self) -> Option<Node> {
         self.anchors.clear();
         self.values = 0;
@@ -185,17 +197,17 @@ impl Builder {
             .filter(|node| !matches!(&*node.data, Data::Null { .. }))
     }
 
-    /// What there is of a document that breaks off.
+    /// Returns the part of a document before an error.
     pub fn unwind(&mut self) -> Option<Node> {
-        while let Some(Frame { place, content, .. }) = self.open.pop() {
-            let node = Node::collection(place, content.into_data());
+        while let Some(Frame { position, content, .. }) = self.open.pop() {
+            let node = Node::collection(position, content.into_data());
             match self.open.last_mut().map(|frame| &mut frame.content) {
                 Some(Content::List(items)) => items.push(node),
                 Some(Content::Object { entries, key }) => {
-                    if let Some(Key::Name(name, place)) = key.take() {
+                    if let Some(Key::Name(name, position)) = key.take() {
                         entries.push(Entry {
                             key: name,
-                            place,
+                            position,
                             value: node,
                             is_merged: false,
                         });
@@ -221,22 +233,23 @@ fn read_key(node: &Node, may_merge: bool) -> Result<Key, Fault> {
     match &*node.data {
         Data::Text(text) if may_merge && text == "<<" => Ok(Key::Merge),
         data => scalar::key(data)
-            .map(|name| Key::Name(name.into(), node.place))
+            .map(|name| Key::Name(name.into(), node.position))
             .ok_or_else(|| {
                 (
-                    node.place,
-                    "a key must be text: JSON has no lists, objects or null as keys".to_owned(),
+                    node.position,
+                    "a key must be a string; JSON does not allow lists, objects or null as keys".to_owned(),
                 )
             }),
     }
 }
 
-/// Adds the entries of a merge key's value; how many. Of several objects, earlier ones win, and so are added later.
+/// Adds the entries of a merge key's value and returns their number. Later entries override earlier ones, and the first object
+/// of a list has the highest priority, so a list is added in reverse order.
 fn merge(value: &Node, entries: &mut Vec<Entry>) -> Result<usize, Fault> {
     let want = || {
         (
-            value.place,
-            "a merge key (`<<`) takes an object or a list of objects".to_owned(),
+            value.position,
+            "the value of a merge key (`<<`) must be an object or a list of objects".to_owned(),
         )
     };
     let before = entries.len();

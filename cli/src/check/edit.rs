@@ -1,33 +1,31 @@
-//! Changes single values of a manifest, and adds single keys, in the bytes of its text: comments, order and style of
-//! everything else stay as they are.
+//! Changes values and adds keys in the text of a manifest. Comments, order and style of everything else are kept.
 //!
-//! What cannot be changed without a second thought is not: values with anchors, in what an alias stands for, with tags, or over
-//! several lines.
+//! Values with anchors or tags, values inside anchored collections, and values with several lines are not changed.
 
 use std::collections::HashMap;
 use std::ops::Range;
 
 use granit_parser::{Event, Options, Parser, ScalarStyle, Span, StructureStyle};
 
-use super::node::{Data, Place};
+use super::node::{Data, Position};
 use super::scalar;
 use super::split::{self, Piece};
 use super::yaml::DEPTH;
 
-/// A change of the text: these bytes become that.
+/// A replacement of a range of bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Edit {
-    /// Bytes of the text; empty where something is added.
+    /// Bytes to replace; empty for an insertion.
     pub range: Range<usize>,
-    /// What takes their place.
+    /// New text.
     pub text: String,
 }
 
-/// Where the values of a text stand in its bytes.
+/// Byte ranges of the scalars and objects of a text.
 #[derive(Debug, Default)]
 pub struct Index {
-    scalars: HashMap<Place, Scalar>,
-    objects: HashMap<Place, Object>,
+    scalars: HashMap<Position, Scalar>,
+    objects: HashMap<Position, Object>,
 }
 
 #[derive(Debug)]
@@ -39,19 +37,19 @@ struct Scalar {
 
 #[derive(Clone, Copy, Debug)]
 struct Object {
-    /// Where a key can be added.
+    /// Offset at which a key can be inserted.
     at: usize,
-    /// Columns before the keys; `None` in flow style.
+    /// Indentation of the keys; `None` in flow style.
     indent: Option<usize>,
     is_empty: bool,
 }
 
 impl Index {
-    /// Reads a text. What cannot be parsed is not in it.
+    /// Reads a text up to the first syntax error of each document.
     pub fn of(text: &str) -> Self {
         let mut index = Self::default();
         for piece in split::pieces(text) {
-            // Both are of the same text.
+            // The piece is a slice of the text.
             let offset = piece.text.as_ptr().addr() - text.as_ptr().addr();
             index.read(&piece, offset);
         }
@@ -69,30 +67,30 @@ impl Index {
             let Ok((event, span)) = next else { return };
             let Some(range) = span.byte_range() else { return };
             let range = offset + range.start..offset + range.end;
-            let place = place(piece, span);
+            let position = position(piece, span);
             let is_shared = open.last().is_some_and(|open| open.is_shared);
             match event {
                 Event::Scalar(value, style, anchor, tag) => {
-                    self.child(&mut open, &range, place);
+                    self.child(&mut open, &range, position);
                     let is_one_line = matches!(
                         style,
                         ScalarStyle::Plain | ScalarStyle::SingleQuoted | ScalarStyle::DoubleQuoted
                     ) && span.start.line() == span.end.line();
                     if anchor == 0 && tag.is_none() && !is_shared && is_one_line && !range.is_empty() {
                         let value = value.into_owned();
-                        self.scalars.insert(place, Scalar { range, style, value });
+                        self.scalars.insert(position, Scalar { range, style, value });
                     }
                 }
-                Event::Alias(_) => self.child(&mut open, &range, place),
+                Event::Alias(_) => self.child(&mut open, &range, position),
                 Event::SequenceStart(_, anchor, _) => {
-                    self.child(&mut open, &range, place);
+                    self.child(&mut open, &range, position);
                     open.push(Open {
                         is_shared: is_shared || anchor != 0,
                         object: None,
                     });
                 }
                 Event::MappingStart(style, anchor, _) => {
-                    self.child(&mut open, &range, place);
+                    self.child(&mut open, &range, position);
                     let is_shared = is_shared || anchor != 0;
                     let is_flow = style == StructureStyle::Flow;
                     if is_flow && !is_shared {
@@ -101,11 +99,11 @@ impl Index {
                             indent: None,
                             is_empty: true,
                         };
-                        self.objects.insert(place, object);
+                        self.objects.insert(position, object);
                     }
                     open.push(Open {
                         is_shared,
-                        object: (!is_shared).then_some((place, is_flow)),
+                        object: (!is_shared).then_some((position, is_flow)),
                     });
                 }
                 Event::SequenceEnd | Event::MappingEnd => {
@@ -116,13 +114,13 @@ impl Index {
         }
     }
 
-    /// The first key of a block says where keys of it stand; that of `{}` says that it is not empty.
-    fn child(&mut self, open: &mut [Open], range: &Range<usize>, key: Place) {
-        let Some((place, is_flow)) = open.last_mut().and_then(|open| open.object.take()) else {
+    /// Handles the first key of an object: its position in block style, and that the object is not empty in flow style.
+    fn child(&mut self, open: &mut [Open], range: &Range<usize>, key: Position) {
+        let Some((position, is_flow)) = open.last_mut().and_then(|open| open.object.take()) else {
             return;
         };
         if is_flow {
-            if let Some(object) = self.objects.get_mut(&place) {
+            if let Some(object) = self.objects.get_mut(&position) {
                 object.is_empty = false;
             }
         } else {
@@ -131,19 +129,13 @@ impl Index {
                 indent: Some(key.column - 1),
                 is_empty: false,
             };
-            self.objects.insert(place, object);
+            self.objects.insert(position, object);
         }
     }
 
-    /// What replaces the value at a place. `before` is what it was taken for; `None` where it is not that, or cannot be
-    /// changed alone.
-    pub fn replace(&self, place: Place, before: &str, after: &str) -> Option<Edit> {
-        let scalar = self.scalars.get(&place)?;
-        let is_it = match scalar.style {
-            // `3.10` was taken for a number, and printed as one.
-            ScalarStyle::Plain => scalar.value == before || scalar.value == after,
-            _ => scalar.value == before,
-        };
+    /// The edit that replaces the scalar at a position. `None` if its value is not `before`, or if it cannot be changed.
+    pub fn replace(&self, position: Position, before: &str, after: &str) -> Option<Edit> {
+        let scalar = self.scalars.get(&position)?;
         let text = match scalar.style {
             ScalarStyle::SingleQuoted if !after.contains(char::is_control) => {
                 format!("'{}'", after.replace('\'', "''"))
@@ -151,16 +143,15 @@ impl Index {
             ScalarStyle::Plain => plain_or_quoted(after),
             _ => quoted(after),
         };
-        is_it.then(|| Edit {
+        (scalar.value == before).then(|| Edit {
             range: scalar.range.clone(),
             text,
         })
     }
 
-    /// What adds keys with text values to the object that begins at a place, or to a new one below it, behind the key
-    /// `parent`.
-    pub fn insert(&self, place: Place, parent: Option<&str>, entries: &[(&str, &str)]) -> Option<Edit> {
-        let object = self.objects.get(&place)?;
+    /// The edit that adds keys with string values to the object at a position, or to a new object under the key `parent`.
+    pub fn insert(&self, position: Position, parent: Option<&str>, entries: &[(&str, &str)]) -> Option<Edit> {
+        let object = self.objects.get(&position)?;
         let mut text = String::new();
         if let Some(indent) = object.indent {
             let margin = "\n".to_owned() + &" ".repeat(indent);
@@ -192,20 +183,20 @@ impl Index {
 }
 
 struct Open {
-    /// It stands elsewhere too, by an alias.
+    /// It has an anchor, so aliases may refer to it.
     is_shared: bool,
-    /// An object whose first key has not been seen, and whether it is in flow style.
-    object: Option<(Place, bool)>,
+    /// Position of an object without keys so far, and whether it is in flow style.
+    object: Option<(Position, bool)>,
 }
 
-fn place(piece: &Piece<'_>, span: Span) -> Place {
-    Place {
+fn position(piece: &Piece<'_>, span: Span) -> Position {
+    Position {
         line: piece.line.max(1) - 1 + span.start.line().max(1),
         column: span.start.col() + 1,
     }
 }
 
-/// Does all changes that do not touch each other; of two to the same bytes, both have to say the same.
+/// Applies all edits that do not overlap. Identical edits are applied once.
 pub fn apply(text: &str, mut edits: Vec<Edit>) -> String {
     edits.sort_by(|a, b| (a.range.start, a.range.end, &a.text).cmp(&(b.range.start, b.range.end, &b.text)));
     edits.dedup();
@@ -226,7 +217,7 @@ pub fn apply(text: &str, mut edits: Vec<Edit>) -> String {
     let mut edited = String::with_capacity(text.len() + 64);
     let mut done = 0;
     for edit in alone {
-        // Ranges come from a parser of the same text.
+        // Always a valid range, because the parser read the same text.
         let Some(kept) = text.get(done..edit.range.start) else {
             continue;
         };
@@ -238,17 +229,17 @@ pub fn apply(text: &str, mut edits: Vec<Edit>) -> String {
     edited
 }
 
-/// Without quotes where no reader of YAML could take it for anything but this text.
+/// The text as a YAML scalar, without quotes if every YAML parser reads it as this string.
 pub fn plain_or_quoted(text: &str) -> String {
-    let is_tame = |character: char| character.is_ascii_alphanumeric() || "._/@+-=<>!~:".contains(character);
+    let is_safe = |character: char| character.is_ascii_alphanumeric() || "._/@+-=<>!~:".contains(character);
     let is_plain = text.starts_with(|first: char| first.is_ascii_alphanumeric())
-        && text.chars().all(is_tame)
+        && text.chars().all(is_safe)
         && !text.ends_with(':')
         && matches!(scalar::plain(text), Ok(Data::Text(_)));
     if is_plain { text.to_owned() } else { quoted(text) }
 }
 
-/// In double quotes, as JSON and YAML both read it.
+/// In double quotes, valid in JSON and YAML.
 fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
@@ -257,29 +248,29 @@ fn quoted(text: &str) -> String {
 mod tests {
     use super::*;
 
-    fn at(line: usize, column: usize) -> Place {
-        Place { line, column }
+    fn at(line: usize, column: usize) -> Position {
+        Position { line, column }
     }
 
     #[test]
-    fn a_value_is_changed_and_nothing_else() {
+    fn only_the_value_is_changed() {
         let text = "# é\na: 3.10 # keep\nb: 'x y' \nc: [\"x\", p=1]\r\n---\nd: x\n";
         let index = Index::of(text);
-        for (place, before, after, expected) in [
-            (at(2, 4), "3.1", "3.10", "a: \"3.10\" # keep\n"),
+        for (position, before, after, expected) in [
+            (at(2, 4), "3.10", "3.10", "a: \"3.10\" # keep\n"),
             (at(3, 4), "x y", "it's", "b: 'it''s' \n"),
             (at(4, 5), "x", "a\"b", "c: [\"a\\\"b\", p=1]\r\n"),
             (at(4, 10), "p=1", "p==1", "c: [\"x\", p==1]\r\n"),
             (at(6, 4), "x", "quay.io/x:v1", "d: quay.io/x:v1\n"),
             (at(6, 4), "x", "a, b", "d: \"a, b\"\n"),
         ] {
-            let edited = apply(text, vec![index.replace(place, before, after).unwrap()]);
-            let line = edited.split_inclusive('\n').nth(place.line - 1).unwrap();
+            let edited = apply(text, vec![index.replace(position, before, after).unwrap()]);
+            let line = edited.split_inclusive('\n').nth(position.line - 1).unwrap();
             assert_eq!(line, expected);
             let others = |text: &str| -> Vec<String> {
                 let lines = text.split_inclusive('\n').enumerate();
                 lines
-                    .filter(|(number, _)| number + 1 != place.line)
+                    .filter(|(number, _)| number + 1 != position.line)
                     .map(|(_, line)| line.to_owned())
                     .collect()
             };
@@ -288,19 +279,19 @@ mod tests {
     }
 
     #[test]
-    fn what_is_shared_tagged_or_long_is_left_alone() {
+    fn anchored_tagged_and_multiline_values_are_not_changed() {
         let text = "a: &x p\nb: *x\nc: &y {d: p}\ne: !!str p\nf: |\n  p\ng: \"p\n  q\"\nh: p\n";
         let index = Index::of(text);
-        for place in [at(1, 7), at(2, 4), at(3, 12), at(4, 10), at(5, 4), at(7, 4)] {
-            assert_eq!(index.replace(place, "p", "q"), None, "{place:?}");
+        for position in [at(1, 7), at(2, 4), at(3, 12), at(4, 10), at(5, 4), at(7, 4)] {
+            assert_eq!(index.replace(position, "p", "q"), None, "{position:?}");
         }
         assert!(index.replace(at(9, 4), "p", "q").is_some());
-        // Something else stands there than was judged.
+        // The value is not the expected one.
         assert_eq!(index.replace(at(9, 4), "other", "q"), None);
     }
 
     #[test]
-    fn two_answers_for_one_place_are_none() {
+    fn conflicting_edits_are_not_applied() {
         let edit = |text: &str| Edit {
             range: 0..1,
             text: text.to_owned(),

@@ -1,14 +1,14 @@
-//! Which files are meant, and what is in them. Nothing here looks into the text.
+//! Finds and reads files.
 
 use std::collections::VecDeque;
 use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-/// Most bytes of one file; a cluster takes a resource of at most one and a half million.
+/// Maximum size of a file in bytes. The API server limits a resource to about 1.5 MiB.
 const LIMIT: u64 = 64 * 1024 * 1024;
 
-/// Something to check.
+/// A source of manifests.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Input {
     /// Standard input.
@@ -17,7 +17,7 @@ pub enum Input {
     File(PathBuf),
 }
 
-/// The files that the arguments name: `-` is standard input, and a directory stands for the manifests below it, by name.
+/// The files for the given names. `-` means standard input; a directory means the manifests in it, sorted by name.
 pub fn inputs(names: &[PathBuf]) -> impl Iterator<Item = (PathBuf, io::Result<Input>)> {
     let mut open: VecDeque<(PathBuf, bool)> = names.iter().map(|name| (name.clone(), true)).collect();
     let mut stdin_is_read = false;
@@ -29,7 +29,7 @@ pub fn inputs(names: &[PathBuf]) -> impl Iterator<Item = (PathBuf, io::Result<In
                 }
                 continue;
             }
-            // A directory's own links are not followed into directories, so no loop of them can catch us.
+            // Links to directories inside a directory are not followed, because they could be a loop.
             let is_directory = if is_named {
                 path.is_dir()
             } else {
@@ -65,15 +65,15 @@ fn has_manifest_extension(path: &Path) -> bool {
         .is_some_and(|extension| extension == "yaml" || extension == "yml" || extension == "json")
 }
 
-/// Not a directory behind a link, a pipe or a device. A link to nothing passes, to fail when it is read.
+/// Excludes links to directories, pipes and devices. A dangling link is included, so that reading it reports an error.
 fn is_regular_or_missing(path: &Path) -> bool {
     fs::metadata(path).map_or(true, |metadata| metadata.is_file())
 }
 
-/// Reads an input whole.
+/// Reads an input.
 ///
 /// # Errors
-/// It cannot be read, is not UTF-8, or is larger than anything that is meant for a cluster.
+/// It cannot be read, is not UTF-8, or is larger than 64 MiB.
 pub fn read(input: &Input) -> io::Result<String> {
     let reader: Box<dyn Read> = match input {
         Input::Stdin => Box::new(io::stdin().lock()),

@@ -1,6 +1,6 @@
-//! `--fix`: writes the corrections of which there is only one back to where the mistakes stand.
+//! `--fix`: applies unambiguous fixes to the text.
 //!
-//! A name is left to people, because others refer to it. A text that would be worse afterwards is not given out.
+//! `metadata.name` is never changed, because other objects refer to it. Fixes that increase the number of errors are discarded.
 
 use std::fs;
 use std::io::{self, Write as _};
@@ -10,47 +10,47 @@ use cnbi_shared::path::FieldId;
 use cnbi_shared::verdict::Level;
 
 use super::edit::{Index, apply};
-use super::node::Place;
-use super::{Check, CheckReport, PlacedFinding, Settings};
+use super::node::Position;
+use super::{Check, CheckReport, LocatedFinding, Settings};
 
-/// A correction can show the next mistake in the same value; few do so twice.
+/// A fixed value can have another error, at most this often.
 const ROUNDS: usize = 4;
 
-/// A correction that was made.
+/// An applied fix.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fix {
-    /// The rule that asked for it.
+    /// Id of the rule.
     pub rule: &'static str,
-    /// The field.
+    /// Path of the field.
     pub path: String,
     /// Line of the value.
     pub line: usize,
-    /// What was there.
+    /// The old value.
     pub before: String,
-    /// What is there now.
+    /// The new value.
     pub after: String,
 }
 
-/// The text with every correction that can be made, and what they are. `None` where there is none.
+/// The fixed text and the applied fixes. `None` if there are none.
 pub fn fix(settings: &Settings, file: &str, text: &str) -> Option<(String, Vec<Fix>)> {
-    let judged = |text: &str| {
+    let check = |text: &str| {
         let mut check = Check::new(settings);
         check.add(file, text);
         check.finish()
     };
     let mut fixes = Vec::new();
-    let mut report = judged(text);
+    let mut report = check(text);
     let mut current = text.to_owned();
     for _ in 0..ROUNDS {
         let index = Index::of(&current);
         let (edits, made): (Vec<_>, Vec<_>) = findings(&report)
             .filter_map(|finding| {
                 let (before, after) = (finding.value.as_ref()?, finding.replacement.as_ref()?);
-                let place = Place {
+                let position = Position {
                     line: finding.line,
                     column: finding.column,
                 };
-                let edit = index.replace(place, before, after)?;
+                let edit = index.replace(position, before, after)?;
                 let fix = Fix {
                     rule: finding.rule,
                     path: finding.path.clone(),
@@ -65,7 +65,7 @@ pub fn fix(settings: &Settings, file: &str, text: &str) -> Option<(String, Vec<F
         if next == current {
             break;
         }
-        let after = judged(&next);
+        let after = check(&next);
         if weight(&after) > weight(&report) || after.checked != report.checked {
             break;
         }
@@ -75,19 +75,19 @@ pub fn fix(settings: &Settings, file: &str, text: &str) -> Option<(String, Vec<F
     (current != text).then_some((current, fixes))
 }
 
-fn findings(report: &CheckReport) -> impl Iterator<Item = &PlacedFinding> {
+fn findings(report: &CheckReport) -> impl Iterator<Item = &LocatedFinding> {
     let all = report.documents.iter().flat_map(|document| &document.findings);
     all.filter(|finding| finding.path != FieldId::Name.whole().to_string())
 }
 
-/// How bad it is, in the order in which it matters.
+/// The severity of a report, by importance.
 fn weight(report: &CheckReport) -> (usize, usize) {
     let denials = report.documents.iter().flat_map(|document| &document.findings);
     let denials = denials.filter(|finding| finding.level == Level::Deny).count();
     (report.unreadable, denials)
 }
 
-/// Puts a new text in the place of a file's, at once and whole, with the same permissions; a link goes on being one.
+/// Replaces a file atomically. Keeps permissions and symbolic links.
 ///
 /// # Errors
 /// The file cannot be written, or has changed since `before` was read.
@@ -99,7 +99,7 @@ pub fn replace(path: &Path, before: &str, after: &str) -> io::Result<()> {
     file.as_file().set_permissions(fs::metadata(&path)?.permissions())?;
     file.as_file().sync_all()?;
     if fs::read(&path)? != before.as_bytes() {
-        return Err(io::Error::other("it was changed meanwhile, and is left alone"));
+        return Err(io::Error::other("not fixed, because another program changed the file"));
     }
     file.persist(&path)?;
     Ok(())

@@ -1,114 +1,112 @@
-//! A KRM function: a `ResourceList` in, the same with defaults and results out.
+//! A KRM function: reads a `ResourceList` and returns it with defaults, fixes and results.
 //!
-//! Follows the KRM Functions Specification (config.kubernetes.io/v1) that kustomize and kpt run. Items that are not ours pass
-//! through byte by byte; Secrets, Namespaces and ImageStreams among them count as there.
-
-use std::collections::BTreeMap;
+//! Implements the KRM Functions Specification (config.kubernetes.io/v1) of kustomize and kpt. Items of other kinds are not
+//! changed; Secrets, Namespaces and ImageStreams among them are known facts.
 
 use cnbi_shared::config::KEY;
 use cnbi_shared::verdict::Level;
 use serde_json::{Value, json};
 
-use super::fill::fill;
+use super::defaults::apply_defaults;
+use super::evaluate::Evaluator;
 use super::fix::fix;
-use super::judge::Judge;
 use super::node::Node;
-use super::{DocumentReport, Settings, kind, policy, yaml};
+use super::{DocumentReport, Settings, by_need, config, kind, with_hint, yaml};
 
-/// Most values of a list.
+/// Maximum number of values of a list.
 const BUDGET: usize = 10_000_000;
 
-/// What came of a list.
+/// The output of the function.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Transformed {
-    /// The list, with results.
+    /// The list with results.
     pub text: String,
-    /// Whether anything is refused.
-    pub is_refused: bool,
-    /// For people: a line for each finding and each change, and one that counts what was not decided.
-    pub told: Vec<String>,
+    /// Whether a resource is rejected.
+    pub is_rejected: bool,
+    /// Messages for stderr: findings, changes, and the number of resources with rules that were not checked.
+    pub messages: Vec<String>,
 }
 
-/// What the function's configuration asks for.
-struct Asked {
+/// The configuration in `functionConfig`.
+struct FunctionConfig {
     defaults: bool,
     fix: bool,
     creator: Option<String>,
     settings: Settings,
 }
 
-/// Judges the items of a list, and fills in defaults and corrections where its configuration asks for that.
+/// Checks the items of a list. Adds defaults and applies fixes if `functionConfig` says so.
 ///
 /// # Errors
-/// In words: it is no list, or its configuration makes no sense.
+/// The input is not a ResourceList, or `functionConfig` is invalid.
 pub fn transform(text: &str) -> Result<Transformed, String> {
     let root = read(text)?;
     let config = root.get("functionConfig").and_then(|config| config.expand(BUDGET).ok());
-    let asked = asked(&config.map(|(config, _)| config).unwrap_or_default())?;
-    let mut settings = asked.settings;
+    let function_config = read_config(&config.map(|(config, _)| config).unwrap_or_default())?;
+    let mut settings = function_config.settings;
     settings.known.add(text, &settings.namespace);
     let mut text = text.to_owned();
-    let mut told = Vec::new();
-    if asked.fix
+    let mut messages = Vec::new();
+    if function_config.fix
         && let Some((fixed, fixes)) = fix(&settings, "items", &text)
     {
-        told.extend(
+        messages.extend(
             fixes
                 .iter()
-                .map(|fix| format!("{} {}: {} is {} now", fix.rule, fix.path, fix.before, fix.after)),
+                .map(|fix| format!("{} {}: changed {} to {}", fix.rule, fix.path, fix.before, fix.after)),
         );
         text = fixed;
     }
-    if asked.defaults {
-        let filled = fill(&settings, "items", &text, asked.creator.as_deref());
-        told.extend(filled.notes);
-        text = filled.text;
+    if function_config.defaults {
+        let defaulted = apply_defaults(&settings, "items", &text, function_config.creator.as_deref());
+        messages.extend(defaulted.notes);
+        text = defaulted.text;
     }
     let root = read(&text)?;
-    let judge = Judge::new(&settings, "items");
+    let evaluator = Evaluator::new(&settings, "items");
     let mut results = Vec::new();
-    let mut is_refused = false;
-    let mut open = 0;
+    let mut is_rejected = false;
+    let mut incomplete = 0;
     let items = root.get("items").and_then(Node::items).unwrap_or_default();
     for item in items {
         let mut budget = text.len();
         for (object, is_ours) in kind::objects(item, &mut budget) {
             if is_ours {
-                let report = judge.document(object, text.len(), None);
-                is_refused |= !report.allowed;
-                open += usize::from(!report.undecided.is_empty());
+                let report = evaluator.document(object, text.len(), None);
+                is_rejected |= !report.allowed;
+                incomplete += usize::from(!report.not_checked.is_empty());
                 results.extend(results_of(object, &report, settings.strict));
             }
         }
     }
-    told.extend(results.iter().filter(|result| result["severity"] != "info").map(line));
-    if open > 0 && !settings.strict {
-        told.push(format!(
-            "some rules are left to a cluster to decide, for {open} of the CustomNBImages; the results name them"
+    messages.extend(results.iter().filter(|result| result["severity"] != "info").map(line));
+    if incomplete > 0 && !settings.strict {
+        messages.push(format!(
+            "not all rules were checked for {incomplete} CustomNBImages; see the results"
         ));
     }
     Ok(Transformed {
         text: with_results(&root, &text, results)?,
-        is_refused,
-        told,
+        is_rejected,
+        messages,
     })
 }
 
 fn read(text: &str) -> Result<Node, String> {
-    let (mut documents, broken) = yaml::read(text, 1);
-    if let Some(broken) = broken {
-        return Err(format!("line {}: {}", broken.place.line, broken.message));
+    let (mut documents, syntax_error) = yaml::read(text, 1);
+    if let Some(syntax_error) = syntax_error {
+        return Err(format!("line {}: {}", syntax_error.position.line, syntax_error.message));
     }
     match (documents.pop(), documents.is_empty()) {
         (Some(root), true) if root.text("kind") == Some("ResourceList") => Ok(root),
-        _ => Err("standard input is no ResourceList (config.kubernetes.io/v1)".to_owned()),
+        _ => Err("standard input is not a ResourceList (config.kubernetes.io/v1)".to_owned()),
     }
 }
 
-fn asked(config: &Value) -> Result<Asked, String> {
-    // Both are customary: a ConfigMap's data, and the spec of a kind of one's own.
+fn read_config(function_config: &Value) -> Result<FunctionConfig, String> {
+    // `data` if functionConfig is a ConfigMap, `spec` for other kinds.
     let of = |key: &str| {
-        [&config["data"][key], &config["spec"][key]]
+        [&function_config["data"][key], &function_config["spec"][key]]
             .into_iter()
             .find(|value| !value.is_null())
     };
@@ -118,16 +116,16 @@ fn asked(config: &Value) -> Result<Asked, String> {
         Some(Value::Bool(true)) => Ok(true),
         Some(Value::String(text)) if text == "true" => Ok(true),
         Some(Value::String(text)) if text == "false" => Ok(false),
-        Some(_) => Err(format!("functionConfig: {key} is true or false")),
+        Some(_) => Err(format!("functionConfig: {key} must be true or false")),
     };
-    let policy = text(KEY).map(|text| policy::read(&text)).transpose();
-    let policy = policy.map_err(|error| format!("functionConfig: {KEY}: {error}"))?;
-    Ok(Asked {
+    let config = text(KEY).map(|text| config::read(&text)).transpose();
+    let config = config.map_err(|error| format!("functionConfig: {KEY}: {error}"))?;
+    Ok(FunctionConfig {
         defaults: flag("default")?,
         fix: flag("fix")?,
         creator: text("creator"),
         settings: Settings {
-            config: policy,
+            config,
             namespace: text("namespace").unwrap_or_else(|| "default".to_owned()),
             strict: flag("strict")?,
             ..Settings::default()
@@ -157,13 +155,8 @@ fn results_of(object: &Node, report: &DocumentReport, is_strict: bool) -> Vec<Va
         } else {
             "warning"
         };
-        let hint = finding
-            .hint
-            .as_deref()
-            .map(|hint| format!("; {hint}"))
-            .unwrap_or_default();
         let mut result = common.clone();
-        result["message"] = format!("{}{hint}", finding.message).into();
+        result["message"] = with_hint(&finding.message, finding.hint.as_deref()).into();
         result["severity"] = severity.into();
         result["field"] = json!({"path": finding.path});
         if let Some(value) = &finding.value {
@@ -177,14 +170,14 @@ fn results_of(object: &Node, report: &DocumentReport, is_strict: bool) -> Vec<Va
     });
     let mut results: Vec<Value> = findings.collect();
     if is_strict {
-        results.extend(report.undecided.iter().map(|undecided| {
+        results.extend(report.not_checked.iter().map(|rule| {
             let mut result = common.clone();
-            result["message"] = format!("undecided: it needs {}", undecided.needs).into();
+            result["message"] = rule.message().into();
             result["severity"] = "error".into();
-            result["tags"] = json!({"rule": undecided.rule});
+            result["tags"] = json!({"rule": rule.rule});
             result
         }));
-    } else if let Some(message) = left_to_the_cluster(report) {
+    } else if let Some(message) = not_checked(report) {
         let mut result = common;
         result["message"] = message.into();
         result["severity"] = "info".into();
@@ -193,20 +186,16 @@ fn results_of(object: &Node, report: &DocumentReport, is_strict: bool) -> Vec<Va
     results
 }
 
-/// What was not decided, in one sentence.
-fn left_to_the_cluster(report: &DocumentReport) -> Option<String> {
-    let mut by_need: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-    for undecided in &report.undecided {
-        by_need.entry(&undecided.needs).or_default().push(undecided.rule);
-    }
-    let parts: Vec<String> = by_need
-        .iter()
-        .map(|(need, rules)| format!("{} without {need}", rules.join(", ")))
+/// The rules that were not checked, in one sentence.
+fn not_checked(report: &DocumentReport) -> Option<String> {
+    let parts: Vec<String> = by_need(&report.not_checked)
+        .into_iter()
+        .map(|(need, rules)| format!("{rules} (needs {need})"))
         .collect();
-    (!parts.is_empty()).then(|| format!("left to the cluster to decide: {}", parts.join("; ")))
+    (!parts.is_empty()).then(|| format!("not checked: {}", parts.join("; ")))
 }
 
-/// A result for people.
+/// A result as one line of text.
 fn line(result: &Value) -> String {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let of = &result["resourceRef"];
@@ -224,14 +213,14 @@ fn line(result: &Value) -> String {
     )
 }
 
-/// The list with results behind its items, everything before them as it is.
+/// Appends the results to the list; the text before them is not changed.
 fn with_results(root: &Node, text: &str, results: Vec<Value>) -> Result<String, String> {
     if results.is_empty() && root.get("results").is_none() {
         return Ok(text.to_owned());
     }
-    let is_block = !text.trim_start().starts_with('{') && root.place.column == 1;
+    let is_block = !text.trim_start().starts_with('{') && root.position.column == 1;
     if is_block && root.get("results").is_none() {
-        // JSON is YAML on one line.
+        // JSON is valid YAML.
         let results: Vec<String> = results.iter().map(|result| format!("- {result}\n")).collect();
         return Ok(format!("{}\nresults:\n{}", text.trim_end(), results.concat()));
     }

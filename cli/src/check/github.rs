@@ -1,4 +1,4 @@
-//! A report as workflow commands of GitHub Actions, which show each finding beside its line in a pull request.
+//! The report as workflow commands of GitHub Actions, which annotate lines in a pull request.
 
 use std::fmt::Write as _;
 
@@ -6,7 +6,7 @@ use cnbi_shared::verdict::{Level, escaped};
 
 use super::{CheckReport, Settings};
 
-/// A line for each finding, then one that counts.
+/// One command per finding, and a summary line.
 pub fn render(report: &CheckReport, settings: &Settings) -> String {
     let mut text = String::new();
     for document in &report.documents {
@@ -17,39 +17,37 @@ pub fn render(report: &CheckReport, settings: &Settings) -> String {
             } else {
                 "warning"
             };
-            let field = if finding.path.is_empty() {
-                String::new()
-            } else {
-                format!("{}: ", finding.path)
-            };
-            let hint = finding
-                .hint
-                .as_deref()
-                .map(|hint| format!("; {hint}"))
-                .unwrap_or_default();
-            let message = format!("{field}{}{hint}", finding.message);
-            let place = format!("file={},line={},col={}", property(file), finding.line, finding.column);
-            let _ = writeln!(text, "::{command} {place},title={}::{}", finding.rule, data(&message));
+            let location = format!("file={},line={},col={}", property(file), finding.line, finding.column);
+            let _ = writeln!(
+                text,
+                "::{command} {location},title={}::{}",
+                finding.rule,
+                data(&finding.text())
+            );
         }
-        for undecided in document.undecided.iter().filter(|_| settings.strict) {
-            let place = format!("file={},line={}", property(file), document.line);
-            let message = format!("undecided: it needs {}", undecided.needs);
-            let _ = writeln!(text, "::error {place},title={}::{}", undecided.rule, data(&message));
+        for rule in document.not_checked.iter().filter(|_| settings.strict) {
+            let location = format!("file={},line={}", property(file), document.line);
+            let _ = writeln!(
+                text,
+                "::error {location},title={}::{}",
+                rule.rule,
+                data(&rule.message())
+            );
         }
     }
     for note in &report.notes {
         let _ = writeln!(text, "::warning title=unreadable::{}", data(note));
     }
-    let _ = writeln!(text, "{} checked, {} refused", report.checked, report.refused());
+    let _ = writeln!(text, "{} checked, {} rejected", report.checked, report.rejected());
     text
 }
 
-/// What stands behind `::`; a line break would end the command.
+/// Escapes the message of a command.
 fn data(text: &str) -> String {
     escaped(text, usize::MAX).replace('%', "%25")
 }
 
-/// A value within the command, where commas and colons mean something.
+/// Escapes a property of a command.
 fn property(text: &str) -> String {
     data(text).replace(':', "%3A").replace(',', "%2C")
 }
@@ -59,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_ends_a_command_early() {
+    fn separators_are_escaped() {
         assert_eq!(property("a,b:c%\n::error::x"), "a%2Cb%3Ac%25\\n%3A%3Aerror%3A%3Ax");
     }
 }

@@ -1,19 +1,18 @@
-//! JSON to [`Node`]s: one object after another, as kubectl reads a stream that begins with `{`.
+//! Parses a stream of JSON objects into [`Node`]s.
 //!
-//! A reader of its own, because every value has to know its place; text and numbers are `serde_json`'s business wherever it
-//! takes them.
+//! `serde_json` does not report positions of values, so only strings and numbers are parsed with it.
 
 use serde_json::Number;
 
-use super::node::{Data, Entry, Node, Place};
-use super::yaml::{Broken, DEPTH};
+use super::node::{Data, Entry, Node, Position};
+use super::yaml::{DEPTH, SyntaxError};
 
-/// Reads every value in the text; an error ends it. `line` is the number of the text's first line.
-pub fn read(text: &str, line: usize) -> (Vec<Node>, Option<Broken>) {
+/// Parses all values up to the first error. `line` is the number of the first line.
+pub fn read(text: &str, line: usize) -> (Vec<Node>, Option<SyntaxError>) {
     let mut reader = Reader {
         text,
         offset: 0,
-        place: Place { line, column: 1 },
+        position: Position { line, column: 1 },
     };
     let mut values = Vec::new();
     loop {
@@ -27,8 +26,8 @@ pub fn read(text: &str, line: usize) -> (Vec<Node>, Option<Broken>) {
             Err(message) => {
                 return (
                     values,
-                    Some(Broken {
-                        place: reader.place,
+                    Some(SyntaxError {
+                        position: reader.position,
                         message: message.to_owned(),
                         partial,
                     }),
@@ -41,7 +40,7 @@ pub fn read(text: &str, line: usize) -> (Vec<Node>, Option<Broken>) {
 struct Reader<'a> {
     text: &'a str,
     offset: usize,
-    place: Place,
+    position: Position,
 }
 
 type Fault = &'static str;
@@ -51,16 +50,16 @@ impl Reader<'_> {
         self.text.as_bytes().get(self.offset).copied()
     }
 
-    /// Moves on by bytes, keeping the place.
+    /// Advances by a number of bytes and updates the position.
     fn advance(&mut self, bytes: usize) {
         for byte in self.text.as_bytes()[self.offset..].iter().take(bytes) {
             if *byte == b'\n' {
-                self.place = Place {
-                    line: self.place.line + 1,
+                self.position = Position {
+                    line: self.position.line + 1,
                     column: 1,
                 };
             } else if byte & 0xc0 != 0x80 {
-                self.place.column += 1;
+                self.position.column += 1;
             }
         }
         self.offset = (self.offset + bytes).min(self.text.len());
@@ -72,34 +71,34 @@ impl Reader<'_> {
         }
     }
 
-    /// One value. On an error, what was read of the outermost object is left in `partial`.
+    /// Parses a value. On an error, `partial` is the incomplete outermost object.
     fn value(&mut self, depth: usize, partial: &mut Option<Node>) -> Result<Node, Fault> {
         if depth > DEPTH {
-            return Err("too many levels are nested");
+            return Err("too many nested levels");
         }
-        let place = self.place;
+        let position = self.position;
         match self.peek() {
             Some(b'{') => self.object(depth, partial),
             Some(b'[') => self.list(depth),
-            Some(b'"') => Ok(Node::leaf(place, Data::Text(self.string()?))),
+            Some(b'"') => Ok(Node::leaf(position, Data::Text(self.string()?))),
             Some(b'-' | b'0'..=b'9') => self.number(),
             Some(b't') => self.word("true", Data::Bool(true, "true".into())),
             Some(b'f') => self.word("false", Data::Bool(false, "false".into())),
             Some(b'n') => self.word("null", Data::Null { is_implicit: false }),
-            Some(_) => Err("expected a JSON value here"),
-            None => Err("the JSON text ends too early"),
+            Some(_) => Err("expected a JSON value"),
+            None => Err("unexpected end of the JSON text"),
         }
     }
 
     fn object(&mut self, depth: usize, partial: &mut Option<Node>) -> Result<Node, Fault> {
-        let place = self.place;
+        let position = self.position;
         let mut entries = Vec::new();
-        let outcome = self.entries(depth, &mut entries);
-        let node = Node::collection(place, Data::Object(entries));
-        if outcome.is_err() {
+        let result = self.entries(depth, &mut entries);
+        let node = Node::collection(position, Data::Object(entries));
+        if result.is_err() {
             *partial = Some(node.clone());
         }
-        outcome.map(|()| node)
+        result.map(|()| node)
     }
 
     fn entries(&mut self, depth: usize, entries: &mut Vec<Entry>) -> Result<(), Fault> {
@@ -111,14 +110,14 @@ impl Reader<'_> {
         }
         loop {
             self.skip_space();
-            let place = self.place;
+            let position = self.position;
             if self.peek() != Some(b'"') {
-                return Err("expected a key in double quotes here");
+                return Err("expected a key in double quotes");
             }
             let key = self.string()?;
             self.skip_space();
             if self.peek() != Some(b':') {
-                return Err("expected a colon here");
+                return Err("expected a colon");
             }
             self.advance(1);
             self.skip_space();
@@ -128,15 +127,15 @@ impl Reader<'_> {
             match value {
                 Ok(value) => entries.push(Entry {
                     key,
-                    place,
+                    position,
                     value,
                     is_merged: false,
                 }),
                 Err(message) => {
-                    // The half of an object may hold the name.
+                    // The incomplete object may contain the name.
                     entries.extend(partial.map(|value| Entry {
                         key,
-                        place,
+                        position,
                         value,
                         is_merged: false,
                     }));
@@ -150,19 +149,19 @@ impl Reader<'_> {
                     self.advance(1);
                     return Ok(());
                 }
-                _ => return Err("expected a comma or the end of the object here"),
+                _ => return Err("expected a comma or the end of the object"),
             }
         }
     }
 
     fn list(&mut self, depth: usize) -> Result<Node, Fault> {
-        let place = self.place;
+        let position = self.position;
         let mut items = Vec::new();
         self.advance(1);
         self.skip_space();
         if self.peek() == Some(b']') {
             self.advance(1);
-            return Ok(Node::collection(place, Data::List(items)));
+            return Ok(Node::collection(position, Data::List(items)));
         }
         loop {
             self.skip_space();
@@ -172,33 +171,33 @@ impl Reader<'_> {
                 Some(b',') => self.advance(1),
                 Some(b']') => {
                     self.advance(1);
-                    return Ok(Node::collection(place, Data::List(items)));
+                    return Ok(Node::collection(position, Data::List(items)));
                 }
-                _ => return Err("expected a comma or the end of the list here"),
+                _ => return Err("expected a comma or the end of the list"),
             }
         }
     }
 
     fn word(&mut self, word: &str, data: Data) -> Result<Node, Fault> {
-        let place = self.place;
+        let position = self.position;
         if !self.text[self.offset..].starts_with(word) {
-            return Err("expected a JSON value here");
+            return Err("expected a JSON value");
         }
         self.advance(word.len());
-        Ok(Node::leaf(place, data))
+        Ok(Node::leaf(position, data))
     }
 
     fn number(&mut self) -> Result<Node, Fault> {
-        let place = self.place;
+        let position = self.position;
         let rest = &self.text[self.offset..];
         let length = rest
             .bytes()
             .take_while(|byte| matches!(byte, b'-' | b'+' | b'.' | b'e' | b'E' | b'0'..=b'9'))
             .count();
         let written = &rest[..length];
-        let number: Number = serde_json::from_str(written).map_err(|_| "this is not a JSON number")?;
+        let number: Number = serde_json::from_str(written).map_err(|_| "invalid JSON number")?;
         self.advance(length);
-        Ok(Node::leaf(place, Data::Number(number, written.into())))
+        Ok(Node::leaf(position, Data::Number(number, written.into())))
     }
 
     fn string(&mut self) -> Result<String, Fault> {
@@ -209,23 +208,21 @@ impl Reader<'_> {
                 Some(b'"') => break,
                 Some(b'\\') => end += 2,
                 Some(_) => end += 1,
-                None => return Err("a string is not closed"),
+                None => return Err("unterminated string"),
             }
         }
         let token = &self.text[self.offset..=self.offset + end];
         let text = match serde_json::from_str(token) {
             Ok(text) => text,
-            // Half a surrogate pair is a replacement character to kubectl, and no reason to refuse.
-            Err(_) => {
-                serde_json::from_str(&lone_surrogates_replaced(token)).map_err(|_| "this is not a JSON string")?
-            }
+            // kubectl replaces unpaired surrogates.
+            Err(_) => serde_json::from_str(&lone_surrogates_replaced(token)).map_err(|_| "invalid JSON string")?,
         };
         self.advance(end + 1);
         Ok(text)
     }
 }
 
-/// The token with every `\u` escape of half a surrogate pair replaced by U+FFFD.
+/// Replaces the `\u` escapes of unpaired surrogates by U+FFFD.
 fn lone_surrogates_replaced(token: &str) -> String {
     let unit = |text: &str| -> Option<u32> {
         let digits = text.strip_prefix("\\u")?.get(..4)?;
@@ -251,7 +248,7 @@ fn lone_surrogates_replaced(token: &str) -> String {
                 continue;
             }
             Some(_) => 6,
-            // A backslash and the character that it escapes, which may be a backslash.
+            // A backslash and the escaped character.
             None => 1 + rest[1..].chars().next().map_or(0, char::len_utf8),
         };
         replaced.push_str(&rest[..length]);

@@ -1,16 +1,16 @@
-//! Which documents are ours. What is wrong with them is not asked here.
+//! Decides which objects are CustomNBImages.
 
 use cnbi_shared::api::{GROUP, KIND};
 use cnbi_shared::nearest::nearest;
 
 use super::node::Node;
-use super::yaml::Broken;
+use super::yaml::SyntaxError;
 
-/// Whether an object says that it is one of ours, or means to.
+/// Whether an object is a CustomNBImage, or meant to be one.
 ///
-/// Somebody who writes our kind under no group, or under another version of our group, means it: the API server would
-/// refuse that, and skipping it would hide the mistake. The same holds in our group for a kind that is nearly ours, or none; the
-/// group has other kinds, which are not. The same kind in somebody else's group is somebody else's.
+/// Also true for mistakes that the API server would reject, because skipping such a document would hide them: the kind without
+/// a group or with another version of the group, and a misspelled or missing kind in the group. Other kinds of the group, and
+/// the same kind in another group, are not CustomNBImages.
 fn is_ours(object: &Node) -> bool {
     match (object.text("kind"), object.text("apiVersion")) {
         (Some(KIND), api_version) => api_version.is_none_or(is_our_group),
@@ -32,7 +32,7 @@ fn is_our_group(api_version: &str) -> bool {
     api_version.split_once('/').is_none_or(|(group, _)| group == GROUP)
 }
 
-/// The objects of a document, lists taken apart, each with whether it is ours. `items` bounds how many.
+/// The objects of a document and of nested lists, and whether each is a CustomNBImage. `items` limits their number.
 pub fn objects<'n>(document: &'n Node, items: &mut usize) -> Vec<(&'n Node, bool)> {
     let list = document
         .text("kind")
@@ -44,7 +44,7 @@ pub fn objects<'n>(document: &'n Node, items: &mut usize) -> Vec<(&'n Node, bool
     let Some((kind, list_items)) = list else {
         return vec![(document, is_ours(document))];
     };
-    // In a list of one kind, the items may leave theirs out.
+    // Items of a CustomNBImageList may omit their kind.
     let is_list_of_ours =
         kind.strip_suffix("List") == Some(KIND) && document.text("apiVersion").is_none_or(is_our_group);
     let mut found = Vec::new();
@@ -61,9 +61,9 @@ pub fn objects<'n>(document: &'n Node, items: &mut usize) -> Vec<(&'n Node, bool
     found
 }
 
-/// Whether a document that cannot be read is one of ours: by what was read, or else by what the text says.
-pub fn is_ours_though_broken(broken: &Broken, text: &str) -> bool {
-    if let Some(partial) = &broken.partial
+/// Whether an invalid document is probably a CustomNBImage: by the part that was parsed, or by the text.
+pub fn may_be_ours(syntax_error: &SyntaxError, text: &str) -> bool {
+    if let Some(partial) = &syntax_error.partial
         && let Some(kind) = partial.text("kind")
         && !kind.ends_with("List")
     {

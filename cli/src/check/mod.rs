@@ -1,24 +1,24 @@
-//! `kubectl cnbi check`: the webhook's judgement of manifests, with no cluster.
+//! `kubectl cnbi check`: evaluates the webhook's rules for manifests, without a cluster.
 //!
-//! The same rules after the same defaulting; what only a cluster knows is reported as undecided. [`Check`] is pure: texts
-//! in, [`CheckReport`] out. Files, terminals and exit codes are the business of [`run`].
+//! Defaults are applied first, as in the webhook. Rules that need facts about the cluster are reported as not checked.
+//! [`Check`] is pure: it takes texts and returns a [`CheckReport`]. [`run`] reads files and prints.
 
 pub mod args;
 mod builder;
+mod config;
+mod defaults;
 mod edit;
+mod evaluate;
 mod files;
-mod fill;
 mod fix;
 mod function;
 mod github;
 mod json;
-mod judge;
 mod kind;
-mod known;
+mod known_facts;
+mod located;
 mod node;
 mod parallel;
-mod placed;
-mod policy;
 mod run;
 mod sarif;
 mod scalar;
@@ -26,29 +26,31 @@ mod split;
 mod text;
 mod yaml;
 
-use serde::Serialize;
+use std::collections::BTreeMap;
 
 use cnbi_shared::api::KIND;
 use cnbi_shared::config::Config;
-use cnbi_shared::verdict::{Level, escaped};
+use cnbi_shared::verdict::{Level, Report, escaped};
+use serde::Serialize;
 
+pub use defaults::{Defaulted, apply_defaults};
 pub use edit::plain_or_quoted as scalar_text;
-pub use fill::{Filled, fill};
+pub use evaluate::evaluate;
 pub use function::{Transformed, transform};
-pub use known::{Known, pull_secret};
+pub use known_facts::{KnownFacts, pull_secret};
 pub use run::{read_config, read_texts, run};
 
-/// How to judge.
+/// Options of a check.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// The policy of the cluster that the manifests are for; where nobody gave one, what depends on it is undecided.
+    /// Configuration of the target cluster. Without it, rules that depend on it are not checked.
     pub config: Option<Config>,
-    /// Namespace of resources that name none.
+    /// Namespace of resources without `metadata.namespace`.
     pub namespace: String,
-    /// An undecided rule counts like a refusal.
+    /// Reject resources with rules that were not checked.
     pub strict: bool,
-    /// What is known of the cluster beside its policy.
-    pub known: Known,
+    /// Known facts about the cluster.
+    pub known: KnownFacts,
 }
 
 impl Default for Settings {
@@ -57,89 +59,138 @@ impl Default for Settings {
             config: None,
             namespace: "default".to_owned(),
             strict: false,
-            known: Known::default(),
+            known: KnownFacts::default(),
         }
     }
 }
 
-/// What came of a check; with `-o json`, exactly what is printed.
+/// The result of a check. Serialized for `-o json`.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct CheckReport {
-    /// Documents of our kind.
+    /// Number of checked CustomNBImages.
     pub checked: usize,
-    /// Documents of other kinds.
+    /// Number of documents of other kinds.
     pub skipped: usize,
-    /// Documents that cannot be read and do not name our kind, such as templates; and files that cannot be read at all.
+    /// Number of files that cannot be read, and of invalid documents that do not look like a CustomNBImage (templates).
     pub unreadable: usize,
-    /// The documents of our kind, in the order of files and lines.
+    /// The CustomNBImages in the order of files and lines.
     pub documents: Vec<DocumentReport>,
-    /// Why documents and files could not be read; for people.
+    /// Why files and documents could not be read.
     #[serde(skip)]
     pub notes: Vec<String>,
 }
 
-/// What came of one document.
+/// The result for one CustomNBImage.
 #[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct DocumentReport {
-    /// The file, as it was named.
+    /// File name as given.
     pub file: String,
-    /// Line of its first value, from 1.
+    /// Line of the document's first value, from 1.
     pub line: usize,
     /// `metadata.name`
     pub name: Option<String>,
-    /// Its namespace, or the one that was assumed.
+    /// `metadata.namespace` or the default.
     pub namespace: String,
-    /// Nothing found refuses it.
+    /// Whether the resource is accepted.
     pub allowed: bool,
-    /// What was found, in the order of fields.
-    pub findings: Vec<PlacedFinding>,
-    /// How many findings were left out, because there are more than anybody reads.
+    /// Findings in the order of fields.
+    pub findings: Vec<LocatedFinding>,
+    /// Number of findings beyond the limit.
     #[serde(skip_serializing_if = "is_zero")]
     pub omitted: usize,
-    /// What only a cluster can decide.
-    pub undecided: Vec<UndecidedRule>,
+    /// Rules that were not checked.
+    pub not_checked: Vec<NotChecked>,
 }
 
-/// A finding and its place.
+/// A finding and its location in the file.
 #[derive(Clone, Debug, Serialize)]
-pub struct PlacedFinding {
+pub struct LocatedFinding {
     /// Id of the rule.
     pub rule: &'static str,
     /// `Deny` or `Warn`
     pub level: Level,
-    /// The field; empty for the document as a whole.
+    /// Path of the field; empty for the whole document.
     pub path: String,
-    /// Line of the value, or of what it is missing from.
+    /// Line of the value, or of the object that lacks it.
     pub line: usize,
-    /// Column, in characters, from 1.
+    /// Column in characters, from 1.
     pub column: usize,
-    /// What was written, unless it may be a secret.
+    /// The value as written, unless it may be a secret.
     pub value: Option<String>,
     /// What is wrong.
     pub message: String,
     /// What to write instead.
     pub hint: Option<String>,
-    /// The corrected value, where there is exactly one.
+    /// The corrected value, if there is exactly one.
     #[serde(skip)]
     pub replacement: Option<String>,
 }
 
-/// A rule that was not decided.
+impl LocatedFinding {
+    /// Path, message and hint in one sentence.
+    fn text(&self) -> String {
+        let field = if self.path.is_empty() {
+            String::new()
+        } else {
+            format!("{}: ", self.path)
+        };
+        format!("{field}{}", with_hint(&self.message, self.hint.as_deref()))
+    }
+}
+
+/// A rule that was not checked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct UndecidedRule {
+pub struct NotChecked {
     /// Id of the rule.
     pub rule: &'static str,
-    /// What it has to know.
+    /// The missing fact.
     pub needs: String,
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+impl NotChecked {
+    /// The rules of a report that were not checked.
+    pub fn of(report: &Report) -> Vec<Self> {
+        let rules = report.undecided.iter().map(|undecided| Self {
+            rule: undecided.rule.id,
+            needs: undecided.need.to_string(),
+        });
+        rules.collect()
+    }
+
+    fn message(&self) -> String {
+        format!("not checked (needs {})", self.needs)
+    }
+}
+
+/// Ids of rules that were not checked, separated by commas, by the missing fact.
+pub fn by_need(not_checked: &[NotChecked]) -> BTreeMap<&str, String> {
+    let mut by_need: BTreeMap<&str, String> = BTreeMap::new();
+    for NotChecked { rule, needs } in not_checked {
+        let rules = by_need.entry(needs).or_default();
+        if !rules.is_empty() {
+            rules.push_str(", ");
+        }
+        rules.push_str(rule);
+    }
+    by_need
+}
+
+/// A message with a hint.
+pub fn with_hint(message: &str, hint: Option<&str>) -> String {
+    match hint {
+        Some(hint) => format!("{message}; {hint}"),
+        None => message.to_owned(),
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "signature required by serde")]
 fn is_zero(number: &usize) -> bool {
     *number == 0
 }
 
 impl CheckReport {
-    /// Adds what came of further files.
+    /// Adds the report of other files.
     pub fn append(&mut self, other: Self) {
         let Self {
             checked,
@@ -155,18 +206,18 @@ impl CheckReport {
         self.notes.extend(notes);
     }
 
-    /// Whether every document passes.
+    /// Whether all resources are accepted.
     pub fn is_allowed(&self) -> bool {
         self.documents.iter().all(|document| document.allowed)
     }
 
-    /// How many documents do not.
-    pub fn refused(&self) -> usize {
+    /// Number of rejected resources.
+    pub fn rejected(&self) -> usize {
         self.documents.iter().filter(|document| !document.allowed).count()
     }
 }
 
-/// A check under way: texts are added one by one, so that only one has to be in memory.
+/// A check in progress. Texts are added one by one, so that only one is in memory.
 #[derive(Debug)]
 pub struct Check<'a> {
     settings: &'a Settings,
@@ -174,7 +225,7 @@ pub struct Check<'a> {
 }
 
 impl<'a> Check<'a> {
-    /// Nothing has been checked yet.
+    /// An empty check.
     pub fn new(settings: &'a Settings) -> Self {
         Self {
             settings,
@@ -182,37 +233,37 @@ impl<'a> Check<'a> {
         }
     }
 
-    /// Judges every document in a text. `file` is what to call it.
+    /// Checks all documents in a text. `file` is its name in the report.
     pub fn add(&mut self, file: &str, text: &str) {
-        let judge = judge::Judge::new(self.settings, file);
+        let evaluator = evaluate::Evaluator::new(self.settings, file);
         for piece in split::pieces(text) {
-            let (documents, broken) = split::documents(&piece);
-            let mut refused = piece.refused;
+            let (documents, syntax_error) = split::documents(&piece);
+            let mut rejected = piece.rejected;
             for document in &documents {
-                // An alias can stand for a whole list, so the length of the text is what bounds its items.
+                // Aliases can multiply lists; the length of the text bounds the number of items.
                 let mut items = piece.text.len();
                 for (object, is_ours) in kind::objects(document, &mut items) {
                     if is_ours {
-                        self.push(judge.document(object, piece.text.len(), refused.take()));
+                        self.push(evaluator.document(object, piece.text.len(), rejected.take()));
                     } else {
                         self.report.skipped += 1;
                     }
                 }
             }
-            if let Some(broken) = broken {
-                if kind::is_ours_though_broken(&broken, piece.text) {
-                    self.push(judge.broken(&broken, piece.text));
+            if let Some(syntax_error) = syntax_error {
+                if kind::may_be_ours(&syntax_error, piece.text) {
+                    self.push(evaluator.syntax_error(&syntax_error, piece.text));
                 } else {
                     self.unreadable(&format!(
-                        "{file}:{}:{}: not read, and not a {KIND} as far as can be seen: {}",
-                        broken.place.line, broken.place.column, broken.message
+                        "{file}:{}:{}: skipped, not valid YAML and apparently not a {KIND}: {}",
+                        syntax_error.position.line, syntax_error.position.column, syntax_error.message
                     ));
                 }
             }
         }
     }
 
-    /// Counts a file that cannot be read.
+    /// Adds a file that cannot be read.
     pub fn unreadable(&mut self, note: &str) {
         self.report.unreadable += 1;
         self.report.notes.push(escaped(note, usize::MAX));
@@ -223,7 +274,7 @@ impl<'a> Check<'a> {
         self.report.documents.push(document);
     }
 
-    /// What came of it.
+    /// The report.
     pub fn finish(self) -> CheckReport {
         self.report
     }

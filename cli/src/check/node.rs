@@ -1,7 +1,7 @@
-//! A document as a tree in which every value and every key knows its place in the file.
+//! A document as a tree of values and keys with positions.
 //!
-//! Aliases share what their anchors hold, so a tree is never larger than its text; only [`Node::expand`] multiplies, and
-//! it works to a budget.
+//! Aliases share the values of their anchors, so a tree is not larger than its text. Only [`Node::expand`] copies them, with a
+//! limit.
 
 use std::rc::Rc;
 
@@ -9,43 +9,43 @@ use serde_json::{Map, Number, Value};
 
 use cnbi_shared::path::{FieldId, Path};
 
-/// A place in a file. Lines and columns count from 1, columns in characters.
+/// A position in a file. Lines and columns start at 1; columns count characters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Place {
-    /// The line.
+pub struct Position {
+    /// Line.
     pub line: usize,
-    /// The column.
+    /// Column.
     pub column: usize,
 }
 
-/// A value and where it stands.
+/// A value and its position.
 #[derive(Clone, Debug)]
 pub struct Node {
-    /// Where the value begins. For an alias, where the alias stands.
-    pub place: Place,
-    /// Collections below this one, this one included.
+    /// Start of the value, or of the alias.
+    pub position: Position,
+    /// Depth of nested collections, including this one.
     pub depth: usize,
     /// The value.
     pub data: Rc<Data>,
 }
 
-/// A value of JSON's types.
+/// A JSON value.
 #[derive(Debug)]
 pub enum Data {
     /// `null`
     Null {
-        /// It was not written: there is nothing behind the key.
+        /// The key has no value.
         is_implicit: bool,
     },
-    /// `true` or `false`, and the word that stands for it in the file.
+    /// `true` or `false`, and its source text.
     Bool(bool, Box<str>),
-    /// A number, and how it is written in the file.
+    /// A number, and its source text.
     Number(Number, Box<str>),
-    /// Text.
+    /// A string.
     Text(String),
     /// A list.
     List(Vec<Node>),
-    /// An object; a key that is there several times has the last value.
+    /// An object. The last of duplicate keys is used.
     Object(Vec<Entry>),
 }
 
@@ -54,59 +54,59 @@ pub enum Data {
 pub struct Entry {
     /// The key.
     pub key: Rc<str>,
-    /// Where the key stands.
-    pub place: Place,
+    /// Position of the key.
+    pub position: Position,
     /// The value.
     pub value: Node,
-    /// It came from elsewhere by a merge key (`<<`).
+    /// Added by a merge key (`<<`).
     pub is_merged: bool,
 }
 
-/// A key that is written twice in one object.
+/// A duplicate key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Duplicate {
-    /// The keys from the root to the object; list items are passed over.
+    /// Keys from the root to the object, without list items.
     pub parents: Vec<Rc<str>>,
     /// The key.
     pub key: Rc<str>,
-    /// Where it stands first.
-    pub first: Place,
-    /// Where it stands again.
-    pub again: Place,
+    /// First position.
+    pub first: Position,
+    /// Second position.
+    pub again: Position,
 }
 
-/// Aliases would make more of a document than anybody wrote.
+/// The document exceeds the limit after the expansion of aliases.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TooLarge;
 
-/// Most duplicates that are told of one document.
+/// Maximum number of duplicates of a document.
 const DUPLICATES: usize = 50;
 
 impl Node {
-    /// A value that holds no others.
-    pub fn leaf(place: Place, data: Data) -> Self {
+    /// A scalar.
+    pub fn leaf(position: Position, data: Data) -> Self {
         Self {
-            place,
+            position,
             depth: 0,
             data: Rc::new(data),
         }
     }
 
     /// A list or an object.
-    pub fn collection(place: Place, data: Data) -> Self {
+    pub fn collection(position: Position, data: Data) -> Self {
         let below = match &data {
             Data::List(items) => items.iter().map(|item| item.depth).max(),
             Data::Object(entries) => entries.iter().map(|entry| entry.value.depth).max(),
             _ => None,
         };
         Self {
-            place,
+            position,
             depth: 1 + below.unwrap_or(0),
             data: Rc::new(data),
         }
     }
 
-    /// The entry of an object that counts.
+    /// The effective entry of a key.
     pub fn entry(&self, key: &str) -> Option<&Entry> {
         match &*self.data {
             Data::Object(entries) => entries.iter().rev().find(|entry| &*entry.key == key),
@@ -114,12 +114,12 @@ impl Node {
         }
     }
 
-    /// The value behind a key.
+    /// The value of a key.
     pub fn get(&self, key: &str) -> Option<&Self> {
         self.entry(key).map(|entry| &entry.value)
     }
 
-    /// The text behind a key, where there is text.
+    /// The value of a key, if it is a string.
     pub fn text(&self, key: &str) -> Option<&str> {
         match &*self.get(key)?.data {
             Data::Text(text) => Some(text),
@@ -135,33 +135,34 @@ impl Node {
         }
     }
 
-    /// Where a finding is: the value; where that is missing, the key of the object that it is missing from; and the key
-    /// itself where that is what does not belong.
-    pub fn locate(&self, path: &Path) -> Place {
+    /// Position of a finding: the value; for a missing value the key of the object that lacks it; for an unknown key the key.
+    pub fn locate(&self, path: &Path) -> Position {
         let mut node = self;
-        let mut key_place = self.place;
-        let mut place = self.place;
+        let mut key_position = self.position;
+        let mut position = self.position;
         for key in path.at.keys() {
-            let Some(entry) = node.entry(key) else { return key_place };
+            let Some(entry) = node.entry(key) else {
+                return key_position;
+            };
             node = &entry.value;
-            key_place = entry.place;
-            place = entry.value_place();
+            key_position = entry.position;
+            position = entry.value_position();
         }
         match (path.index, &path.child) {
             (Some(index), _) => node
                 .items()
                 .and_then(|items| items.get(index))
-                .map_or(place, |item| item.place),
-            // Any key may be an annotation's; what is wrong about one is its value.
+                .map_or(position, |item| item.position),
+            // Annotations have no unknown keys, so the value is wrong.
             (None, Some(child)) if path.at == FieldId::Annotations => {
-                node.entry(child).map_or(key_place, Entry::value_place)
+                node.entry(child).map_or(key_position, Entry::value_position)
             }
-            (None, Some(child)) => node.entry(child).map_or(key_place, |entry| entry.place),
-            (None, None) => place,
+            (None, Some(child)) => node.entry(child).map_or(key_position, |entry| entry.position),
+            (None, None) => position,
         }
     }
 
-    /// The value at a path, where there is one.
+    /// The value at a path.
     pub fn find(&self, path: &Path) -> Option<&Self> {
         let node = path.at.keys().iter().try_fold(self, |node, key| node.get(key))?;
         match (path.index, &path.child) {
@@ -171,7 +172,7 @@ impl Node {
         }
     }
 
-    /// The plain value, aliases written out, and the keys that are there twice. At most `budget` values and bytes of text.
+    /// Returns the JSON value with expanded aliases, and duplicate keys. `budget` limits the number of values and bytes.
     pub fn expand(&self, budget: usize) -> Result<(Value, Vec<Duplicate>), TooLarge> {
         let mut expansion = Expansion {
             budget,
@@ -184,11 +185,11 @@ impl Node {
 }
 
 impl Entry {
-    /// Where the value stands, or the key where nothing is written behind it.
-    fn value_place(&self) -> Place {
+    /// Position of the value, or of the key if it has no value.
+    fn value_position(&self) -> Position {
         match &*self.value.data {
-            Data::Null { is_implicit: true } => self.place,
-            _ => self.value.place,
+            Data::Null { is_implicit: true } => self.position,
+            _ => self.value.position,
         }
     }
 }
@@ -234,13 +235,13 @@ impl Expansion {
     fn duplicates(&mut self, entries: &[Entry]) {
         let mut first = std::collections::HashMap::new();
         for entry in entries.iter().filter(|entry| !entry.is_merged) {
-            let place = *first.entry(&*entry.key).or_insert(entry.place);
-            if place != entry.place && self.duplicates.len() < DUPLICATES {
+            let position = *first.entry(&*entry.key).or_insert(entry.position);
+            if position != entry.position && self.duplicates.len() < DUPLICATES {
                 self.duplicates.push(Duplicate {
                     parents: self.parents.clone(),
                     key: entry.key.clone(),
-                    first: place,
-                    again: entry.place,
+                    first: position,
+                    again: entry.position,
                 });
             }
         }

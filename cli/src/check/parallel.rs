@@ -43,8 +43,8 @@ pub fn check_files(settings: &Settings, inputs: Vec<NamedInput>) -> (CheckReport
 fn merge(outcomes: Vec<Result<(CheckReport, bool), String>>) -> (CheckReport, bool) {
     let mut merged = CheckReport::default();
     let mut has_failed = false;
-    for outcome in outcomes {
-        match outcome {
+    for result in outcomes {
+        match result {
             Ok((report, failed)) => {
                 merged.append(report);
                 has_failed |= failed;
@@ -69,9 +69,9 @@ pub fn map<U: Send>(
     inputs
         .into_par_iter()
         .map(|(path, input)| {
-            let outcome = catch_unwind(AssertUnwindSafe(|| work(&path, input)));
+            let result = catch_unwind(AssertUnwindSafe(|| work(&path, input)));
             progress.advance();
-            outcome.map_err(|panic| format!("{}: internal error: {}", path.display(), panic_message(&*panic)))
+            result.map_err(|panic| format!("{}: internal error: {}", path.display(), panic_message(&*panic)))
         })
         .collect()
 }
@@ -149,7 +149,7 @@ mod tests {
             assert_ne!(path, "50.yaml", "bug");
             (CheckReport::default(), false)
         });
-        assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 99);
+        assert_eq!(outcomes.iter().filter(|result| result.is_ok()).count(), 99);
         let (report, has_failed) = merge(outcomes);
         assert!(has_failed && report.unreadable == 1);
         assert!(report.notes[0].starts_with("50.yaml: internal error: "), "{report:?}");

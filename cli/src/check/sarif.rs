@@ -1,6 +1,6 @@
-//! A report in SARIF 2.1.0, for code scanning in GitHub, GitLab, Azure and editors.
+//! The report in SARIF 2.1.0, for code scanning in GitHub, GitLab, Azure and editors.
 //!
-//! The format is OASIS' "Static Analysis Results Interchange Format (SARIF) Version 2.1.0"; section numbers below are its.
+//! Section numbers refer to "Static Analysis Results Interchange Format (SARIF) Version 2.1.0" by OASIS.
 
 use std::fmt::Write as _;
 
@@ -8,7 +8,7 @@ use cnbi_shared::rules::{RULES, Rule};
 use cnbi_shared::verdict::{Level, escaped};
 use serde_json::{Value, json};
 
-use super::{CheckReport, DocumentReport, PlacedFinding, Settings};
+use super::{CheckReport, DocumentReport, LocatedFinding, Settings};
 
 /// The report as one SARIF log with one run.
 pub fn render(report: &CheckReport, settings: &Settings) -> Value {
@@ -16,9 +16,9 @@ pub fn render(report: &CheckReport, settings: &Settings) -> Value {
     for document in &report.documents {
         results.extend(document.findings.iter().map(|finding| result(document, finding)));
         if settings.strict {
-            results.extend(document.undecided.iter().map(|undecided| {
-                let message = format!("undecided: it needs {}", undecided.needs);
-                entry(document, undecided.rule, "error", &message, "", (document.line, 1))
+            results.extend(document.not_checked.iter().map(|rule| {
+                let location = (document.line, 1);
+                entry(document, rule.rule, "error", &rule.message(), "", location)
             }));
         }
     }
@@ -56,27 +56,10 @@ fn descriptor(rule: &Rule) -> Value {
     })
 }
 
-fn result(document: &DocumentReport, finding: &PlacedFinding) -> Value {
-    let hint = finding
-        .hint
-        .as_deref()
-        .map(|hint| format!("; {hint}"))
-        .unwrap_or_default();
-    let field = if finding.path.is_empty() {
-        String::new()
-    } else {
-        format!("{}: ", finding.path)
-    };
-    let message = format!("{field}{}{hint}", finding.message);
-    let place = (finding.line, finding.column);
-    entry(
-        document,
-        finding.rule,
-        level(finding.level),
-        &message,
-        &finding.path,
-        place,
-    )
+fn result(document: &DocumentReport, finding: &LocatedFinding) -> Value {
+    let location = (finding.line, finding.column);
+    let level = level(finding.level);
+    entry(document, finding.rule, level, &finding.text(), &finding.path, location)
 }
 
 /// Section 3.27.
@@ -118,7 +101,7 @@ fn level(level: Level) -> &'static str {
     }
 }
 
-/// A path as a relative reference (RFC 3986, section 4.2), or as a `file` URI where it is absolute.
+/// A path as a relative reference (RFC 3986, section 4.2), or a `file` URI if it is absolute.
 fn uri(file: &str) -> String {
     let is_absolute = file.starts_with('/');
     let relative = file.strip_prefix("./").unwrap_or(file);
@@ -143,7 +126,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn files_are_named_as_uris() {
+    fn file_names_are_percent_encoded() {
         assert_eq!(uri("./a b/ä:%.yaml"), "a%20b/%C3%A4%3A%25.yaml");
         assert_eq!(uri("/a/b.yaml"), "file:///a/b.yaml");
     }

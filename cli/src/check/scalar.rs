@@ -1,14 +1,13 @@
-//! What a YAML scalar without quotes stands for.
+//! Values of YAML scalars.
 //!
-//! kubectl turns YAML into JSON before anything else sees it, with a library that reads YAML 1.1: `yes` is true, `010` is
-//! eight, `3.10` is the number 3.1. This is the same reading, so that what is judged here is what a cluster would be sent.
-//! `tests/check/kubectl.jsonl` records what kubectl itself makes of a few hundred of them.
+//! kubectl converts YAML 1.1 to JSON: `yes` is true, `010` is 8, `3.10` is the number 3.1. This module does the same, so the
+//! checked object is the one that a cluster would receive. `tests/check/kubectl.jsonl` records the conversions of kubectl.
 
 use serde_json::Number;
 
 use super::node::Data;
 
-/// What a scalar without quotes and without a tag stands for. `Err` where JSON has no such value (`.inf`, `.nan`).
+/// The value of a scalar without quotes and tag. An error for `.inf` and `.nan`, which JSON does not have.
 pub fn plain(text: &str) -> Result<Data, NoJson> {
     let Some(first) = text.bytes().next() else {
         return Ok(Data::Null { is_implicit: true });
@@ -36,11 +35,11 @@ pub fn plain(text: &str) -> Result<Data, NoJson> {
     ))
 }
 
-/// A value that cannot be written in JSON.
+/// A value that does not exist in JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NoJson;
 
-/// An integer that fits 64 bits: decimal, `0x`, `0o` and `0` for octal, `0b`.
+/// A 64-bit integer: decimal, hexadecimal (`0x`), octal (`0o` or `0`) or binary (`0b`).
 fn integer(text: &str) -> Option<Number> {
     let (is_negative, digits) = match text.as_bytes().first()? {
         b'-' => (true, &text[1..]),
@@ -59,7 +58,7 @@ fn integer(text: &str) -> Option<Number> {
     } else {
         (10, &*lower)
     };
-    // `from_str_radix` would take another sign here.
+    // `from_str_radix` accepts a sign.
     if !digits.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
         return None;
     }
@@ -69,17 +68,17 @@ fn integer(text: &str) -> Option<Number> {
     }
     match i64::try_from(magnitude) {
         Ok(value) => Some(Number::from(value)),
-        // kubectl keeps no integer of 64 bits without a sign; with a plus sign, it was none before either.
+        // kubectl converts integers above the maximum of i64 to floats.
         Err(_) => Number::from_f64(as_float(magnitude)),
     }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "kubectl loses it too")]
+#[expect(clippy::cast_precision_loss, reason = "same as kubectl")]
 fn as_float(value: u64) -> f64 {
     value as f64
 }
 
-/// Underscores between digits taken out.
+/// Removes underscores between digits.
 fn without_separators(text: &str) -> String {
     let bytes = text.as_bytes();
     let is_digit = |index: Option<usize>| index.and_then(|index| bytes.get(index)).is_some_and(u8::is_ascii_digit);
@@ -89,7 +88,7 @@ fn without_separators(text: &str) -> String {
         .collect()
 }
 
-/// `[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?`, where it is finite.
+/// `[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?`, if finite.
 fn float(text: &str) -> Option<Number> {
     let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
     let (mantissa, exponent) = match unsigned.split_once(['e', 'E']) {
@@ -113,7 +112,7 @@ fn float(text: &str) -> Option<Number> {
     as_json(value)
 }
 
-/// The number as it comes out of JSON: without a fraction it is an integer there.
+/// The number in JSON; an integer if it has no fraction.
 fn as_json(value: f64) -> Option<Number> {
     // -2^63 and 2^63
     const INTEGERS: std::ops::Range<f64> = -9_223_372_036_854_775_808.0..9_223_372_036_854_775_808.0;
@@ -124,11 +123,10 @@ fn as_json(value: f64) -> Option<Number> {
     Number::from_f64(value)
 }
 
-/// Characters that end a line in YAML 1.1 and do not in YAML 1.2. Programs that write YAML 1.1 put them, and an indentation
-/// behind them, into single quotes.
+/// Line breaks of YAML 1.1 that are not line breaks in YAML 1.2. Writers of YAML 1.1 use them in single-quoted scalars.
 pub const UNICODE_BREAKS: [char; 3] = ['\u{85}', '\u{2028}', '\u{2029}'];
 
-/// The text of a scalar in single quotes, its lines folded as YAML 1.1 folds them (section 9.1.2 there).
+/// The value of a single-quoted scalar with line folding (YAML 1.1, section 9.1.2).
 pub fn fold(written: &str) -> String {
     let quoted = written.strip_prefix('\'').unwrap_or(written);
     let quoted = quoted
@@ -144,7 +142,7 @@ pub fn fold(written: &str) -> String {
         let (word, space) = rest.split_at(at);
         let (space, after) = space.split_at(space.find(|character| !is_space(character)).unwrap_or(space.len()));
         folded.push_str(word);
-        // A next line and a line feed are alike; line and paragraph separators stay what they are.
+        // NEL becomes a line feed; line and paragraph separators are kept.
         let mut breaks = space
             .chars()
             .filter(|character| is_break(*character))
@@ -167,12 +165,12 @@ pub fn fold(written: &str) -> String {
     folded
 }
 
-/// A scalar under a tag that YAML itself defines. `Err` is what is wrong.
+/// The value of a scalar with a tag of the YAML core schema.
 pub fn tagged(tag: &str, text: &str) -> Result<Data, String> {
     let mismatch = |found: &str| format!("`{}` is {found} and cannot be read as !!{tag}", shortened(text));
     match tag {
         "null" | "bool" | "int" | "float" => {
-            let data = plain(text).map_err(|NoJson| "there is no such number in JSON".to_owned())?;
+            let data = plain(text).map_err(|NoJson| "this number does not exist in JSON".to_owned())?;
             match (tag, data) {
                 ("bool", data @ Data::Bool(..)) | ("null", data @ Data::Null { .. }) => Ok(data),
                 ("int", Data::Number(number, written)) if number.is_i64() || number.is_u64() => {
@@ -181,15 +179,15 @@ pub fn tagged(tag: &str, text: &str) -> Result<Data, String> {
                 ("float", Data::Number(number, written)) => Ok(Data::Number(number, written)),
                 (_, Data::Bool(..)) => Err(mismatch("a boolean")),
                 (_, Data::Number(..)) => Err(mismatch("a number")),
-                (_, Data::Null { .. }) => Err(mismatch("nothing")),
-                _ => Err(mismatch("text")),
+                (_, Data::Null { .. }) => Err(mismatch("null")),
+                _ => Err(mismatch("a string")),
             }
         }
         "binary" => {
             use base64::Engine as _;
             let bytes = base64::engine::general_purpose::STANDARD
                 .decode(text.replace(['\r', '\n'], ""))
-                .map_err(|_| "is tagged !!binary but is no base64".to_owned())?;
+                .map_err(|_| "is tagged !!binary but is not valid base64".to_owned())?;
             Ok(Data::Text(String::from_utf8_lossy(&bytes).into_owned()))
         }
         _ => Ok(Data::Text(text.to_owned())),
@@ -200,7 +198,7 @@ fn shortened(text: &str) -> String {
     cnbi_shared::verdict::printable(text, 40)
 }
 
-/// A mapping's key as JSON writes it. `None` where JSON has no such key.
+/// A mapping key in JSON. `None` if JSON does not allow it.
 pub fn key(data: &Data) -> Option<String> {
     match data {
         Data::Text(text) => Some(text.clone()),

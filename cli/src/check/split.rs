@@ -1,28 +1,28 @@
-//! A file as the documents in it, so that one that cannot be read hides no other.
+//! Splits a file into documents, so that a syntax error affects only one document.
 //!
-//! kubectl cuts a stream at lines that begin with `---` before it looks at the YAML, and so does this.
+//! Like kubectl, splits at lines that start with `---` before parsing.
 
-use super::node::{Node, Place};
-use super::yaml::Broken;
+use super::node::{Node, Position};
+use super::yaml::SyntaxError;
 use super::{json, yaml};
 
-/// A stretch of a file between two separators.
+/// The text between two separators.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Piece<'a> {
     /// The text.
     pub text: &'a str,
-    /// Number of its first line, from 1.
+    /// Number of the first line, from 1.
     pub line: usize,
-    /// Something before it that kubectl does not take, though YAML does.
-    pub refused: Option<(Place, &'static str)>,
+    /// Position and description of valid YAML before it that kubectl rejects.
+    pub rejected: Option<(Position, &'static str)>,
 }
 
-/// Cuts a file at its separators. Stretches of nothing but blanks and comments are left out.
+/// Splits a file. Pieces with only whitespace and comments are left out.
 pub fn pieces(text: &str) -> impl Iterator<Item = Piece<'_>> {
     Pieces {
         rest: text.strip_prefix('\u{feff}').unwrap_or(text),
         line: 1,
-        refused: None,
+        rejected: None,
     }
     .filter(|piece| piece.text.lines().any(|line| !is_blank(line)))
 }
@@ -30,7 +30,7 @@ pub fn pieces(text: &str) -> impl Iterator<Item = Piece<'_>> {
 struct Pieces<'a> {
     rest: &'a str,
     line: usize,
-    refused: Option<(Place, &'static str)>,
+    rejected: Option<(Position, &'static str)>,
 }
 
 impl<'a> Iterator for Pieces<'a> {
@@ -43,13 +43,13 @@ impl<'a> Iterator for Pieces<'a> {
         let mut piece = Piece {
             text: self.rest,
             line: self.line,
-            refused: self.refused.take(),
+            rejected: self.rejected.take(),
         };
         let mut offset = 0;
         let mut only_directives = true;
         for line in self.rest.split_inclusive('\n') {
-            // The separator that content follows on its line begins the piece that it was left to.
-            let begins_piece = offset == 0 && piece.refused.is_some();
+            // A separator with content on its line is part of the next piece.
+            let begins_piece = offset == 0 && piece.rejected.is_some();
             match separator(line) {
                 Some(content) if !begins_piece => {
                     piece.text = &self.rest[..offset];
@@ -59,20 +59,20 @@ impl<'a> Iterator for Pieces<'a> {
                     } else {
                         self.rest = &self.rest[offset..];
                         let column = 1 + line.len() - line[3..].trim_start().len();
-                        let place = Place {
+                        let position = Position {
                             line: self.line,
                             column,
                         };
-                        self.refused = Some((
-                            place,
-                            "kubectl takes nothing but a comment behind `---`; begin the document on the next line",
+                        self.rejected = Some((
+                            position,
+                            "kubectl allows only a comment after `---`; start the document on the next line",
                         ));
                     }
                     if only_directives && piece.text.contains('%') {
                         let line = piece.line + piece.text.lines().take_while(|line| is_blank(line)).count();
-                        let place = Place { line, column: 1 };
-                        self.refused
-                            .get_or_insert((place, "kubectl does not take a `%` directive; take the line out"));
+                        let position = Position { line, column: 1 };
+                        self.rejected
+                            .get_or_insert((position, "kubectl does not support `%` directives; remove the line"));
                         piece.text = "";
                     }
                     return Some(piece);
@@ -88,7 +88,7 @@ impl<'a> Iterator for Pieces<'a> {
     }
 }
 
-/// What follows the separator on its line, without a comment. `None`: the line is none.
+/// The content after a separator on the same line, without comments. `None` if the line is not a separator.
 fn separator(line: &str) -> Option<&str> {
     let rest = line.strip_prefix("---")?;
     let content = rest.trim();
@@ -103,10 +103,10 @@ fn is_blank(line: &str) -> bool {
     line.is_empty() || line.starts_with('#')
 }
 
-/// Reads the documents of a piece, usually one.
-pub fn documents(piece: &Piece<'_>) -> (Vec<Node>, Option<Broken>) {
+/// Parses the documents of a piece, usually one.
+pub fn documents(piece: &Piece<'_>) -> (Vec<Node>, Option<SyntaxError>) {
     if piece.text.trim_start().starts_with('{') {
-        // kubectl reads JSON where it can, and otherwise the same text as YAML.
+        // kubectl parses JSON first, and YAML if that fails.
         let (objects, json_error) = json::read(piece.text, piece.line);
         let Some(json_error) = json_error else {
             return (objects, None);
@@ -114,7 +114,7 @@ pub fn documents(piece: &Piece<'_>) -> (Vec<Node>, Option<Broken>) {
         let (documents, yaml_error) = yaml::read(piece.text, piece.line);
         return match yaml_error {
             None => (documents, None),
-            Some(yaml_error) if objects.is_empty() && yaml_error.place >= json_error.place => {
+            Some(yaml_error) if objects.is_empty() && yaml_error.position >= json_error.position => {
                 (documents, Some(yaml_error))
             }
             Some(_) => (objects, Some(json_error)),

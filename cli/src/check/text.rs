@@ -1,6 +1,5 @@
-//! A report for people: findings by document, each on a line that editors can jump to, then one line that counts.
+//! The report as text: findings by document in the form `file:line:column`, which editors can open, and a summary line.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use clap::builder::styling::{AnsiColor, Style};
@@ -8,12 +7,12 @@ use clap::builder::styling::{AnsiColor, Style};
 use cnbi_shared::api::KIND;
 use cnbi_shared::verdict::{Level, SHOWN, escaped, printable};
 
-use super::{CheckReport, DocumentReport, PlacedFinding};
+use super::{CheckReport, DocumentReport, LocatedFinding, by_need};
 
-/// Characters of a value that are shown.
+/// Maximum characters of a value.
 const VALUE: usize = 80;
 
-/// How things are coloured.
+/// Styles of the report.
 struct Styles {
     deny: Style,
     warn: Style,
@@ -22,8 +21,8 @@ struct Styles {
 }
 
 impl Styles {
-    fn new(is_coloured: bool) -> Self {
-        if is_coloured {
+    fn new(is_colored: bool) -> Self {
+        if is_colored {
             Self {
                 deny: AnsiColor::Red.on_default().bold(),
                 warn: AnsiColor::Yellow.on_default(),
@@ -41,12 +40,12 @@ impl Styles {
     }
 }
 
-/// The whole report. A document with nothing to tell is not mentioned.
-pub fn render(report: &CheckReport, is_coloured: bool) -> String {
-    let styles = Styles::new(is_coloured);
+/// Renders the report. Documents without findings are left out.
+pub fn render(report: &CheckReport, is_colored: bool) -> String {
+    let styles = Styles::new(is_colored);
     let mut text = String::new();
     for document in &report.documents {
-        if !document.findings.is_empty() || !document.undecided.is_empty() {
+        if !document.findings.is_empty() || !document.not_checked.is_empty() {
             render_document(&mut text, document, &styles);
         }
     }
@@ -63,13 +62,13 @@ fn render_document(text: &mut String, document: &DocumentReport, styles: &Styles
         allowed,
         findings,
         omitted,
-        undecided,
+        not_checked,
     } = document;
     let Styles { title, faint, .. } = styles;
-    let verdict = match (allowed, undecided.is_empty()) {
+    let verdict = match (allowed, not_checked.is_empty()) {
         (true, true) => "accepted",
-        (true, false) => "accepted as far as can be said without a cluster",
-        (false, _) => "refused",
+        (true, false) => "accepted, but not all rules were checked",
+        (false, _) => "rejected",
     };
     let name = printable(name.as_deref().unwrap_or("(no name)"), VALUE);
     let _ = writeln!(
@@ -85,20 +84,15 @@ fn render_document(text: &mut String, document: &DocumentReport, styles: &Styles
     if more > 0 {
         let _ = writeln!(text, "  and {more} more");
     }
-    // By what is missing, because that is what a reader could do something about.
-    let mut by_need: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-    for undecided in undecided {
-        by_need.entry(&undecided.needs).or_default().push(undecided.rule);
-    }
-    for (need, rules) in by_need {
+    for (need, rules) in by_need(not_checked) {
         let need = escaped(need, usize::MAX);
-        let _ = writeln!(text, "  {faint}undecided without {need}: {}{faint:#}", rules.join(", "));
+        let _ = writeln!(text, "  {faint}not checked (needs {need}): {rules}{faint:#}");
     }
     text.push('\n');
 }
 
-fn render_finding(text: &mut String, file: &str, finding: &PlacedFinding, styles: &Styles) {
-    let PlacedFinding {
+fn render_finding(text: &mut String, file: &str, finding: &LocatedFinding, styles: &Styles) {
+    let LocatedFinding {
         rule,
         level,
         path,
@@ -122,7 +116,11 @@ fn render_finding(text: &mut String, file: &str, finding: &PlacedFinding, styles
     if !path.is_empty() {
         let _ = write!(text, "{}: ", printable(path, 2 * VALUE));
     }
-    if let Some(value) = value {
+    // The message may quote the value itself.
+    if let Some(value) = value
+        .as_ref()
+        .filter(|value| !message.starts_with(&format!("`{value}`")))
+    {
         let _ = write!(text, "\"{}\" ", printable(value, VALUE));
     }
     let _ = writeln!(text, "{}", escaped(message, usize::MAX));
@@ -134,11 +132,11 @@ fn render_finding(text: &mut String, file: &str, finding: &PlacedFinding, styles
 fn summary(text: &mut String, report: &CheckReport, styles: &Styles) {
     let findings = || report.documents.iter().flat_map(|document| &document.findings);
     let warnings = findings().filter(|finding| finding.level == Level::Warn).count();
-    let refused = report.refused();
-    let style = if refused > 0 { styles.deny } else { Style::new() };
+    let rejected = report.rejected();
+    let style = if rejected > 0 { styles.deny } else { Style::new() };
     let _ = write!(
         text,
-        "{} checked, {style}{refused} refused{style:#}, {warnings} {}; {} of other kinds skipped",
+        "{} checked, {style}{rejected} rejected{style:#}, {warnings} {}; {} of other kinds skipped",
         report.checked,
         if warnings == 1 { "warning" } else { "warnings" },
         report.skipped

@@ -1,31 +1,28 @@
-//! YAML to [`Node`]s: one piece of text that holds one document, or several that `...` divides.
-//!
-//! The grammar is the parser's, and what its events mean is the builder's business.
+//! Parses YAML into [`Node`]s: one document, or several that `...` separates.
 
 use granit_parser::{Event, Options, Parser};
 
 use super::builder::Builder;
-use super::node::{Node, Place};
+use super::node::{Node, Position};
 
-/// A document that could not be read.
+/// A syntax error.
 #[derive(Clone, Debug)]
-pub struct Broken {
-    /// Where reading stopped.
-    pub place: Place,
-    /// Why.
+pub struct SyntaxError {
+    /// Position of the error.
+    pub position: Position,
+    /// Description.
     pub message: String,
-    /// What had been read until then, every open list and object closed.
+    /// The part of the document before the error.
     pub partial: Option<Node>,
 }
 
-/// Collections within collections, at most. What is ours needs four.
+/// Maximum depth of nested collections. A CustomNBImage needs four.
 pub const DEPTH: usize = 256;
 
-/// Reads every document in the text, in order; an error ends it. Empty documents are left out. `line` is the number of the
-/// text's first line.
-pub fn read(text: &str, line: usize) -> (Vec<Node>, Option<Broken>) {
+/// Parses all documents up to the first error. Empty documents are left out. `line` is the number of the first line.
+pub fn read(text: &str, line: usize) -> (Vec<Node>, Option<SyntaxError>) {
     let mut builder = Builder::new(line);
-    let (readable, refused) = printable_part(text, line);
+    let (readable, rejected) = printable_part(text, line);
     let mut options = Options::default();
     options.set_emit_comments(false);
     options.flow_nesting_limit = DEPTH;
@@ -39,29 +36,29 @@ pub fn read(text: &str, line: usize) -> (Vec<Node>, Option<Broken>) {
                 continue;
             }
             Ok((event, span)) => builder.event(event, span, readable).err(),
-            Err(error) => Some((builder.place(*error.marker()), error.info())),
+            Err(error) => Some((builder.position(*error.marker()), error.info())),
         };
-        if let Some((place, message)) = fault {
+        if let Some((position, message)) = fault {
             let partial = builder.unwind();
-            // The text was cut short before a forbidden character, which may be all that is wrong.
-            let (place, message) = refused.unwrap_or((place, message));
+            // The text ends at a forbidden character, which may be the cause of the error.
+            let (position, message) = rejected.unwrap_or((position, message));
             return (
                 documents,
-                Some(Broken {
-                    place,
+                Some(SyntaxError {
+                    position,
                     message,
                     partial,
                 }),
             );
         }
     }
-    match refused {
-        Some((place, message)) => {
+    match rejected {
+        Some((position, message)) => {
             let partial = documents.pop();
             (
                 documents,
-                Some(Broken {
-                    place,
+                Some(SyntaxError {
+                    position,
                     message,
                     partial,
                 }),
@@ -71,21 +68,21 @@ pub fn read(text: &str, line: usize) -> (Vec<Node>, Option<Broken>) {
     }
 }
 
-/// The text up to the first character that YAML 1.1 does not allow, and what is wrong with that.
-fn printable_part(text: &str, line: usize) -> (&str, Option<(Place, String)>) {
+/// The text before the first character that YAML 1.1 forbids, and the error.
+fn printable_part(text: &str, line: usize) -> (&str, Option<(Position, String)>) {
     let is_allowed = |character: char| matches!(character, '\t' | '\n' | '\r' | ' '..='~' | '\u{85}' | '\u{a0}'..='\u{fffd}' | '\u{10000}'..);
     let Some((offset, character)) = text.char_indices().find(|(_, character)| !is_allowed(*character)) else {
         return (text, None);
     };
     let before = &text[..offset];
-    let place = Place {
+    let position = Position {
         line: line + before.matches('\n').count(),
         column: 1 + before.rsplit('\n').next().unwrap_or(before).chars().count(),
     };
     (
         before,
         Some((
-            place,
+            position,
             format!("the character {} is not allowed in YAML", character.escape_unicode()),
         )),
     )
@@ -97,8 +94,7 @@ mod tests {
 
     use super::read;
 
-    /// Where the parser and kubectl's differ about whether a text is YAML at all. Each is YAML 1.2 that YAML 1.1 did not
-    /// have, or the reverse, and none of it is met in manifests.
+    /// Texts that only one of the parsers accepts, because of differences between YAML 1.1 and 1.2. Not used in manifests.
     const DIFFERENT: &[&str] = &[
         // Escapes of JSON.
         "  k: \"a\\tb\\n\\x41\\u00e9\\U0001F600\\e\\0\\N\\_\\L\\P\\/\"",
@@ -113,17 +109,17 @@ mod tests {
         "  a: [1]#c\n",
     ];
 
-    /// `kubectl.jsonl` holds what kubectl 1.36.3 made of each text: `kubectl label --local -o json -f FILE`.
+    /// `kubectl.jsonl` contains the output of kubectl 1.36.3 for each text: `kubectl label --local -o json -f FILE`.
     #[test]
-    fn yaml_means_what_kubectl_takes_it_for() {
+    fn yaml_is_converted_like_kubectl_does() {
         let mut failures = Vec::new();
         for record in include_str!("../../tests/check/kubectl.jsonl").lines() {
             let record: Value = serde_json::from_str(record).unwrap();
             let yaml = record["yaml"].as_str().unwrap();
-            let (documents, broken) = read(yaml, 1);
+            let (documents, syntax_error) = read(yaml, 1);
             let tail = yaml.split_once("v:\n").unwrap().1;
-            let ours = match broken {
-                Some(broken) => Err(broken.message),
+            let ours = match syntax_error {
+                Some(syntax_error) => Err(syntax_error.message),
                 None => documents[0]
                     .get("v")
                     .unwrap()
@@ -138,7 +134,7 @@ mod tests {
         assert!(failures.is_empty(), "{}", failures.join("\n"));
     }
 
-    /// Integers that only a float can hold are printed in more than one way.
+    /// Large integers have several representations as floats.
     fn rounded(value: &Value) -> Value {
         match value {
             Value::Number(number) if number.as_f64().is_some_and(|number| number.abs() >= 9e18) => {

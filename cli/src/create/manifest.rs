@@ -1,16 +1,16 @@
-//! The manifest that the words of a command line ask for, as somebody would write it by hand. It is not judged here.
+//! The manifest of `kubectl cnbi create`.
 
 use cnbi_shared::api::{API_VERSION, KIND, annotations};
 
-use super::super::connection::Problem;
-use super::{What, requirements};
+use super::{CreateCommand, requirements};
 use crate::check::scalar_text;
+use crate::connection::CliError;
 
-/// Writes it.
+/// Builds the manifest in YAML.
 ///
 /// # Errors
-/// The file of requirements cannot be read.
-pub fn manifest(what: &What) -> Result<String, Problem> {
+/// The requirements file cannot be read.
+pub fn manifest(what: &CreateCommand) -> Result<String, CliError> {
     let mut spec: Vec<String> = Vec::new();
     let mut set = |key: &str, value: Option<&String>| {
         if let Some(value) = value {
@@ -18,11 +18,11 @@ pub fn manifest(what: &What) -> Result<String, Problem> {
         }
     };
     let (common, build_type) = match what {
-        What::Import(args) => {
+        CreateCommand::Import(args) => {
             set("fromImage", Some(&args.image));
             (&args.common, "ImageImport")
         }
-        What::Packages(args) => {
+        CreateCommand::Packages(args) => {
             set("builderImage", args.builder_image.as_ref());
             if let (Some(os), Some(version), Some(python)) = (&args.os, &args.os_version, &args.python) {
                 spec.push("  runtimeEnvironment:".to_owned());
@@ -38,7 +38,7 @@ pub fn manifest(what: &What) -> Result<String, Problem> {
             spec.extend(packages.iter().map(|package| format!("    - {}", scalar_text(package))));
             (&args.common, "PackageList")
         }
-        What::Git(args) => {
+        CreateCommand::Git(args) => {
             set("repositoryUrl", Some(&args.url));
             set("gitRef", args.r#ref.as_ref());
             set("builderImage", args.builder_image.as_ref());
@@ -61,14 +61,14 @@ pub fn manifest(what: &What) -> Result<String, Problem> {
     if let Some(namespace) = &common.cluster.namespace {
         lines.push(format!("  namespace: {}", scalar_text(namespace)));
     }
-    let told = [
+    let texts = [
         (annotations::DISPLAY_NAME, &common.display_name),
         (annotations::DESCRIPTION, &common.description),
     ];
-    if told.iter().any(|(_, text)| text.is_some()) {
+    if texts.iter().any(|(_, text)| text.is_some()) {
         lines.push("  annotations:".to_owned());
     }
-    for (key, text) in told {
+    for (key, text) in texts {
         if let Some(text) = text {
             lines.push(format!("    {key}: {}", scalar_text(text)));
         }

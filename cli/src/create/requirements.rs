@@ -1,20 +1,20 @@
-//! `requirements.txt` as a list of requirements: pip's "Requirements File Format", as far as it is one.
+//! Reads pip's "Requirements File Format".
 //!
-//! What pip would take from elsewhere (options, other files) is not followed: where packages come from is the admin's
-//! business. Hashes are left out with a note, because a build locks with hashes of its own.
+//! Options such as `-r` and `--index-url` are errors, because the admin decides where packages come from. Hashes are removed
+//! with a note, because the build locks packages with its own hashes.
 
 use std::fs;
 use std::io::Read as _;
 use std::path::Path;
 
-use super::super::connection::Problem;
 use super::super::terminal;
+use crate::connection::CliError;
 
-/// Most bytes of a file.
+/// Maximum size in bytes.
 const LIMIT: u64 = 1024 * 1024;
 
-/// Reads a file; `-` is standard input.
-pub fn read(path: &Path) -> Result<Vec<String>, Problem> {
+/// Reads a file; `-` means standard input.
+pub fn read(path: &Path) -> Result<Vec<String>, CliError> {
     let shown = path.display();
     let mut text = String::new();
     let read = if path.as_os_str() == "-" {
@@ -22,17 +22,17 @@ pub fn read(path: &Path) -> Result<Vec<String>, Problem> {
     } else {
         fs::File::open(path).and_then(|file| file.take(LIMIT).read_to_string(&mut text))
     };
-    read.map_err(|error| Problem(format!("{shown}: {error}")))?;
-    let (requirements, has_hashes) = parse(&text).map_err(|(line, why)| Problem(format!("{shown}:{line}: {why}")))?;
+    read.map_err(|error| CliError(format!("{shown}: {error}")))?;
+    let (requirements, has_hashes) = parse(&text).map_err(|(line, why)| CliError(format!("{shown}:{line}: {why}")))?;
     if has_hashes {
-        terminal::complain(&format!(
-            "{shown}: hashes are left out: the build locks with hashes of its own"
+        terminal::print_error(&format!(
+            "{shown}: hashes are ignored; the build locks packages with its own hashes"
         ));
     }
     Ok(requirements)
 }
 
-/// The requirements, and whether there were hashes. `Err` is a line and what is wrong with it.
+/// The requirements, and whether the file has hashes. An error is a line number and a message.
 fn parse(text: &str) -> Result<(Vec<String>, bool), (usize, String)> {
     let mut requirements = Vec::new();
     let mut has_hashes = false;
@@ -40,7 +40,7 @@ fn parse(text: &str) -> Result<(Vec<String>, bool), (usize, String)> {
     let mut lines = text.lines().enumerate();
     while let Some((number, line)) = lines.next() {
         let mut whole = line.to_owned();
-        // A comment line is not continued.
+        // Comment lines cannot be continued.
         while whole.ends_with('\\') && !whole.trim_start().starts_with('#') {
             whole.pop();
             whole.push_str(lines.next().map_or("", |(_, line)| line));
@@ -51,9 +51,8 @@ fn parse(text: &str) -> Result<(Vec<String>, bool), (usize, String)> {
         }
         if content.starts_with('-') {
             let option = content.split([' ', '=']).next().unwrap_or_default();
-            let why = format!(
-                "the option {option} is not taken over: what it stands for is for the cluster's admin to decide"
-            );
+            let why =
+                format!("the option {option} is not supported; package indexes are configured by the cluster's admin");
             return Err((number + 1, why));
         }
         let requirement = match content.find(" --hash") {
@@ -68,7 +67,7 @@ fn parse(text: &str) -> Result<(Vec<String>, bool), (usize, String)> {
     Ok((requirements, has_hashes))
 }
 
-/// A comment begins with `#` at the start, or behind a blank: elsewhere it is part of a URL.
+/// A comment starts with `#` at the start of the line or after whitespace; elsewhere `#` is part of a URL.
 fn without_comment(line: &str) -> &str {
     let is_comment = |(at, _): &(usize, &str)| *at == 0 || line[..*at].ends_with(char::is_whitespace);
     line.match_indices('#')
@@ -81,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn requirements_are_read_as_pip_reads_them() {
+    fn requirements_are_parsed_like_pip() {
         let text = "# pinned\npandas==2.2.0 \\\n    --hash=sha256:ab \\\n    --hash=sha256:cd\n\nx @ https://h/x.whl#egg=x  # why\n  boto3>=1 ; python_version<'3.12'\n";
         let wanted = [
             "pandas==2.2.0",

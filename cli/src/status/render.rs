@@ -1,44 +1,44 @@
-//! What is told of one resource: at most a screen, the cause and the next action before everything else that could fill it.
+//! The detailed status of one resource. It fits one screen; if space is short, the cause and the next action are kept.
 
 use cnbi_shared::api::status::{Phase, PipelineRun, Status};
 use cnbi_shared::contract::ConditionType;
 use jiff::Timestamp;
 
-use super::super::runs::TaskRun;
-use super::super::terminal::{Size, USUAL, cut, safe, styled, styles, wrap};
-use super::words::{Words, age, condition};
+use super::summary::{Summary, age};
 use super::{View, build_type, steps};
+use crate::task_runs::TaskRun;
+use crate::terminal::{DEFAULT_SIZE, Size, sanitize, styled, styles, truncate, wrap};
 
-/// Columns before what is told of a cause, an action or an image: the longest label, its colon and a space.
-const LABEL: usize = 8;
-/// Fewest and most lines of a log's end.
+/// Columns of a label with its colon and a space.
+const LABEL: usize = 9;
+/// Fewest and most lines that are shown of a log.
 const LOG: std::ops::RangeInclusive<usize> = 2..=12;
 
-/// The text; no line is longer than the width, and a failure fits the height.
+/// Renders the status. No line is longer than the width; a failure fits the height.
 pub fn render(view: &View, now: Timestamp, size: Size) -> String {
     let resource = &view.resource;
-    let words = Words::of(resource);
+    let summary = Summary::of(resource);
     let nothing = Status::default();
     let status = resource.status.as_ref().unwrap_or(&nothing);
-    // A line is left free for whatever comes after.
+    // One line stays free for the prompt.
     let room = size.height.saturating_sub(1);
-    let upper_half = |in_short| {
+    let upper_half = |is_compact| {
         let mut page = Page {
             lines: Vec::new(),
             width: size.width,
         };
-        page.title(view, status, &words, now);
-        let steps = steps::lines(view, now, size.width, in_short);
+        page.title(view, status, &summary, now);
+        let steps = steps::lines(view, now, size.width, is_compact);
         if !steps.is_empty() {
             page.empty();
         }
         page.lines.extend(steps);
-        if let (Some(why), false) = (&words.why, status.phase == Some(Phase::Ready)) {
+        if let (Some(why), false) = (&summary.why, status.phase == Some(Phase::Ready)) {
             page.empty();
             page.labelled("Why", why, 3);
         }
-        if let Some(next) = &words.next {
-            // Half a command is none.
+        if let Some(next) = &summary.next {
+            // Enough lines for a whole command.
             page.labelled("Next", next, 5);
         }
         page
@@ -71,10 +71,10 @@ impl Page {
         self.lines.push(String::new());
     }
 
-    /// A word in front, and text beside it in as many lines as it takes, up to a limit: that of 80 columns, and more in less.
+    /// Adds a label and wrapped text. `limit` is the maximum number of lines at 80 columns; narrower windows get more.
     fn labelled(&mut self, label: &str, text: &str, limit: usize) {
         let columns = self.width.saturating_sub(LABEL).max(1);
-        let limit = limit * (USUAL.width - LABEL).div_ceil(columns);
+        let limit = limit * (DEFAULT_SIZE.width - LABEL).div_ceil(columns);
         for (number, line) in wrap(text, columns, limit).iter().enumerate() {
             let label = if number == 0 {
                 format!("{label}:")
@@ -86,46 +86,46 @@ impl Page {
         }
     }
 
-    fn title(&mut self, view: &View, status: &Status, words: &Words, now: Timestamp) {
+    fn title(&mut self, view: &View, status: &Status, summary: &Summary, now: Timestamp) {
         let metadata = &view.resource.metadata;
         let run = status.pipeline_run.as_ref();
         let style = match status.phase {
-            Some(Phase::Ready) => styles::GOOD,
-            Some(Phase::Failed) => styles::BAD,
-            _ => styles::UNDER_WAY,
+            Some(Phase::Ready) => styles::OK,
+            Some(Phase::Failed) => styles::ERROR,
+            _ => styles::IN_PROGRESS,
         };
         let at = run
             .filter(|_| status.phase == Some(Phase::Failed))
             .and_then(|run| run.failed_task.as_deref())
-            .map(|task| format!(" at {}", safe(task)))
+            .map(|task| format!(" at {}", sanitize(task)))
             .unwrap_or_default();
         let since = run
             .and_then(|run| run.completion_time.as_ref())
             .filter(|_| matches!(status.phase, Some(Phase::Ready | Phase::Failed)))
             .map(|end| format!(", {} ago", age(end.0, now)))
             .unwrap_or_default();
-        let tail = format!("{}{at}{since}", words.state);
+        let tail = format!("{}{at}{since}", summary.state);
         let name = format!(
             "{}/{}",
-            safe(metadata.namespace.as_deref().unwrap_or_default()),
-            safe(metadata.name.as_deref().unwrap_or_default())
+            sanitize(metadata.namespace.as_deref().unwrap_or_default()),
+            sanitize(metadata.name.as_deref().unwrap_or_default())
         );
-        let name = cut(&name, self.width.saturating_sub(tail.len() + 2));
+        let name = truncate(&name, self.width.saturating_sub(tail.len() + 2));
         self.lines
             .push(format!("{}: {}", styled(styles::TITLE, &name), styled(style, &tail)));
 
-        let kind = build_type(&view.resource).map_or("no legal build type", |known| known.as_str());
+        let kind = build_type(&view.resource).map_or("invalid build type", |build_type| build_type.as_str());
         let generation = metadata.generation.unwrap_or_default();
         let mut about = format!("  {kind}, generation {generation}");
         if let Some(run) = run {
-            about.push_str(&run_words(run, now));
-            self.lines.push(cut(&about, self.width));
-            let part = |text: &Option<String>| safe(text.as_deref().unwrap_or("?"));
-            let place = format!("  run {}/{}", part(&run.namespace), part(&run.name));
-            self.lines.push(cut(&place, self.width));
+            about.push_str(&run_summary(run, now));
+            self.lines.push(truncate(&about, self.width));
+            let part = |text: &Option<String>| sanitize(text.as_deref().unwrap_or("?"));
+            let location = format!("  PipelineRun {}/{}", part(&run.namespace), part(&run.name));
+            self.lines.push(truncate(&location, self.width));
         } else {
-            about.push_str("; there is no run");
-            self.lines.push(cut(&about, self.width));
+            about.push_str(", no PipelineRun");
+            self.lines.push(truncate(&about, self.width));
         }
     }
 
@@ -137,28 +137,28 @@ impl Page {
         if is_ready && (reference.is_some() || digest.is_some()) {
             self.empty();
         }
-        // Of a failure, the image of an earlier build is not what anybody looks for.
+        // After a failure, status.image is that of an earlier build.
         if let (Some(reference), true) = (reference, is_ready) {
-            self.labelled("Image", &safe(reference), 2);
+            self.labelled("Image", &sanitize(reference), 2);
         }
         if let (Some(digest), true) = (
             digest.filter(|digest| !reference.is_some_and(|of| of.contains(*digest))),
             is_ready,
         ) {
-            self.labelled("Digest", &safe(digest), 1);
+            self.labelled("Digest", &sanitize(digest), 1);
         }
         if let (Some(stream), true) = (&status.image_stream, is_ready) {
-            let part = |text: &Option<String>| safe(text.as_deref().unwrap_or("?"));
+            let part = |text: &Option<String>| sanitize(text.as_deref().unwrap_or("?"));
             let text = format!(
-                "ImageStream {}/{}, tag {}",
+                "ImageStreamTag {}/{}:{}",
                 part(&stream.namespace),
                 part(&stream.name),
                 part(&stream.tag)
             );
-            self.labelled("Found", &text, 2);
+            self.labelled("Tag", &text, 2);
         }
         if let (Some(source), true) = (&status.source, is_ready) {
-            let part = |text: &Option<String>| text.as_deref().map(safe);
+            let part = |text: &Option<String>| text.as_deref().map(sanitize);
             let parts = [
                 part(&source.repository_url),
                 part(&source.git_ref),
@@ -171,20 +171,24 @@ impl Page {
         }
     }
 
-    /// The conditions in words: what is done, what is open; what is not well beside what [`Words`] tell of.
+    /// Lists conditions by status. A False condition with the reason of Ready is left out: [`Summary`] shows it.
     fn conditions(&mut self, status: &Status) {
-        let told = condition(status, ConditionType::Ready).map(|ready| ready.reason.as_str());
-        let (mut done, mut open) = (Vec::new(), Vec::new());
+        let ready_reason = super::summary::condition(status, ConditionType::Ready).map(|ready| ready.reason.as_str());
+        let (mut done, mut pending) = (Vec::new(), Vec::new());
         let mut notes = Vec::new();
-        for said in &status.conditions {
-            let Some(phrase) = ConditionType::by_name(&said.type_).and_then(phrase) else {
+        for condition in &status.conditions {
+            let Some(phrase) = ConditionType::by_name(&condition.type_).and_then(phrase) else {
                 continue;
             };
-            match said.status.as_str() {
+            match condition.status.as_str() {
                 "True" => done.push(phrase),
-                "False" if Some(said.reason.as_str()) == told => {}
-                "False" => notes.push(format!("not {phrase}: {}: {}", safe(&said.reason), safe(&said.message))),
-                _ => open.push(phrase),
+                "False" if Some(condition.reason.as_str()) == ready_reason => {}
+                "False" => notes.push(format!(
+                    "not {phrase}: {}: {}",
+                    sanitize(&condition.reason),
+                    sanitize(&condition.message)
+                )),
+                _ => pending.push(phrase),
             }
         }
         if status.phase != Some(Phase::Failed) {
@@ -193,8 +197,8 @@ impl Page {
         if !done.is_empty() {
             self.labelled("Done", &done.join(", "), 2);
         }
-        if !open.is_empty() {
-            self.labelled("Open", &open.join(", "), 2);
+        if !pending.is_empty() {
+            self.labelled("Pending", &pending.join(", "), 2);
         }
         for note in notes {
             self.labelled("Note", &note, 3);
@@ -205,30 +209,30 @@ impl Page {
         let task = view.failed_task();
         let step = task.and_then(TaskRun::failed_step);
         let of = match (task, step) {
-            (Some(task), Some(step)) => format!(" of {}, step {}", safe(&task.task), safe(&step.name)),
-            (Some(task), None) => format!(" of {}", safe(&task.task)),
+            (Some(task), Some(step)) => format!(" of {}, step {}", sanitize(&task.task), sanitize(&step.name)),
+            (Some(task), None) => format!(" of {}", sanitize(&task.task)),
             _ => String::new(),
         };
         match log {
             Ok([]) => self.lines.push(format!("The log{of} is empty.")),
             Ok(lines) => {
-                let title = cut(&format!("The end of the log{of}:"), self.width);
+                let title = truncate(&format!("Last lines of the log{of}:"), self.width);
                 self.lines.push(styled(styles::TITLE, &title));
                 let first = lines.len().saturating_sub(limit);
                 for line in &lines[first..] {
                     self.lines
-                        .push(format!("  {}", cut(line, self.width.saturating_sub(2))));
+                        .push(format!("  {}", truncate(line, self.width.saturating_sub(2))));
                 }
             }
             Err(why) => {
-                let text = format!("The log{of} is not told: {}", safe(why));
+                let text = format!("Log{of} not available: {}", sanitize(why));
                 self.lines.extend(wrap(&text, self.width, 3.min(limit)));
             }
         }
     }
 }
 
-fn run_words(run: &PipelineRun, now: Timestamp) -> String {
+fn run_summary(run: &PipelineRun, now: Timestamp) -> String {
     let attempt = run
         .attempt
         .filter(|attempt| *attempt > 1)
@@ -246,11 +250,11 @@ fn run_words(run: &PipelineRun, now: Timestamp) -> String {
 
 fn phrase(condition: ConditionType) -> Option<&'static str> {
     match condition {
-        // The title says it.
+        // Shown in the title.
         ConditionType::Ready | ConditionType::Reconciling | ConditionType::Stalled => None,
-        ConditionType::WellFormed => Some("well-formed"),
-        ConditionType::PullSecretReady => Some("pull Secret usable"),
-        ConditionType::PipelineRunCreated => Some("run created"),
+        ConditionType::WellFormed => Some("valid"),
+        ConditionType::PullSecretReady => Some("pull secret ready"),
+        ConditionType::PipelineRunCreated => Some("PipelineRun created"),
         ConditionType::SourcePrepared => Some("source prepared"),
         ConditionType::ImageValidated => Some("image validated"),
         ConditionType::ImageBuilt => Some("image built"),

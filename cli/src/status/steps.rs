@@ -1,15 +1,15 @@
-//! The tasks of a run, a line each.
+//! The tasks of a PipelineRun, one line each.
 
 use cnbi_shared::contract;
 use jiff::Timestamp;
 
-use super::super::runs::{State, TaskRun};
-use super::super::terminal::{cut, safe, styled, styles};
-use super::words::age;
+use super::summary::age;
 use super::{View, build_type};
+use crate::task_runs::{State, TaskRun};
+use crate::terminal::{sanitize, styled, styles, truncate};
 
-/// The lines, none longer than `columns`; none where there is no run. In short, only of tasks that run or have failed.
-pub fn lines(view: &View, now: Timestamp, columns: usize, in_short: bool) -> Vec<String> {
+/// One line per task, at most `columns` wide. Empty without a PipelineRun. If `is_compact`, only running and failed tasks.
+pub fn lines(view: &View, now: Timestamp, columns: usize, is_compact: bool) -> Vec<String> {
     let status = view.resource.status.as_ref();
     let run = status.and_then(|status| status.pipeline_run.as_ref());
     let (Some(run), Some(build_type)) = (run, build_type(&view.resource)) else {
@@ -17,10 +17,10 @@ pub fn lines(view: &View, now: Timestamp, columns: usize, in_short: bool) -> Vec
     };
     let tasks = match &view.tasks {
         Ok(tasks) if tasks.is_empty() && run.completion_time.is_some() => {
-            return vec!["  The record of its tasks is gone.".to_owned()];
+            return vec!["  Its TaskRuns have been deleted.".to_owned()];
         }
         Ok(tasks) => tasks,
-        Err(why) => return vec![cut(&format!("  Its tasks are not told: {}", safe(why)), columns)],
+        Err(why) => return vec![truncate(&format!("  {}", sanitize(why)), columns)],
     };
     let pipeline = contract::of(build_type);
     let names: Vec<&str> = pipeline.all_tasks().map(|task| task.name).collect();
@@ -28,36 +28,36 @@ pub fn lines(view: &View, now: Timestamp, columns: usize, in_short: bool) -> Vec
     let rows: Vec<(String, Option<&TaskRun>)> = names
         .iter()
         .map(|name| ((*name).to_owned(), tasks.iter().find(|task| task.task == *name)))
-        .chain(others.map(|task| (safe(&task.task), Some(task))))
+        .chain(others.map(|task| (sanitize(&task.task), Some(task))))
         .collect();
     let widest = rows.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
     let mut lines = Vec::new();
     for (name, task) in rows {
         let state = task.map(|task| task.state);
-        if in_short && !matches!(state, Some(State::Failed | State::Running)) {
+        if is_compact && !matches!(state, Some(State::Failed | State::Running)) {
             continue;
         }
         let (mark, style) = match state {
-            Some(State::Succeeded) => ("done", styles::GOOD),
-            Some(State::Failed) => ("FAILED", styles::BAD),
-            Some(State::Running) => ("runs", styles::UNDER_WAY),
-            Some(State::Waiting) => ("begins", styles::UNDER_WAY),
-            None if run.completion_time.is_some() => ("not run", styles::FAINT),
-            None => ("waits", styles::FAINT),
+            Some(State::Succeeded) => ("done", styles::OK),
+            Some(State::Failed) => ("FAILED", styles::ERROR),
+            Some(State::Running) => ("running", styles::IN_PROGRESS),
+            Some(State::Waiting) => ("pending", styles::IN_PROGRESS),
+            None if run.completion_time.is_some() => ("not run", styles::DIM),
+            None => ("waiting", styles::DIM),
         };
         let took = task
             .and_then(|task| Some(age(task.start?, task.end.unwrap_or(now))))
             .unwrap_or_default();
         let more = task.map(detail).unwrap_or_default();
         let plain = format!("{name:widest$} {took:>8}   {more}");
-        let plain = cut(plain.trim_end(), columns.saturating_sub(10));
+        let plain = truncate(plain.trim_end(), columns.saturating_sub(10));
         let mark = format!("{mark:<7}");
         lines.push(format!("  {} {plain}", styled(style, &mark)));
     }
     lines
 }
 
-/// What is worth saying of a task beside how long it took.
+/// The current or failed step.
 fn detail(task: &TaskRun) -> String {
     match task.state {
         State::Failed => match task.failed_step() {
@@ -65,15 +65,15 @@ fn detail(task: &TaskRun) -> String {
                 let code = step.exit_code.unwrap_or_default();
                 let reason = match task.reason.as_str() {
                     "StepFailed" | "Failed" => String::new(),
-                    reason => format!(" ({})", safe(reason)),
+                    reason => format!(" ({})", sanitize(reason)),
                 };
-                format!("step {}, exit code {code}{reason}", safe(&step.name))
+                format!("step {}, exit code {code}{reason}", sanitize(&step.name))
             }
-            None => safe(&task.reason),
+            None => sanitize(&task.reason),
         },
         State::Running => {
             let step = task.steps.iter().find(|step| step.state == State::Running);
-            step.map(|step| format!("step {}", safe(&step.name)))
+            step.map(|step| format!("step {}", sanitize(&step.name)))
                 .unwrap_or_default()
         }
         State::Waiting | State::Succeeded => String::new(),

@@ -1,4 +1,4 @@
-//! An API server that answers from a table, and the binary that asks it.
+//! A fake API server with fixed responses, and the program under test.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -18,38 +18,38 @@ use tokio::net::TcpListener;
 use tokio::process::Command;
 use tokio::sync::mpsc;
 
-/// What is answered, by path; without a query.
+/// Responses by path, without the query.
 #[derive(Clone, Default)]
-pub struct Answers(
+pub struct Responses(
     Arc<Mutex<BTreeMap<String, (u16, String)>>>,
     Arc<Mutex<BTreeMap<String, Changes>>>,
 );
 
 type Changes = mpsc::UnboundedReceiver<String>;
 
-impl Answers {
-    pub fn set(&self, path: &str, answer: &Value) {
-        self.text(path, &answer.to_string());
+impl Responses {
+    pub fn set(&self, path: &str, response: &Value) {
+        self.text(path, &response.to_string());
     }
 
-    pub fn text(&self, path: &str, answer: &str) {
+    pub fn text(&self, path: &str, response: &str) {
         let mut all = self.0.lock().unwrap();
-        all.insert(path.to_owned(), (200, answer.to_owned()));
+        all.insert(path.to_owned(), (200, response.to_owned()));
     }
 
-    pub fn status(&self, path: &str, code: u16, answer: &Value) {
+    pub fn status(&self, path: &str, code: u16, response: &Value) {
         let mut all = self.0.lock().unwrap();
-        all.insert(path.to_owned(), (code, answer.to_string()));
+        all.insert(path.to_owned(), (code, response.to_string()));
     }
 
-    /// What is sent there is what the first watch of that path hears.
+    /// Events for the first watch of the path.
     pub fn changes(&self, path: &str) -> mpsc::UnboundedSender<String> {
         let (sender, changes) = mpsc::unbounded_channel();
         self.1.lock().unwrap().insert(path.to_owned(), changes);
         sender
     }
 
-    /// Refused for lack of rights.
+    /// Responds with 403.
     pub fn forbid(&self, path: &str) {
         let status = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 403, "reason": "Forbidden",
             "message": "forbidden"});
@@ -59,7 +59,7 @@ impl Answers {
 }
 
 pub struct Api {
-    pub answers: Answers,
+    pub responses: Responses,
     pub folder: TempDir,
 }
 
@@ -71,10 +71,10 @@ pub struct Outcome {
 
 impl Api {
     pub async fn start() -> Self {
-        let answers = Answers::default();
+        let responses = Responses::default();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let server = format!("http://{}", listener.local_addr().unwrap());
-        let router = Router::new().fallback(answer).with_state(answers.clone());
+        let router = Router::new().fallback(respond).with_state(responses.clone());
         tokio::spawn(async move { axum::serve(listener, router).await });
         let folder = tempfile::tempdir().unwrap();
         let context = json!({
@@ -84,7 +84,7 @@ impl Api {
             "contexts": [{"name": "c", "context": {"cluster": "k", "user": "u", "namespace": "team-a"}}],
         });
         fs::write(folder.path().join("kubeconfig"), context.to_string()).unwrap();
-        Self { answers, folder }
+        Self { responses, folder }
     }
 
     pub async fn run(&self, arguments: &[&str]) -> Outcome {
@@ -104,10 +104,10 @@ impl Api {
     }
 }
 
-async fn answer(State(answers): State<Answers>, request: Request) -> Response {
+async fn respond(State(responses): State<Responses>, request: Request) -> Response {
     let path = request.uri().path();
     if request.uri().query().is_some_and(|query| query.contains("watch=")) {
-        let changes = answers.1.lock().unwrap().remove(path);
+        let changes = responses.1.lock().unwrap().remove(path);
         let next = |changes: Option<Changes>| async {
             let mut changes = changes?;
             let change = changes.recv().await? + "\n";
@@ -115,7 +115,7 @@ async fn answer(State(answers): State<Answers>, request: Request) -> Response {
         };
         return Body::from_stream(stream::unfold(changes, next)).into_response();
     }
-    let found = answers.0.lock().unwrap().get(path).cloned();
+    let found = responses.0.lock().unwrap().get(path).cloned();
     let (code, text) = found.unwrap_or_else(|| {
         let name = path.rsplit('/').next().unwrap_or_default();
         let status = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 404, "reason": "NotFound",

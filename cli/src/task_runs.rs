@@ -1,6 +1,5 @@
-//! What is known of a run beside the status: its TaskRuns, and what their steps wrote.
-//!
-//! People may have no right to read these; that is told and hides nothing of the status.
+//! The TaskRuns of a PipelineRun, and the logs of their steps. Users often lack the permission to read these in the build
+//! namespace, so errors are text to show beside the status.
 
 use futures::AsyncReadExt as _;
 use jiff::Timestamp;
@@ -8,60 +7,60 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, ListParams, LogParams};
 use serde_json::Value;
 
-use super::connection::{is_missing, words};
-use super::terminal::safe_line;
+use super::connection::{describe, is_missing};
+use super::terminal::sanitize_log_line;
 use kube::Client;
 
-/// Most bytes of a log's end that are read.
+/// Maximum bytes to read from the end of a log.
 const TAIL_BYTES: i64 = 64 * 1024;
 
-/// How a task or a step stands.
+/// State of a task or a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
-    /// It has not begun.
+    /// Not started.
     Waiting,
-    /// It runs.
+    /// Running.
     Running,
-    /// It ended well.
+    /// Succeeded.
     Succeeded,
-    /// It ended badly.
+    /// Failed.
     Failed,
 }
 
-/// What is told of a TaskRun.
+/// The parts of a TaskRun that are shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TaskRun {
-    /// The task's name in its pipeline.
+    /// Name of the task in its Pipeline.
     pub task: String,
-    /// How it stands.
+    /// State.
     pub state: State,
-    /// Tekton's reason for that.
+    /// Tekton's reason of the condition `Succeeded`.
     pub reason: String,
-    /// When it began.
+    /// Start time.
     pub start: Option<Timestamp>,
-    /// When it ended.
+    /// Completion time.
     pub end: Option<Timestamp>,
-    /// Its pod, once there is one.
+    /// Name of its pod, if created.
     pub pod: Option<String>,
-    /// Its steps, in order.
+    /// Steps in order.
     pub steps: Vec<Step>,
 }
 
-/// What is told of a step.
+/// A step of a TaskRun.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Step {
-    /// Its name.
+    /// Name.
     pub name: String,
-    /// Its container.
+    /// Name of its container.
     pub container: String,
-    /// How it stands.
+    /// State.
     pub state: State,
-    /// The exit code, once it has ended.
+    /// Exit code, if terminated.
     pub exit_code: Option<i64>,
 }
 
 impl TaskRun {
-    /// Reads a TaskRun; what is missing in it is left out.
+    /// Reads a TaskRun. Missing fields are left empty.
     pub fn read(object: &Value) -> Self {
         let (labels, status) = (&object["metadata"]["labels"], &object["status"]);
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
@@ -93,7 +92,7 @@ impl TaskRun {
         }
     }
 
-    /// The first step that ended badly.
+    /// The first failed step.
     pub fn failed_step(&self) -> Option<&Step> {
         self.steps.iter().find(|step| step.state == State::Failed)
     }
@@ -119,25 +118,25 @@ impl Step {
     }
 }
 
-/// TaskRuns of a namespace.
+/// The API of TaskRuns in a namespace.
 pub fn task_runs(client: &Client, namespace: &str) -> Api<DynamicObject> {
     let kind = GroupVersionKind::gvk("tekton.dev", "v1", "TaskRun");
     let kind = ApiResource::from_gvk_with_plural(&kind, "taskruns");
     Api::namespaced_with(client.clone(), namespace, &kind)
 }
 
-/// The TaskRuns of a run, in the order in which they began. `Err` says in words why they cannot be seen.
-pub async fn of_run(client: &Client, namespace: &str, run: &str) -> Result<Vec<TaskRun>, String> {
+/// The TaskRuns of a PipelineRun by start time. Errors are text for the user.
+pub async fn list(client: &Client, namespace: &str, run: &str) -> Result<Vec<TaskRun>, String> {
     let params = ListParams::default().labels(&format!("tekton.dev/pipelineRun={run}"));
     let list = task_runs(client, namespace)
         .list(&params)
         .await
         .map_err(|error| match &error {
             kube::Error::Api(status) if status.code == 403 => {
-                format!("you may not read TaskRuns in {namespace}")
+                format!("No permission to read TaskRuns in {namespace}")
             }
-            error if is_missing(error) => "Tekton is not installed on this cluster".to_owned(),
-            error => words(error),
+            error if is_missing(error) => "Tekton is not installed in this cluster".to_owned(),
+            error => describe(error),
         })?;
     let mut found: Vec<TaskRun> = list
         .items
@@ -149,8 +148,8 @@ pub async fn of_run(client: &Client, namespace: &str, run: &str) -> Result<Vec<T
     Ok(found)
 }
 
-/// The last lines that a container wrote, safe to print. `Err` says in words why there are none.
-pub async fn end_of_log(
+/// The last lines of a container's log, sanitized. Errors are text for the user.
+pub async fn log_tail(
     client: &Client,
     namespace: &str,
     pod: &str,
@@ -167,30 +166,34 @@ pub async fn end_of_log(
     let stream = pods
         .log_stream(pod, &params)
         .await
-        .map_err(|error| unread(&error, namespace, pod))?;
+        .map_err(|error| log_error(&error, namespace, pod))?;
     let mut bytes = Vec::new();
     let mut stream = std::pin::pin!(stream);
-    // What breaks off has been read until there.
+    // After an interruption, the part that was read is shown.
     let _ = stream.read_to_end(&mut bytes).await;
     let text = String::from_utf8_lossy(&bytes);
-    let mut shown: Vec<String> = text.lines().map(safe_line).filter(|line| !line.is_empty()).collect();
+    let mut shown: Vec<String> = text
+        .lines()
+        .map(sanitize_log_line)
+        .filter(|line| !line.is_empty())
+        .collect();
     if shown.len() > lines {
         shown.drain(..shown.len() - lines);
     }
     Ok(shown)
 }
 
-/// Why a log cannot be read.
-pub fn unread(error: &kube::Error, namespace: &str, pod: &str) -> String {
+/// Why a log cannot be read, as text for the user.
+pub fn log_error(error: &kube::Error, namespace: &str, pod: &str) -> String {
     match error {
         kube::Error::Api(status) if status.code == 403 => {
             format!(
-                "you may not read logs in {namespace}; whoever may: kubectl logs -n {namespace} {pod} --all-containers"
+                "no permission to read pod logs in {namespace}; ask an admin to run: kubectl logs -n {namespace} {pod} --all-containers"
             )
         }
         error if is_missing(error) => {
-            format!("pod {namespace}/{pod} is gone, and its log with it: pods of runs that have ended may be deleted")
+            format!("pod {namespace}/{pod} has been deleted together with its log")
         }
-        error => words(error),
+        error => describe(error),
     }
 }

@@ -1,7 +1,7 @@
-//! What manifests say of the world: the Secrets, Namespaces and ImageStreams that come with a change count as there.
+//! Facts about the cluster, from manifests of Secrets, Namespaces and ImageStreams (`--facts`) or from the API server.
 //!
-//! What they do not mention is not known: a cluster may have it all the same. Of a Secret, only the names of registries are
-//! kept; one that is encrypted in the repository is left unknown.
+//! Objects without a manifest are unknown, not absent, because the cluster may have them. Only registry names are kept of a
+//! Secret. Encrypted Secrets (SOPS) are unknown.
 
 use std::collections::HashMap;
 
@@ -14,17 +14,17 @@ use serde_json::Value;
 use super::kind;
 use super::split;
 
-/// Most values of one object that is looked at.
+/// Maximum number of values of an object.
 const BUDGET: usize = 1_000_000;
 
-/// Facts out of manifests.
+/// Facts by lookup.
 #[derive(Clone, Debug, Default)]
-pub struct Known {
-    answers: HashMap<Lookup, LookupResult>,
+pub struct KnownFacts {
+    results: HashMap<Lookup, LookupResult>,
 }
 
-impl Known {
-    /// Takes in every object of a text. `namespace` is that of objects that name none.
+impl KnownFacts {
+    /// Adds all objects of a text. `namespace` is the default namespace.
     pub fn add(&mut self, text: &str, namespace: &str) {
         for piece in split::pieces(text) {
             let (documents, _) = split::documents(&piece);
@@ -33,22 +33,22 @@ impl Known {
                 for (object, _) in kind::objects(document, &mut items) {
                     let is_fact = matches!(object.text("kind"), Some("Secret" | "Namespace" | "ImageStream"));
                     if is_fact && let Ok((object, _)) = object.expand(BUDGET) {
-                        self.object(&object, namespace);
+                        self.add_object(&object, namespace);
                     }
                 }
             }
         }
     }
 
-    /// Takes in one object.
-    pub fn object(&mut self, object: &Value, namespace: &str) {
+    /// Adds one object.
+    fn add_object(&mut self, object: &Value, namespace: &str) {
         let text = |value: &Value| value.as_str().filter(|text| !text.is_empty()).map(str::to_owned);
         let Some(name) = text(&object["metadata"]["name"]) else {
             return;
         };
         let namespace = text(&object["metadata"]["namespace"]).unwrap_or_else(|| namespace.to_owned());
         let group = object["apiVersion"].as_str().unwrap_or_default();
-        let (need, answer) = match (object["kind"].as_str().unwrap_or_default(), group) {
+        let (lookup, result) = match (object["kind"].as_str().unwrap_or_default(), group) {
             ("Namespace", "v1") => (Lookup::Namespace { name }, LookupResult::Yes),
             ("Secret", "v1") => {
                 let Some(secret) = pull_secret(object) else { return };
@@ -56,32 +56,35 @@ impl Known {
             }
             ("ImageStream", group) if group.starts_with("image.openshift.io/") => {
                 let mark = object["metadata"]["annotations"][annotations::OWNED_BY].as_str();
-                let answer = LookupResult::ImageStream(StreamOwner::read(mark));
-                (Lookup::ImageStream { namespace, name }, answer)
+                let result = LookupResult::ImageStream(StreamOwner::read(mark));
+                (Lookup::ImageStream { namespace, name }, result)
             }
             _ => return,
         };
-        self.answers.insert(need, answer);
+        self.results.insert(lookup, result);
     }
 
-    /// What is known of these needs, beside what is in `facts`.
-    pub fn answer<'a>(&self, needs: impl IntoIterator<Item = &'a Lookup>, facts: &mut Facts) {
-        for need in needs {
-            if let Some(answer) = self.answers.get(need) {
-                facts.insert(need.clone(), answer.clone());
+    /// Adds one fact.
+    pub fn insert(&mut self, lookup: Lookup, result: LookupResult) {
+        self.results.insert(lookup, result);
+    }
+
+    /// Copies the known facts of these lookups. Returns whether there was any.
+    pub fn insert_into<'a>(&self, facts: &mut Facts, lookups: impl IntoIterator<Item = &'a Lookup>) -> bool {
+        let mut is_any = false;
+        for lookup in lookups {
+            if let Some(result) = self.results.get(lookup) {
+                facts.insert(lookup.clone(), result.clone());
+                is_any = true;
             }
         }
-    }
-
-    /// Nothing is known.
-    pub fn is_empty(&self) -> bool {
-        self.answers.is_empty()
+        is_any
     }
 }
 
-/// What matters of a Secret; `None` where its content is not the one that the cluster will have.
+/// The registries of a pull secret. `None` for an encrypted Secret, whose content in the cluster is unknown.
 pub fn pull_secret(object: &Value) -> Option<PullSecret> {
-    // SOPS leaves its mark at the root and ciphertext in the data.
+    // SOPS adds this key and encrypts the data.
     if object.get("sops").is_some() {
         return None;
     }
@@ -89,7 +92,7 @@ pub fn pull_secret(object: &Value) -> Option<PullSecret> {
     let Some(key) = PullSecret::data_key(secret_type) else {
         return Some(PullSecret::read(secret_type, None));
     };
-    // The API server lets `stringData` win.
+    // `stringData` overrides `data`.
     if let Some(text) = object["stringData"][key].as_str() {
         return Some(PullSecret::read(secret_type, Some(text.as_bytes())));
     }
@@ -107,8 +110,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_comes_with_a_change_is_there_and_the_rest_is_unknown() {
-        let mut known = Known::default();
+    fn objects_with_a_manifest_are_known_and_others_unknown() {
+        let mut known = KnownFacts::default();
         known.add(
             "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\ntype: kubernetes.io/dockerconfigjson\n\
              stringData: {.dockerconfigjson: '{\"auths\":{\"quay.io\":{\"auth\":\"c2VjcmV0\"}}}'}\n---\n\
@@ -118,7 +121,7 @@ mod tests {
              apiVersion: image.openshift.io/v1\nkind: ImageStream\nmetadata: {name: i, namespace: odh}\n",
             "team-a",
         );
-        let need = |name: &str| Lookup::Secret {
+        let lookup = |name: &str| Lookup::Secret {
             namespace: "team-a".into(),
             name: name.into(),
         };
@@ -128,14 +131,14 @@ mod tests {
             name: "i".into(),
         };
         let namespace = Lookup::Namespace { name: "odh".into() };
-        known.answer(
-            [&need("s"), &need("sealed"), &need("other"), &namespace, &stream],
+        known.insert_into(
             &mut facts,
+            [&lookup("s"), &lookup("sealed"), &lookup("other"), &namespace, &stream],
         );
         let registries = PullSecret::Registries(vec!["quay.io".into()]);
-        assert_eq!(facts.secret(&need("s")), cnbi_shared::facts::Fact::Known(&registries));
-        assert_eq!(facts.secret(&need("sealed")), cnbi_shared::facts::Fact::Unknown);
-        assert_eq!(facts.secret(&need("other")), cnbi_shared::facts::Fact::Unknown);
+        assert_eq!(facts.secret(&lookup("s")), cnbi_shared::facts::Fact::Known(&registries));
+        assert_eq!(facts.secret(&lookup("sealed")), cnbi_shared::facts::Fact::Unknown);
+        assert_eq!(facts.secret(&lookup("other")), cnbi_shared::facts::Fact::Unknown);
         assert_eq!(facts.holds(&namespace), Some(true));
         assert_eq!(
             facts.image_stream(&stream),

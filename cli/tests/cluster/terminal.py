@@ -1,7 +1,7 @@
 """Runs a program on a pseudo terminal of its own: `terminal.py LINES COLUMNS PROGRAM ARGUMENTS...`.
 
 What the program writes goes to standard output, byte for byte; the exit status is the program's, or 128 and the number of the
-signal that ended it. Each line of standard input is an order: `size LINES COLUMNS` makes the window another one, `type TEXT`
+signal that ended it. Each line of standard input is a command: `size LINES COLUMNS` changes the size of the window, `type TEXT`
 types the JSON string TEXT, `signal NUMBER` sends one to the program, `close` closes the window.
 """
 
@@ -19,8 +19,8 @@ def resize(terminal, lines, columns):
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", int(lines), int(columns), 0, 0))
 
 
-def obey(child, terminal, order):
-    word, _, rest = order.partition(" ")
+def execute(child, terminal, command):
+    word, _, rest = command.partition(" ")
     if word == "size":
         resize(terminal, *rest.split())
     elif word == "signal":
@@ -48,7 +48,7 @@ def main(lines, columns, *command):
     settings[3] |= termios.NOFLSH
     termios.tcsetattr(terminal, termios.TCSANOW, settings)
     os.close(writing)
-    orders = b""
+    commands = b""
     sources = [terminal, sys.stdin.fileno()]
     is_open = True
     while is_open:
@@ -66,10 +66,10 @@ def main(lines, columns, *command):
             given = os.read(sys.stdin.fileno(), 65536)
             if not given:
                 sources.remove(sys.stdin.fileno())
-            orders += given
-            *whole, orders = orders.split(b"\n")
-            for order in whole:
-                is_open = is_open and obey(child, terminal, order.decode())
+            commands += given
+            *whole, commands = commands.split(b"\n")
+            for command in whole:
+                is_open = is_open and execute(child, terminal, command.decode())
     _, status = os.waitpid(child, 0)
     status = os.waitstatus_to_exitcode(status)
     return status if status >= 0 else 128 - status

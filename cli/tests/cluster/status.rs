@@ -1,4 +1,4 @@
-//! What is told of a build, whatever a cluster says of it.
+//! Tests of `kubectl cnbi status` and `kubectl cnbi logs`.
 
 use serde_json::{Value, json};
 
@@ -25,22 +25,22 @@ pub fn resource(status: &Value) -> Value {
     })
 }
 
-/// As the controller writes it, of a task whose message fills what it may.
+/// A failed resource with the status of the controller.
 pub fn failed(message: &str) -> Value {
-    let told = format!(
+    let text = format!(
         "Task build: {message}, in step build. Read the log of the step: kubectl logs -n cnbi-builds {RUN}-build-pod -c step-build"
     );
     resource(&json!({
         "observedGeneration": 2, "phase": "Failed", "step": "Failed",
         "conditions": [
-            condition("Ready", "False", "BuildFailed", &told),
+            condition("Ready", "False", "BuildFailed", &text),
             condition("Reconciling", "False", "Stalled", "Nothing is under way"),
             condition("Stalled", "True", "BuildFailed", "Nothing happens until the spec changes"),
             condition("WellFormed", "True", "RulesPassed", ""),
             condition("PipelineRunCreated", "True", "RunCreated", ""),
             condition("SourcePrepared", "True", "Done", ""),
             condition("ImageValidated", "Unknown", "Pending", ""),
-            condition("ImageBuilt", "False", "BuildFailed", &told),
+            condition("ImageBuilt", "False", "BuildFailed", &text),
             condition("ImageStreamUpdated", "Unknown", "Pending", ""),
         ],
         "pipelineRun": {"namespace": "cnbi-builds", "name": RUN, "attempt": 2, "failedTask": "build",
@@ -92,7 +92,7 @@ pub fn tasks_of_failure() -> Value {
     ])
 }
 
-/// Nothing that a terminal obeys.
+/// The text has no control characters.
 fn assert_harmless(text: &str) {
     let is_bad =
         |character: char| (character.is_control() && character != '\n') || "\u{202e}\u{2066}".contains(character);
@@ -100,40 +100,40 @@ fn assert_harmless(text: &str) {
 }
 
 #[tokio::test]
-async fn a_failure_fits_a_screen_and_names_step_cause_and_next_action() {
+async fn a_failure_fits_a_screen_and_shows_step_cause_and_next_action() {
     let api = Api::start().await;
     let long = "the installation of numpy failed because there is no compiler in the image ".repeat(7);
     for message in ["pip ended with code 1", long.trim()] {
-        api.answers.set(RESOURCE, &failed(message));
-        api.answers.set(TASK_RUNS, &tasks_of_failure());
+        api.responses.set(RESOURCE, &failed(message));
+        api.responses.set(TASK_RUNS, &tasks_of_failure());
         let lines: Vec<String> = (0..200)
             .map(|line| format!("line {line} {}", "x".repeat(200)))
             .collect();
-        api.answers.text(LOG, &lines.join("\n"));
-        let told = api.run(&["status", "pandas-notebook"]).await;
-        assert_eq!(told.status, 0, "{}", told.stderr);
-        let lines: Vec<&str> = told.stdout.lines().collect();
-        assert!(lines.len() < 24, "{}:\n{}", lines.len(), told.stdout);
-        assert!(lines.iter().all(|line| line.chars().count() <= 80), "{}", told.stdout);
+        api.responses.text(LOG, &lines.join("\n"));
+        let output = api.run(&["status", "pandas-notebook"]).await;
+        assert_eq!(output.status, 0, "{}", output.stderr);
+        let lines: Vec<&str> = output.stdout.lines().collect();
+        assert!(lines.len() < 24, "{}:\n{}", lines.len(), output.stdout);
+        assert!(lines.iter().all(|line| line.chars().count() <= 80), "{}", output.stdout);
         for expected in [
             "team-a/pandas-notebook: Failed at build",
             "PackageList, generation 2",
             "create-imagestream",
             "2m03s   step build, exit code 1",
             "not run push",
-            &format!("Why:    BuildFailed: Task build: {}", &message[..20]),
-            "Next:   read the whole log: kubectl cnbi logs pandas-notebook -n team-a",
-            "Done:   well-formed, run created, source prepared",
-            "The end of the log of build, step build:",
+            &format!("Why:     BuildFailed: Task build: {}", &message[..20]),
+            "Next:    read the log: kubectl cnbi logs pandas-notebook -n team-a",
+            "Done:    valid, PipelineRun created, source prepared",
+            "Last lines of the log of build, step build:",
             "  line 199 xxx",
         ] {
-            assert!(told.stdout.contains(expected), "{expected}:\n{}", told.stdout);
+            assert!(output.stdout.contains(expected), "{expected}:\n{}", output.stdout);
         }
     }
 }
 
 #[tokio::test]
-async fn what_a_cluster_says_is_shown_and_not_obeyed() {
+async fn text_from_the_cluster_is_sanitized() {
     let api = Api::start().await;
     let hostile = "\u{1b}[2J\u{1b}]0;owned\u{7}x\u{202e}y\rz\u{9b}31m\u{0}";
     let mut resource = failed(hostile);
@@ -145,24 +145,24 @@ async fn what_a_cluster_says_is_shown_and_not_obeyed() {
     ] {
         *status.pointer_mut(at).unwrap() = hostile.into();
     }
-    api.answers.set(RESOURCE, &resource);
-    api.answers.set(LIST, &list(&[resource]));
+    api.responses.set(RESOURCE, &resource);
+    api.responses.set(LIST, &list(&[resource]));
     let mut tasks = tasks_of_failure();
     tasks["items"][4]["metadata"]["labels"]["tekton.dev/pipelineTask"] = hostile.into();
     tasks["items"][4]["status"]["steps"][0]["name"] = hostile.into();
     tasks["items"][4]["status"]["conditions"][0]["reason"] = hostile.into();
-    api.answers.set(TASK_RUNS, &tasks);
-    api.answers.text(LOG, &format!("{hostile}\nhonest\n"));
+    api.responses.set(TASK_RUNS, &tasks);
+    api.responses.text(LOG, &format!("{hostile}\nhonest\n"));
     for arguments in [
         &["status", "pandas-notebook"][..],
         &["status"],
         &["logs", "pandas-notebook"],
     ] {
-        let told = api.run(arguments).await;
-        assert_eq!(told.status, 0, "{}", told.stderr);
-        assert_harmless(&told.stdout);
-        assert_harmless(&told.stderr);
-        assert!(!told.stdout.contains("owned"), "{}", told.stdout);
+        let output = api.run(arguments).await;
+        assert_eq!(output.status, 0, "{}", output.stderr);
+        assert_harmless(&output.stdout);
+        assert_harmless(&output.stderr);
+        assert!(!output.stdout.contains("owned"), "{}", output.stdout);
     }
     assert!(
         api.run(&["logs", "pandas-notebook"])
@@ -173,37 +173,41 @@ async fn what_a_cluster_says_is_shown_and_not_obeyed() {
 }
 
 #[tokio::test]
-async fn rights_that_are_missing_hide_nothing_else() {
+async fn without_permission_for_task_runs_the_rest_is_shown() {
     let api = Api::start().await;
-    api.answers.set(RESOURCE, &failed("pip ended with code 1"));
-    api.answers.forbid(TASK_RUNS);
-    let told = api.run(&["status", "pandas-notebook"]).await;
-    assert_eq!(told.status, 0);
+    api.responses.set(RESOURCE, &failed("pip ended with code 1"));
+    api.responses.forbid(TASK_RUNS);
+    let output = api.run(&["status", "pandas-notebook"]).await;
+    assert_eq!(output.status, 0);
     for expected in [
         "Failed at build",
-        "you may not read TaskRuns in cnbi-builds",
+        "No permission to read TaskRuns in cnbi-builds",
         "Why:",
         "Next:",
     ] {
-        assert!(told.stdout.contains(expected), "{expected}:\n{}", told.stdout);
+        assert!(output.stdout.contains(expected), "{expected}:\n{}", output.stdout);
     }
-    let told = api.run(&["logs", "pandas-notebook"]).await;
-    assert_eq!(told.status, 2);
-    assert!(told.stderr.contains("you may not read TaskRuns"), "{}", told.stderr);
-    // The pod of a run that has ended may be gone.
-    api.answers.set(TASK_RUNS, &tasks_of_failure());
+    let output = api.run(&["logs", "pandas-notebook"]).await;
+    assert_eq!(output.status, 2);
+    assert!(
+        output.stderr.contains("No permission to read TaskRuns"),
+        "{}",
+        output.stderr
+    );
+    // The pod of a finished run may have been deleted.
+    api.responses.set(TASK_RUNS, &tasks_of_failure());
     for arguments in [&["status", "pandas-notebook"][..], &["logs", "pandas-notebook"]] {
-        let told = api.run(arguments).await;
-        let text = (told.stdout + &told.stderr).replace('\n', " ");
-        assert!(text.contains("is gone"), "{text}");
+        let output = api.run(arguments).await;
+        let text = (output.stdout + &output.stderr).replace('\n', " ");
+        assert!(text.contains("has been deleted"), "{text}");
     }
 }
 
 #[tokio::test]
-async fn every_step_is_told_in_order() {
+async fn logs_are_printed_in_the_order_of_steps() {
     let api = Api::start().await;
-    api.answers.set(RESOURCE, &failed("x"));
-    api.answers.set(TASK_RUNS, &tasks_of_failure());
+    api.responses.set(RESOURCE, &failed("x"));
+    api.responses.set(TASK_RUNS, &tasks_of_failure());
     for task in [
         "create-imagestream",
         "fetch",
@@ -213,97 +217,105 @@ async fn every_step_is_told_in_order() {
         "update-imagestream",
     ] {
         let path = format!("/api/v1/namespaces/cnbi-builds/pods/{RUN}-{task}-pod/log");
-        api.answers.text(&path, &format!("this is {task}\n"));
+        api.responses.text(&path, &format!("this is {task}\n"));
     }
-    let told = api.run(&["logs", "pandas-notebook"]).await;
-    assert_eq!(told.status, 0, "{}", told.stderr);
-    let said: Vec<&str> = told
+    let output = api.run(&["logs", "pandas-notebook"]).await;
+    assert_eq!(output.status, 0, "{}", output.stderr);
+    let said: Vec<&str> = output
         .stdout
         .lines()
         .filter(|line| line.starts_with("this is "))
         .collect();
-    assert_eq!(said.len(), 6, "{}", told.stdout);
-    let told = api.run(&["logs", "pandas-notebook", "--task", "build"]).await;
-    assert_eq!(told.stdout, "--- build, step build\nthis is build\n");
-    // The run has ended, so following it ends too.
-    let told = api.run(&["logs", "pandas-notebook", "-f", "--task", "build"]).await;
-    assert_eq!((told.status, told.stdout.lines().count()), (0, 2), "{}", told.stderr);
+    assert_eq!(said.len(), 6, "{}", output.stdout);
+    let output = api.run(&["logs", "pandas-notebook", "--task", "build"]).await;
+    assert_eq!(output.stdout, "--- build, step build\nthis is build\n");
+    // The run has ended, so --follow ends.
+    let output = api.run(&["logs", "pandas-notebook", "-f", "--task", "build"]).await;
+    assert_eq!(
+        (output.status, output.stdout.lines().count()),
+        (0, 2),
+        "{}",
+        output.stderr
+    );
 }
 
 #[tokio::test]
-async fn objects_are_printed_as_kubectl_prints_them() {
+async fn objects_are_printed_like_kubectl_does() {
     let api = Api::start().await;
     let stored = failed("x");
-    api.answers.set(RESOURCE, &stored);
-    api.answers.set(LIST, &list(std::slice::from_ref(&stored)));
-    let told = api.run(&["status", "pandas-notebook", "-o", "json"]).await;
-    let printed: Value = serde_json::from_str(&told.stdout).unwrap();
+    api.responses.set(RESOURCE, &stored);
+    api.responses.set(LIST, &list(std::slice::from_ref(&stored)));
+    let output = api.run(&["status", "pandas-notebook", "-o", "json"]).await;
+    let printed: Value = serde_json::from_str(&output.stdout).unwrap();
     assert_eq!(
         (&printed["kind"], &printed["status"]),
         (&json!("CustomNBImage"), &stored["status"])
     );
-    let told = api.run(&["status", "-o", "json"]).await;
-    let printed: Value = serde_json::from_str(&told.stdout).unwrap();
+    let output = api.run(&["status", "-o", "json"]).await;
+    let printed: Value = serde_json::from_str(&output.stdout).unwrap();
     assert_eq!(
         (&printed["kind"], &printed["items"][0]["spec"]),
         (&json!("List"), &stored["spec"])
     );
-    let told = api.run(&["status", "-o", "yaml", "pandas-notebook"]).await;
-    let printed: Value = serde_saphyr::from_str(&told.stdout).unwrap();
+    let output = api.run(&["status", "-o", "yaml", "pandas-notebook"]).await;
+    let printed: Value = serde_saphyr::from_str(&output.stdout).unwrap();
     assert_eq!(printed["status"], stored["status"]);
-    let told = api.run(&["status", "-o", "name"]).await;
-    assert_eq!(told.stdout, "customnbimage.meteor.zone/pandas-notebook\n");
+    let output = api.run(&["status", "-o", "name"]).await;
+    assert_eq!(output.stdout, "customnbimage.meteor.zone/pandas-notebook\n");
 }
 
 #[tokio::test]
-async fn what_is_not_there_is_told_apart() {
+async fn missing_resources_and_kubeconfigs_are_reported() {
     let api = Api::start().await;
-    let told = api.run(&["status", "nobody"]).await;
-    assert_eq!(told.status, 2);
-    assert!(told.stderr.contains("CustomNBImage team-a/nobody"), "{}", told.stderr);
-    let told = api.run(&["status", "x", "--kubeconfig", "/nowhere"]).await;
-    assert_eq!(told.status, 2);
-    assert!(told.stderr.contains("no cluster to speak to"), "{}", told.stderr);
-    let told = api.run(&["status", "x", "--context", "other"]).await;
-    assert_eq!(told.status, 2);
-    assert!(told.stderr.contains("other"), "{}", told.stderr);
-    api.answers.set(LIST, &list(&[]));
-    let told = api.run(&["status"]).await;
+    let output = api.run(&["status", "nobody"]).await;
+    assert_eq!(output.status, 2);
+    assert!(
+        output.stderr.contains("CustomNBImage team-a/nobody"),
+        "{}",
+        output.stderr
+    );
+    let output = api.run(&["status", "x", "--kubeconfig", "/nowhere"]).await;
+    assert_eq!(output.status, 2);
+    assert!(output.stderr.contains("no cluster configured"), "{}", output.stderr);
+    let output = api.run(&["status", "x", "--context", "other"]).await;
+    assert_eq!(output.status, 2);
+    assert!(output.stderr.contains("other"), "{}", output.stderr);
+    api.responses.set(LIST, &list(&[]));
+    let output = api.run(&["status"]).await;
     assert_eq!(
-        (told.status, told.stdout.as_str()),
-        (0, "There are no CustomNBImages here.\n")
+        (output.status, output.stdout.as_str()),
+        (0, "No CustomNBImages found.\n")
     );
 }
 
-/// Who is in a hurry reads one line, and it says what to do or whom to ask.
 #[tokio::test]
-async fn a_cluster_that_cannot_be_asked_is_told_in_a_line() {
+async fn connection_errors_are_one_line() {
     let api = Api::start().await;
     let failure = |code: u16, reason: &str| json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "reason": reason, "message": reason});
     let folder = tempfile::tempdir().unwrap();
-    let broken = folder.path().join("kubeconfig");
-    std::fs::write(&broken, "clusters: [{name: k").unwrap();
-    api.answers.status(RESOURCE, 401, &failure(401, "Unauthorized"));
-    api.answers.status(LIST, 503, &failure(503, "ServiceUnavailable"));
-    let told = api.run(&["status", "pandas-notebook"]).await;
+    let syntax_error = folder.path().join("kubeconfig");
+    std::fs::write(&syntax_error, "clusters: [{name: k").unwrap();
+    api.responses.status(RESOURCE, 401, &failure(401, "Unauthorized"));
+    api.responses.status(LIST, 503, &failure(503, "ServiceUnavailable"));
+    let output = api.run(&["status", "pandas-notebook"]).await;
     let said = [
-        told.stderr.as_str(),
+        output.stderr.as_str(),
         "CustomNBImage team-a/pandas-notebook: the API server does not accept the kubeconfig's credentials",
     ];
-    assert!(told.status == 2 && said[0].contains(said[1]), "{}", said[0]);
-    let told = api.run(&["status"]).await;
+    assert!(output.status == 2 && said[0].contains(said[1]), "{}", said[0]);
+    let output = api.run(&["status"]).await;
     assert!(
-        told.status == 2 && told.stderr.ends_with(": ServiceUnavailable\n"),
+        output.status == 2 && output.stderr.ends_with(": ServiceUnavailable\n"),
         "{}",
-        told.stderr
+        output.stderr
     );
 
-    api.answers.text(LIST, "<html>Log in</html>");
-    let told = api.run(&["status"]).await;
+    api.responses.text(LIST, "<html>Log in</html>");
+    let output = api.run(&["status"]).await;
     assert!(
-        told.status == 2 && told.stderr.contains("is no API server"),
+        output.status == 2 && output.stderr.contains("is not from an API server"),
         "{}",
-        told.stderr
+        output.stderr
     );
 
     let gone = api.folder.path().join("gone");
@@ -311,12 +323,14 @@ async fn a_cluster_that_cannot_be_asked_is_told_in_a_line() {
     let mut config: Value = serde_json::from_str(&text).unwrap();
     config["clusters"][0]["cluster"]["server"] = "http://127.0.0.1:1".into();
     std::fs::write(&gone, config.to_string()).unwrap();
-    let told = api.run(&["status", "--kubeconfig", gone.to_str().unwrap()]).await;
-    assert_eq!(told.status, 2);
-    let said = "the API server gives no answer: tcp connect error: Connection refused";
-    assert!(told.stderr.contains(said), "{}", told.stderr);
+    let output = api.run(&["status", "--kubeconfig", gone.to_str().unwrap()]).await;
+    assert_eq!(output.status, 2);
+    let said = "the API server does not respond: tcp connect error: Connection refused";
+    assert!(output.stderr.contains(said), "{}", output.stderr);
 
-    let told = api.run(&["status", "--kubeconfig", broken.to_str().unwrap()]).await;
-    assert_eq!((told.status, told.stderr.lines().count()), (2, 1));
-    assert!(!told.stderr.contains("\\n"), "{}", told.stderr);
+    let output = api
+        .run(&["status", "--kubeconfig", syntax_error.to_str().unwrap()])
+        .await;
+    assert_eq!((output.status, output.stderr.lines().count()), (2, 1));
+    assert!(!output.stderr.contains("\\n"), "{}", output.stderr);
 }

@@ -1,32 +1,32 @@
-//! The admin's policy out of a file: the text itself, or the ConfigMap that holds it.
+//! Reads the configuration of a cluster: config.yaml, or a manifest of the ConfigMap that contains it.
 
 use cnbi_shared::config::{Config, KEY};
 use serde_json::Value;
 
 use super::split;
 
-/// Most values of a ConfigMap that is looked at.
+/// Maximum number of values of a ConfigMap.
 const BUDGET: usize = 100_000;
 
-/// The name under which CNBi reads its configuration.
+/// Name of the ConfigMap of an installation.
 const NAME: &str = "cnbi-config";
 
-/// Reads a policy.
+/// Reads a configuration.
 ///
 /// # Errors
-/// In words: it could mean nothing, or several ConfigMaps hold one.
+/// It is invalid, or several ConfigMaps contain one.
 pub fn read(text: &str) -> Result<Config, String> {
     let maps = config_maps(text);
     let named: Vec<&(String, String)> = maps.iter().filter(|(name, _)| name == NAME).collect();
     let yaml = match (maps.as_slice(), named.as_slice()) {
         ([], _) => text,
         ([(_, yaml)], _) | (_, [(_, yaml)]) => yaml,
-        _ => return Err(format!("several ConfigMaps hold a key {KEY}")),
+        _ => return Err(format!("several ConfigMaps have the key {KEY}")),
     };
     Config::from_yaml(yaml).map_err(|error| error.to_string())
 }
 
-/// Names of the ConfigMaps in a text that hold a policy, and what they hold.
+/// Name and content of each ConfigMap that has the key.
 fn config_maps(text: &str) -> Vec<(String, String)> {
     let mut found = Vec::new();
     for piece in split::pieces(text) {
@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_config_map_itself_is_taken_too() {
+    fn a_config_map_manifest_is_accepted() {
         let plain = "targetNamespace: {default: a}";
         let map = |name: &str| {
             format!(

@@ -1,4 +1,4 @@
-//! A resource in a few words: how it stands, why, and what to do about it.
+//! State, cause and next action of a resource.
 
 use cnbi_shared::api::CustomNBImage;
 use cnbi_shared::api::status::{Phase, Status, Step};
@@ -6,59 +6,53 @@ use cnbi_shared::contract::{ConditionType, Reason};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
-use super::super::terminal::safe;
+use crate::terminal::sanitize;
 
-/// A resource in a few words, safe to print.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Words {
-    /// How it stands.
-    pub state: String,
-    /// Why, where that needs saying; the image where there is one to use.
+/// State, cause and next action, sanitized.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// The phase, or the current step of a build.
+    pub state: &'static str,
+    /// Reason and message; for a Ready resource the image.
     pub why: Option<String>,
-    /// What to do now, where there is anything.
+    /// What the user can do.
     pub next: Option<String>,
 }
 
-impl Words {
-    /// What the status says.
+impl Summary {
+    /// Summarizes the status.
     pub fn of(resource: &CustomNBImage) -> Self {
+        let pending = |why: &str| Some(why.to_owned());
         let Some(status) = resource.status.as_ref().filter(|status| status.phase.is_some()) else {
             return Self {
-                state: "Pending".to_owned(),
-                why: Some("the controller has not looked at it yet".to_owned()),
+                state: "Pending",
+                why: pending("not reconciled yet"),
                 next: None,
             };
         };
-        let state = state(status).to_owned();
-        if status.observed_generation != resource.metadata.generation {
-            return Self {
-                state,
-                why: Some("the controller has not looked at the last change yet".to_owned()),
-                next: None,
-            };
-        }
+        let mut summary = Self {
+            state: state(status),
+            ..Self::default()
+        };
         let ready = condition(status, ConditionType::Ready);
         match (status.phase, ready) {
+            _ if status.observed_generation != resource.metadata.generation => {
+                summary.why = pending("the last change is not reconciled yet");
+            }
             (Some(Phase::Ready), _) => {
                 let image = status.image.as_ref();
                 let reference = image.and_then(|image| image.reference.as_deref().or(image.digest.as_deref()));
-                let (why, next) = (reference.map(safe), None);
-                Self { state, why, next }
+                summary.why = reference.map(sanitize);
             }
-            (Some(Phase::Building), Some(ready)) if ready.status == "Unknown" => {
-                let (why, next) = (None, None);
-                Self { state, why, next }
-            }
+            (Some(Phase::Building), Some(ready)) if ready.status == "Unknown" => {}
             (phase, Some(ready)) => {
                 let (why, next) = cause(resource, ready, phase == Some(Phase::Failed));
-                let why = Some(why);
-                Self { state, why, next }
+                summary.why = Some(why);
+                summary.next = next;
             }
-            (_, None) => {
-                let (why, next) = (None, None);
-                Self { state, why, next }
-            }
+            (_, None) => {}
         }
+        summary
     }
 }
 
@@ -74,7 +68,7 @@ fn state(status: &Status) -> &'static str {
     }
 }
 
-/// The condition of that type.
+/// The condition of the given type.
 pub(super) fn condition(status: &Status, wanted: ConditionType) -> Option<&Condition> {
     status
         .conditions
@@ -82,41 +76,40 @@ pub(super) fn condition(status: &Status, wanted: ConditionType) -> Option<&Condi
         .find(|condition| condition.type_ == wanted.as_str())
 }
 
-/// Reason and message without what to do about it, and that apart.
+/// The cause (reason and message), and the action. The controller appends the advice to its messages; it is removed here.
 fn cause(resource: &CustomNBImage, ready: &Condition, has_failed: bool) -> (String, Option<String>) {
-    let message = safe(&ready.message);
+    let message = sanitize(&ready.message);
     let known = Reason::by_name(&ready.reason);
     let advice = known.map(Reason::advice);
-    // The controller ends its messages with the advice.
     let what = match advice.and_then(|advice| message.find(&format!(". {advice}"))) {
         Some(end) => &message[..end],
         None => message.trim_end_matches('.'),
     };
-    let why = format!("{}: {what}", safe(&ready.reason));
+    let why = format!("{}: {what}", sanitize(&ready.reason));
     let (namespace, name) = (
-        safe(resource.metadata.namespace.as_deref().unwrap_or_default()),
-        safe(resource.metadata.name.as_deref().unwrap_or_default()),
+        sanitize(resource.metadata.namespace.as_deref().unwrap_or_default()),
+        sanitize(resource.metadata.name.as_deref().unwrap_or_default()),
     );
     let again = || format!("kubectl annotate cnbi {name} -n {namespace} --overwrite meteor.zone/retry=\"$(date +%s)\"");
     let next = match known {
         None if ready.reason.starts_with("CNB") => Some(format!(
-            "correct the manifest and apply it again; about the rule: kubectl cnbi explain {}",
-            safe(&ready.reason)
+            "fix the manifest and apply it again; for details run: kubectl cnbi explain {}",
+            sanitize(&ready.reason)
         )),
         None => None,
         Some(Reason::BuildFailed) => Some(format!(
-            "read the whole log: kubectl cnbi logs {name} -n {namespace}; then change the spec"
+            "read the log: kubectl cnbi logs {name} -n {namespace}; then change the spec"
         )),
-        Some(Reason::Cancelled) => Some(format!("start it again: {}", again())),
+        Some(Reason::Cancelled) => Some(format!("to start it again, run: {}", again())),
         Some(reason) if has_failed && reason.is_temporary() => {
-            Some(format!("it was tried often enough; to try again: {}", again()))
+            Some(format!("all retries failed; to retry, run: {}", again()))
         }
-        Some(reason) => Some(lowered(reason.advice())),
+        Some(reason) => Some(lowercase_first(reason.advice())),
     };
     (why, next)
 }
 
-fn lowered(sentence: &str) -> String {
+fn lowercase_first(sentence: &str) -> String {
     let mut characters = sentence.chars();
     characters
         .next()
@@ -124,7 +117,7 @@ fn lowered(sentence: &str) -> String {
         .unwrap_or_default()
 }
 
-/// How long ago something was, or how long it has taken.
+/// The duration between two times, with its two largest units.
 pub fn age(from: Timestamp, to: Timestamp) -> String {
     let seconds = (to.as_second() - from.as_second()).max(0);
     let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86400);

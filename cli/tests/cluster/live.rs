@@ -1,4 +1,4 @@
-//! The live view on a real terminal: what its screen shows, and what it leaves behind.
+//! Tests of `kubectl cnbi status --watch` on a pseudo terminal.
 
 use std::io::{Read as _, Write as _};
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -16,34 +16,24 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_kubectl-cnbi");
 
 const WITHIN: Duration = Duration::from_secs(60);
 
-/// What stood on the terminal before.
+/// Text on the terminal before the program starts.
 const BEFORE: &str = "$ cnbi\r\n";
 
-/// A terminal with the program on it.
+/// A terminal that runs the program.
 struct Terminal {
     child: Child,
     orders: ChildStdin,
     written: Receiver<Vec<u8>>,
-    /// All that was written.
+    /// All output so far.
     bytes: Vec<u8>,
     parser: Parser,
 }
 
 impl Terminal {
     fn start(api: &Api, environment: &[(&str, &str)]) -> Self {
-        Self::run(api, environment, &[PROGRAM, "status", "pandas-notebook", "--watch"])
-    }
-
-    /// A shell with job control, to type commands at.
-    fn shell(api: &Api) -> Self {
-        Self::run(api, &[("PS1", "% ")], &["sh", "-i"])
-    }
-
-    fn run(api: &Api, environment: &[(&str, &str)], command: &[&str]) -> Self {
-        let driver = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/plugin/terminal.py");
+        let driver = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cluster/terminal.py");
         let mut child = Command::new("python3")
-            .args([driver, "24", "80"])
-            .args(command)
+            .args([driver, "24", "80", PROGRAM, "status", "pandas-notebook", "--watch"])
             .env("KUBECONFIG", api.folder.path().join("kubeconfig"))
             .env("TERM", "xterm-256color")
             .env_remove("ENV")
@@ -83,23 +73,16 @@ impl Terminal {
         self.order(&format!("type {}", json!(text)));
     }
 
-    fn is_filled(&self) -> bool {
-        self.parser.screen().alternate_screen()
-    }
-
-    /// How often the view has taken the terminal.
-    fn taken(&self) -> usize {
-        String::from_utf8_lossy(&self.bytes).matches("\u{1b}[?1049h").count()
-    }
-
+    /// The screen without the line that was there before.
     fn shown(&self) -> String {
-        self.parser.screen().contents()
+        let contents = self.parser.screen().contents();
+        let view = contents.strip_prefix(BEFORE.trim_end()).unwrap_or(&contents);
+        view.trim_start().to_owned()
     }
 
-    /// Reads on until the screen is as wanted.
-    /// What [`begin`] has answered is shown.
+    /// Reads until the responses of [`begin`] are shown.
     async fn until_first_view(&mut self) {
-        self.until("first view", |shown| shown.contains("runs    prepare"))
+        self.until("first view", |shown| shown.contains("running prepare"))
             .await;
     }
 
@@ -137,33 +120,27 @@ impl Terminal {
         }
     }
 
-    /// As a shell wants to find it: what was there before comes first, the cursor is seen, lines wrap.
-    fn assert_restored(&mut self) {
-        self.parser.screen_mut().set_scrollback(usize::MAX);
+    /// The normal screen is in use, the cursor is visible, and lines wrap.
+    fn assert_usable(&self) {
         let screen = self.parser.screen();
-        assert!(
-            !screen.alternate_screen() && !screen.hide_cursor(),
-            "{}",
-            self.bytes.escape_ascii()
-        );
-        assert!(
-            screen.contents().starts_with(BEFORE.trim_end()),
-            "{}",
-            screen.contents()
-        );
         let text = String::from_utf8_lossy(&self.bytes);
+        assert!(!screen.alternate_screen() && !screen.hide_cursor(), "{text:?}");
         assert_eq!(text.matches("\u{1b}[?7l").count(), text.matches("\u{1b}[?7h").count());
-        assert_eq!(
-            text.matches("\u{1b}[?1049h").count(),
-            text.matches("\u{1b}[?1049l").count()
-        );
+    }
+
+    /// [`Self::assert_usable`], and the text above the view is unchanged.
+    fn assert_in_place(&mut self) {
+        self.assert_usable();
+        self.parser.screen_mut().set_scrollback(usize::MAX);
+        let contents = self.parser.screen().contents();
+        assert!(contents.starts_with(BEFORE.trim_end()), "{contents}");
         self.parser.screen_mut().set_scrollback(0);
     }
 }
 
 impl Drop for Terminal {
     fn drop(&mut self) {
-        // It has ended, unless the test has failed.
+        // Still running if the test failed.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -183,19 +160,19 @@ fn building() -> Value {
     }))
 }
 
-/// A build that goes on, and a way to change it.
+/// A build in progress, and a channel for changes.
 fn begin(api: &Api) -> UnboundedSender<String> {
     let building = building();
     let mut all = list(std::slice::from_ref(&building));
     all["kind"] = "CustomNBImageList".into();
     all["apiVersion"] = "meteor.zone/v1alpha1".into();
-    api.answers.set(RESOURCE, &building);
-    api.answers.set(LIST, &all);
-    api.answers.set(
+    api.responses.set(RESOURCE, &building);
+    api.responses.set(LIST, &all);
+    api.responses.set(
         TASK_RUNS,
         &list(&[task_run("fetch", 11, Some(0)), task_run("prepare", 0, None)]),
     );
-    api.answers.changes(LIST)
+    api.responses.changes(LIST)
 }
 
 fn change(changes: &UnboundedSender<String>, resource: &Value) {
@@ -206,19 +183,18 @@ fn change(changes: &UnboundedSender<String>, resource: &Value) {
 }
 
 fn fail(api: &Api, changes: &UnboundedSender<String>) {
-    api.answers.set(TASK_RUNS, &tasks_of_failure());
-    api.answers
+    api.responses.set(TASK_RUNS, &tasks_of_failure());
+    api.responses
         .text(LOG, "ERROR: No matching distribution found for numpy==99\n");
     change(changes, &failed("pip ended with code 1"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_view_is_drawn_in_place_and_its_end_stays() {
+async fn the_view_is_redrawn_in_place_and_its_last_state_stays() {
     let api = Api::start().await;
     let changes = begin(&api);
     let mut terminal = Terminal::start(&api, &[]);
     terminal.until_first_view().await;
-    assert!(terminal.is_filled());
     assert!(
         terminal.shown().starts_with("team-a/pandas-notebook: Preparing"),
         "{}",
@@ -228,10 +204,10 @@ async fn a_view_is_drawn_in_place_and_its_end_stays() {
     let mut next = building();
     next["status"]["step"] = "Building".into();
     let tasks = [task_run("prepare", 41, Some(0)), task_run("build", 0, None)];
-    api.answers.set(TASK_RUNS, &list(&tasks));
+    api.responses.set(TASK_RUNS, &list(&tasks));
     change(&changes, &next);
     terminal
-        .until("second view", |shown| shown.contains("runs    build"))
+        .until("second view", |shown| shown.contains("running build"))
         .await;
     assert!(
         terminal.shown().starts_with("team-a/pandas-notebook: Building"),
@@ -245,13 +221,13 @@ async fn a_view_is_drawn_in_place_and_its_end_stays() {
         terminal.shown()
     );
 
-    // A window that is narrow, and one that is low: nothing is left of what was there, and the cause is still told.
+    // In a small window the cause is still shown.
     terminal.parser.screen_mut().set_size(14, 40);
     terminal.order("size 14 40");
     terminal.until("narrow view", |shown| shown.contains('…')).await;
     fail(&api, &changes);
     assert_eq!(terminal.ended().await, 1);
-    terminal.assert_restored();
+    terminal.assert_usable();
     let narrow = terminal.shown();
     let words = narrow.split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(narrow.lines().all(|line| line.chars().count() <= 40), "{narrow}");
@@ -266,14 +242,14 @@ async fn a_view_is_drawn_in_place_and_its_end_stays() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_window_of_another_size_is_drawn_anew() {
+async fn the_view_is_redrawn_after_a_change_of_the_window_size() {
     let api = Api::start().await;
     let _changes = begin(&api);
     let mut terminal = Terminal::start(&api, &[]);
     terminal.until_first_view().await;
     let frames = |terminal: &Terminal| String::from_utf8_lossy(&terminal.bytes).matches("\u{1b}[H").count();
     for (lines, columns) in [(24, 40), (12, 40), (30, 120)] {
-        // What a terminal makes of the old lines is its own affair; all of it has to go.
+        // Terminals wrap old lines differently; all of them are removed.
         let before = frames(&terminal);
         terminal.parser.screen_mut().set_size(lines, columns);
         let noise = "x".repeat(usize::from(columns)).repeat(usize::from(lines));
@@ -283,12 +259,12 @@ async fn a_window_of_another_size_is_drawn_anew() {
         assert!(frames(&terminal) > before);
         let shown = terminal.shown();
         assert!(shown.starts_with("team-a/pandas-notebook: Preparing"), "{shown}");
-        assert!(shown.contains("runs    prepare"), "{lines}x{columns}:\n{shown}");
+        assert!(shown.contains("running prepare"), "{lines}x{columns}:\n{shown}");
         assert!(shown.lines().count() < usize::from(lines), "{shown}");
     }
     terminal.type_in("\u{3}");
     assert_eq!(terminal.ended().await, 130);
-    terminal.assert_restored();
+    terminal.assert_usable();
     assert_eq!(
         terminal.shown().matches("pandas-notebook: Preparing").count(),
         1,
@@ -298,7 +274,7 @@ async fn a_window_of_another_size_is_drawn_anew() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_colours_it_is_drawn_in_place_all_the_same() {
+async fn without_colors_the_view_is_redrawn_in_place() {
     let api = Api::start().await;
     let changes = begin(&api);
     let mut terminal = Terminal::start(&api, &[("NO_COLOR", "1")]);
@@ -310,7 +286,7 @@ async fn without_colours_it_is_drawn_in_place_all_the_same() {
     );
     fail(&api, &changes);
     assert_eq!(terminal.ended().await, 1);
-    terminal.assert_restored();
+    terminal.assert_in_place();
     assert_eq!(
         terminal.shown().matches("pandas-notebook: ").count(),
         1,
@@ -318,91 +294,15 @@ async fn without_colours_it_is_drawn_in_place_all_the_same() {
         terminal.shown()
     );
     let text = String::from_utf8_lossy(&terminal.bytes).into_owned();
-    let is_coloured = text.split("\u{1b}[").skip(1).any(|rest| {
+    let is_colored = text.split("\u{1b}[").skip(1).any(|rest| {
         let end = rest.find(|character: char| character.is_ascii_alphabetic());
         end.is_some_and(|end| rest[end..].starts_with('m'))
     });
-    assert!(!is_coloured, "{}", text.escape_debug());
+    assert!(!is_colored, "{}", text.escape_debug());
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn stopped_or_in_the_background_it_leaves_the_terminal_to_the_shell() {
-    let api = Api::start().await;
-    let changes = begin(&api);
-    let mut terminal = Terminal::shell(&api);
-    terminal.type_in(&format!("{PROGRAM} status pandas-notebook --watch\r"));
-    terminal.until_first_view().await;
-    assert!(terminal.is_filled());
-
-    terminal.type_in("\u{1a}");
-    terminal.type_in("echo a''nswer\r");
-    terminal
-        .until("answer of the shell", |shown| shown.contains("answer"))
-        .await;
-    terminal.assert_restored();
-    assert!(!terminal.shown().contains("runs    prepare"), "{}", terminal.shown());
-
-    // What has changed meanwhile is seen at once.
-    let mut next = building();
-    next["status"]["step"] = "Building".into();
-    api.answers.set(TASK_RUNS, &list(&[task_run("build", 0, None)]));
-    change(&changes, &next);
-    terminal.type_in("fg\r");
-    terminal
-        .until("second view", |shown| shown.contains("runs    build"))
-        .await;
-    assert!(terminal.is_filled());
-    assert_eq!(terminal.taken(), 2);
-
-    terminal.type_in("\u{1a}");
-    terminal.type_in("bg; echo a''gain\r");
-    terminal
-        .until("answer of the shell", |shown| shown.contains("again"))
-        .await;
-    fail(&api, &changes);
-    terminal.until("end", |shown| shown.contains("Failed at build")).await;
-    assert_eq!(terminal.taken(), 2, "{}", terminal.bytes.escape_ascii());
-    terminal.assert_restored();
-    terminal.type_in("exit 7\r");
-    assert_eq!(terminal.ended().await, 7);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn in_the_background_of_a_terminal_that_bears_no_writers_it_waits_to_be_fetched() {
-    let api = Api::start().await;
-    let changes = begin(&api);
-    let mut terminal = Terminal::shell(&api);
-    terminal.type_in(&format!(
-        "stty tostop; {PROGRAM} status pandas-notebook --watch & echo b''egun\r"
-    ));
-    terminal
-        .until("answer of the shell", |shown| shown.contains("begun"))
-        .await;
-    fail(&api, &changes);
-    terminal.type_in("fg; echo status $?\r");
-    terminal.until("end", |shown| shown.contains("status 1")).await;
-    assert!(terminal.shown().contains("Failed at build"), "{}", terminal.shown());
-    terminal.assert_restored();
-    terminal.type_in("exit 7\r");
-    assert_eq!(terminal.ended().await, 7);
-}
-
-/// Where nobody could wake it up, as in a container, Ctrl-Z is as if it had not been typed.
-#[tokio::test(flavor = "multi_thread")]
-async fn without_a_shell_it_does_not_stop() {
-    let api = Api::start().await;
-    let changes = begin(&api);
-    let mut terminal = Terminal::start(&api, &[]);
-    terminal.until_first_view().await;
-    terminal.type_in("\u{1a}");
-    fail(&api, &changes);
-    assert_eq!(terminal.ended().await, 1);
-    assert_eq!(terminal.taken(), 1);
-    terminal.assert_restored();
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn whatever_ends_it_the_terminal_is_as_before() {
+async fn after_a_signal_the_terminal_is_usable() {
     let orders = [
         ("signal 15", 143),
         ("signal 1", 129),
@@ -416,21 +316,21 @@ async fn whatever_ends_it_the_terminal_is_as_before() {
         terminal.until_first_view().await;
         terminal.order(order);
         assert_eq!(terminal.ended().await, status, "{order}");
-        terminal.assert_restored();
+        terminal.assert_in_place();
     }
-    // A window that is closed leaves nothing to restore, and no program behind.
+    // The program ends when the window is closed.
     let api = Api::start().await;
     let _changes = begin(&api);
     let mut terminal = Terminal::start(&api, &[]);
     terminal.until_first_view().await;
     terminal.order("close");
-    // It hears of that, or finds that it cannot draw any more: never as if the build had gone well.
+    // By SIGHUP or by a write error, not with the status of success.
     let status = terminal.ended().await;
     assert!(matches!(status, 129 | 2), "{status}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_terminal_that_knows_nothing_gets_lines() {
+async fn a_dumb_terminal_gets_one_line_per_change() {
     let api = Api::start().await;
     let changes = begin(&api);
     let mut terminal = Terminal::start(&api, &[("TERM", "dumb")]);
@@ -440,13 +340,13 @@ async fn a_terminal_that_knows_nothing_gets_lines() {
     fail(&api, &changes);
     assert_eq!(terminal.ended().await, 1);
     assert!(!terminal.bytes.contains(&0x1b), "{}", terminal.bytes.escape_ascii());
-    let told: Vec<String> = String::from_utf8_lossy(&terminal.bytes)
+    let output: Vec<String> = String::from_utf8_lossy(&terminal.bytes)
         .lines()
         .map(str::to_owned)
         .collect();
-    assert_eq!(told.len(), 2, "{told:?}");
+    assert_eq!(output.len(), 2, "{output:?}");
     assert!(
-        told[1].contains("Failed: BuildFailed: Task build: pip ended with code 1"),
-        "{told:?}"
+        output[1].contains("Failed: BuildFailed: Task build: pip ended with code 1"),
+        "{output:?}"
     );
 }

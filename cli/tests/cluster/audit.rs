@@ -1,4 +1,4 @@
-//! What is stored, judged by this version's rules.
+//! Tests of `kubectl cnbi audit`.
 
 use serde_json::{Value, json};
 
@@ -32,22 +32,22 @@ async fn cluster(config: Option<&str>) -> Api {
         stored("private", &private),
         deleted,
     ];
-    api.answers.set(
+    api.responses.set(
         LIST,
         &json!({"apiVersion": "meteor.zone/v1alpha1", "kind": "CustomNBImageList", "metadata": {}, "items": items}),
     );
-    api.answers.set(
+    api.responses.set(
         "/api/v1/namespaces/opendatahub",
         &json!({"kind": "Namespace", "metadata": {"name": "opendatahub"}}),
     );
-    // ImageStreams are served, and there are none.
-    api.answers.set(
+    // The API of ImageStreams exists.
+    api.responses.set(
         "/apis/image.openshift.io/v1",
         &json!({"kind": "APIResourceList", "resources": []}),
     );
     if let Some(config) = config {
         let map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "cnbi-config"}, "data": {"config.yaml": config}});
-        api.answers
+        api.responses
             .set("/api/v1/namespaces/cnbi-system/configmaps/cnbi-config", &map);
     }
     api
@@ -71,32 +71,32 @@ fn expected(of: &[(&str, &str, &[&str])]) -> Vec<(String, String, Vec<String>)> 
 }
 
 #[tokio::test]
-async fn what_would_be_refused_warned_about_and_undecided_is_told_apart() {
+async fn rejections_warnings_and_rules_not_checked_are_distinguished() {
     let api = cluster(Some("targetNamespace: {default: opendatahub}")).await;
-    api.answers.forbid("/api/v1/namespaces/team-a/secrets/pull");
-    let told = api.run(&["audit", "-o", "json"]).await;
-    assert_eq!(told.status, 1, "{}", told.stderr);
-    let report: Value = serde_json::from_str(&told.stdout).unwrap();
+    api.responses.forbid("/api/v1/namespaces/team-a/secrets/pull");
+    let output = api.run(&["audit", "-o", "json"]).await;
+    assert_eq!(output.status, 1, "{}", output.stderr);
+    let report: Value = serde_json::from_str(&output.stdout).unwrap();
     let wanted = [
         ("latest", "warned", &["CNB104"][..]),
-        ("private", "undecided", &["CNB115"]),
-        ("untagged", "refused", &["CNB103"]),
+        ("private", "notChecked", &["CNB115"]),
+        ("untagged", "rejected", &["CNB103"]),
     ];
     assert_eq!(verdicts(&report), expected(&wanted));
-    assert_eq!(report["judged"], 4, "what is being deleted is let go");
+    assert_eq!(report["checked"], 4, "resources being deleted are left out");
     let table = api.run(&["audit"]).await;
     assert_eq!(table.status, 1);
-    let last = "4 judged: 1 would be refused, 1 undecided, 1 warned about, 1 accepted\n";
+    let last = "4 checked: 1 would be rejected, 1 with rules not checked, 1 with warnings, 1 accepted\n";
     assert!(table.stdout.ends_with(last), "{}", table.stdout);
     assert!(
-        table.stdout.contains("undecided without Secret team-a/pull: CNB110"),
+        table.stdout.contains("not checked (needs Secret team-a/pull): CNB110"),
         "{}",
         table.stdout
     );
 }
 
 #[tokio::test]
-async fn a_new_policy_is_tried_before_it_is_set() {
+async fn a_new_configuration_can_be_tried() {
     let api = cluster(Some("targetNamespace: {default: opendatahub}")).await;
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("new.yaml");
@@ -105,37 +105,37 @@ async fn a_new_policy_is_tried_before_it_is_set() {
         "targetNamespace: {default: opendatahub}\nrules: {CNB104: Deny, CNB103: Warn, CNB110: Off}\n",
     )
     .unwrap();
-    let told = api
+    let output = api
         .run(&["audit", "-o", "json", "--config", file.to_str().unwrap()])
         .await;
-    let report: Value = serde_json::from_str(&told.stdout).unwrap();
+    let report: Value = serde_json::from_str(&output.stdout).unwrap();
     let wanted = [
-        ("latest", "refused", &["CNB104"][..]),
+        ("latest", "rejected", &["CNB104"][..]),
         ("untagged", "warned", &["CNB103"]),
     ];
     assert_eq!(verdicts(&report), expected(&wanted));
-    assert_eq!(told.status, 1);
+    assert_eq!(output.status, 1);
 }
 
 #[tokio::test]
-async fn without_a_policy_what_depends_on_it_is_undecided() {
+async fn without_a_configuration_its_rules_are_not_checked() {
     let api = cluster(None).await;
-    let told = api.run(&["audit", "-o", "json"]).await;
+    let output = api.run(&["audit", "-o", "json"]).await;
     assert!(
-        told.stderr.contains("ConfigMap cnbi-system/cnbi-config"),
+        output.stderr.contains("ConfigMap cnbi-system/cnbi-config"),
         "{}",
-        told.stderr
+        output.stderr
     );
-    let report: Value = serde_json::from_str(&told.stdout).unwrap();
+    let report: Value = serde_json::from_str(&output.stdout).unwrap();
     let fine = report["resources"]
         .as_array()
         .unwrap()
         .iter()
         .find(|one| one["name"] == "fine")
         .unwrap();
-    assert_eq!(fine["verdict"], "undecided");
+    assert_eq!(fine["verdict"], "notChecked");
     assert!(
-        fine["undecided"]
+        fine["notChecked"]
             .as_array()
             .unwrap()
             .iter()

@@ -90,10 +90,10 @@ fn fix_all(settings: &Settings, inputs: Vec<parallel::NamedInput>) -> Vec<String
             return Ok(Vec::new());
         };
         let file = name.to_string_lossy();
-        let Some((fixed, fixes)) = fix::fix(settings, &file, &text) else {
+        let Some((new_text, fixes)) = fix::fix(settings, &file, &text) else {
             return Ok(Vec::new());
         };
-        fix::replace(path, &text, &fixed).map_err(|error| format!("{file}: {error}"))?;
+        fix::replace(path, &text, &new_text).map_err(|error| format!("{file}: {error}"))?;
         let changes = fixes.iter().map(|fix| {
             let shown = |text: &str| printable(text, 80);
             let (before, after) = (shown(&fix.before), shown(&fix.after));

@@ -74,7 +74,7 @@ async fn keeps_the_last_good_one(site: &Site<'_>, problem: &str) -> Result<()> {
         let warning = told
             .warnings
             .iter()
-            .find(|text| text.contains("the last good one is in force"));
+            .find(|text| text.contains("the last valid configuration is active"));
         let warning = warning.with_context(|| format!("no warning: {:?}", told.warnings))?;
         assert!(warning.contains(problem), "{warning}");
     }

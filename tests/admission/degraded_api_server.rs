@@ -33,16 +33,28 @@ fn treatments() -> Vec<(Treatment, Option<&'static str>)> {
         Treatment::Answer(code, status.to_string())
     };
     let taken = |body: &str| Treatment::Answer(200, body.to_owned());
-    let unreadable = Some("was answered by the API server with something unreadable");
+    let unreadable = Some("cannot be read: the response of the API server is invalid");
     vec![
         (Treatment::Late(Duration::from_millis(300)), None),
         (Treatment::Never, Some("was not read within 2s")),
         (Treatment::CutOff, Some("the API server cannot be reached")),
-        (status(500), Some("was answered by the API server with status 500")),
-        (status(429), Some("was answered by the API server with status 429")),
-        (status(503), Some("was answered by the API server with status 503")),
-        (status(401), Some("may not be read by cnbi-webhook")),
-        (status(404), Some("was answered by the API server with status 404")),
+        (
+            status(500),
+            Some("cannot be read: the API server responded with status 500"),
+        ),
+        (
+            status(429),
+            Some("cannot be read: the API server responded with status 429"),
+        ),
+        (
+            status(503),
+            Some("cannot be read: the API server responded with status 503"),
+        ),
+        (status(401), Some("cannot be read: cnbi-webhook has no permission")),
+        (
+            status(404),
+            Some("cannot be read: the API server responded with status 404"),
+        ),
         (taken("<html>Please log in.</html>"), unreadable),
         (taken("{}"), unreadable),
         (taken("[]"), unreadable),

@@ -184,7 +184,7 @@ fn is_filled_in(object: &Value) -> bool {
 /// The API server could not ask, or the webhook could not find out, and either says so.
 fn is_clear(told: &Told) -> bool {
     let could_not_ask = told.code == 500 && told.message().contains("failed calling webhook");
-    could_not_ask || (told.code == 503 && told.message().contains("could not be judged"))
+    could_not_ask || (told.code == 503 && told.message().contains("could not be checked"))
 }
 
 /// Two replicas and what leads to them, in the place of the one that a site begins with.

@@ -45,7 +45,7 @@ async fn what_may_not_be_read_is_named_and_never_taken_for_an_answer() -> Result
             "{}",
             told.body
         );
-        let wanted = format!("Secret {team}/quay may not be read by cnbi-webhook");
+        let wanted = format!("Secret {team}/quay cannot be read: cnbi-webhook has no permission");
         assert!(
             told.message().contains(&wanted) && told.message().contains("[CNB110]"),
             "{}",

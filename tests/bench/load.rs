@@ -299,7 +299,7 @@ async fn pace(shared: &Shared, rate: f64, end: Instant) -> Result<()> {
 }
 
 /// Sends one review and gives the answer, whatever it is.
-pub async fn ask_once(target: &crate::rivals::Target, path: &str, body: &std::path::Path) -> Result<serde_json::Value> {
+pub async fn ask_once(target: &crate::rivals::Target, path: &str, body: &Path) -> Result<serde_json::Value> {
     let load = Load {
         address: target.address,
         name: target.name.clone(),

@@ -10,8 +10,8 @@ use cnbi_shared::grammar::clone_url::clone_url;
 use cnbi_shared::grammar::git_ref::git_ref;
 use cnbi_shared::grammar::image::ImageReference;
 use cnbi_shared::grammar::requirement::{Environment, Requirement, Truth, admit as admit_requirement, suggest};
-use cnbi_webhook::respond::Response;
-use cnbi_webhook::{admit, facts, review as reviews};
+use cnbi_webhook::admission_response::AdmissionResponse;
+use cnbi_webhook::{admission, admission_request, facts};
 
 /// Takes any bytes.
 pub type Target = fn(&[u8]);
@@ -34,27 +34,26 @@ fn text(data: &[u8]) -> Option<&str> {
     std::str::from_utf8(data).ok()
 }
 
-/// A body that somebody sends to the webhook: read, defaulted, judged and answered, as far as nobody has to be asked.
+/// The body of a request to the webhook: parsed, defaulted, evaluated and answered, without lookups.
 pub fn review(data: &[u8]) {
-    if let Ok(question) = reviews::read_config_map(data) {
-        for yaml in question.object.data.iter().flat_map(|data| data.values()) {
+    if let Ok(request) = admission_request::parse_config_map(data) {
+        for yaml in request.object.data.iter().flat_map(|data| data.values()) {
             configuration(yaml.as_bytes());
         }
     }
-    let Ok(mut question) = reviews::read(data) else { return };
-    admit::default(&mut question, &CONFIG);
-    let again = admit::default(&mut question, &CONFIG);
+    let Ok(mut request) = admission_request::parse(data) else {
+        return;
+    };
+    admission::apply_defaults(&mut request, &CONFIG);
+    let again = admission::apply_defaults(&mut request, &CONFIG);
+    assert!(again.patch.is_none(), "defaults are applied twice: {again:?}");
+    let known = facts::known_facts();
+    let report = admission::evaluate(&request, &known, &CONFIG);
+    admission::lookups(&request, &report, &known, &CONFIG);
+    let response = AdmissionResponse::from_report(&request.uid, &request.name, &report, &[]).to_json();
     assert!(
-        again.patch.is_none(),
-        "what was filled in is filled in again: {again:?}"
-    );
-    let known = facts::at_hand();
-    let report = admit::judge(&question, &known, &CONFIG);
-    admit::needs(&question, &report, &known, &CONFIG);
-    let answer = Response::from_report(&question.uid, &question.name, &report, &[]).to_json();
-    assert!(
-        serde_json::from_slice::<serde_json::Value>(&answer).is_ok(),
-        "the answer is no JSON"
+        serde_json::from_slice::<serde_json::Value>(&response).is_ok(),
+        "the response is not JSON"
     );
 }
 

@@ -18,7 +18,8 @@ use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, sleep, timeout_at};
 
-use crate::connections::{self, Activity, ConnectionTable};
+use crate::connection::{self, Activity};
+use crate::connections::ConnectionTable;
 
 /// Most bytes of a body: two objects of 3 MB, and the rest of the review.
 pub const BODY_LIMIT: usize = 7 * 1024 * 1024;
@@ -121,7 +122,7 @@ impl BodyBudget {
                 buffer.reserve_exact(length.unwrap_or_default().clamp(data.len(), BODY_LIMIT));
             }
             buffer.extend_from_slice(&data);
-            connections::current(|connection| connection.set_buffered(buffer.len()));
+            connection::current(|current| current.set_buffered(buffer.len()));
         }
         Ok(BufferedBody {
             bytes: buffer.into(),
@@ -138,7 +139,7 @@ impl BodyBudget {
     }
 
     async fn reserve<'a>(&'a self, reserved: &mut Reserved<'a>, bytes: usize) {
-        let has_sent_review = connections::current(|connection| {
+        let has_sent_review = connection::current(|connection| {
             connection.set_activity(Activity::Paused);
             connection.has_sent_review()
         });

@@ -1,6 +1,4 @@
-//! Where the serving certificate comes from, as the flags say.
-//!
-//! The two sources are `cnbi-certs`'s; this room chooses, and tells Prometheus what they say of themselves.
+//! The source of the serving certificate, as chosen by flags, and its metrics.
 
 use std::sync::Arc;
 
@@ -12,16 +10,16 @@ use tokio::sync::watch;
 use crate::args::{Args, Source};
 use crate::metrics::Metrics;
 
-/// The source in force.
+/// The source of the serving certificate.
 pub enum Certificates {
-    /// Made here.
+    /// Issued by cnbi-webhook's own CA.
     SelfManaged(Box<SelfManaged>),
-    /// Made by somebody else, and found in a folder.
+    /// Read from a folder, for example a mounted Secret of cert-manager.
     Files(Box<Files>),
 }
 
 impl Certificates {
-    /// The source that `args` name. With files, `client` is not used for certificates.
+    /// The source that `args` select. With files, `client` is not used.
     pub fn new(args: &Args, client: Client) -> Result<Self, InvalidName> {
         let clock = clock(args);
         let given = &args.certificates;
@@ -52,7 +50,7 @@ impl Certificates {
         }
     }
 
-    /// What is known after each look.
+    /// The status after each check.
     pub fn status(&self) -> watch::Receiver<Status> {
         match self {
             Self::SelfManaged(source) => source.status(),
@@ -60,7 +58,7 @@ impl Certificates {
         }
     }
 
-    /// Looks after the certificates until `shutdown` is done.
+    /// Renews and publishes, or reloads, the certificates until `shutdown` is ready.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
         match self {
             Self::SelfManaged(source) => source.run(shutdown).await,
@@ -75,13 +73,13 @@ fn clock(_args: &Args) -> Clock {
     Clock::default()
 }
 
-/// The wall clock, or one that is ahead of it by what a test has written into a file. What cannot be read counts as nothing.
+/// The wall clock, plus the seconds in a file that a test has written; an unreadable file counts as 0.
 #[cfg(debug_assertions)]
 fn clock(args: &Args) -> Clock {
     let Some(file) = args.certificates.clock_ahead.clone() else {
         return Clock::default();
     };
-    tracing::warn!(file = %file.display(), "certificates go by a clock that is ahead; this is for tests");
+    tracing::warn!(file = %file.display(), "the clock for certificates is ahead; this is for tests");
     Clock::new(move || {
         let text = std::fs::read_to_string(&file).unwrap_or_default();
         let ahead = jiff::SignedDuration::from_secs(text.trim().parse().unwrap_or(0));
@@ -90,15 +88,15 @@ fn clock(args: &Args) -> Clock {
     })
 }
 
-/// Says why API servers do not accept what is served; `None` when they do.
-pub fn distrust(status: &watch::Receiver<Status>) -> Option<String> {
+/// Why API servers do not trust the serving certificate yet; `None` if they do.
+pub fn trust_problem(status: &watch::Receiver<Status>) -> Option<String> {
     let status = status.borrow();
-    let why = || status.last_error.clone();
-    (!status.trusted).then(|| why().unwrap_or_else(|| "not looked at yet".to_owned()))
+    let error = || status.last_error.clone();
+    (!status.trusted).then(|| error().unwrap_or_else(|| "not checked yet".to_owned()))
 }
 
-/// Tells Prometheus when certificates end, and whether one waits that cannot be served.
-pub async fn report(mut status: watch::Receiver<Status>, metrics: Arc<Metrics>) {
+/// Keeps the metrics of certificates up to date.
+pub async fn update_metrics(mut status: watch::Receiver<Status>, metrics: Arc<Metrics>) {
     loop {
         {
             let status = status.borrow_and_update();

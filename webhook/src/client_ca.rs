@@ -1,6 +1,6 @@
-//! Follows the file of client CAs, so that who may call changes without a restart.
+//! Reloads the file of client CAs when it changes.
 //!
-//! What cannot be used is refused, and who could call before can call on; nobody is ever let in because a file is broken.
+//! If the new content is invalid, the last valid CAs stay active.
 
 use std::path::Path;
 use std::time::Duration;
@@ -10,18 +10,18 @@ use prometheus_client::metrics::gauge::Gauge;
 
 use crate::tls::{ClientCaError, Tls, read};
 
-/// How often the file is looked at without being told to.
+/// How often the file is read without a notification of the kernel.
 const POLL: Duration = Duration::from_secs(2);
 
-/// Follows the file that `tls` was made with; at once done where there is none. `refused` is 1 while it cannot be used.
-pub async fn follow(tls: Tls, refused: Gauge) {
+/// Watches the file of client CAs of `tls`; returns at once if it has none. `refused` is 1 while the file is invalid.
+pub async fn watch(tls: Tls, refused: Gauge) {
     let Some(path) = tls.client_ca().map(Path::to_owned) else {
         return;
     };
     let folder = path.parent().filter(|folder| *folder != Path::new(""));
     let mut follow = FolderWatch::new(folder.unwrap_or(Path::new(".")), POLL);
     let mut seen = None;
-    let mut told = None;
+    let mut reported = None;
     loop {
         let file = path.clone();
         let bytes = tokio::task::spawn_blocking(move || read(&file)).await;
@@ -29,7 +29,7 @@ pub async fn follow(tls: Tls, refused: Gauge) {
             Ok(Ok(bytes)) if seen.as_ref() == Some(&bytes) => Ok(()),
             Ok(Ok(bytes)) => tls.set_client_ca(&bytes).inspect(|()| {
                 if seen.replace(bytes).is_some() {
-                    tracing::info!(file = %path.display(), "other client CAs are in force");
+                    tracing::info!(file = %path.display(), "client CAs reloaded");
                 }
             }),
             Ok(Err(error)) => Err(error),
@@ -37,11 +37,11 @@ pub async fn follow(tls: Tls, refused: Gauge) {
         };
         let error = outcome.err().map(|error| error.to_string());
         refused.set(error.is_some().into());
-        if error != told {
+        if error != reported {
             if let Some(error) = &error {
-                tracing::warn!(error, "the client CAs cannot be used; those of before stay in force");
+                tracing::warn!(error, "the client CAs are invalid; the last valid ones stay active");
             }
-            told = error;
+            reported = error;
         }
         follow.next().await;
     }

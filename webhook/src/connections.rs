@@ -12,43 +12,17 @@
 use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use futures::future::{AbortHandle, AbortRegistration};
+use futures::future::AbortRegistration;
 use tokio::time::Instant;
 
+use crate::connection::{Activity, Connection};
 use crate::metrics::ConnectionMetrics;
 
 /// The log has one warning per interval while connections are exhausted.
 const WARN_INTERVAL: Duration = Duration::from_secs(60);
-
-tokio::task_local! {
-    static CURRENT: Arc<Connection>;
-}
-
-/// What a connection is doing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Activity {
-    /// It waits for a request, or for the TLS handshake.
-    Idle,
-    /// The head of a request is arriving.
-    Header,
-    /// The client is sending a body.
-    Body,
-    /// The client may send more of a body as soon as there is memory for it.
-    Paused,
-    /// A whole request has arrived and is being answered.
-    Answering,
-}
-
-impl Activity {
-    fn from_u8(value: u8) -> Self {
-        [Self::Idle, Self::Header, Self::Body, Self::Paused, Self::Answering][usize::from(value)]
-    }
-}
 
 /// Why a connection is closed before its time. The order is that of preference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -64,6 +38,15 @@ pub enum Eviction {
 }
 
 impl Eviction {
+    /// The reason for closing this connection at the limit of connections.
+    fn of(connection: &Connection) -> Self {
+        match (connection.activity(), connection.has_sent_review()) {
+            (Activity::Answering, _) => Self::InReview,
+            (_, false) => Self::NoReview,
+            (_, true) => Self::Idle,
+        }
+    }
+
     /// The label of a metric.
     pub fn label(self) -> &'static str {
         match self {
@@ -73,103 +56,6 @@ impl Eviction {
             Self::Body => "body",
         }
     }
-}
-
-/// One open connection.
-#[derive(Debug)]
-pub struct Connection {
-    peer: IpAddr,
-    opened: Instant,
-    activity: AtomicU8,
-    /// Milliseconds from `opened` to the end of the last request, or to the last bytes of the body that is arriving.
-    changed: AtomicU64,
-    /// Bytes of an incomplete body.
-    buffered: AtomicUsize,
-    has_sent_review: AtomicBool,
-    abort: AbortHandle,
-}
-
-impl Connection {
-    /// A new connection, and what to end its task with.
-    pub fn new(peer: IpAddr) -> (Arc<Self>, AbortRegistration) {
-        let (abort, registration) = AbortHandle::new_pair();
-        let connection = Self {
-            peer,
-            opened: Instant::now(),
-            activity: AtomicU8::new(Activity::Idle as u8),
-            changed: AtomicU64::new(0),
-            buffered: AtomicUsize::new(0),
-            has_sent_review: AtomicBool::new(false),
-            abort,
-        };
-        (Arc::new(connection), registration)
-    }
-
-    /// Address of the client.
-    pub fn peer(&self) -> IpAddr {
-        self.peer
-    }
-
-    /// What it is doing.
-    pub fn activity(&self) -> Activity {
-        Activity::from_u8(self.activity.load(Ordering::Relaxed))
-    }
-
-    /// Records what it is doing.
-    pub fn set_activity(&self, activity: Activity) {
-        self.activity.store(activity as u8, Ordering::Relaxed);
-    }
-
-    /// Records that it waits for the next request.
-    pub fn set_idle(&self) {
-        self.buffered.store(0, Ordering::Relaxed);
-        self.set_activity(Activity::Idle);
-        self.set_changed();
-    }
-
-    /// Records that so many bytes of an incomplete body are buffered.
-    pub fn set_buffered(&self, bytes: usize) {
-        self.buffered.store(bytes, Ordering::Relaxed);
-        self.set_activity(Activity::Body);
-        self.set_changed();
-    }
-
-    fn set_changed(&self) {
-        let changed = u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.changed.store(changed, Ordering::Relaxed);
-    }
-
-    /// Records that it has sent a valid review.
-    pub fn set_has_sent_review(&self) {
-        self.has_sent_review.store(true, Ordering::Relaxed);
-    }
-
-    /// Whether it has ever sent a valid review.
-    pub fn has_sent_review(&self) -> bool {
-        self.has_sent_review.load(Ordering::Relaxed)
-    }
-
-    /// Runs `future`, in which [`current`] is this connection.
-    pub fn scope<F: Future>(self: Arc<Self>, future: F) -> impl Future<Output = F::Output> {
-        CURRENT.scope(self, future)
-    }
-
-    fn changed(&self) -> Instant {
-        self.opened + Duration::from_millis(self.changed.load(Ordering::Relaxed))
-    }
-
-    fn eviction(&self) -> Eviction {
-        match (self.activity(), self.has_sent_review()) {
-            (Activity::Answering, _) => Eviction::InReview,
-            (_, false) => Eviction::NoReview,
-            (_, true) => Eviction::Idle,
-        }
-    }
-}
-
-/// Calls `with` with the connection whose request this task answers. `None` without one, as in a test of a router.
-pub fn current<T>(with: impl FnOnce(&Connection) -> T) -> Option<T> {
-    CURRENT.try_with(|connection| with(connection)).ok()
 }
 
 /// The open connections of one listener.
@@ -221,7 +107,7 @@ impl ConnectionTable {
         while freed < bytes {
             let candidates = open.iter().enumerate().filter_map(|(index, connection)| {
                 let activity = connection.activity();
-                let buffered = connection.buffered.load(Ordering::Relaxed);
+                let buffered = connection.buffered();
                 if buffered == 0 || !matches!(activity, Activity::Body | Activity::Paused) {
                     return None;
                 }
@@ -240,20 +126,24 @@ impl ConnectionTable {
     }
 
     fn close_least_useful(&self, open: &mut Vec<Arc<Connection>>) {
-        let Some(eviction) = open.iter().map(|connection| connection.eviction()).min() else {
+        let Some(eviction) = open.iter().map(|connection| Eviction::of(connection)).min() else {
             return;
         };
-        let candidates = || open.iter().enumerate().filter(|(_, open)| open.eviction() == eviction);
+        let candidates = || {
+            open.iter()
+                .enumerate()
+                .filter(|(_, open)| Eviction::of(open) == eviction)
+        };
         let mut of_peer: HashMap<IpAddr, usize> = HashMap::new();
         for (_, connection) in candidates() {
-            *of_peer.entry(connection.peer).or_default() += 1;
+            *of_peer.entry(connection.peer()).or_default() += 1;
         }
         let least_useful = candidates().max_by_key(|(_, connection)| {
             let since = match eviction {
-                Eviction::NoReview => connection.opened,
+                Eviction::NoReview => connection.opened(),
                 _ => connection.changed(),
             };
-            (of_peer[&connection.peer], Reverse(since))
+            (of_peer[&connection.peer()], Reverse(since))
         });
         if let Some((index, _)) = least_useful {
             self.close(open, index, eviction);
@@ -262,9 +152,9 @@ impl ConnectionTable {
 
     fn close(&self, open: &mut Vec<Arc<Connection>>, index: usize, eviction: Eviction) {
         let connection = open.swap_remove(index);
-        connection.abort.abort();
+        connection.close();
         self.metrics.evicted(eviction.label());
-        let (peer, reason) = (connection.peer, eviction.label());
+        let (peer, reason) = (connection.peer(), eviction.label());
         tracing::debug!(%peer, reason, "connection closed at a limit");
         let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
         if warned.is_none_or(|at| at.elapsed() >= WARN_INTERVAL) {
@@ -319,7 +209,7 @@ mod tests {
 
     impl Opened {
         fn is_closed(&self) -> bool {
-            self.0.connection.abort.is_aborted()
+            self.0.connection.is_closed()
         }
 
         fn reviewed(self, activity: Activity) -> Self {

@@ -1,10 +1,10 @@
-//! Finds out what the rules need to know of the cluster, side by side and before a deadline.
+//! Reads the facts of the cluster that the rules need, concurrently and before a deadline.
 //!
-//! Where an answer comes from is behind [`FactSource`]; see [`crate::cluster`] for the real one. What could not be found out
-//! stays unknown, with the reason, and never becomes an answer. Nothing is remembered between two reviews.
+//! A [`FactSource`] does the reads; [`crate::api_server`] is the real one. A fact that could not be read stays unknown, with the
+//! reason. Nothing is cached between reviews.
 //!
-//! The API server may answer from what it has at hand, which spares it a question to its database, as long as that
-//! answer is in the user's favour: see [`Freshness`].
+//! The API server may answer from its cache, which saves a read of etcd, as long as the result is in the user's favour: see
+//! [`Freshness`].
 
 use std::fmt;
 use std::time::Duration;
@@ -13,76 +13,76 @@ use cnbi_shared::facts::{Facts, Lookup, LookupResult};
 use futures::future::{BoxFuture, join_all};
 use tokio::time::{Instant, timeout_at};
 
+use crate::admission_request::UserInfo;
 use crate::metrics::Metrics;
-use crate::review::User;
 
-/// Something that knows the cluster.
+/// Reads facts of the cluster.
 pub trait FactSource: Send + Sync + 'static {
-    /// Finds out about one need. `user` is who makes the request, for [`Lookup::Access`].
+    /// Does one lookup. `user` makes the request that is reviewed, for [`Lookup::Access`].
     fn read<'a>(
         &'a self,
-        need: &'a Lookup,
-        user: &'a User,
+        lookup: &'a Lookup,
+        user: &'a UserInfo,
         freshness: Freshness,
-    ) -> BoxFuture<'a, Result<LookupResult, Unread>>;
+    ) -> BoxFuture<'a, Result<LookupResult, LookupError>>;
 }
 
-/// How old an answer may be, in the words of Kubernetes' API concepts (*Resource versions*, on `get`).
+/// How old a result may be, see *Resource versions* in Kubernetes' API concepts (`get`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Freshness {
-    /// As it was at any time, usually a few milliseconds ago. That something is *absent* is never taken from this.
+    /// Any cached version, usually a few milliseconds old. Absence is never concluded from it.
     Any,
-    /// As it is now.
+    /// The current version.
     MostRecent,
 }
 
-/// Why something could not be found out, in words that anybody may read.
+/// Why a lookup failed, as a message for any user.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Unread {
-    /// No answer in time.
+pub enum LookupError {
+    /// It took longer than this.
     Deadline(Duration),
-    /// The webhook itself may not.
-    Refused,
-    /// The API server answered with this status.
+    /// cnbi-webhook has no permission.
+    Forbidden,
+    /// The API server responded with this status.
     Status(u16),
     /// The API server could not be reached.
     Unreachable,
-    /// The answer made no sense.
-    Unintelligible,
-    /// The name cannot be one, so it is not put into a URL.
-    IllegalName,
+    /// The response could not be parsed.
+    InvalidResponse,
+    /// The name is invalid, so it is not put into a URL.
+    InvalidName,
 }
 
-impl fmt::Display for Unread {
+impl fmt::Display for LookupError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Deadline(limit) => write!(formatter, "was not read within {limit:?}"),
-            Self::Refused => formatter.write_str("may not be read by cnbi-webhook"),
-            Self::Status(code) => write!(formatter, "was answered by the API server with status {code}"),
-            Self::Unreachable => formatter.write_str("was not read: the API server cannot be reached"),
-            Self::Unintelligible => formatter.write_str("was answered by the API server with something unreadable"),
-            Self::IllegalName => formatter.write_str("has a name that cannot be one"),
+            Self::Forbidden => formatter.write_str("cannot be read: cnbi-webhook has no permission"),
+            Self::Status(code) => write!(formatter, "cannot be read: the API server responded with status {code}"),
+            Self::Unreachable => formatter.write_str("cannot be read: the API server cannot be reached"),
+            Self::InvalidResponse => formatter.write_str("cannot be read: the response of the API server is invalid"),
+            Self::InvalidName => formatter.write_str("has an invalid name"),
         }
     }
 }
 
-impl Unread {
+impl LookupError {
     /// The label of a metric.
     pub fn label(&self) -> &'static str {
         match self {
             Self::Deadline(_) => "deadline",
-            Self::Refused => "refused",
+            Self::Forbidden => "refused",
             Self::Status(_) => "status",
             Self::Unreachable => "unreachable",
-            Self::Unintelligible => "unintelligible",
-            Self::IllegalName => "illegal_name",
+            Self::InvalidResponse => "unintelligible",
+            Self::InvalidName => "illegal_name",
         }
     }
 }
 
 /// The label of a metric.
-pub fn kind(need: &Lookup) -> &'static str {
-    match need {
+pub fn kind(lookup: &Lookup) -> &'static str {
+    match lookup {
         Lookup::Secret { .. } => "secret",
         Lookup::Namespace { .. } => "namespace",
         Lookup::ImageStream { .. } => "image_stream",
@@ -92,55 +92,57 @@ pub fn kind(need: &Lookup) -> &'static str {
     }
 }
 
-/// What is known without asking anybody: there is a configuration, and somebody makes a request.
-pub fn at_hand() -> Facts {
+/// Facts that need no lookup: there is a configuration, and a user who makes the request.
+pub fn known_facts() -> Facts {
     Facts::none()
         .with(Lookup::Configuration, LookupResult::Yes)
         .with(Lookup::Requester, LookupResult::Yes)
 }
 
-/// Finds things out for one review.
-pub struct Reader<'a> {
-    /// Whom to ask.
+/// Reads the facts of one review.
+pub struct FactReader<'a> {
+    /// Does the lookups.
     pub source: &'a dyn FactSource,
-    /// Who makes the request.
-    pub user: &'a User,
-    /// When the first thing was asked.
+    /// The user who makes the request.
+    pub user: &'a UserInfo,
+    /// When the first lookup began.
     pub begin: Instant,
-    /// How long after that all has to be known.
+    /// How long all lookups may take from then.
     pub limit: Duration,
-    /// What Prometheus is told.
+    /// Counts lookups.
     pub metrics: &'a Metrics,
 }
 
-impl Reader<'_> {
-    /// Finds out about all `needs` at once. Gives what is known, and why the rest is not.
-    pub async fn gather(&self, needs: &[Lookup], freshness: Freshness) -> (Facts, Vec<(Lookup, Unread)>) {
-        let mut facts = at_hand();
-        let mut unread = Vec::new();
-        let reads = needs.iter().map(async |need| (need, self.read(need, freshness).await));
-        for (need, answer) in join_all(reads).await {
-            match answer {
-                Ok(answer) => facts.insert(need.clone(), answer),
-                Err(why) => {
-                    tracing::warn!(kind = kind(need), %why, "a fact could not be read");
-                    unread.push((need.clone(), why));
+impl FactReader<'_> {
+    /// Does all lookups concurrently. Returns the facts, and the lookups that failed.
+    pub async fn read_all(&self, lookups: &[Lookup], freshness: Freshness) -> (Facts, Vec<(Lookup, LookupError)>) {
+        let mut facts = known_facts();
+        let mut failed = Vec::new();
+        let reads = lookups
+            .iter()
+            .map(async |lookup| (lookup, self.read(lookup, freshness).await));
+        for (lookup, result) in join_all(reads).await {
+            match result {
+                Ok(result) => facts.insert(lookup.clone(), result),
+                Err(error) => {
+                    tracing::warn!(kind = kind(lookup), %error, "a fact could not be read");
+                    failed.push((lookup.clone(), error));
                 }
             }
         }
-        (facts, unread)
+        (facts, failed)
     }
 
-    async fn read(&self, need: &Lookup, freshness: Freshness) -> Result<LookupResult, Unread> {
+    async fn read(&self, lookup: &Lookup, freshness: Freshness) -> Result<LookupResult, LookupError> {
         let begin = Instant::now();
-        let answer = timeout_at(self.begin + self.limit, self.source.read(need, self.user, freshness)).await;
-        let answer = answer.unwrap_or(Err(Unread::Deadline(self.limit)));
-        let outcome = match &answer {
+        let result = timeout_at(self.begin + self.limit, self.source.read(lookup, self.user, freshness)).await;
+        let result = result.unwrap_or(Err(LookupError::Deadline(self.limit)));
+        let outcome = match &result {
             Ok(LookupResult::No) => "absent",
             Ok(_) => "found",
-            Err(unread) => unread.label(),
+            Err(error) => error.label(),
         };
-        self.metrics.fact(kind(need), outcome, begin.elapsed());
-        answer
+        self.metrics.fact(kind(lookup), outcome, begin.elapsed());
+        result
     }
 }

@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
 
-use crate::connections::{Activity, Connection};
+use crate::connection::{Activity, Connection};
 
 /// A stream that fails once the head of a request has been arriving for too long.
 #[derive(Debug)]

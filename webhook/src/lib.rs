@@ -1,20 +1,25 @@
-//! The admission webhook: what the API server asks about a `CustomNBImage` before it stores one, and the answers.
+//! The admission webhook for `CustomNBImage`: mutates and validates resources before the API server stores them.
 //!
-//! The rules are in `cnbi-shared` and the certificates in `cnbi-certs`; this room carries questions in and answers out.
-//! It holds no state that matters, so any replica answers any review.
+//! The rules are in `cnbi-shared`, the certificates in `cnbi-certs`. A replica holds no state that other replicas lack, so any
+//! replica answers any review.
 //!
-//! * pure: [`review`] reads a question, [`admit`] decides, [`patch`] and [`respond`] write the answer;
-//! * acting: [`facts`] gathers from [`cluster`], [`reviewer`] answers one review, [`routes`] one request, [`serve`] keeps the
-//!   connections, [`certificates`] has what they are served with and [`client_ca`] who may open them, [`health`] is
-//!   the readiness, and `heap_trim` returns memory after a burst.
+//! * a connection: [`serve`], [`tls`], [`connections`], [`connection`], [`header_timeout`];
+//! * a request on it: [`routes`], [`body_budget`], [`concurrency_limit`];
+//! * the review in the request: [`reviewer`], [`admission_request`], [`admission`], [`patch`], [`admission_response`];
+//! * the facts that rules need: [`facts`], [`api_server`];
+//! * in the background: [`certificates`] and [`client_ca`] update [`tls`], and
+//!   `heap_trim` returns memory after a burst of reviews.
 
-pub mod admit;
+pub mod admission;
+pub mod admission_request;
+pub mod admission_response;
+pub mod api_server;
 pub mod args;
 pub mod body_budget;
 pub mod certificates;
 pub mod client_ca;
-pub mod cluster;
 pub mod concurrency_limit;
+pub mod connection;
 pub mod connections;
 pub mod facts;
 pub mod header_timeout;
@@ -22,8 +27,6 @@ pub mod health;
 mod heap_trim;
 pub mod metrics;
 pub mod patch;
-pub mod respond;
-pub mod review;
 pub mod reviewer;
 pub mod routes;
 pub mod run;

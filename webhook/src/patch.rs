@@ -1,6 +1,6 @@
-//! Defaults as a JSON Patch (RFC 6902) against the object as it was sent, so that unknown fields and order survive.
+//! Defaults as a JSON Patch (RFC 6902) for the object as the API server has it, so unknown fields and their order are kept.
 //!
-//! Only `add` is ever used, only where nothing is; a parent is added first where the object lacks it.
+//! Only `add` operations for absent fields; a missing parent is added first.
 
 use cnbi_shared::api::{UnvalidatedImage, annotations};
 use cnbi_shared::defaults::Defaults;
@@ -8,7 +8,7 @@ use json_patch::jsonptr::PointerBuf;
 use json_patch::{AddOperation, Patch, PatchOperation};
 use serde_json::Value;
 
-/// The patch that fills `defaults` into `object`. `None` when there is nothing to do.
+/// The patch that applies `defaults` to `object`; `None` if there are none.
 pub fn of(defaults: &Defaults, object: &UnvalidatedImage) -> Option<Patch> {
     let Defaults {
         target_namespace,
@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn missing_parents_are_created_and_the_rest_is_kept() {
+    fn missing_parents_are_added_and_other_fields_are_kept() {
         let sent =
             json!({"metadata": {"name": "x", "labels": {"a": "b"}}, "spec": {"zzz": 1, "buildType": "ImageImport"}});
         let (patched, _) = defaulted(&sent);
@@ -86,11 +86,11 @@ mod tests {
                 "spec": {"zzz": 1, "buildType": "ImageImport", "targetNamespace": "opendatahub"},
             })
         );
-        assert_eq!(defaulted(&patched).1, None, "doing it twice changes nothing");
+        assert_eq!(defaulted(&patched).1, None, "a second patch is empty");
     }
 
     #[test]
-    fn what_is_set_or_of_a_wrong_type_is_left_alone() {
+    fn fields_that_are_set_or_of_a_wrong_type_are_not_changed() {
         for sent in [
             json!({"metadata": {"name": "x", "annotations": "none"}, "spec": []}),
             json!({"metadata": {"name": "x", "annotations": null}, "spec": "x"}),

@@ -1,6 +1,6 @@
-//! Answers one review: reads it, gathers the facts it hangs on, and says what [`crate::admit`] made of them.
+//! Answers one review: parses it, reads the facts that the rules need, and writes the response.
 //!
-//! Knows nothing of HTTP. Every review gets a span of its own, a line in the log and its metrics here.
+//! Each review has its own span, one log line and its metrics. HTTP is in [`crate::routes`].
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,28 +14,28 @@ use cnbi_shared::verdict::{Report, printable};
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
-use crate::admit::{self, TargetSource};
-use crate::facts::{self, FactSource, Freshness, Reader, Unread};
+use crate::admission::{self, TargetSource};
+use crate::admission_request::{self, AdmissionRequest, InvalidReview, Operation};
+use crate::admission_response::AdmissionResponse;
+use crate::facts::{self, FactReader, FactSource, Freshness, LookupError};
 use crate::metrics::Metrics;
-use crate::respond::Response;
-use crate::review::{self, NotOurs, Operation, Question};
 
 /// Most characters of a name in the log.
 const SHOWN: usize = 253;
 
-/// One of the paths that the API server calls.
+/// The webhooks that the API server calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Webhook {
-    /// Fills in defaults; see [`Reviewer::mutate`].
+    /// Applies defaults; see [`Reviewer::mutate`].
     Mutate,
-    /// Judges the final object; see [`Reviewer::validate`].
+    /// Validates the final object; see [`Reviewer::validate`].
     Validate,
-    /// Judges a configuration; see [`Reviewer::validate_config`].
+    /// Validates the ConfigMap of CNBi; see [`Reviewer::validate_config`].
     ValidateConfig,
 }
 
 impl Webhook {
-    /// The label of a metric, and the name in the log.
+    /// Its name in metrics and in the log.
     pub fn label(self) -> &'static str {
         match self {
             Self::Mutate => "mutate",
@@ -45,78 +45,78 @@ impl Webhook {
     }
 }
 
-/// An answer on its way out.
+/// The response to a review, and its labels in metrics.
 #[derive(Debug)]
-pub struct Answer {
-    /// The body.
+pub struct ReviewResult {
+    /// The AdmissionReview with the response.
     pub json: Vec<u8>,
-    /// What was asked about.
+    /// The operation of the request.
     pub operation: Operation,
-    /// What came of it, for metrics.
+    /// `allowed`, `warned`, `invalid`, `forbidden` or `not_checked`.
     pub outcome: &'static str,
 }
 
 /// Answers reviews.
 pub struct Reviewer {
-    /// The configuration in force.
+    /// The active configuration.
     pub configuration: Arc<Configuration>,
-    /// Knows the cluster.
+    /// Reads facts.
     pub source: Arc<dyn FactSource>,
-    /// What Prometheus is told.
+    /// Counts reviews.
     pub metrics: Arc<Metrics>,
-    /// How long the facts of one review may take.
+    /// How long reading the facts of one review may take.
     pub fact_limit: Duration,
 }
 
 impl Reviewer {
     /// Answers the review in `body`.
-    pub async fn answer(&self, webhook: Webhook, body: &[u8]) -> Result<Answer, NotOurs> {
+    pub async fn review(&self, webhook: Webhook, body: &[u8]) -> Result<ReviewResult, InvalidReview> {
         if webhook == Webhook::ValidateConfig {
             return self.validate_config(body);
         }
-        let mut question = review::read(body)?;
-        let span = span(webhook, &question);
-        let answered = async {
-            let operation = question.operation;
+        let mut request = admission_request::parse(body)?;
+        let span = span(webhook, &request);
+        let reviewed = async {
+            let operation = request.operation;
             let snapshot = self.configuration.snapshot();
             let Some(config) = snapshot.config() else {
-                let why = snapshot.problem().unwrap_or_default();
+                let problem = snapshot.problem().unwrap_or_default();
                 let message = format!(
-                    "cnbi-webhook has no configuration: ConfigMap {}: {why}",
+                    "cnbi-webhook has no configuration: ConfigMap {}: {problem}",
                     self.config_map()
                 );
-                let response = Response::unavailable(&question.uid, message);
+                let response = AdmissionResponse::unavailable(&request.uid, message);
                 return self.finish(webhook, operation, &response, &Report::default());
             };
             let (mut response, report) = match webhook {
-                Webhook::Mutate => self.mutate(&mut question, &snapshot, config).await,
-                _ => self.validate(&question, config).await,
+                Webhook::Mutate => self.mutate(&mut request, &snapshot, config).await,
+                _ => self.validate(&request, config).await,
             };
             if let Some(problem) = snapshot.problem() {
                 let map = self.config_map();
                 response.warn(&format!(
-                    "ConfigMap {map} is not valid, the last good one is in force: {problem}"
+                    "ConfigMap {map} is invalid; the last valid configuration is active: {problem}"
                 ));
             }
             self.finish(webhook, operation, &response, &report)
         };
-        Ok(answered.instrument(span).await)
+        Ok(reviewed.instrument(span).await)
     }
 
-    /// Fills in defaults. Denies only what the schema would refuse before `/validate` is asked, and then says everything.
+    /// Applies defaults. If the schema might reject the object, `/validate` may not be called: then this reports all errors.
     async fn mutate(
         &self,
-        question: &mut Question<'_>,
+        request: &mut AdmissionRequest<'_>,
         snapshot: &ActiveConfig,
         config: &Config,
-    ) -> (Response, Report) {
-        let defaulted = admit::default(question, config);
-        let report = admit::judge(question, &facts::at_hand(), config);
-        if admit::would_never_be_validated(&report) {
-            return self.validate(question, config).await;
+    ) -> (AdmissionResponse, Report) {
+        let defaults = admission::apply_defaults(request, config);
+        let report = admission::evaluate(request, &facts::known_facts(), config);
+        if admission::schema_might_reject(&report) {
+            return self.validate(request, config).await;
         }
-        let mut response = Response::allow(&question.uid).with_patch(defaulted.patch.as_ref());
-        if let Some(source) = defaulted.target_source {
+        let mut response = AdmissionResponse::allow(&request.uid).with_patch(defaults.patch.as_ref());
+        if let Some(source) = defaults.target_source {
             let source = match source {
                 TargetSource::Stored => "the stored resource".to_owned(),
                 TargetSource::Own => "the resource's own namespace".to_owned(),
@@ -129,73 +129,78 @@ impl Reviewer {
         (response, Report::default())
     }
 
-    /// Judges the object with all facts that the rules in force need for it.
-    async fn validate(&self, question: &Question<'_>, config: &Config) -> (Response, Report) {
-        let known = facts::at_hand();
-        let mut report = admit::judge(question, &known, config);
-        let needs = admit::needs(question, &report, &known, config);
-        let mut unread: Vec<(Lookup, Unread)> = Vec::new();
-        if !needs.is_empty() {
-            // Apart, because most reviews need nothing, and all would carry the room for it.
-            (report, unread) = Box::pin(self.look(question, config, &needs, &report)).await;
+    /// Evaluates the rules with all facts that they need.
+    async fn validate(&self, request: &AdmissionRequest<'_>, config: &Config) -> (AdmissionResponse, Report) {
+        let known = facts::known_facts();
+        let mut report = admission::evaluate(request, &known, config);
+        let lookups = admission::lookups(request, &report, &known, config);
+        let mut failed: Vec<(Lookup, LookupError)> = Vec::new();
+        if !lookups.is_empty() {
+            // Boxed, because most reviews need no lookups, and the future of each would have room for them.
+            (report, failed) = Box::pin(self.evaluate_with(&lookups, request, config, &report)).await;
         }
-        let response = Response::from_report(&question.uid, object_name(question), &report, &unread);
+        let response = AdmissionResponse::from_report(&request.uid, object_name(request), &report, &failed);
         (response, report)
     }
 
-    /// Judges the object with what is found out about `needs`. `before` is the report without.
-    async fn look(
+    /// Evaluates the rules with the results of `lookups`. `before` is the report without them.
+    async fn evaluate_with(
         &self,
-        question: &Question<'_>,
+        lookups: &[Lookup],
+        request: &AdmissionRequest<'_>,
         config: &Config,
-        needs: &[Lookup],
         before: &Report,
-    ) -> (Report, Vec<(Lookup, Unread)>) {
-        let reader = Reader {
+    ) -> (Report, Vec<(Lookup, LookupError)>) {
+        let reader = FactReader {
             source: &*self.source,
-            user: &question.user,
+            user: &request.user,
             begin: Instant::now(),
             limit: self.fact_limit,
             metrics: &self.metrics,
         };
-        let judge = async |freshness| {
-            let (facts, unread) = reader.gather(needs, freshness).await;
-            (admit::judge(question, &facts, config), unread)
+        let evaluate = async |freshness| {
+            let (facts, failed) = reader.read_all(lookups, freshness).await;
+            (admission::evaluate(request, &facts, config), failed)
         };
-        let (report, unread) = judge(Freshness::Any).await;
-        // Nothing is held against anybody that may have been put right a moment ago.
-        if unread.is_empty() && report.findings.len() > before.findings.len() {
-            return judge(Freshness::MostRecent).await;
+        let (report, failed) = evaluate(Freshness::Any).await;
+        // The API server's cache may be stale: a finding must not be about something that was fixed a moment ago.
+        if failed.is_empty() && report.findings.len() > before.findings.len() {
+            return evaluate(Freshness::MostRecent).await;
         }
-        (report, unread)
+        (report, failed)
     }
 
-    /// Refuses our ConfigMap when what it says cannot be taken. Every other ConfigMap is none of our business.
-    fn validate_config(&self, body: &[u8]) -> Result<Answer, NotOurs> {
-        let question = review::read_config_map(body)?;
-        let _span = span(Webhook::ValidateConfig, &question).entered();
-        let is_ours =
-            question.name == self.configuration.name() && question.namespace == self.configuration.namespace();
+    /// Rejects CNBi's ConfigMap if the configuration in it is invalid. All other ConfigMaps are allowed.
+    fn validate_config(&self, body: &[u8]) -> Result<ReviewResult, InvalidReview> {
+        let request = admission_request::parse_config_map(body)?;
+        let _span = span(Webhook::ValidateConfig, &request).entered();
+        let is_ours = request.name == self.configuration.name() && request.namespace == self.configuration.namespace();
         let field = format!("data[{KEY}]");
-        let yaml = question.object.data.as_ref().and_then(|data| data.get(KEY));
+        let yaml = request.object.data.as_ref().and_then(|data| data.get(KEY));
         let response = match yaml.map(|yaml| Config::from_yaml(yaml)) {
-            _ if !is_ours => Response::allow(&question.uid),
-            Some(Ok(_)) => Response::allow(&question.uid),
+            _ if !is_ours => AdmissionResponse::allow(&request.uid),
+            Some(Ok(_)) => AdmissionResponse::allow(&request.uid),
             Some(Err(error)) => {
                 let problems: Vec<String> = error.problems().iter().map(Problem::to_string).collect();
-                Response::refuse_config(&question.uid, &question.name, &field, &problems)
+                AdmissionResponse::reject_config(&request.uid, &request.name, &field, &problems)
             }
-            None => Response::refuse_config(&question.uid, &question.name, &field, &["is missing".to_owned()]),
+            None => AdmissionResponse::reject_config(&request.uid, &request.name, &field, &["is missing".to_owned()]),
         };
         Ok(self.finish(
             Webhook::ValidateConfig,
-            question.operation,
+            request.operation,
             &response,
             &Report::default(),
         ))
     }
 
-    fn finish(&self, webhook: Webhook, operation: Operation, response: &Response, report: &Report) -> Answer {
+    fn finish(
+        &self,
+        webhook: Webhook,
+        operation: Operation,
+        response: &AdmissionResponse,
+        report: &Report,
+    ) -> ReviewResult {
         let outcome = match &response.status {
             None if response.warnings.is_empty() => "allowed",
             None => "warned",
@@ -214,11 +219,11 @@ impl Reviewer {
         }
         tracing::Span::current().record("outcome", outcome);
         if response.allowed {
-            tracing::debug!(?rules, "answered");
+            tracing::debug!(?rules, "allowed");
         } else {
             tracing::info!(?rules, "denied");
         }
-        Answer {
+        ReviewResult {
             json: response.to_json(),
             operation,
             outcome,
@@ -230,23 +235,23 @@ impl Reviewer {
     }
 }
 
-/// What the log says of a review, with every text of somebody else's made safe to print.
-fn span<O>(webhook: Webhook, question: &Question<'_, O>) -> tracing::Span {
+/// The span of a review in the log. All text of the request is escaped.
+fn span<O>(webhook: Webhook, request: &AdmissionRequest<'_, O>) -> tracing::Span {
     tracing::info_span!(
         "review",
         webhook = webhook.label(),
-        operation = question.operation.as_str(),
-        uid = %printable(&question.uid, SHOWN),
-        namespace = %printable(&question.namespace, SHOWN),
-        name = %printable(&question.name, SHOWN),
-        user = %printable(&question.user.username, SHOWN),
+        operation = request.operation.as_str(),
+        uid = %printable(&request.uid, SHOWN),
+        namespace = %printable(&request.namespace, SHOWN),
+        name = %printable(&request.name, SHOWN),
+        user = %printable(&request.user.username, SHOWN),
         outcome = tracing::field::Empty,
     )
 }
 
-/// The object's name; or what one will be made of.
-fn object_name<'q>(question: &'q Question<'_>) -> &'q str {
-    let generated = |draft: &'q UnvalidatedImage| draft.metadata.value()?.generate_name.text();
-    let object = &question.object;
-    object.name().or_else(|| generated(object)).unwrap_or(&question.name)
+/// The name of the object, or its `generateName`.
+fn object_name<'r>(request: &'r AdmissionRequest<'_>) -> &'r str {
+    let generated = |image: &'r UnvalidatedImage| image.metadata.value()?.generate_name.text();
+    let object = &request.object;
+    object.name().or_else(|| generated(object)).unwrap_or(&request.name)
 }

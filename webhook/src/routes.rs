@@ -15,12 +15,12 @@ use http::{HeaderMap, StatusCode, header};
 use http_body_util::{BodyExt as _, Limited};
 use tokio::time::{Instant, timeout_at};
 
+use crate::admission_request::InvalidReview;
 use crate::body_budget::{BODY_LIMIT, BodyBudget, BodyError};
 use crate::concurrency_limit::{ConcurrencyLimit, Overloaded};
-use crate::connections::{self, Activity, Connection};
+use crate::connection::{self, Activity, Connection};
 use crate::metrics::Metrics;
-use crate::review::NotOurs;
-use crate::reviewer::{Answer, Reviewer, Webhook};
+use crate::reviewer::{ReviewResult, Reviewer, Webhook};
 
 /// Most bytes of a rejected body that are read and dropped, so that the client gets the response instead of a broken pipe.
 const DISCARD_LIMIT: usize = 4 * BODY_LIMIT;
@@ -39,17 +39,17 @@ pub struct Service {
 
 /// The routes.
 pub fn router(service: Arc<Service>) -> Router {
-    let answer = |webhook: Webhook| {
+    let handler = |webhook: Webhook| {
         post(
             move |State(service): State<Arc<Service>>, request: Request| async move {
-                service.answer(webhook, request).await
+                service.handle(webhook, request).await
             },
         )
     };
     Router::new()
-        .route("/mutate", answer(Webhook::Mutate))
-        .route("/validate", answer(Webhook::Validate))
-        .route("/validate-config", answer(Webhook::ValidateConfig))
+        .route("/mutate", handler(Webhook::Mutate))
+        .route("/validate", handler(Webhook::Validate))
+        .route("/validate-config", handler(Webhook::ValidateConfig))
         .with_state(service)
 }
 
@@ -61,7 +61,7 @@ enum RequestError {
     #[error(transparent)]
     Body(#[from] BodyError),
     #[error(transparent)]
-    InvalidReview(#[from] NotOurs),
+    InvalidReview(#[from] InvalidReview),
     #[error(transparent)]
     Overloaded(#[from] Overloaded),
     #[error("internal error of cnbi-webhook; see its log")]
@@ -100,14 +100,14 @@ impl IntoResponse for RequestError {
 }
 
 impl Service {
-    async fn answer(&self, webhook: Webhook, request: Request) -> Response {
+    async fn handle(&self, webhook: Webhook, request: Request) -> Response {
         let begin = Instant::now();
         let metrics = &self.reviewer.metrics;
         // A panic leaves no broken state behind: everything that it was working on is dropped with the request.
-        let answered = AssertUnwindSafe(self.review(webhook, request, begin))
+        let result = AssertUnwindSafe(self.review(webhook, request, begin))
             .catch_unwind()
             .await;
-        let answered = answered.unwrap_or_else(|panic| {
+        let result = result.unwrap_or_else(|panic| {
             metrics.panics.inc();
             tracing::error!(
                 webhook = webhook.label(),
@@ -116,8 +116,8 @@ impl Service {
             );
             Err(RequestError::Panicked)
         });
-        let (operation, outcome, response) = match answered {
-            Ok(Answer {
+        let (operation, outcome, response) = match result {
+            Ok(ReviewResult {
                 json,
                 operation,
                 outcome,
@@ -135,7 +135,7 @@ impl Service {
         response
     }
 
-    async fn review(&self, webhook: Webhook, request: Request, begin: Instant) -> Result<Answer, RequestError> {
+    async fn review(&self, webhook: Webhook, request: Request, begin: Instant) -> Result<ReviewResult, RequestError> {
         let deadline = begin + self.timeout;
         let (head, body) = request.into_parts();
         let rejected = if !is_json(&head.headers) {
@@ -150,12 +150,12 @@ impl Service {
             return Err(error);
         }
         let body = self.body_budget.receive(body, begin, deadline).await?;
-        connections::current(|connection| connection.set_activity(Activity::Answering));
+        connection::current(|current| current.set_activity(Activity::Answering));
         let _permit = self.concurrency_limit.acquire(body.bytes.len(), deadline).await?;
         let _in_flight = InFlight::new(&self.reviewer.metrics);
-        let answer = self.reviewer.answer(webhook, &body.bytes).await?;
-        connections::current(Connection::set_has_sent_review);
-        Ok(answer)
+        let result = self.reviewer.review(webhook, &body.bytes).await?;
+        connection::current(Connection::set_has_sent_review);
+        Ok(result)
     }
 }
 

@@ -11,11 +11,11 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
+use crate::api_server::ApiServer;
 use crate::args::Args;
 use crate::body_budget::BodyBudget;
 use crate::certificates::{self, Certificates};
 use crate::client_ca;
-use crate::cluster::Cluster;
 use crate::concurrency_limit::ConcurrencyLimit;
 use crate::connections::ConnectionTable;
 use crate::health::Health;
@@ -54,7 +54,7 @@ pub async fn run(args: Args) -> Result<(), cnbi_runtime::Error> {
         Arc::clone(&configuration),
         {
             let status = certificate_status.clone();
-            Box::new(move || certificates::distrust(&status))
+            Box::new(move || certificates::trust_problem(&status))
         },
         Arc::clone(&metrics),
     ));
@@ -64,7 +64,7 @@ pub async fn run(args: Args) -> Result<(), cnbi_runtime::Error> {
     let service = Arc::new(Service {
         reviewer: Reviewer {
             configuration: Arc::clone(&configuration),
-            source: Arc::new(Cluster::new(
+            source: Arc::new(ApiServer::new(
                 client.clone(),
                 args.bounds.facts_in_flight,
                 Arc::clone(&metrics.api),
@@ -110,10 +110,10 @@ pub async fn run(args: Args) -> Result<(), cnbi_runtime::Error> {
     );
     tasks.spawn(
         "certificate-metrics",
-        certificates::report(certificate_status, Arc::clone(&metrics)),
+        certificates::update_metrics(certificate_status, Arc::clone(&metrics)),
     );
     if tls.client_ca().is_some() {
-        tasks.spawn("client-ca", client_ca::follow(tls, metrics.clients_refused.clone()));
+        tasks.spawn("client-ca", client_ca::watch(tls, metrics.clients_refused.clone()));
     }
     tasks.spawn("heap-trim", heap_trim::run(service));
     tasks.spawn(

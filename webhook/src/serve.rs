@@ -19,7 +19,8 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 use tower::ServiceExt as _;
 
-use crate::connections::{Activity, Connection, ConnectionTable, OpenConnection};
+use crate::connection::{Activity, Connection};
+use crate::connections::{ConnectionTable, OpenConnection};
 use crate::header_timeout::HeaderTimeout;
 use crate::tls::Tls;
 

@@ -1,7 +1,6 @@
-//! TLS 1.3 and 1.2 on the port that the API server calls, and who may call it.
+//! TLS 1.3 and 1.2 for the port that the API server calls, with optional client certificates.
 //!
-//! Certificates come from a resolver that somebody else keeps up to date, and so do the client CAs; a connection goes on with
-//! what it began with.
+//! Serving certificates come from a resolver, and client CAs can be replaced. Open connections are not affected.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -17,16 +16,16 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
 
-/// Who may call.
+/// The clients that are accepted.
 #[derive(Clone, Debug, Default)]
 pub struct Clients {
-    /// A PEM file with the CAs of client certificates. `None`: everybody may call.
+    /// A PEM file with the CAs of client certificates. `None`: client certificates are not required.
     pub ca: Option<PathBuf>,
-    /// Common names or DNS names of which a client certificate must bear one. Empty: any.
+    /// Common names or DNS names of which a client certificate must have one. Empty: any.
     pub names: Vec<String>,
 }
 
-/// Accepts TLS connections. Clones are one.
+/// Accepts TLS connections. Clones share their state.
 #[derive(Clone)]
 pub struct Tls {
     resolver: Arc<dyn ResolvesServerCert>,
@@ -34,26 +33,26 @@ pub struct Tls {
     config: Arc<ArcSwap<ServerConfig>>,
 }
 
-/// The client CAs cannot be used.
+/// The client CAs are invalid.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientCaError {
     /// The file cannot be read.
     #[error("{0}: {1}")]
     Read(PathBuf, io::Error),
-    /// It is not PEM, there is no certificate in it, or one of them is unusable.
+    /// It is not PEM, has no certificate, or an invalid one.
     #[error("{0}: {1}")]
     Content(PathBuf, String),
-    /// Names without CAs would restrict nobody.
-    #[error("client names can only be asked for together with a client CA")]
-    NamesAlone,
+    /// Names without a CA: nobody would verify them.
+    #[error("client names require a client CA")]
+    NamesWithoutCa,
 }
 
 impl Tls {
-    /// Serves the certificates that `resolver` has at the time of each handshake.
+    /// Serves the certificate that `resolver` has at the time of each handshake.
     pub fn new(resolver: Arc<dyn ResolvesServerCert>, clients: &Clients) -> Result<Self, ClientCaError> {
         let roots = match &clients.ca {
             None if clients.names.is_empty() => None,
-            None => return Err(ClientCaError::NamesAlone),
+            None => return Err(ClientCaError::NamesWithoutCa),
             Some(path) => Some(read(path)?),
         };
         let config = config(Arc::clone(&resolver), clients, roots.as_deref())?;
@@ -64,21 +63,21 @@ impl Tls {
         })
     }
 
-    /// The file with the CAs of client certificates, if there is one.
+    /// The file with the CAs of client certificates.
     pub fn client_ca(&self) -> Option<&Path> {
         self.clients.ca.as_deref()
     }
 
-    /// Verifies clients of new connections by these CAs, PEM, from now on. When they cannot be used, all stays as it was.
+    /// Verifies clients of new connections by these CAs (PEM). If they are invalid, the current ones stay active.
     ///
-    /// Sessions of before cannot be resumed, so a CA that is gone is gone for all who come.
+    /// Sessions from before cannot be resumed, so a removed CA is effective for all new connections.
     pub fn set_client_ca(&self, pem: &[u8]) -> Result<(), ClientCaError> {
         self.config
             .store(config(Arc::clone(&self.resolver), &self.clients, Some(pem))?);
         Ok(())
     }
 
-    /// Shakes hands, and hangs up on whoever may not call.
+    /// Does the TLS handshake. Fails for clients that are not accepted.
     pub async fn accept(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
         let stream = TlsAcceptor::from(self.config.load_full()).accept(stream).await?;
         let names = &self.clients.names;
@@ -86,9 +85,9 @@ impl Tls {
             let certificates = stream.get_ref().1.peer_certificates().unwrap_or_default();
             if !certificates
                 .first()
-                .is_some_and(|certificate| bears_one_of(certificate, names))
+                .is_some_and(|certificate| has_any_name(certificate, names))
             {
-                tracing::warn!("a client certificate bears none of the names that may call");
+                tracing::warn!("a client certificate has none of the accepted names");
                 return Err(io::ErrorKind::PermissionDenied.into());
             }
         }
@@ -122,18 +121,18 @@ fn config(
         }
     };
     let mut config = builder.with_cert_resolver(resolver);
-    // Behind a Service the API server would not choose HTTP/2 anyway; on loopback it would, so tests would run on
-    // what production never does.
+    // The API server uses HTTP/1.1 for webhooks behind a Service. On loopback it would use HTTP/2, so tests would differ from
+    // production.
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(Arc::new(config))
 }
 
-/// The bytes of a file of certificates.
+/// Reads a file of certificates.
 pub fn read(path: &Path) -> Result<Vec<u8>, ClientCaError> {
     std::fs::read(path).map_err(|error| ClientCaError::Read(path.to_owned(), error))
 }
 
-fn bears_one_of(certificate: &CertificateDer<'_>, names: &[String]) -> bool {
+fn has_any_name(certificate: &CertificateDer<'_>, names: &[String]) -> bool {
     let Ok((_, certificate)) = X509Certificate::from_der(certificate) else {
         return false;
     };

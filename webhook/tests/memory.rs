@@ -1,9 +1,7 @@
-//! Reviews in which every text is a new one leave the process as large as it was.
+//! The memory of the process does not grow with the number of reviews, even if all their text is different.
 //!
-//! Two hundred thousand of them, in about a minute; `CNBI_MEMORY_REVIEWS` asks for another number.
-//!
-//! In a binary of its own, because it looks at the whole process; and without sockets, because they are not what could
-//! remember a user's text.
+//! Two hundred thousand reviews take about a minute; `CNBI_MEMORY_REVIEWS` sets another number. The test is in a binary of its own
+//! because it measures the whole process, and uses no sockets because they store no text of users.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,21 +10,26 @@ use cnbi_runtime::configuration::Configuration;
 use cnbi_shared::active_config::ObservedConfigMap;
 use cnbi_shared::config::SHIPPED;
 use cnbi_shared::facts::{Lookup, LookupResult};
-use cnbi_webhook::facts::{FactSource, Freshness, Unread};
+use cnbi_webhook::admission_request::UserInfo;
+use cnbi_webhook::facts::{FactSource, Freshness, LookupError};
 use cnbi_webhook::metrics::Metrics;
-use cnbi_webhook::review::User;
 use cnbi_webhook::reviewer::{Reviewer, Webhook};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 
-/// What the allocator may hold on to, in bytes: a fifth of what one text a review would come to.
+/// Bytes that the allocator may keep: a fifth of the size of one text per review.
 const ALLOCATOR: usize = 8 << 20;
 
-/// A fake cluster in which nothing is there.
-struct Nothing;
+/// A fake cluster without objects.
+struct EmptyCluster;
 
-impl FactSource for Nothing {
-    fn read<'a>(&'a self, _: &'a Lookup, _: &'a User, _: Freshness) -> BoxFuture<'a, Result<LookupResult, Unread>> {
+impl FactSource for EmptyCluster {
+    fn read<'a>(
+        &'a self,
+        _: &'a Lookup,
+        _: &'a UserInfo,
+        _: Freshness,
+    ) -> BoxFuture<'a, Result<LookupResult, LookupError>> {
         async { Ok(LookupResult::No) }.boxed()
     }
 }
@@ -38,7 +41,7 @@ fn resident() -> usize {
 }
 
 fn review(number: usize) -> String {
-    // Long enough that whoever keeps one of them a review is seen.
+    // Long enough that keeping one per review is detected.
     let text = format!("{number:0>200}");
     format!(
         r#"{{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{{"uid":"u-{text}",
@@ -61,7 +64,7 @@ async fn answer(reviewer: &Reviewer, numbers: std::ops::Range<usize>) {
         } else {
             Webhook::Validate
         };
-        let answer = reviewer.answer(webhook, review(number).as_bytes()).await.unwrap();
+        let answer = reviewer.review(webhook, review(number).as_bytes()).await.unwrap();
         assert!(!answer.json.is_empty());
     }
 }
@@ -74,23 +77,22 @@ fn reviewer() -> Reviewer {
     });
     Reviewer {
         configuration,
-        source: Arc::new(Nothing),
+        source: Arc::new(EmptyCluster),
         metrics: Arc::new(Metrics::default()),
         fact_limit: Duration::from_secs(60),
     }
 }
 
-/// Each review in flight is one allocation of that size, and is moved about as a whole. A question that is handed on by value
-/// is in there once for each hand.
+/// The future of a review is one allocation. A request that is passed by value is in it once for each function.
 #[test]
 fn a_review_in_flight_is_small() {
     let reviewer = reviewer();
-    let size = size_of_val(&reviewer.answer(Webhook::Validate, b""));
+    let size = size_of_val(&reviewer.review(Webhook::Validate, b""));
     assert!(size < 3 * 1024, "{size} bytes");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn ever_new_texts_leave_no_trace() {
+async fn memory_does_not_grow_with_the_number_of_reviews() {
     let reviewer = Arc::new(reviewer());
     let parts = std::thread::available_parallelism().map_or(2, usize::from);
     let run = async |begin: usize, count: usize| {
@@ -108,7 +110,7 @@ async fn ever_new_texts_leave_no_trace() {
     let (warm, series) = (resident(), reviewer.metrics.render().lines().count());
     run(1_000_000, count).await;
     let grown = resident().saturating_sub(warm);
-    // What the allocator keeps for itself does not grow with the number of reviews; texts that are kept would.
+    // What the allocator keeps does not grow with the number of reviews; stored text would.
     assert!(
         grown < (150 * count).min(ALLOCATOR),
         "{grown} bytes more than {warm}: a text of each review is kept"

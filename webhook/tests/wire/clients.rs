@@ -1,4 +1,4 @@
-//! Who may call, and how that changes while we run.
+//! Client certificates, and how the accepted ones change at runtime.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -44,7 +44,7 @@ fn setup(path: &Path, names: &[&str], identity: Option<(CertificateDer<'static>,
     setup
 }
 
-/// Whether a new connection gets an answer.
+/// Whether a review on a new connection is answered.
 async fn is_answered(webhook: &Webhook) -> bool {
     let Ok(mut client) = webhook.try_client().await else {
         return false;
@@ -55,7 +55,7 @@ async fn is_answered(webhook: &Webhook) -> bool {
         .is_ok()
 }
 
-async fn until_answered(webhook: &Webhook, wanted: bool) {
+async fn wait_until_answered(webhook: &Webhook, wanted: bool) {
     let waits = async {
         while is_answered(webhook).await != wanted {
             tokio::time::sleep(Duration::from_millis(10)).await;
@@ -76,7 +76,7 @@ async fn until(gauge: &Gauge, value: i64) {
 }
 
 #[tokio::test]
-async fn with_a_client_ca_only_the_named_may_call() {
+async fn with_a_client_ca_only_clients_with_an_accepted_name_are_answered() {
     let ca = ca("clients");
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("ca.crt");
@@ -89,14 +89,14 @@ async fn with_a_client_ca_only_the_named_may_call() {
 }
 
 #[tokio::test]
-async fn the_client_ca_is_followed_and_a_broken_one_lets_nobody_in_or_out() {
+async fn the_client_ca_is_reloaded_and_an_invalid_one_changes_nothing() {
     let (old, new) = (ca("old"), ca("new"));
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("ca.crt");
     std::fs::write(&path, old.pem()).unwrap();
     let webhook = setup(&path, &[], Some(identity("kube-apiserver", &new))).start().await;
     let refused = Gauge::default();
-    let following = tokio::spawn(client_ca::follow(webhook.tls.clone(), refused.clone()));
+    let following = tokio::spawn(client_ca::watch(webhook.tls.clone(), refused.clone()));
     assert!(!is_answered(&webhook).await);
 
     for broken in [
@@ -110,20 +110,20 @@ async fn the_client_ca_is_followed_and_a_broken_one_lets_nobody_in_or_out() {
         std::fs::write(&path, old.pem()).unwrap();
         until(&refused, 0).await;
     }
-    // As somebody replaces a CA: first both, and then the new one alone.
+    // A CA is replaced: first both CAs, then the new one alone.
     std::fs::write(&path, old.pem() + &new.pem()).unwrap();
-    until_answered(&webhook, true).await;
+    wait_until_answered(&webhook, true).await;
     let mut open = webhook.try_client().await.unwrap();
     std::fs::write(&path, new.pem()).unwrap();
     assert!(is_answered(&webhook).await);
 
     std::fs::remove_file(&path).unwrap();
     until(&refused, 1).await;
-    assert!(is_answered(&webhook).await, "those of before stay in force");
+    assert!(is_answered(&webhook).await, "the last valid ones stay active");
 
     std::fs::write(&path, old.pem()).unwrap();
-    until_answered(&webhook, false).await;
+    wait_until_answered(&webhook, false).await;
     let answered = open.send(review_request("/mutate", create(&resource()))).await;
-    assert!(answered.is_ok(), "a connection goes on with what it began with");
+    assert!(answered.is_ok(), "an open connection is not affected");
     following.abort();
 }

@@ -1,4 +1,4 @@
-//! Every example of every rule, through `/mutate` and `/validate` as the API server would ask.
+//! Every example of every rule, through `/mutate` and `/validate` as the API server calls them.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use crate::harness::{Client, Setup, present};
 use crate::reviews::{outcome, review};
 
 #[tokio::test]
-async fn every_example_comes_out_over_http_as_its_page_says() {
+async fn every_example_has_the_documented_result_over_http() {
     let cluster = Arc::new(FakeCluster::empty());
     let webhook = Setup::new(cluster.clone()).start().await;
     let mut client = webhook.client().await;
@@ -27,8 +27,8 @@ async fn every_example_comes_out_over_http_as_its_page_says() {
         webhook.configuration.observe(present(&yaml, "1"));
         let snapshot = webhook.configuration.snapshot();
         assert_eq!(snapshot.problem(), None, "{}", example.title());
-        let world = example.clone();
-        cluster.play(move |need, _| Ok(world.answer(need)));
+        let example_cluster = example.clone();
+        cluster.respond_with(move |lookup, _| Ok(example_cluster.answer(lookup)));
         let response = admit(&mut client, &example, snapshot.config().unwrap()).await;
         let mut expected: Vec<_> = example
             .expected
@@ -49,18 +49,18 @@ async fn every_example_comes_out_over_http_as_its_page_says() {
     assert!(tried > 20, "{tried}");
 }
 
-/// What the API server does: `/mutate`, and with the patch applied `/validate`.
+/// Calls the webhooks as the API server does: `/mutate`, then `/validate` with the patch applied.
 async fn admit(client: &mut Client, example: &Example, config: &Config) -> Value {
     let user = example.requester.as_deref().unwrap_or(REQUESTER);
     let old = example
         .before
         .clone()
-        .map_or(Value::Null, |old| defaulted(old, config, user));
+        .map_or(Value::Null, |old| with_defaults(old, config, user));
     let operation = if old.is_null() { "CREATE" } else { "UPDATE" };
     let mut object = example.resource.clone();
-    let question = review(operation, &object, &old, user);
-    let uid = question["request"]["uid"].clone();
-    let mutated = client.post("/mutate", question.to_string()).await.response();
+    let request = review(operation, &object, &old, user);
+    let uid = request["request"]["uid"].clone();
+    let mutated = client.post("/mutate", request.to_string()).await.response();
     assert_eq!(mutated["uid"], uid);
     if mutated["allowed"] == false {
         return mutated;
@@ -72,7 +72,7 @@ async fn admit(client: &mut Client, example: &Example, config: &Config) -> Value
         .response()
 }
 
-/// Applies the patch in a response, if there is one.
+/// Applies the patch in a response, if it has one.
 pub fn apply(object: &mut Value, response: &Value) {
     use base64::Engine as _;
     let Some(patch) = response["patch"].as_str() else {
@@ -85,10 +85,10 @@ pub fn apply(object: &mut Value, response: &Value) {
     json_patch::patch(object, &patch).unwrap();
 }
 
-fn defaulted(mut object: Value, config: &Config, user: &str) -> Value {
-    let draft: UnvalidatedImage = serde_json::from_value(object.clone()).unwrap();
-    let defaults = Defaults::of(&AdmissionInput::create(&draft), config, Some(user));
-    if let Some(patch) = patch::of(&defaults, &draft) {
+fn with_defaults(mut object: Value, config: &Config, user: &str) -> Value {
+    let image: UnvalidatedImage = serde_json::from_value(object.clone()).unwrap();
+    let defaults = Defaults::of(&AdmissionInput::create(&image), config, Some(user));
+    if let Some(patch) = patch::of(&defaults, &image) {
         json_patch::patch(&mut object, &patch).unwrap();
     }
     object

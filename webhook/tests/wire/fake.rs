@@ -1,86 +1,91 @@
-//! A fake cluster: it answers as a test says, hangs, fails or panics. No API server stands behind it.
+//! A fake cluster whose lookups return what a test sets, hang, fail or panic.
 
 use std::sync::{Arc, Mutex};
 
 use cnbi_shared::facts::{Lookup, LookupResult};
-use cnbi_webhook::facts::{FactSource, Freshness, Unread};
-use cnbi_webhook::review::User;
+use cnbi_webhook::admission_request::UserInfo;
+use cnbi_webhook::facts::{FactSource, Freshness, LookupError};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use tokio::sync::Semaphore;
 
-type Script = Arc<dyn Fn(&Lookup, &User) -> Result<LookupResult, Unread> + Send + Sync>;
+type Script = Arc<dyn Fn(&Lookup, &UserInfo) -> Result<LookupResult, LookupError> + Send + Sync>;
 
-/// Answers from a script.
+/// Lookups with results from a function.
 pub struct FakeCluster {
     script: Mutex<Script>,
-    /// What is answered where an older answer will do; the same as now if this is not set.
-    earlier: Mutex<Option<Script>>,
-    /// Everything that was asked.
-    pub asked: Mutex<Vec<Lookup>>,
-    /// Each answer waits for one permit.
-    pub leave: Semaphore,
-    /// One permit for each question.
-    pub questions: Semaphore,
+    /// Results with `Freshness::Any`; those of `script` if this is not set.
+    cached: Mutex<Option<Script>>,
+    /// All lookups so far.
+    pub lookups: Mutex<Vec<Lookup>>,
+    /// Each lookup waits for one permit.
+    pub release: Semaphore,
+    /// One permit for each lookup that has started.
+    pub started: Semaphore,
 }
 
 impl FakeCluster {
-    pub fn new(script: impl Fn(&Lookup, &User) -> Result<LookupResult, Unread> + Send + Sync + 'static) -> Self {
+    pub fn new(
+        script: impl Fn(&Lookup, &UserInfo) -> Result<LookupResult, LookupError> + Send + Sync + 'static,
+    ) -> Self {
         Self {
             script: Mutex::new(Arc::new(script)),
-            earlier: Mutex::default(),
-            asked: Mutex::default(),
-            leave: Semaphore::new(Semaphore::MAX_PERMITS),
-            questions: Semaphore::new(0),
+            cached: Mutex::default(),
+            lookups: Mutex::default(),
+            release: Semaphore::new(Semaphore::MAX_PERMITS),
+            started: Semaphore::new(0),
         }
     }
 
-    /// Nothing is there, and everybody may do everything.
+    /// No object exists, and every user has every permission.
     pub fn empty() -> Self {
-        Self::new(|need, _| {
-            Ok(match need {
+        Self::new(|lookup, _| {
+            Ok(match lookup {
                 Lookup::Access { .. } | Lookup::Namespace { .. } => LookupResult::Yes,
                 _ => LookupResult::No,
             })
         })
     }
 
-    /// Answers like the empty one, but not before it is given leave.
+    /// Like `empty`, but lookups hang until `release` has permits.
     pub fn hanging() -> Self {
         Self {
-            leave: Semaphore::new(0),
+            release: Semaphore::new(0),
             ..Self::empty()
         }
     }
 
-    pub fn play(&self, script: impl Fn(&Lookup, &User) -> Result<LookupResult, Unread> + Send + Sync + 'static) {
+    pub fn respond_with(
+        &self,
+        script: impl Fn(&Lookup, &UserInfo) -> Result<LookupResult, LookupError> + Send + Sync + 'static,
+    ) {
         *self.script.lock().unwrap() = Arc::new(script);
     }
 
-    pub fn play_earlier(
+    pub fn respond_from_cache_with(
         &self,
-        script: impl Fn(&Lookup, &User) -> Result<LookupResult, Unread> + Send + Sync + 'static,
+        script: impl Fn(&Lookup, &UserInfo) -> Result<LookupResult, LookupError> + Send + Sync + 'static,
     ) {
-        *self.earlier.lock().unwrap() = Some(Arc::new(script));
+        *self.cached.lock().unwrap() = Some(Arc::new(script));
     }
 }
 
 impl FactSource for FakeCluster {
     fn read<'a>(
         &'a self,
-        need: &'a Lookup,
-        user: &'a User,
+        lookup: &'a Lookup,
+        user: &'a UserInfo,
         freshness: Freshness,
-    ) -> BoxFuture<'a, Result<LookupResult, Unread>> {
+    ) -> BoxFuture<'a, Result<LookupResult, LookupError>> {
         async move {
-            self.asked.lock().unwrap().push(need.clone());
-            self.questions.add_permits(1);
-            self.leave.acquire().await.unwrap().forget();
-            // A script may panic, and must not take the lock with it.
+            self.lookups.lock().unwrap().push(lookup.clone());
+            self.started.add_permits(1);
+            self.release.acquire().await.unwrap().forget();
+            // Cloned, because the script may panic and would poison the lock.
             let now = Arc::clone(&self.script.lock().unwrap());
-            let earlier = self.earlier.lock().unwrap().clone();
-            let script = earlier.filter(|_| freshness == Freshness::Any).unwrap_or(now);
-            script(need, user)
+            let cached = self.cached.lock().unwrap().clone();
+            let script = cached.filter(|_| freshness == Freshness::Any).unwrap_or(now);
+            script(lookup, user)
         }
         .boxed()
     }

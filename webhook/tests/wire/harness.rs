@@ -1,4 +1,4 @@
-//! A webhook on loopback with real TLS, and a client that speaks to it. Only the cluster behind it is a fake.
+//! A webhook on loopback with real TLS, and a client for it. Only its lookups are fake.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -32,7 +32,7 @@ use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-/// A webhook that runs, and what a test may turn.
+/// A running webhook.
 pub struct Webhook {
     pub address: SocketAddr,
     pub configuration: Arc<Configuration>,
@@ -44,7 +44,7 @@ pub struct Webhook {
     connector: TlsConnector,
 }
 
-/// What differs from one test to another.
+/// Settings of a webhook.
 pub struct Setup {
     pub source: Arc<dyn FactSource>,
     pub in_flight: usize,
@@ -138,7 +138,7 @@ pub fn present(yaml: &str, version: &str) -> ObservedConfigMap {
     }
 }
 
-/// What came back.
+/// A response.
 #[derive(Debug)]
 pub struct Reply {
     pub status: StatusCode,
@@ -151,7 +151,7 @@ impl Reply {
         std::str::from_utf8(&self.body).unwrap()
     }
 
-    /// `response` of the review in it.
+    /// `response` of the AdmissionReview in the body.
     pub fn response(&self) -> Value {
         assert_eq!(self.status, StatusCode::OK, "{}", self.text());
         let review: Value = serde_json::from_slice(&self.body).unwrap();
@@ -190,7 +190,7 @@ pub fn review_request(path: &str, body: impl Into<Bytes>) -> Request<Full<Bytes>
 }
 
 impl Webhook {
-    /// A TLS connection with nothing sent on it yet.
+    /// A TLS connection on which nothing has been sent yet.
     pub async fn dial(&self) -> std::io::Result<TlsStream<TcpStream>> {
         let stream = TcpStream::connect(self.address).await?;
         self.connector
@@ -202,7 +202,7 @@ impl Webhook {
         self.try_client().await.unwrap()
     }
 
-    /// A client, or why there is no connection.
+    /// A client, or why it could not connect.
     pub async fn try_client(&self) -> std::io::Result<Client> {
         let stream = self.dial().await?;
         assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"http/1.1"[..]));

@@ -1,4 +1,4 @@
-//! Configuration that changes, patches that are applied, and the end.
+//! Patches, configuration changes and graceful shutdown.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::harness::{Setup, present, review_request};
 use crate::reviews::{create, resource, review, update};
 
 #[tokio::test]
-async fn a_patch_fills_in_what_is_missing_and_nothing_else() {
+async fn the_patch_adds_absent_defaults_only() {
     let webhook = Setup::new(Arc::new(FakeCluster::empty())).start().await;
     let mut client = webhook.client().await;
     let mut sent = resource();
@@ -39,10 +39,10 @@ async fn a_patch_fills_in_what_is_missing_and_nothing_else() {
     let again = client.post("/mutate", create(&object)).await.response();
     assert!(again["patch"].is_null() && again["patchType"].is_null(), "{again}");
 
-    // An editor who leaves them out gets the stored ones back, and is not written down as the creator.
+    // An update without them gets the stored values, and does not change the creator.
     let mut edited = sent;
-    let question = review("UPDATE", &edited, &object, "bob").to_string();
-    let response = client.post("/mutate", question).await.response();
+    let request = review("UPDATE", &edited, &object, "bob").to_string();
+    let response = client.post("/mutate", request).await.response();
     apply(&mut edited, &response);
     assert_eq!(edited, object);
     assert_eq!(
@@ -58,7 +58,7 @@ async fn a_patch_fills_in_what_is_missing_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn a_new_configuration_counts_at_once_and_a_bad_one_is_flagged() {
+async fn a_new_configuration_is_active_at_once_and_an_invalid_one_causes_warnings() {
     let webhook = Setup::new(Arc::new(FakeCluster::empty())).start().await;
     let mut client = webhook.client().await;
     let mut object = resource();
@@ -87,7 +87,7 @@ async fn a_new_configuration_counts_at_once_and_a_bad_one_is_flagged() {
             let flagged = warnings
                 .iter()
                 .filter_map(Value::as_str)
-                .find(|text| text.contains("last good one"));
+                .find(|text| text.contains("last valid configuration"));
             assert!(flagged.unwrap().contains("cnbi-system/cnbi-config"), "{response}");
         }
         assert_eq!(target(&client.post("/mutate", create(&object)).await.response()), "gpu");
@@ -95,10 +95,10 @@ async fn a_new_configuration_counts_at_once_and_a_bad_one_is_flagged() {
 }
 
 #[tokio::test]
-async fn a_configuration_that_cannot_be_taken_is_refused_where_it_is_ours() {
+async fn an_invalid_configuration_is_rejected_in_our_config_map_only() {
     let webhook = Setup::new(Arc::new(FakeCluster::empty())).start().await;
     let mut client = webhook.client().await;
-    let question = |name: &str, namespace: &str, data: Value| {
+    let request = |name: &str, namespace: &str, data: Value| {
         json!({
             "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview",
             "request": {
@@ -112,7 +112,7 @@ async fn a_configuration_that_cannot_be_taken_is_refused_where_it_is_ours() {
     };
     let bad = json!({"config.yaml": "rules: {CNB101: Off}"});
     let response = client
-        .post("/validate-config", question("cnbi-config", "cnbi-system", bad.clone()))
+        .post("/validate-config", request("cnbi-config", "cnbi-system", bad.clone()))
         .await
         .response();
     assert_eq!(
@@ -124,7 +124,7 @@ async fn a_configuration_that_cannot_be_taken_is_refused_where_it_is_ours() {
     assert_eq!(response["status"]["details"]["causes"][0]["field"], "data[config.yaml]");
     let twice = json!({"config.yaml": "images: {allowed: [quay]}\nrepositories: {allowed: ['https://github.com']}"});
     let response = client
-        .post("/validate-config", question("cnbi-config", "cnbi-system", twice))
+        .post("/validate-config", request("cnbi-config", "cnbi-system", twice))
         .await
         .response();
     let message = response["status"]["message"].as_str().unwrap();
@@ -140,7 +140,7 @@ async fn a_configuration_that_cannot_be_taken_is_refused_where_it_is_ours() {
         ("cnbi-config", "cnbi-system", Value::Null, false),
     ] {
         let response = client
-            .post("/validate-config", question(name, namespace, data))
+            .post("/validate-config", request(name, namespace, data))
             .await
             .response();
         assert_eq!(response["allowed"], is_allowed, "{response}");
@@ -150,7 +150,7 @@ async fn a_configuration_that_cannot_be_taken_is_refused_where_it_is_ours() {
 }
 
 #[tokio::test]
-async fn without_a_configuration_nothing_is_judged() {
+async fn reviews_fail_without_a_configuration() {
     let webhook = Setup::new(Arc::new(FakeCluster::empty())).start().await;
     let reviewer = cnbi_webhook::reviewer::Reviewer {
         configuration: Arc::new(cnbi_runtime::configuration::Configuration::new(
@@ -161,9 +161,9 @@ async fn without_a_configuration_nothing_is_judged() {
         metrics: Arc::clone(&webhook.metrics),
         fact_limit: std::time::Duration::from_secs(1),
     };
-    let question = create(&resource());
+    let request = create(&resource());
     let answer = reviewer
-        .answer(cnbi_webhook::reviewer::Webhook::Mutate, question.as_bytes())
+        .review(cnbi_webhook::reviewer::Webhook::Mutate, request.as_bytes())
         .await
         .unwrap();
     let review: Value = serde_json::from_slice(&answer.json).unwrap();
@@ -176,18 +176,18 @@ async fn without_a_configuration_nothing_is_judged() {
 }
 
 #[tokio::test]
-async fn a_graceful_end_loses_no_request() {
+async fn a_graceful_shutdown_loses_no_request() {
     let cluster = Arc::new(FakeCluster::hanging());
     let webhook = Arc::new(Setup::new(cluster.clone()).start().await);
 
-    // One request is in flight through all of it.
+    // One request is in flight until the end.
     let mut last = webhook.client().await;
-    let mut asks = resource();
-    asks["spec"]["imagePullSecret"] = json!({"name": "quay"});
-    let last = tokio::spawn(async move { last.post("/validate", create(&asks)).await });
-    cluster.questions.acquire().await.unwrap().forget();
+    let mut create_with_secret = resource();
+    create_with_secret["spec"]["imagePullSecret"] = json!({"name": "quay"});
+    let last = tokio::spawn(async move { last.post("/validate", create(&create_with_secret)).await });
+    cluster.started.acquire().await.unwrap().forget();
 
-    // Others come and go, each until it is told to go elsewhere.
+    // Other clients send requests until their connection is closed.
     let begun = Arc::new(tokio::sync::Barrier::new(9));
     let clients = (0..8).map(|_| {
         let (webhook, begun) = (Arc::clone(&webhook), Arc::clone(&begun));
@@ -218,7 +218,7 @@ async fn a_graceful_end_loses_no_request() {
     for answered in join_all(clients).await {
         assert!(answered.unwrap() > 0);
     }
-    // New connections are still taken while endpoints drain.
+    // New connections are still accepted while endpoints drain.
     let late = webhook.post("/mutate", create(&resource())).await;
     assert_eq!(late.headers[header::CONNECTION], "close");
 
@@ -227,7 +227,7 @@ async fn a_graceful_end_loses_no_request() {
         tokio::task::yield_now().await;
     }
     assert!(!webhook.running.is_finished(), "a request is in flight");
-    cluster.leave.add_permits(100);
+    cluster.release.add_permits(100);
     assert_eq!(last.await.unwrap().response()["status"]["code"], 422);
     let mut webhook = Arc::into_inner(webhook).unwrap();
     (&mut webhook.running).await.unwrap();

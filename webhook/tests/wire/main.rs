@@ -1,5 +1,5 @@
-//! The webhook over real HTTP and TLS: reviews as the API server sends them, and everything that it would never send.
-//! The cluster behind it is a fake that says so; a real API server decides in the cluster tests.
+//! The webhook over real HTTP and TLS: reviews as the API server sends them, and requests that it never sends. Lookups are fake
+//! here; the tests of `cnbi-tests` use a real API server.
 
 mod clients;
 mod examples;

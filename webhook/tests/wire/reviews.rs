@@ -1,8 +1,8 @@
-//! Reviews to send.
+//! Reviews as the API server sends them.
 
 use serde_json::{Value, json};
 
-/// A resource with nothing wrong in it, which hangs on facts: it names a pull Secret.
+/// A valid resource.
 pub fn resource() -> Value {
     json!({
         "apiVersion": "meteor.zone/v1alpha1",
@@ -53,7 +53,7 @@ pub fn review(operation: &str, object: &Value, old: &Value, user: &str) -> Value
     })
 }
 
-/// What a response says, one line each: verdict, rule and path.
+/// The findings in a response: verdict, rule and path of each.
 pub fn outcome(response: &Value) -> Vec<(&'static str, String, String)> {
     let mut outcome = Vec::new();
     for cause in response["status"]["details"]["causes"].as_array().into_iter().flatten() {

@@ -1,9 +1,9 @@
-//! One table: what is sent, and the HTTP status, response code, rule and path that come back.
+//! One table of requests, and the HTTP status, response code, rules and paths that each results in.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
-use cnbi_webhook::facts::Unread;
+use cnbi_webhook::facts::LookupError;
 use http::{Request, header};
 use http_body_util::Full;
 use serde_json::{Value, json};
@@ -17,19 +17,19 @@ struct Case {
     path: &'static str,
     content_type: &'static str,
     body: String,
-    /// HTTP status, and below it the code in the response: 0 where there is no response, 200 where it allows.
+    /// HTTP status; and `code`, that in the response: 0 without a response, 200 if it allows.
     status: u16,
     code: u16,
-    /// Rules and paths that refuse; all of them.
-    refused: &'static [(&'static str, &'static str)],
-    /// A part of the text of the refusal.
+    /// Rules and paths of all denials.
+    denied: &'static [(&'static str, &'static str)],
+    /// A part of the message of an error.
     text: &'static str,
 }
 
 const JSON: &str = "application/json";
 
-/// What is turned away before anybody looks at an object.
-fn not_a_review(
+/// A request that is rejected without a review.
+fn rejected_request(
     title: &'static str,
     content_type: &'static str,
     body: String,
@@ -43,17 +43,17 @@ fn not_a_review(
         body,
         status,
         code: 0,
-        refused: &[],
+        denied: &[],
         text,
     }
 }
 
-fn judged(
+fn reviewed(
     title: &'static str,
     path: &'static str,
     body: String,
     code: u16,
-    refused: &'static [(&'static str, &'static str)],
+    denied: &'static [(&'static str, &'static str)],
 ) -> Case {
     Case {
         title,
@@ -62,12 +62,12 @@ fn judged(
         body,
         status: 200,
         code,
-        refused,
+        denied,
         text: "",
     }
 }
 
-/// A good resource, changed in one place.
+/// A valid resource with one change.
 fn with(pointer: &str, value: Value) -> Value {
     let mut object = resource();
     let (parent, key) = pointer.rsplit_once('/').unwrap();
@@ -96,48 +96,48 @@ fn cases() -> Vec<Case> {
     let packages: Vec<String> = (0..10_000).map(|number| format!("package-{number}==1.0")).collect();
     let big = with("/spec/fromImage", "x".repeat(8 * 1024 * 1024).into());
     vec![
-        not_a_review(
+        rejected_request(
             "a wrong content type",
             "text/plain",
             good.clone(),
             415,
             "application/json",
         ),
-        not_a_review("an empty body", JSON, String::new(), 400, "empty"),
-        not_a_review("half a review", JSON, good[..good.len() / 2].to_owned(), 400, "cut off"),
-        not_a_review("no JSON", JSON, "apiVersion: v1".to_owned(), 400, "not JSON"),
-        not_a_review(
+        rejected_request("an empty body", JSON, String::new(), 400, "empty"),
+        rejected_request("half a review", JSON, good[..good.len() / 2].to_owned(), 400, "cut off"),
+        rejected_request("no JSON", JSON, "apiVersion: v1".to_owned(), 400, "not JSON"),
+        rejected_request(
             "a review of a Pod",
             JSON,
             pod(),
             400,
             "customnbimages.v1alpha1.meteor.zone, not of pods.v1",
         ),
-        not_a_review("8 MiB", JSON, create(&big), 413, "7340032 bytes"),
-        not_a_review(
+        rejected_request("8 MiB", JSON, create(&big), 413, "7340032 bytes"),
+        rejected_request(
             "a deletion",
             JSON,
             review("DELETE", &resource(), &resource(), "alice").to_string(),
             400,
             "operation DELETE",
         ),
-        judged("a good one to /mutate", "/mutate", good.clone(), 200, &[]),
-        judged("a good one to /validate", "/validate", good, 200, &[]),
-        judged(
+        reviewed("a valid one to /mutate", "/mutate", good.clone(), 200, &[]),
+        reviewed("a valid one to /validate", "/validate", good, 200, &[]),
+        reviewed(
             "spec is text",
             "/mutate",
             create(&with("/spec", "x".into())),
             422,
             &[("CNB000", "spec")],
         ),
-        judged(
+        reviewed(
             "spec is a list",
             "/validate",
             create(&with("/spec", json!([1]))),
             422,
             &[("CNB000", "spec")],
         ),
-        judged(
+        reviewed(
             "metadata is text",
             "/mutate",
             create(&with("/metadata", "x".into())),
@@ -147,14 +147,14 @@ fn cases() -> Vec<Case> {
                 ("CNB012", "metadata.annotations[opendatahub.io/notebook-image-creator]"),
             ],
         ),
-        judged(
+        reviewed(
             "10,000 packages",
             "/mutate",
             create(&package_list(&json!(packages))),
             422,
             &[("CNB005", "spec.packageVersions")],
         ),
-        judged(
+        reviewed(
             "a pull Secret with a path for a name",
             "/validate",
             create(&with(
@@ -164,14 +164,14 @@ fn cases() -> Vec<Case> {
             422,
             &[("CNB113", "spec.imagePullSecret.name")],
         ),
-        judged(
+        reviewed(
             "a target namespace with a path for a name",
             "/validate",
             create(&with("/spec/targetNamespace", "../kube-system".into())),
             422,
             &[("CNB020", "spec.targetNamespace")],
         ),
-        judged(
+        reviewed(
             "another build type than before",
             "/validate",
             update(&package_list(&json!(["numpy"])), &resource()),
@@ -182,7 +182,7 @@ fn cases() -> Vec<Case> {
 }
 
 #[tokio::test]
-async fn whatever_is_sent_gets_the_right_answer() {
+async fn every_request_gets_the_expected_response() {
     let cluster = Arc::new(FakeCluster::empty());
     let webhook = Setup::new(cluster.clone()).start().await;
     let mut failures = Vec::new();
@@ -203,15 +203,15 @@ async fn whatever_is_sent_gets_the_right_answer() {
             } else {
                 response["status"]["code"].as_u64().unwrap()
             };
-            let refused: Vec<_> = outcome(&response)
+            let denied: Vec<_> = outcome(&response)
                 .into_iter()
                 .filter(|(verdict, ..)| *verdict == "refused")
                 .collect();
             let expected = case
-                .refused
+                .denied
                 .iter()
                 .map(|(rule, path)| ("refused", (*rule).to_owned(), (*path).to_owned()));
-            code == u64::from(case.code) && refused == expected.collect::<Vec<_>>()
+            code == u64::from(case.code) && denied == expected.collect::<Vec<_>>()
         };
         if !is_right {
             failures.push(format!(
@@ -223,11 +223,14 @@ async fn whatever_is_sent_gets_the_right_answer() {
         }
     }
     assert!(failures.is_empty(), "{}", failures.join("\n"));
-    let asked = cluster.asked.lock().unwrap();
-    assert!(asked.iter().all(|need| !need.to_string().contains("..")), "{asked:?}");
+    let lookups = cluster.lookups.lock().unwrap();
+    assert!(
+        lookups.iter().all(|lookup| !lookup.to_string().contains("..")),
+        "{lookups:?}"
+    );
 }
 
-/// Texts that have hurt somebody: controls, marks that turn text around, expansions, quotes, markup, nothing at all.
+/// Hostile text: control characters, bidirectional marks, expansions, quotes, markup, an empty string.
 const HOSTILE: [&str; 9] = [
     "a\nb\r\u{0}\u{7f}\u{1b}[31m",
     "\u{202e}\u{2066}\u{200b}\u{feff}é𝕏",
@@ -241,7 +244,7 @@ const HOSTILE: [&str; 9] = [
 ];
 
 #[tokio::test]
-async fn no_text_of_a_user_reaches_an_answer_or_the_cluster_unescaped() {
+async fn user_text_is_escaped_in_responses_and_lookups() {
     let cluster = Arc::new(FakeCluster::empty());
     let webhook = Setup::new(cluster.clone()).start().await;
     let mut client = webhook.client().await;
@@ -263,9 +266,9 @@ async fn no_text_of_a_user_reaches_an_answer_or_the_cluster_unescaped() {
             for part in ["osName", "osVersion", "pythonVersion"] {
                 object["spec"]["runtimeEnvironment"][part] = hostile.into();
             }
-            let question = review("CREATE", &object, &Value::Null, hostile).to_string();
+            let request = review("CREATE", &object, &Value::Null, hostile).to_string();
             for path in ["/mutate", "/validate"] {
-                let response = client.post(path, question.clone()).await.response();
+                let response = client.post(path, request.clone()).await.response();
                 assert_eq!(response["allowed"], false, "{hostile:?} {build_type:?}: {response}");
                 assert!(!outcome(&response).is_empty());
                 let message = response["status"]["message"].as_str().unwrap();
@@ -281,17 +284,17 @@ async fn no_text_of_a_user_reaches_an_answer_or_the_cluster_unescaped() {
             }
         }
     }
-    for need in cluster.asked.lock().unwrap().iter() {
+    for lookup in cluster.lookups.lock().unwrap().iter() {
         assert!(
-            need.to_string().chars().all(|c| c.is_ascii_graphic() || c == ' '),
-            "{need}"
+            lookup.to_string().chars().all(|c| c.is_ascii_graphic() || c == ' '),
+            "{lookup}"
         );
     }
 }
 
 #[tokio::test]
-async fn what_cannot_be_read_is_undecided_and_named() {
-    let cluster = Arc::new(FakeCluster::new(|_, _| Err(Unread::Refused)));
+async fn failed_lookups_are_reported() {
+    let cluster = Arc::new(FakeCluster::new(|_, _| Err(LookupError::Forbidden)));
     let webhook = Setup::new(cluster.clone()).start().await;
     let object = with("/spec/imagePullSecret", json!({"name": "quay"}));
     let response = webhook.post("/validate", create(&object)).await.response();
@@ -304,13 +307,13 @@ async fn what_cannot_be_read_is_undecided_and_named() {
     );
     let message = response["status"]["message"].as_str().unwrap();
     assert!(
-        message.contains("Secret team-a/quay may not be read by cnbi-webhook"),
+        message.contains("Secret team-a/quay cannot be read: cnbi-webhook has no permission"),
         "{message}"
     );
-    let open = response["auditAnnotations"]["undecided"].as_str().unwrap();
+    let open = response["auditAnnotations"]["not-checked"].as_str().unwrap();
     assert!(open.split(',').any(|rule| rule == "CNB110"), "{open}");
     let metrics = webhook.metrics.render();
-    // One beside the resource, and one of that name where its image is imported.
+    // One in the resource's namespace, and one of the same name in the target namespace.
     assert!(
         metrics.contains(r#"cnbi_webhook_lookups_total{kind="secret",result="refused"} 2"#),
         "{metrics}"

@@ -1,41 +1,41 @@
-//! Why a body is not a review that we can answer, in words for whoever sent it.
+//! Why a body is not a valid review, as a message for the client.
 
 use cnbi_shared::verdict::printable;
 
 use super::{API_VERSION, SHOWN};
 
-/// Why a body is not a review that we can answer: the caller's mistake.
+/// Why a body is not a valid review.
 #[derive(Debug, thiserror::Error)]
-pub enum NotOurs {
-    /// Nothing was sent.
+pub enum InvalidReview {
+    /// The body is empty.
     #[error("the body is empty; send an AdmissionReview of {API_VERSION}")]
     Empty,
-    /// It ends too early.
+    /// The JSON ends too early.
     #[error("the body is cut off: {0}")]
     Truncated(String),
     /// It is not JSON.
     #[error("the body is not JSON: {0}")]
     NotJson(String),
-    /// It is JSON but not a review.
+    /// It is JSON, but not a review.
     #[error("the body is not an AdmissionReview of {API_VERSION}: {0}")]
     NotAReview(String),
-    /// It is a review of something else.
-    #[error("this path answers reviews of {expected}, not of {found}")]
+    /// It is a review of another resource.
+    #[error("this path is for reviews of {expected}, not of {found}")]
     AnotherKind {
-        /// What the path is for.
+        /// The resource of this path.
         expected: &'static str,
-        /// What was sent.
+        /// The resource in the review.
         found: String,
     },
-    /// It asks about an operation that we are not registered for.
-    #[error("reviews of operation {0} are not answered here; register for CREATE and UPDATE")]
+    /// The webhook is not registered for the operation.
+    #[error("operation {0} is not supported; register the webhook for CREATE and UPDATE")]
     Operation(&'static str),
-    /// There is nothing to judge.
-    #[error("request.{0} is missing")]
-    NoObject(&'static str),
+    /// A field is missing.
+    #[error("{0} is missing")]
+    Missing(&'static str),
 }
 
-impl From<serde_json::Error> for NotOurs {
+impl From<serde_json::Error> for InvalidReview {
     fn from(error: serde_json::Error) -> Self {
         let text = printable(&error.to_string(), SHOWN);
         match error.classify() {

@@ -1,8 +1,8 @@
-//! Reads facts from the API server, for each review anew: nothing is cached here, and what the API server's own cache lacks
-//! is looked up behind it, so a Secret made a moment ago counts.
+//! Reads facts from the API server, for each review anew. An object that is missing in the API server's cache is read again from
+//! etcd, so a Secret counts as soon as it is created.
 //!
-//! Answers are read here and not by the client library, which writes what it cannot parse into the log: an answer may
-//! hold a Secret. What is read of a Secret is zeroed as soon as the registries' names are known.
+//! Responses are parsed here and not by kube, which logs what it cannot parse: a response may hold a Secret. The content of a Secret
+//! is zeroed as soon as the registries in it are known.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -24,95 +24,103 @@ use serde::Deserialize;
 use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
-use crate::facts::{FactSource, Freshness, Unread};
+use crate::admission_request::UserInfo;
+use crate::facts::{FactSource, Freshness, LookupError};
 use crate::health::ApiReach;
-use crate::review::User;
 
-/// Most bytes of an answer. Kubernetes stores no object of half the size.
-const ANSWER_LIMIT: usize = 4 * 1024 * 1024;
+/// Most bytes of a response. etcd's objects are smaller than half of it.
+const RESPONSE_LIMIT: usize = 4 * 1024 * 1024;
 
-/// Room for an answer of which it is not said how long it is: more than a Secret with credentials for a few registries has.
-const UNSAID: usize = 16 * 1024;
+/// Initial buffer, in bytes, for a response without Content-Length: larger than a Secret with credentials for a few registries.
+const UNKNOWN_LENGTH: usize = 16 * 1024;
 
-/// Where ImageStreams are served, on clusters that know them.
+/// The API group of ImageStreams, on clusters that have it.
 const IMAGE_STREAMS: &str = "/apis/image.openshift.io/v1";
 
-/// The API server.
-pub struct Cluster {
+/// Reads facts from the API server.
+pub struct ApiServer {
     client: Client,
-    /// One for each request at once. HTTP/1.1 takes a connection for each, and one that is idle keeps some 60 KiB here.
-    turns: Semaphore,
+    /// Limits concurrent requests: each takes a connection with HTTP/1.1, and an idle connection about 60 KiB.
+    in_flight: Semaphore,
     reach: Arc<ApiReach>,
 }
 
-/// What a GET came to.
-enum Got {
+/// The result of a GET.
+enum Fetched {
     Object(Zeroizing<Vec<u8>>),
-    /// The API server knows such objects, and has none of that name.
-    NoObject,
-    /// Nothing is served at that path.
-    NoPath,
+    /// The resource is served, and has no object of that name.
+    ObjectNotFound,
+    /// The resource is not served.
+    ResourceNotFound,
 }
 
-impl Cluster {
-    /// Asks through `client`, at most `at_once` requests at a time while others wait, and tells `reach` whether anybody
-    /// answered.
-    pub fn new(client: Client, at_once: usize, reach: Arc<ApiReach>) -> Self {
-        let turns = Semaphore::new(at_once.clamp(1, Semaphore::MAX_PERMITS));
-        Self { client, turns, reach }
+impl ApiServer {
+    /// Sends at most `in_flight` requests at once, and records in `reach` whether the API server responds.
+    pub fn new(client: Client, in_flight: usize, reach: Arc<ApiReach>) -> Self {
+        let in_flight = Semaphore::new(in_flight.clamp(1, Semaphore::MAX_PERMITS));
+        Self {
+            client,
+            in_flight,
+            reach,
+        }
     }
 
-    async fn find_out(&self, need: &Lookup, user: &User, freshness: Freshness) -> Result<LookupResult, Unread> {
-        match need {
+    async fn look_up(
+        &self,
+        lookup: &Lookup,
+        user: &UserInfo,
+        freshness: Freshness,
+    ) -> Result<LookupResult, LookupError> {
+        match lookup {
             Lookup::Secret { namespace, name } => {
                 let path = format!("/api/v1/namespaces/{}/secrets/{}", segment(namespace)?, segment(name)?);
-                match self.get_present(&path, name, freshness).await? {
-                    Got::Object(json) => Ok(LookupResult::Secret(read_secret(&json)?)),
-                    Got::NoObject => Ok(LookupResult::No),
-                    Got::NoPath => Err(Unread::Status(404)),
+                match self.get_existing(&path, name, freshness).await? {
+                    Fetched::Object(json) => Ok(LookupResult::Secret(read_secret(&json)?)),
+                    Fetched::ObjectNotFound => Ok(LookupResult::No),
+                    Fetched::ResourceNotFound => Err(LookupError::Status(404)),
                 }
             }
             Lookup::Namespace { name } => {
                 let path = format!("/api/v1/namespaces/{}", segment(name)?);
-                match self.get_present(&path, name, freshness).await? {
-                    Got::Object(_) => Ok(LookupResult::Yes),
-                    Got::NoObject => Ok(LookupResult::No),
-                    Got::NoPath => Err(Unread::Status(404)),
+                match self.get_existing(&path, name, freshness).await? {
+                    Fetched::Object(_) => Ok(LookupResult::Yes),
+                    Fetched::ObjectNotFound => Ok(LookupResult::No),
+                    Fetched::ResourceNotFound => Err(LookupError::Status(404)),
                 }
             }
-            // That none is there is the answer that is wished for here, and it has to be of now.
+            // Absence is in the user's favour here, so it must be current.
             Lookup::ImageStream { namespace, name } => {
                 let (namespace, segment) = (segment(namespace)?, segment(name)?);
                 let path = format!("{IMAGE_STREAMS}/namespaces/{namespace}/imagestreams/{segment}");
                 match self.get(&path, name).await? {
-                    Got::Object(json) => Ok(LookupResult::ImageStream(read_owner(&json)?)),
-                    Got::NoObject => Ok(LookupResult::No),
-                    Got::NoPath => self.is_image_stream_api_absent().await,
+                    Fetched::Object(json) => Ok(LookupResult::ImageStream(read_owner(&json)?)),
+                    Fetched::ObjectNotFound => Ok(LookupResult::No),
+                    Fetched::ResourceNotFound => self.is_image_stream_api_absent().await,
                 }
             }
             Lookup::Access { namespace } => self.may_create(namespace, user).await,
-            // Known without asking anybody.
+            // Known without a lookup, see `facts::known_facts`.
             Lookup::Configuration | Lookup::Requester => Ok(LookupResult::Yes),
         }
     }
 
-    /// A cluster without OpenShift's API has no ImageStream that could be in the way. An API that is known but does not
-    /// answer just now is another matter, so the group itself is asked for.
-    async fn is_image_stream_api_absent(&self) -> Result<LookupResult, Unread> {
-        let (status, _) = self.ask(Method::GET, IMAGE_STREAMS, Vec::new()).await?;
+    /// A cluster without OpenShift's image API has no ImageStream of another owner. An aggregated API that does not respond also
+    /// gives 404 for its objects, so this reads the API group itself.
+    async fn is_image_stream_api_absent(&self) -> Result<LookupResult, LookupError> {
+        let (status, _) = self.send(Method::GET, IMAGE_STREAMS, Vec::new()).await?;
         match status {
             StatusCode::NOT_FOUND => Ok(LookupResult::No),
-            _ => Err(Unread::Status(404)),
+            _ => Err(LookupError::Status(404)),
         }
     }
 
-    async fn may_create(&self, namespace: &str, user: &User) -> Result<LookupResult, Unread> {
+    async fn may_create(&self, namespace: &str, user: &UserInfo) -> Result<LookupResult, LookupError> {
         #[derive(Deserialize)]
-        struct Reviewed {
-            status: Verdict,
+        struct Review {
+            status: ReviewStatus,
         }
         #[derive(Deserialize)]
-        struct Verdict {
+        struct ReviewStatus {
             allowed: bool,
         }
         let review = SubjectAccessReview {
@@ -132,11 +140,11 @@ impl Cluster {
             },
             ..SubjectAccessReview::default()
         };
-        let body = serde_json::to_vec(&review).map_err(|_| Unread::Unintelligible)?;
+        let body = serde_json::to_vec(&review).map_err(|_| LookupError::InvalidResponse)?;
         let path = "/apis/authorization.k8s.io/v1/subjectaccessreviews";
-        let (status, json) = self.ask(Method::POST, path, body).await?;
-        refuse_failure(status)?;
-        let Reviewed { status } = serde_json::from_slice(&json).map_err(|_| Unread::Unintelligible)?;
+        let (status, json) = self.send(Method::POST, path, body).await?;
+        check_status(status)?;
+        let Review { status } = serde_json::from_slice(&json).map_err(|_| LookupError::InvalidResponse)?;
         Ok(if status.allowed {
             LookupResult::Yes
         } else {
@@ -144,43 +152,48 @@ impl Cluster {
         })
     }
 
-    /// GETs what is good to be there: where anything will do, from what the API server has at hand, and anew if it is not
-    /// among that.
-    async fn get_present(&self, path: &str, name: &str, freshness: Freshness) -> Result<Got, Unread> {
+    /// Gets an object whose existence is in the user's favour: with [`Freshness::Any`] from the API server's cache, and from etcd if
+    /// it is missing there.
+    async fn get_existing(&self, path: &str, name: &str, freshness: Freshness) -> Result<Fetched, LookupError> {
         if freshness == Freshness::Any
-            && let object @ Got::Object(_) = self.get(&format!("{path}?resourceVersion=0"), name).await?
+            && let object @ Fetched::Object(_) = self.get(&format!("{path}?resourceVersion=0"), name).await?
         {
             return Ok(object);
         }
         self.get(path, name).await
     }
 
-    async fn get(&self, path: &str, name: &str) -> Result<Got, Unread> {
-        let (status, json) = self.ask(Method::GET, path, Vec::new()).await?;
+    async fn get(&self, path: &str, name: &str) -> Result<Fetched, LookupError> {
+        let (status, json) = self.send(Method::GET, path, Vec::new()).await?;
         if status == StatusCode::NOT_FOUND {
-            return Ok(if is_about(&json, name) {
-                Got::NoObject
+            return Ok(if is_not_found_of(&json, name) {
+                Fetched::ObjectNotFound
             } else {
-                Got::NoPath
+                Fetched::ResourceNotFound
             });
         }
-        refuse_failure(status)?;
-        // Whoever answers in the API server's place may well do so with 200 and a page for people.
-        if is_named(&json, name) {
-            Ok(Got::Object(json))
+        check_status(status)?;
+        // A proxy may respond in the API server's place, with status 200 and an HTML page.
+        if is_object_named(&json, name) {
+            Ok(Fetched::Object(json))
         } else {
-            Err(Unread::Unintelligible)
+            Err(LookupError::InvalidResponse)
         }
     }
 
-    async fn ask(&self, method: Method, path: &str, body: Vec<u8>) -> Result<(StatusCode, Zeroizing<Vec<u8>>), Unread> {
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Vec<u8>,
+    ) -> Result<(StatusCode, Zeroizing<Vec<u8>>), LookupError> {
         let request = http::Request::builder()
             .method(method)
             .uri(path)
             .header(http::header::CONTENT_TYPE, "application/json")
             .body(Body::from(body))
-            .map_err(|_| Unread::IllegalName)?;
-        let _turn = self.turns.acquire().await.map_err(|_| Unread::Unreachable)?;
+            .map_err(|_| LookupError::InvalidName)?;
+        let _permit = self.in_flight.acquire().await.map_err(|_| LookupError::Unreachable)?;
         let response = self.client.send(request).await.map_err(|error| self.lost(&error))?;
         self.reach.succeeded();
         let status = response.status();
@@ -190,56 +203,62 @@ impl Cluster {
             let Ok(data) = frame.map_err(|error| self.lost(&error))?.into_data() else {
                 continue;
             };
-            if json.len() + data.len() > ANSWER_LIMIT {
-                return Err(Unread::Unintelligible);
+            if json.len() + data.len() > RESPONSE_LIMIT {
+                return Err(LookupError::InvalidResponse);
             }
             json.extend_from_slice(&data);
         }
         Ok((status, json))
     }
 
-    fn lost(&self, error: &kube::Error) -> Unread {
+    fn lost(&self, error: &kube::Error) -> LookupError {
         self.reach.failed();
-        tracing::warn!(%error, "the API server could not be asked");
-        Unread::Unreachable
+        tracing::warn!(%error, "a request to the API server failed");
+        LookupError::Unreachable
     }
 }
 
-impl FactSource for Cluster {
+impl FactSource for ApiServer {
     fn read<'a>(
         &'a self,
-        need: &'a Lookup,
-        user: &'a User,
+        lookup: &'a Lookup,
+        user: &'a UserInfo,
         freshness: Freshness,
-    ) -> BoxFuture<'a, Result<LookupResult, Unread>> {
-        self.find_out(need, user, freshness).boxed()
+    ) -> BoxFuture<'a, Result<LookupResult, LookupError>> {
+        self.look_up(lookup, user, freshness).boxed()
     }
 }
 
-/// Room for the whole answer, so that no half of it is left behind in memory when the buffer grows; and not for more, because
-/// all of it is zeroed in the end.
+/// The size of the whole response, so that the buffer does not grow and leave copies of a Secret behind; and no larger, because
+/// the whole buffer is zeroed.
 fn expected_size(body: &Body) -> usize {
     let size = body.size_hint().exact().map(usize::try_from);
-    size.map_or(UNSAID, |size| size.unwrap_or(ANSWER_LIMIT).min(ANSWER_LIMIT))
+    size.map_or(UNKNOWN_LENGTH, |size| {
+        size.unwrap_or(RESPONSE_LIMIT).min(RESPONSE_LIMIT)
+    })
 }
 
-fn refuse_failure(status: StatusCode) -> Result<(), Unread> {
+fn check_status(status: StatusCode) -> Result<(), LookupError> {
     match status {
-        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(Unread::Refused),
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(LookupError::Forbidden),
         status if status.is_success() => Ok(()),
-        status => Err(Unread::Status(status.as_u16())),
+        status => Err(LookupError::Status(status.as_u16())),
     }
 }
 
-/// A name that can stand in a URL as it is. The rules ask only about such names; this holds whatever they do.
-fn segment(name: &str) -> Result<&str, Unread> {
-    let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-' || byte == b'.';
-    let is_legal = name.len() <= 253 && name.bytes().all(is_plain) && name.bytes().any(|byte| byte != b'.');
-    if is_legal { Ok(name) } else { Err(Unread::IllegalName) }
+/// A name that needs no escaping in a URL. The rules look up only such names; this does not rely on it.
+fn segment(name: &str) -> Result<&str, LookupError> {
+    let is_allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-' || byte == b'.';
+    let is_valid = name.len() <= 253 && name.bytes().all(is_allowed) && name.bytes().any(|byte| byte != b'.');
+    if is_valid {
+        Ok(name)
+    } else {
+        Err(LookupError::InvalidName)
+    }
 }
 
-/// Whether a 404 speaks of the object of that name, and not of the path that leads to it.
-fn is_about(json: &[u8], name: &str) -> bool {
+/// Whether a 404 is about the object of that name, and not about its resource.
+fn is_not_found_of(json: &[u8], name: &str) -> bool {
     #[derive(Deserialize)]
     struct Status<'a> {
         #[serde(borrow, default)]
@@ -256,8 +275,8 @@ fn is_about(json: &[u8], name: &str) -> bool {
         .is_ok_and(|status| status.reason == "NotFound" && status.details.is_some_and(|details| details.name == name))
 }
 
-/// Whether this is an object of that name.
-fn is_named(json: &[u8], name: &str) -> bool {
+/// Whether this is an object with that name.
+fn is_object_named(json: &[u8], name: &str) -> bool {
     #[derive(Deserialize)]
     struct Object<'a> {
         #[serde(borrow)]
@@ -271,7 +290,7 @@ fn is_named(json: &[u8], name: &str) -> bool {
     serde_json::from_slice::<Object<'_>>(json).is_ok_and(|object| object.metadata.name == name)
 }
 
-fn read_secret(json: &[u8]) -> Result<PullSecret, Unread> {
+fn read_secret(json: &[u8]) -> Result<PullSecret, LookupError> {
     #[derive(Deserialize)]
     struct Secret<'a> {
         #[serde(borrow, default, rename = "type")]
@@ -279,7 +298,7 @@ fn read_secret(json: &[u8]) -> Result<PullSecret, Unread> {
         #[serde(borrow)]
         data: Option<Data<'a>>,
     }
-    /// The two keys that can hold registry credentials; the others are passed over.
+    /// The two keys with registry credentials; all others are skipped.
     #[derive(Deserialize)]
     struct Data<'a> {
         #[serde(borrow, rename = ".dockerconfigjson")]
@@ -287,7 +306,7 @@ fn read_secret(json: &[u8]) -> Result<PullSecret, Unread> {
         #[serde(borrow, rename = ".dockercfg")]
         docker_cfg: Option<&'a str>,
     }
-    let Secret { secret_type, data } = serde_json::from_slice(json).map_err(|_| Unread::Unintelligible)?;
+    let Secret { secret_type, data } = serde_json::from_slice(json).map_err(|_| LookupError::InvalidResponse)?;
     let encoded = match &*secret_type {
         PullSecret::DOCKER_CONFIG_JSON => data.and_then(|data| data.docker_config_json),
         PullSecret::DOCKER_CFG => data.and_then(|data| data.docker_cfg),
@@ -296,14 +315,14 @@ fn read_secret(json: &[u8]) -> Result<PullSecret, Unread> {
     let content = encoded
         .map(|text| STANDARD.decode(text).map(Zeroizing::new))
         .transpose();
-    let content = content.map_err(|_| Unread::Unintelligible)?;
+    let content = content.map_err(|_| LookupError::InvalidResponse)?;
     Ok(PullSecret::read(
         &secret_type,
         content.as_ref().map(|content| content.as_slice()),
     ))
 }
 
-fn read_owner(json: &[u8]) -> Result<StreamOwner, Unread> {
+fn read_owner(json: &[u8]) -> Result<StreamOwner, LookupError> {
     #[derive(Deserialize)]
     struct Stream<'a> {
         #[serde(borrow)]
@@ -314,7 +333,7 @@ fn read_owner(json: &[u8]) -> Result<StreamOwner, Unread> {
         #[serde(borrow)]
         annotations: Option<BTreeMap<Cow<'a, str>, Cow<'a, str>>>,
     }
-    let Stream { metadata } = serde_json::from_slice(json).map_err(|_| Unread::Unintelligible)?;
+    let Stream { metadata } = serde_json::from_slice(json).map_err(|_| LookupError::InvalidResponse)?;
     let mark = metadata
         .annotations
         .as_ref()
@@ -333,7 +352,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn no_more_is_asked_at_once_than_may_be_and_nobody_is_forgotten() {
+    async fn concurrent_requests_are_limited_and_all_are_answered() {
         let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
         let service = {
             let (now, most) = (Arc::clone(&now), Arc::clone(&most));
@@ -349,37 +368,37 @@ mod tests {
             })
         };
         let reach = Arc::new(ApiReach::default());
-        let cluster = Cluster::new(Client::new(service, "default"), 3, reach);
-        let (need, user) = (Lookup::Namespace { name: "x".to_owned() }, User::default());
-        let reads = (0..20).map(|_| cluster.read(&need, &user, Freshness::Any));
+        let api_server = ApiServer::new(Client::new(service, "default"), 3, reach);
+        let (lookup, user) = (Lookup::Namespace { name: "x".to_owned() }, UserInfo::default());
+        let reads = (0..20).map(|_| api_server.read(&lookup, &user, Freshness::Any));
         assert_eq!(join_all(reads).await, vec![Ok(LookupResult::Yes); 20]);
         assert_eq!((now.load(Ordering::Relaxed), most.load(Ordering::Relaxed)), (0, 3));
     }
 
     #[test]
-    fn only_plain_names_get_into_a_url() {
+    fn only_valid_names_get_into_a_url() {
         for name in ["a", "a-b.c", "0"] {
             assert_eq!(segment(name), Ok(name));
         }
         for name in ["", ".", "..", "../x", "a/b", "a%2fb", "A", "a?b", "a#b", "ä", "a\n"] {
-            assert_eq!(segment(name), Err(Unread::IllegalName), "{name}");
+            assert_eq!(segment(name), Err(LookupError::InvalidName), "{name}");
         }
     }
 
     #[test]
-    fn a_missing_object_is_told_from_a_missing_api() {
+    fn a_missing_object_is_distinguished_from_a_missing_api() {
         let object =
             br#"{"kind":"Status","reason":"NotFound","details":{"name":"x","kind":"imagestreams"},"code":404}"#;
-        assert!(is_about(object, "x"));
-        assert!(!is_about(object, "y"));
+        assert!(is_not_found_of(object, "x"));
+        assert!(!is_not_found_of(object, "y"));
         let resource = br#"{"kind":"Status","message":"the server could not find the requested resource","reason":"NotFound","details":{},"code":404}"#;
-        assert!(!is_about(resource, "x"));
-        assert!(!is_about(b"404 page not found\n", "x"));
+        assert!(!is_not_found_of(resource, "x"));
+        assert!(!is_not_found_of(b"404 page not found\n", "x"));
     }
 
     #[test]
-    fn an_answer_is_taken_for_the_object_that_was_asked_for_alone() {
-        assert!(is_named(
+    fn a_response_is_used_only_if_it_is_the_requested_object() {
+        assert!(is_object_named(
             br#"{"kind":"Namespace","metadata":{"labels":{},"name":"x"},"spec":{}}"#,
             "x"
         ));
@@ -391,12 +410,12 @@ mod tests {
             "<html>x</html>",
             "",
         ] {
-            assert!(!is_named(other.as_bytes(), "x"), "{other}");
+            assert!(!is_object_named(other.as_bytes(), "x"), "{other}");
         }
     }
 
     #[test]
-    fn secrets_are_read_for_their_registries_alone() {
+    fn of_a_secret_only_the_registries_are_read() {
         let encoded = STANDARD.encode(r#"{"auths":{"quay.io":{"auth":"eA=="}}}"#);
         let secret = |kind: &str, key: &str, value: &str| {
             format!(r#"{{"type":"{kind}","data":{{"other":"eA==","{key}":"{value}"}}}}"#)
@@ -416,13 +435,13 @@ mod tests {
         );
         assert_eq!(
             read(secret(PullSecret::DOCKER_CFG, ".dockercfg", "!")),
-            Err(Unread::Unintelligible)
+            Err(LookupError::InvalidResponse)
         );
-        assert_eq!(read("[1".to_owned()), Err(Unread::Unintelligible));
+        assert_eq!(read("[1".to_owned()), Err(LookupError::InvalidResponse));
     }
 
     #[test]
-    fn streams_are_read_for_their_owner_alone() {
+    fn of_an_image_stream_only_the_owner_is_read() {
         let stream = br#"{"metadata":{"name":"x","annotations":{"a":"b","meteor.zone/owned-by":"ns/x"}}}"#;
         let owner = StreamOwner::Resource {
             namespace: "ns".to_owned(),

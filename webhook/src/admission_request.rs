@@ -1,9 +1,9 @@
-//! An AdmissionReview as it arrives (`admission.k8s.io/v1`), read without trees: what nobody looks at is skipped.
+//! Parses an AdmissionReview (`admission.k8s.io/v1`) into an [`AdmissionRequest`].
 //!
-//! Knows the protocol and no rule. A request whose envelope is not what we registered for is a [`NotOurs`], which is the
-//! caller's mistake; what is wrong *inside* the object is for the rules to say.
+//! Fields that no rule reads are skipped, not stored. A review of another resource than the webhook is registered for is an
+//! [`InvalidReview`]; errors inside the object are found by the rules.
 
-mod not_ours;
+mod invalid_review;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -13,42 +13,37 @@ use cnbi_shared::api::{GROUP, KIND, UnvalidatedImage, VERSION};
 use cnbi_shared::verdict::printable;
 use serde::Deserialize;
 
-pub use not_ours::NotOurs;
+pub use invalid_review::InvalidReview;
 
 /// `apiVersion` of a review.
 pub const API_VERSION: &str = "admission.k8s.io/v1";
 /// `kind` of a review.
 pub const REVIEW: &str = "AdmissionReview";
-/// The resource that we judge, as it stands in a URL.
+/// Plural name of the resource, as in a URL.
 pub const RESOURCE: &str = "customnbimages";
 
-/// Most characters of somebody else's text that an error repeats.
+/// Most characters of the caller's text in an error.
 const SHOWN: usize = 200;
 
-/// What is asked.
+/// `request` of a review, before it is checked.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", bound(deserialize = "O: Deserialize<'de>"))]
-pub struct Request<'a, O> {
-    /// Identifies this one question; the answer repeats it.
+struct UncheckedRequest<'a, O> {
     #[serde(borrow)]
-    pub uid: Cow<'a, str>,
+    uid: Cow<'a, str>,
     #[serde(borrow)]
     kind: GroupVersionKind<'a>,
     #[serde(borrow)]
     resource: GroupVersionResource<'a>,
     #[serde(borrow, default)]
     sub_resource: Cow<'a, str>,
-    /// Name of the object; empty while the API server has yet to make one.
     #[serde(borrow, default)]
-    pub name: Cow<'a, str>,
-    /// Namespace of the object.
+    name: Cow<'a, str>,
     #[serde(borrow, default)]
-    pub namespace: Cow<'a, str>,
-    /// What is to be done.
-    pub operation: Operation,
-    /// Who wants it.
+    namespace: Cow<'a, str>,
+    operation: Operation,
     #[serde(default)]
-    pub user_info: User,
+    user_info: UserInfo,
     object: Option<O>,
     old_object: Option<O>,
 }
@@ -73,22 +68,22 @@ struct GroupVersionResource<'a> {
     resource: Cow<'a, str>,
 }
 
-/// What is to be done with the object.
+/// The operation that is requested on the object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Operation {
-    /// It is new.
+    /// Create an object.
     Create,
-    /// It takes the place of another.
+    /// Replace or patch an object.
     Update,
-    /// Not asked of us.
+    /// Delete an object; the webhook is not registered for it.
     Delete,
-    /// Not asked of us.
+    /// Connect to a subresource; the webhook is not registered for it.
     Connect,
 }
 
 impl Operation {
-    /// As it stands in a review.
+    /// Its name in a review.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Create => "CREATE",
@@ -99,32 +94,32 @@ impl Operation {
     }
 }
 
-/// Who makes the request (`authentication.k8s.io/v1` UserInfo).
+/// The user who makes the request (`authentication.k8s.io/v1` UserInfo).
 #[derive(Clone, Debug, Default, Deserialize)]
-pub struct User {
-    /// Name.
+pub struct UserInfo {
+    /// Name of the user.
     #[serde(default)]
     pub username: String,
-    /// Unique across time, where the authenticator knows such a thing.
+    /// Identifier that is unique across time, if the authenticator has one.
     #[serde(default)]
     pub uid: Option<String>,
-    /// Groups.
+    /// Groups of the user.
     #[serde(default)]
     pub groups: Option<Vec<String>>,
-    /// Whatever else the authenticator said, for the authorizer alone.
+    /// Further attributes from the authenticator, for the authorizer.
     #[serde(default)]
     pub extra: Option<BTreeMap<String, Vec<String>>>,
 }
 
-impl User {
-    /// The name, where there is one.
+impl UserInfo {
+    /// The name; `None` if it is empty.
     pub fn name(&self) -> Option<&str> {
         Some(self.username.as_str()).filter(|name| !name.is_empty())
     }
 }
 
-/// What a path is registered for.
-struct Target {
+/// A resource that a webhook is registered for.
+struct RegisteredResource {
     group: &'static str,
     version: &'static str,
     kind: &'static str,
@@ -132,7 +127,7 @@ struct Target {
     title: &'static str,
 }
 
-const CUSTOM_NB_IMAGE: Target = Target {
+const CUSTOM_NB_IMAGE: RegisteredResource = RegisteredResource {
     group: GROUP,
     version: VERSION,
     kind: KIND,
@@ -140,7 +135,7 @@ const CUSTOM_NB_IMAGE: Target = Target {
     title: "customnbimages.v1alpha1.meteor.zone",
 };
 
-const CONFIG_MAP: Target = Target {
+const CONFIG_MAP: RegisteredResource = RegisteredResource {
     group: "",
     version: "v1",
     kind: "ConfigMap",
@@ -148,28 +143,28 @@ const CONFIG_MAP: Target = Target {
     title: "configmaps.v1",
 };
 
-/// A question about one resource, its envelope checked.
+/// A request to create or update one object, for a resource that the webhook is registered for.
 #[derive(Debug)]
-pub struct Question<'a, O = UnvalidatedImage> {
-    /// Identifies this one question; the answer repeats it.
+pub struct AdmissionRequest<'a, O = UnvalidatedImage> {
+    /// Identifies the review; the response repeats it.
     pub uid: Cow<'a, str>,
-    /// Name of the object; empty while the API server has yet to make one.
+    /// Name of the object; empty if the API server is to generate one.
     pub name: Cow<'a, str>,
     /// Namespace of the object.
     pub namespace: Cow<'a, str>,
-    /// What is to be done.
+    /// Create or update.
     pub operation: Operation,
-    /// Who wants it.
-    pub user: User,
-    /// The object as it would be stored.
+    /// The user who makes the request.
+    pub user: UserInfo,
+    /// The object to store.
     pub object: O,
     /// On an update, the object that is stored now.
     pub old: Option<O>,
 }
 
-impl Question<'_> {
-    /// What the rules are asked.
-    pub fn subject(&self) -> AdmissionInput<'_> {
+impl AdmissionRequest<'_> {
+    /// The input of the rules.
+    pub fn input(&self) -> AdmissionInput<'_> {
         match &self.old {
             Some(old) => AdmissionInput::update(&self.object, old),
             None => AdmissionInput::create(&self.object),
@@ -177,7 +172,7 @@ impl Question<'_> {
     }
 }
 
-/// The parts of a ConfigMap that hold a configuration.
+/// The part of a ConfigMap that holds a configuration.
 #[derive(Debug, Deserialize)]
 pub struct ConfigMap<'a> {
     /// `data`
@@ -185,26 +180,29 @@ pub struct ConfigMap<'a> {
     pub data: Option<BTreeMap<Cow<'a, str>, Cow<'a, str>>>,
 }
 
-/// Reads a review of a `CustomNBImage`.
-pub fn read(body: &[u8]) -> Result<Question<'_>, NotOurs> {
-    let question = read_for::<UnvalidatedImage>(body, &CUSTOM_NB_IMAGE)?;
-    for draft in std::iter::once(&question.object).chain(&question.old) {
-        if !draft.is_ours() {
-            return Err(NotOurs::AnotherKind {
+/// Parses a review of a `CustomNBImage`.
+pub fn parse(body: &[u8]) -> Result<AdmissionRequest<'_>, InvalidReview> {
+    let request = parse_review::<UnvalidatedImage>(body, &CUSTOM_NB_IMAGE)?;
+    for image in std::iter::once(&request.object).chain(&request.old) {
+        if !image.is_ours() {
+            return Err(InvalidReview::AnotherKind {
                 expected: CUSTOM_NB_IMAGE.title,
-                found: "an object whose own apiVersion and kind say otherwise".to_owned(),
+                found: "an object with another apiVersion and kind of its own".to_owned(),
             });
         }
     }
-    Ok(question)
+    Ok(request)
 }
 
-/// Reads a review of a ConfigMap.
-pub fn read_config_map(body: &[u8]) -> Result<Question<'_, ConfigMap<'_>>, NotOurs> {
-    read_for(body, &CONFIG_MAP)
+/// Parses a review of a ConfigMap.
+pub fn parse_config_map(body: &[u8]) -> Result<AdmissionRequest<'_, ConfigMap<'_>>, InvalidReview> {
+    parse_review(body, &CONFIG_MAP)
 }
 
-fn read_for<'a, O: Deserialize<'a>>(body: &'a [u8], target: &Target) -> Result<Question<'a, O>, NotOurs> {
+fn parse_review<'a, O: Deserialize<'a>>(
+    body: &'a [u8],
+    registered: &RegisteredResource,
+) -> Result<AdmissionRequest<'a, O>, InvalidReview> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase", bound(deserialize = "O: Deserialize<'de>"))]
     struct Review<'a, O> {
@@ -213,31 +211,31 @@ fn read_for<'a, O: Deserialize<'a>>(body: &'a [u8], target: &Target) -> Result<Q
         #[serde(borrow, default)]
         kind: Cow<'a, str>,
         #[serde(borrow)]
-        request: Option<Request<'a, O>>,
+        request: Option<UncheckedRequest<'a, O>>,
     }
     if body.is_empty() {
-        return Err(NotOurs::Empty);
+        return Err(InvalidReview::Empty);
     }
-    // To see once that all of it is UTF-8 costs less than to ask for each text. Where it is not, the error is to say where.
+    // Checking the whole body for UTF-8 costs less than checking each string. If it is not UTF-8, `from_slice` reports where.
     let review: Review<'a, O> = match std::str::from_utf8(body) {
         Ok(text) => serde_json::from_str(text)?,
         Err(_) => serde_json::from_slice(body)?,
     };
     if review.api_version != API_VERSION || review.kind != REVIEW {
         let found = format!("{} {}", review.api_version, review.kind);
-        return Err(NotOurs::NotAReview(format!(
+        return Err(InvalidReview::NotAReview(format!(
             "it is \"{}\"",
             printable(found.trim(), SHOWN)
         )));
     }
-    let request = review.request.ok_or(NotOurs::NoObject("uid"))?;
-    request.check(target)?;
-    let object = request.object.ok_or(NotOurs::NoObject("object"))?;
+    let request = review.request.ok_or(InvalidReview::Missing("request"))?;
+    request.check(registered)?;
+    let object = request.object.ok_or(InvalidReview::Missing("request.object"))?;
     let old = match request.operation {
-        Operation::Update => Some(request.old_object.ok_or(NotOurs::NoObject("oldObject"))?),
+        Operation::Update => Some(request.old_object.ok_or(InvalidReview::Missing("request.oldObject"))?),
         _ => None,
     };
-    Ok(Question {
+    Ok(AdmissionRequest {
         uid: request.uid,
         name: request.name,
         namespace: request.namespace,
@@ -248,30 +246,30 @@ fn read_for<'a, O: Deserialize<'a>>(body: &'a [u8], target: &Target) -> Result<Q
     })
 }
 
-impl<O> Request<'_, O> {
-    fn check(&self, target: &Target) -> Result<(), NotOurs> {
+impl<O> UncheckedRequest<'_, O> {
+    fn check(&self, registered: &RegisteredResource) -> Result<(), InvalidReview> {
         let GroupVersionKind { group, version, kind } = &self.kind;
-        let is_kind = group == target.group && version == target.version && kind == target.kind;
+        let is_kind = group == registered.group && version == registered.version && kind == registered.kind;
         let GroupVersionResource {
             group,
             version,
             resource,
         } = &self.resource;
-        let is_resource = group == target.group && version == target.version && resource == target.resource;
+        let is_resource = group == registered.group && version == registered.version && resource == registered.resource;
         if !is_kind || !is_resource || !self.sub_resource.is_empty() {
             let slash = if self.sub_resource.is_empty() { "" } else { "/" };
             let found = format!(
                 "{resource}{slash}{}.{version}.{group} ({})",
                 self.sub_resource, self.kind.kind
             );
-            return Err(NotOurs::AnotherKind {
-                expected: target.title,
+            return Err(InvalidReview::AnotherKind {
+                expected: registered.title,
                 found: printable(&found, SHOWN),
             });
         }
         match self.operation {
             Operation::Create | Operation::Update => Ok(()),
-            other => Err(NotOurs::Operation(other.as_str())),
+            other => Err(InvalidReview::Operation(other.as_str())),
         }
     }
 }
@@ -308,18 +306,18 @@ mod tests {
     }
 
     #[test]
-    fn a_review_is_read() {
+    fn a_review_is_parse() {
         let text = review().to_string();
-        let question = read(text.as_bytes()).unwrap();
-        assert_eq!(question.uid, "u-1");
-        assert_eq!(question.operation, Operation::Create);
-        assert_eq!(question.user.name(), Some("alice"));
-        assert_eq!(question.object.name(), Some("x"));
-        assert!(question.old.is_none());
+        let request = parse(text.as_bytes()).unwrap();
+        assert_eq!(request.uid, "u-1");
+        assert_eq!(request.operation, Operation::Create);
+        assert_eq!(request.user.name(), Some("alice"));
+        assert_eq!(request.object.name(), Some("x"));
+        assert!(request.old.is_none());
     }
 
     #[test]
-    fn another_kind_group_version_resource_subresource_or_operation_is_refused() {
+    fn another_resource_subresource_or_operation_is_an_error() {
         for (pointer, value, expected) in [
             (
                 "/request/kind/kind",
@@ -342,7 +340,7 @@ mod tests {
             ("/request", json!(null), "is missing"),
         ] {
             let text = changed(pointer, value);
-            let error = read(text.as_bytes()).unwrap_err().to_string();
+            let error = parse(text.as_bytes()).unwrap_err().to_string();
             assert!(error.contains(expected), "{pointer}: {error}");
         }
     }
@@ -350,21 +348,24 @@ mod tests {
     #[test]
     fn an_update_needs_the_old_object() {
         let text = changed("/request/operation", json!("UPDATE"));
-        assert!(matches!(read(text.as_bytes()), Err(NotOurs::NoObject("oldObject"))));
+        assert!(matches!(
+            parse(text.as_bytes()),
+            Err(InvalidReview::Missing("request.oldObject"))
+        ));
     }
 
     #[test]
-    fn every_cut_is_a_clear_error() {
+    fn a_truncated_review_is_reported_as_truncated() {
         let text = review().to_string();
-        assert!(matches!(read(b""), Err(NotOurs::Empty)));
+        assert!(matches!(parse(b""), Err(InvalidReview::Empty)));
         for cut in 1..text.len() {
             assert!(
-                matches!(read(&text.as_bytes()[..cut]), Err(NotOurs::Truncated(_))),
+                matches!(parse(&text.as_bytes()[..cut]), Err(InvalidReview::Truncated(_))),
                 "{cut}"
             );
         }
-        assert!(matches!(read(b"hello"), Err(NotOurs::NotJson(_))));
-        assert!(matches!(read(b"\xff\xfe"), Err(NotOurs::NotJson(_))));
-        assert!(matches!(read(b"[]"), Err(NotOurs::NotAReview(_))));
+        assert!(matches!(parse(b"hello"), Err(InvalidReview::NotJson(_))));
+        assert!(matches!(parse(b"\xff\xfe"), Err(InvalidReview::NotJson(_))));
+        assert!(matches!(parse(b"[]"), Err(InvalidReview::NotAReview(_))));
     }
 }

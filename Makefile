@@ -1,4 +1,4 @@
-# What can be done with a clone of this repository. `make` lists it.
+# Targets of this repository. `make` lists them.
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -14,10 +14,10 @@ UV := $(CACHE)/tools/uv-$(UV_VERSION)/bin/uv
 SCHEMAS_VERSION := $(shell sed -n 's/^check-jsonschema==\([^ ]*\).*/\1/p' tests/tools/schemas.txt)
 SCHEMAS := $(CACHE)/tools/schemas-$(SCHEMAS_VERSION)
 PIP := PIP_ROOT_USER_ACTION=ignore python3 -m pip install --quiet --disable-pip-version-check --no-input
-# What the grammar of requirements is compared with, in a folder of its own for PYTHONPATH.
+# Reference implementation of requirements, in its own folder for PYTHONPATH.
 PACKAGING_VERSION := $(shell sed -n 's/^packaging==//p' tests/oracles/requirements.txt)
 PACKAGING := $(CACHE)/tools/packaging-$(PACKAGING_VERSION)
-# Parts of the tests to do without, by name: buildah is the only one.
+# Parts of the tests to leave out; buildah is the only one.
 comma := ,
 WITHOUT := $(subst $(comma), ,$(CNBI_WITHOUT))
 
@@ -26,11 +26,11 @@ help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-19s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: tools
-tools: bins $(UV) $(SCHEMAS) $(PACKAGING) $(if $(filter buildah,$(WITHOUT)),,buildah) ## Get what the tests need, once for this user
+tools: bins $(UV) $(SCHEMAS) $(PACKAGING) $(if $(filter buildah,$(WITHOUT)),,buildah) ## Install the tools of the tests into the cache folder
 	@$(TARGET)/debug/cnbi-local tools
 
 $(UV):
-	@echo "uv $(UV_VERSION) is fetched once, into $(CACHE)/tools"
+	@echo "uv $(UV_VERSION) is installed once into $(CACHE)/tools"
 	@rm -rf $(CACHE)/tools/uv-$(UV_VERSION).part
 	@$(PIP) --target $(CACHE)/tools/uv-$(UV_VERSION).part --requirement pipelines/tools.txt
 	@rm -rf $(CACHE)/tools/uv-$(UV_VERSION)
@@ -58,19 +58,19 @@ build: bins ## Build the programs
 bins:
 	cargo build --workspace --bins
 
-# What goes into the images that are tested. Tests would build it themselves, minutes long and without a word.
+# Static programs for the image tests, built here so that progress is visible.
 .PHONY: static
 static:
 	@PROFILE=dev deploy/images/static cnbi-webhook cnbi-controller >/dev/null
 
-# What fresh inputs are judged with has to be there, where this is set.
+# With this variable, comparing random inputs is mandatory.
 test soak: export CNBI_ORACLE_PYTHON := $(PACKAGING)
 
 .PHONY: test
 test: tools $(if $(filter buildah,$(WITHOUT)),,static) ## Run all tests, on a real control plane
 	@.ci/cargo-test
 
-# What depends on the API server most. CNBI_KUBE_VERSION works with every other target too.
+# The tests that depend most on the API server. CNBI_KUBE_VERSION works with other targets too.
 .PHONY: test-older
 test-older: export CNBI_KUBE_VERSION := 1.35
 test-older: bins ## Run the tests of admission, schema and installation on Kubernetes 1.35
@@ -85,84 +85,83 @@ lint: $(CARGO_DENY) ## Check format, lints and dependencies
 	$(CARGO_DENY) --all-features check bans licenses sources
 
 $(CARGO_DENY):
-	@echo "cargo-deny $(CARGO_DENY_VERSION) is built once, into $(CACHE)/tools; this takes some minutes"
+	@echo "cargo-deny $(CARGO_DENY_VERSION) is built once into $(CACHE)/tools; this takes some minutes"
 	cargo install --quiet --locked --version $(CARGO_DENY_VERSION) --root $(CACHE)/tools/cargo-deny-$(CARGO_DENY_VERSION) cargo-deny
 
-# OVERLAY: a folder of deploy/overlays, or a path with a slash. KUBECTL: the program. More in deploy/install.
+# Variables are described in deploy/install.
 deploy undeploy: export OVERLAY := $(OVERLAY)
 deploy undeploy: export KUBECTL := $(KUBECTL)
 deploy undeploy: export WAIT := $(WAIT)
 deploy undeploy: export KEEP_RESOURCES := $(KEEP_RESOURCES)
 
 .PHONY: deploy
-deploy: ## Install CNBi on the cluster that kubectl speaks to
+deploy: ## Install CNBi on the current cluster of kubectl
 	@deploy/install deploy
 
 .PHONY: undeploy
-undeploy: ## Take it away in order, with every CustomNBImage
+undeploy: ## Uninstall CNBi, with every CustomNBImage
 	@deploy/install undeploy
 
-# NAMESPACE: where runs are made. TARGETS: the namespaces of ImageStreams. KUBECTL: the program.
+# NAMESPACE: the build namespace. TARGETS: the namespaces of ImageStreams. KUBECTL: kubectl with optional flags.
 install-pipelines uninstall-pipelines: export NAMESPACE := $(NAMESPACE)
 install-pipelines uninstall-pipelines: export TARGETS := $(TARGETS)
 install-pipelines uninstall-pipelines: export KUBECTL := $(KUBECTL)
 
 .PHONY: install-pipelines
-install-pipelines: ## Install Pipelines and Tasks on the cluster that kubectl speaks to
+install-pipelines: ## Install Pipelines and Tasks on the current cluster of kubectl
 	@pipelines/install install
 
 .PHONY: uninstall-pipelines
-uninstall-pipelines: ## Take them away; the runs stay
+uninstall-pipelines: ## Uninstall Pipelines and Tasks; keep the runs
 	@pipelines/install uninstall
 
-# IMAGES: what the names begin with, such as registry.example/cnbi. More in pipelines/images.
+# IMAGES: prefix of the names, such as registry.example/cnbi. Variables are described in pipelines/images.
 .PHONY: step-images
 step-images: ## Build the images that the steps of the tasks run
 	@pipelines/images
 
-# IMAGES: what the names begin with. More in deploy/images/build.
+# Variables are described in deploy/images/build.
 .PHONY: images
 images: ## Build the images of cnbi-webhook and cnbi-controller
 	@deploy/images/build
 
 .PHONY: up
-up: bins ## Leave a cluster with CNBi running, and print its KUBECONFIG
+up: bins ## Start a local cluster with CNBi and print its KUBECONFIG
 	@$(TARGET)/debug/cnbi-local up
 
 .PHONY: down
-down: bins ## Stop it and remove its data
+down: bins ## Stop the local cluster and remove its data
 	@$(TARGET)/debug/cnbi-local down
 
-# Compares the grammars with the implementations that own their specifications, over fresh inputs. Needs python3 and pip besides.
+# Needs python3 and pip.
 .PHONY: oracles
-oracles: ## Compare the grammars with their specifications, live
+oracles: ## Compare the grammars with their reference implementations on random input
 	tests/oracles/run
 
-# What only a part of the tour needs is got where that can be done; where it cannot, the tour says what it leaves out.
+# Optional tools; the tour prints what it leaves out without them.
 .PHONY: demo
-demo: bins ## See requests answered and images made, on a real API server
-	@[[ -e $(UV) ]] || $(MAKE) $(UV) || echo "uv could not be got: the tour goes on without it"
-	@command -v buildah >/dev/null || [[ -n "$(filter buildah,$(WITHOUT))" ]] || tests/tools/get-buildah || echo "The tour goes on without buildah."
+demo: bins ## Run the tour: requests and builds on a real API server
+	@[[ -e $(UV) ]] || $(MAKE) $(UV) || echo "uv could not be installed; the tour continues without it"
+	@command -v buildah >/dev/null || [[ -n "$(filter buildah,$(WITHOUT))" ]] || tests/tools/get-buildah || echo "The tour continues without buildah."
 	@$(TARGET)/debug/cnbi-local demo
 
-# CNBI_SEED repeats a run. What is done and how to ask for more: docs/development/testing.md.
+# CNBI_SEED repeats a run; see docs/development/testing.md.
 .PHONY: soak
-soak: tools ## Kill the programs 200 times each, and send them what nobody would write; takes a quarter of an hour or more
+soak: tools ## Run fault loops and random inputs for longer (a quarter of an hour or more)
 	CNBI_KILLS=$${CNBI_KILLS:-200} cargo test --workspace --test admission endurance:: -- --nocapture
 	CNBI_KILLS=$${CNBI_KILLS:-200} cargo test --workspace --test controller faults:: -- --nocapture
 	CNBI_FUZZ_RUNS=$${CNBI_FUZZ_RUNS:-300000} cargo test --workspace --test admission fuzz:: -- --nocapture
 	CNBI_SCHEMA_RUNS=$${CNBI_SCHEMA_RUNS:-20000} cargo test --workspace --test admission schema::generated_resources -- --nocapture
 	tests/oracles/run $${CNBI_ORACLE_RUNS:-100000} $${CNBI_SEED:-}
-	@echo "soak: all parts have run, and found nothing"
+	@echo "soak: all parts passed"
 
-# Release builds, which nothing else here needs; the peer is built with Go. Takes half an hour besides, or two minutes with BENCH=quick.
-# What is measured is what images hold: linked statically, and so is the peer.
+# Release builds, linked statically as in the images; the peer is built with Go. Takes half an hour, or two minutes with BENCH=quick.
 BENCH_TARGET := $(TARGET)/bench
 WEBHOOK := $(TARGET)/$(shell uname -m)-unknown-linux-gnu/release/cnbi-webhook
 SCALE := $(if $(filter quick,$(BENCH)),100,100 1000 10000)
 
 .PHONY: bench
-bench: bench-bins ## Measure the webhook beside a Go peer, and the controller with many resources (BENCH=quick: a taste)
+bench: bench-bins ## Compare the webhook with a Go peer, and measure the controller (BENCH=quick: two minutes)
 	@rm -f $(BENCH_TARGET)/controller.jsonl
 	@for many in $(SCALE); do \
 	  CNBI_MANY=$$many CNBI_SCALE_RESULTS=$(abspath $(BENCH_TARGET))/controller.jsonl \
@@ -170,7 +169,7 @@ bench: bench-bins ## Measure the webhook beside a Go peer, and the controller wi
 	done
 	@$(TARGET)/release/cnbi-bench run --webhook $(WEBHOOK) --peer $(BENCH_TARGET)/peer --output $(BENCH_TARGET) $(if $(filter quick,$(BENCH)),--quick)
 
-# The webhook's part of it alone.
+# Only the webhook.
 .PHONY: bench-webhook
 bench-webhook: bench-bins
 	@$(TARGET)/release/cnbi-bench run --webhook $(WEBHOOK) --peer $(BENCH_TARGET)/peer --output $(BENCH_TARGET) $(if $(filter quick,$(BENCH)),--quick)
@@ -184,5 +183,5 @@ bench-bins:
 	cd tests/bench/peer && GOWORK=off CGO_ENABLED=0 go build -o $(abspath $(BENCH_TARGET))/peer .
 
 .PHONY: bench-document
-bench-document: bench ## The same, and quote the table in docs/development/performance.md
+bench-document: bench ## Run bench and update docs/development/performance.md
 	@$(TARGET)/release/cnbi-bench quote --output $(BENCH_TARGET) --document docs/development/performance.md

@@ -17,7 +17,7 @@ use kube::{Api, Client, Resource};
 use tokio::sync::watch;
 use tracing::Instrument;
 
-use crate::metrics::{Metrics, Outcome};
+use crate::metrics::{Metrics, ReconcileResult};
 use crate::reconcile::context::World;
 use crate::reconcile::error::{Failure, wait};
 use crate::reconcile::garbage_collection::sweep;
@@ -82,7 +82,7 @@ pub async fn run(
             tracing::info!(resources = store.len(), "all resources are listed");
             context.world.remember_who_waits(&store.state());
             let (here, resources) = (Arc::downgrade(&context), store.clone());
-            metrics.look_with(move || Some(here.upgrade()?.world.standing(&resources.state())));
+            metrics.count_resources_with(move || Some(here.upgrade()?.world.counts(&resources.state())));
             context.may_begin.send_replace(true);
             listed.store(true, Ordering::Relaxed);
         }
@@ -154,13 +154,13 @@ async fn look(resource: Arc<Packed>, context: Arc<Context>) -> Result<Action, Fa
     );
     let visit = visit(world, &resource, &in_force, &context.metrics).instrument(span);
     let visited = tokio::time::timeout(DEADLINE, visit).await;
-    context.metrics.visit_took(begin.elapsed());
+    context.metrics.observe_reconcile(begin.elapsed());
     let Visited { has_written, again } = visited.unwrap_or(Err(Failure::Deadline(DEADLINE)))?;
     context.succeeded(namespace, name);
-    context.metrics.visited(if has_written {
-        Outcome::Written
+    context.metrics.reconciled(if has_written {
+        ReconcileResult::Updated
     } else {
-        Outcome::Unchanged
+        ReconcileResult::Unchanged
     });
     Ok(again.map_or_else(Action::await_change, Action::requeue))
 }
@@ -168,8 +168,8 @@ async fn look(resource: Arc<Packed>, context: Arc<Context>) -> Result<Action, Fa
 fn on_failure(resource: &Packed, failure: &Failure, context: &Context) -> Action {
     let (namespace, name) = resource.names();
     let again = wait(context.count(namespace, name), seed(resource));
-    context.metrics.visited(Outcome::Failed);
-    context.metrics.failed(failure.class());
+    context.metrics.reconciled(ReconcileResult::Failed);
+    context.metrics.reconcile_failed(failure.class());
     tracing::warn!(namespace, name, error = %failure, again_in = ?again, "the visit failed");
     Action::requeue(again)
 }

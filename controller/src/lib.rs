@@ -16,7 +16,7 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
-pub mod api_calls;
+pub mod api_requests;
 pub mod args;
 pub mod controller;
 pub mod leader;

@@ -18,7 +18,7 @@ use prometheus_client::registry::{Registry, Unit};
 use crate::reconcile::error::Class;
 
 use builds::Builds;
-pub use builds::{Standing, Verdict};
+pub use builds::{ResourceCounts, Validation};
 
 /// Old names, served until the next release.
 #[rustfmt::skip]
@@ -71,25 +71,25 @@ pub struct Metrics {
     registry_requests: Family<RegistryLabels, Counter>,
     api_requests: Family<ApiLabels, Counter>,
     builds: Builds,
-    look: OnceLock<Look>,
+    count_resources: OnceLock<CountResources>,
 }
 
-/// Tells how it stands, as long as there is anything to tell of.
-struct Look(Box<dyn Fn() -> Option<Standing> + Send + Sync>);
+/// Counts the resources; `None` once the reconciler has stopped.
+struct CountResources(Box<dyn Fn() -> Option<ResourceCounts> + Send + Sync>);
 
-impl fmt::Debug for Look {
+impl fmt::Debug for CountResources {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("Look")
+        formatter.write_str("CountResources")
     }
 }
 
 /// Result of a reconcile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum ReconcileResult {
     /// The status was already correct.
     Unchanged,
     /// The status was written.
-    Written,
+    Updated,
     /// It failed and will be retried.
     Failed,
 }
@@ -124,7 +124,7 @@ impl Default for Metrics {
             api: Arc::new(ApiReachability::register(&mut registry)),
             builds: Builds::register(&mut registry),
             registry,
-            look: OnceLock::new(),
+            count_resources: OnceLock::new(),
             reconciles: Family::default(),
             reconcile_errors: Family::default(),
             // From 1 ms to 65 s.
@@ -153,17 +153,17 @@ impl Metrics {
     }
 
     /// A reconcile ended.
-    pub fn visited(&self, outcome: Outcome) {
-        let result = match outcome {
-            Outcome::Unchanged => "unchanged",
-            Outcome::Written => "updated",
-            Outcome::Failed => "error",
+    pub fn reconciled(&self, result: ReconcileResult) {
+        let result = match result {
+            ReconcileResult::Unchanged => "unchanged",
+            ReconcileResult::Updated => "updated",
+            ReconcileResult::Failed => "error",
         };
         self.reconciles.get_or_create(&ReconcileLabels { result }).inc();
     }
 
     /// A reconcile failed with an error of that class.
-    pub fn failed(&self, class: Class) {
+    pub fn reconcile_failed(&self, class: Class) {
         let class = class.as_str();
         self.reconcile_errors.get_or_create(&ErrorLabels { class }).inc();
     }
@@ -174,46 +174,45 @@ impl Metrics {
     }
 
     /// The API server was requested; `code` is the status of the response, 0 if there was none.
-    pub fn called(&self, verb: &'static str, resource: String, code: u16) {
+    pub fn api_request(&self, verb: &'static str, resource: String, code: u16) {
         let labels = ApiLabels { verb, resource, code };
         self.api_requests.get_or_create(&labels).inc();
     }
 
     /// A reconcile took that long.
-    pub fn visit_took(&self, took: Duration) {
+    pub fn observe_reconcile(&self, took: Duration) {
         self.reconcile_duration.observe(took.as_secs_f64());
     }
 
     /// A registry was requested for the digest of a tag.
-    pub fn asked_registry(&self, result: &'static str) {
+    pub fn registry_request(&self, result: &'static str) {
         self.registry_requests.get_or_create(&RegistryLabels { result }).inc();
     }
 
     /// This replica is the leader from now on.
-    pub fn began_to_lead(&self) {
+    pub fn set_leader(&self) {
         self.leader.set(1);
     }
 
-    /// A run ended with `outcome`: `Success`, or the reason of its failure.
-    pub fn run_ended(&self, build_type: BuildType, outcome: &str) {
-        self.builds.ended(build_type, outcome);
+    /// A run completed with `result`: `Success`, or the reason of its failure.
+    pub fn run_completed(&self, build_type: BuildType, result: &str) {
+        self.builds.run_completed(build_type, result);
     }
 
-    /// A resource's first generation became Ready so long after the resource was created.
+    /// The first generation of a resource became Ready that long after its creation.
     pub fn ready_after(&self, build_type: BuildType, took: Duration) {
         self.builds.ready_after(build_type, took.as_secs_f64());
     }
 
-    /// From now on, `look` tells how it stands whenever the metrics are asked for. Only the first one counts.
-    pub fn look_with(&self, look: impl Fn() -> Option<Standing> + Send + Sync + 'static) {
-        // A process begins its work once.
-        let _ = self.look.set(Look(Box::new(look)));
+    /// Sets the function that counts the resources for each request of `/metrics`. Later calls have no effect.
+    pub fn count_resources_with(&self, count: impl Fn() -> Option<ResourceCounts> + Send + Sync + 'static) {
+        let _ = self.count_resources.set(CountResources(Box::new(count)));
     }
 
     /// All metrics in the OpenMetrics text format.
     pub fn render(&self) -> String {
-        if let Some(standing) = self.look.get().and_then(|look| look.0()) {
-            self.builds.stand(&standing);
+        if let Some(counts) = self.count_resources.get().and_then(|count| count.0()) {
+            self.builds.set(&counts);
         }
         render(&self.registry, RENAMED)
     }

@@ -12,7 +12,7 @@ use kube::client::ClientBuilder;
 use ring::rand::{SecureRandom, SystemRandom};
 use tokio::sync::watch;
 
-use crate::api_calls::Counting;
+use crate::api_requests::CountLayer;
 use crate::args::Args;
 use crate::controller;
 use crate::leader::{Election, Lost, Role};
@@ -45,7 +45,7 @@ pub async fn start(args: Args) -> Result<(), cnbi_runtime::Error> {
     let election = |client| election(&args, client);
     let config = client::config(concat!("cnbi-controller/", env!("CARGO_PKG_VERSION"))).await?;
     let client = ClientBuilder::try_from(config)?
-        .with_layer(&Counting::new(Arc::clone(&metrics)))
+        .with_layer(&CountLayer::new(Arc::clone(&metrics)))
         .build();
     let election = election(client.clone())?;
     let configuration = Arc::new(Configuration::new(&args.common.namespace, &args.common.config_map));
@@ -95,7 +95,7 @@ pub async fn start(args: Args) -> Result<(), cnbi_runtime::Error> {
     let reconcile = {
         let (metrics, shutdown) = (Arc::clone(&metrics), shutdown.clone());
         async move {
-            metrics.began_to_lead();
+            metrics.set_leader();
             let active_config = configuration.subscribe();
             controller::run(client, args.concurrency, metrics, active_config, listed, shutdown).await;
         }

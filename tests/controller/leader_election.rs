@@ -54,7 +54,7 @@ async fn leads(replica: &Replica) -> Result<bool> {
     match value {
         Some("1") => Ok(true),
         Some("0") => Ok(false),
-        _ => bail!("no metric says who leads:\n{answer}"),
+        _ => bail!("no metric shows the leader:\n{answer}"),
     }
 }
 
@@ -151,7 +151,7 @@ async fn a_leader_that_has_lost_the_lease_ends_at_once(control_plane: &ControlPl
     assert_eq!(status.code(), Some(1), "{status}");
     let log = std::fs::read_to_string(leader.log())?;
     assert!(
-        log.contains("leads no longer: the Lease is held by somebody-else"),
+        log.contains("leadership lost: the Lease is held by somebody-else"),
         "{log}"
     );
     // Nobody renews for somebody-else.
@@ -170,7 +170,7 @@ async fn a_leader_whose_lease_is_deleted_ends_at_once(control_plane: &ControlPla
     assert_eq!(status.code(), Some(1), "{status}");
     let log = std::fs::read_to_string(leader.log())?;
     assert!(
-        log.contains("leads no longer: the Lease was deleted or emptied"),
+        log.contains("leadership lost: the Lease was deleted or emptied"),
         "{log}"
     );
     let mut next = installation.start(shipped::CONTROLLER).await?;

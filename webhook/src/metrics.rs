@@ -21,7 +21,7 @@ pub const RENAMED: &[Renamed] = &[
     Renamed { old: "cnbi_review_duration_seconds", new: "cnbi_webhook_review_duration_seconds", labels: &[] },
     Renamed { old: "cnbi_reviews_in_flight", new: "cnbi_webhook_reviews_in_flight", labels: &[] },
     Renamed { old: "cnbi_connections", new: "cnbi_webhook_connections", labels: &[] },
-    Renamed { old: "cnbi_facts", new: "cnbi_webhook_lookups", labels: OLD_RESULT },
+    Renamed { old: "cnbi_facts", new: "cnbi_webhook_lookups", labels: &[("result=", "outcome=")] },
     Renamed { old: "cnbi_fact_duration_seconds", new: "cnbi_webhook_lookup_duration_seconds", labels: &[] },
     Renamed { old: "cnbi_config_generation", new: "cnbi_webhook_config_generation", labels: &[] },
     Renamed { old: "cnbi_config_valid", new: "cnbi_webhook_config_valid", labels: &[] },

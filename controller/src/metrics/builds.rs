@@ -1,6 +1,6 @@
-//! What is counted of builds: how many wait, run and have ended, and how long it takes until an image can be used.
+//! Metrics of builds and resources.
 //!
-//! How it stands is looked up when somebody asks for the metrics, because nothing tells when a gauge would have to move.
+//! The gauges are computed from the caches for each request of `/metrics`; no event would tell when to change them.
 
 use cnbi_shared::api::BuildType;
 use cnbi_shared::api::status::Phase;
@@ -12,97 +12,97 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
-/// How it stands with all resources at one moment.
+/// State of all resources at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Standing {
-    /// How many resources wait for nothing but their turn.
-    pub waiting: usize,
-    /// The build types of the runs that have not ended.
-    pub under_way: Vec<BuildType>,
-    /// The phases of all resources.
+pub struct ResourceCounts {
+    /// Number of resources in the build queue.
+    pub queued: usize,
+    /// Build types of the runs that have not completed.
+    pub active_runs: Vec<BuildType>,
+    /// Phases of all resources.
     pub phases: Vec<Phase>,
-    /// What the rules say of all resources.
-    pub verdicts: Vec<Verdict>,
+    /// Validations of all resources.
+    pub validations: Vec<Validation>,
     /// Whether the cluster has Tekton's API.
     pub has_tekton: bool,
-    /// Whether the cluster has OpenShift's API of ImageStreams.
+    /// Whether the cluster has the ImageStream API.
     pub has_image_streams: bool,
 }
 
-/// What the rules in force say of a stored resource, as far as they can be judged from it alone.
+/// Result of the current rules that need only the resource itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// It passes.
-    Accepted,
-    /// It would be refused today.
-    Refused,
-    /// Nobody has judged it yet.
-    Undecided,
+pub enum Validation {
+    /// All rules are satisfied.
+    Valid,
+    /// The webhook would reject it.
+    Invalid,
+    /// The controller has not checked it yet.
+    NotChecked,
 }
 
 #[derive(Debug)]
 pub(super) struct Builds {
-    waiting: Gauge,
-    under_way: Family<OfType, Gauge>,
-    ended: Family<Ended, Counter>,
-    time_to_ready: Family<OfType, Histogram, fn() -> Histogram>,
-    resources: Family<InPhase, Gauge>,
-    judged: Family<Judged, Gauge>,
-    apis: Family<Api, Gauge>,
+    queued_resources: Gauge,
+    active_runs: Family<TypeLabels, Gauge>,
+    completed_runs: Family<RunLabels, Counter>,
+    time_to_ready: Family<TypeLabels, Histogram, fn() -> Histogram>,
+    resources: Family<PhaseLabels, Gauge>,
+    resource_validation: Family<ValidationLabels, Gauge>,
+    apis: Family<ApiLabels, Gauge>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct OfType {
+struct TypeLabels {
     r#type: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Ended {
+struct RunLabels {
     r#type: &'static str,
     result: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct InPhase {
+struct PhaseLabels {
     phase: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Judged {
+struct ValidationLabels {
     result: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Api {
+struct ApiLabels {
     api: &'static str,
 }
 
 impl Builds {
     pub(super) fn register(registry: &mut Registry) -> Self {
         let builds = Self {
-            waiting: Gauge::default(),
-            under_way: Family::default(),
-            ended: Family::default(),
+            queued_resources: Gauge::default(),
+            active_runs: Family::default(),
+            completed_runs: Family::default(),
             // From 5 seconds to three hours.
             time_to_ready: Family::new_with_constructor(|| Histogram::new(exponential_buckets(5.0, 2.0, 12))),
             resources: Family::default(),
-            judged: Family::default(),
+            resource_validation: Family::default(),
             apis: Family::default(),
         };
         registry.register(
             "queued_resources",
             "Resources that wait only because the limit of concurrent builds is reached",
-            builds.waiting.clone(),
+            builds.queued_resources.clone(),
         );
         registry.register(
             "active_runs",
             "PipelineRuns that have not completed, by build type",
-            builds.under_way.clone(),
+            builds.active_runs.clone(),
         );
         registry.register(
             "completed_runs",
             "PipelineRuns that completed, by build type and result: Success or the reason of the failure",
-            builds.ended.clone(),
+            builds.completed_runs.clone(),
         );
         registry.register_with_unit(
             "time_to_ready",
@@ -114,7 +114,7 @@ impl Builds {
         registry.register(
             "resource_validation",
             "Resources, by result of the current rules that need only the resource itself; kubectl cnbi audit lists them",
-            builds.judged.clone(),
+            builds.resource_validation.clone(),
         );
         registry.register(
             "api_available",
@@ -124,27 +124,29 @@ impl Builds {
         builds
     }
 
-    pub(super) fn ended(&self, build_type: BuildType, outcome: &str) {
+    pub(super) fn run_completed(&self, build_type: BuildType, outcome: &str) {
         let result = match outcome {
             "Success" => "Success",
             reason => Reason::by_name(reason).map_or("Unknown", Reason::as_str),
         };
         let r#type = build_type.as_str();
-        self.ended.get_or_create(&Ended { r#type, result }).inc();
+        self.completed_runs.get_or_create(&RunLabels { r#type, result }).inc();
     }
 
     pub(super) fn ready_after(&self, build_type: BuildType, seconds: f64) {
         let r#type = build_type.as_str();
-        self.time_to_ready.get_or_create(&OfType { r#type }).observe(seconds);
+        self.time_to_ready
+            .get_or_create(&TypeLabels { r#type })
+            .observe(seconds);
     }
 
-    /// Every value that a label can have is shown, also where it counts none.
-    pub(super) fn stand(&self, standing: &Standing) {
-        set(&self.waiting, standing.waiting);
+    /// Sets all gauges, also those whose count is 0.
+    pub(super) fn set(&self, counts: &ResourceCounts) {
+        set(&self.queued_resources, counts.queued);
         for build_type in BuildType::ALL {
             let r#type = build_type.as_str();
-            let count = standing.under_way.iter().filter(|other| **other == build_type).count();
-            set(&self.under_way.get_or_create(&OfType { r#type }), count);
+            let count = counts.active_runs.iter().filter(|other| **other == build_type).count();
+            set(&self.active_runs.get_or_create(&TypeLabels { r#type }), count);
         }
         for (phase, label) in [
             (Phase::Pending, "Pending"),
@@ -152,22 +154,27 @@ impl Builds {
             (Phase::Ready, "Ready"),
             (Phase::Failed, "Failed"),
         ] {
-            let count = standing.phases.iter().filter(|other| **other == phase).count();
-            set(&self.resources.get_or_create(&InPhase { phase: label }), count);
+            let count = counts.phases.iter().filter(|other| **other == phase).count();
+            set(&self.resources.get_or_create(&PhaseLabels { phase: label }), count);
         }
-        for (verdict, label) in [
-            (Verdict::Accepted, "valid"),
-            (Verdict::Refused, "invalid"),
-            (Verdict::Undecided, "not_checked"),
+        for (validation, label) in [
+            (Validation::Valid, "valid"),
+            (Validation::Invalid, "invalid"),
+            (Validation::NotChecked, "not_checked"),
         ] {
-            let count = standing.verdicts.iter().filter(|other| **other == verdict).count();
-            set(&self.judged.get_or_create(&Judged { result: label }), count);
+            let count = counts.validations.iter().filter(|other| **other == validation).count();
+            set(
+                &self
+                    .resource_validation
+                    .get_or_create(&ValidationLabels { result: label }),
+                count,
+            );
         }
-        for (api, is_there) in [
-            ("tekton.dev", standing.has_tekton),
-            ("image.openshift.io", standing.has_image_streams),
+        for (api, is_available) in [
+            ("tekton.dev", counts.has_tekton),
+            ("image.openshift.io", counts.has_image_streams),
         ] {
-            set(&self.apis.get_or_create(&Api { api }), usize::from(is_there));
+            set(&self.apis.get_or_create(&ApiLabels { api }), usize::from(is_available));
         }
     }
 }

@@ -10,7 +10,7 @@ use kube::Client;
 use kube::runtime::reflector::ObjectRef;
 use tokio::sync::watch;
 
-use crate::metrics::{Metrics, Standing};
+use crate::metrics::{Metrics, ResourceCounts};
 use crate::plan::action::Place;
 use crate::queue::{Active, Turns};
 use crate::reconcile::events::Events;
@@ -124,13 +124,13 @@ impl World {
         self.runs.known() == Known::All && self.task_runs.known() == Known::All
     }
 
-    /// How it stands with all `resources`. One of which nothing is said yet is pending.
-    pub fn standing(&self, resources: &[Arc<Packed>]) -> Standing {
-        // By itself, because the guard would live as long as the expression that it stands in.
-        let waiting = self.turns().waiting(Instant::now());
-        Standing {
-            waiting,
-            under_way: self
+    /// Counts all `resources` for the metrics. A resource without a status is pending.
+    pub fn counts(&self, resources: &[Arc<Packed>]) -> ResourceCounts {
+        // A statement of its own, so that the lock is released.
+        let queued = self.turns().waiting(Instant::now());
+        ResourceCounts {
+            queued,
+            active_runs: self
                 .active_runs()
                 .iter()
                 .filter_map(|run| run.kept.build_type)
@@ -139,7 +139,7 @@ impl World {
                 .iter()
                 .map(|resource| resource.glance.phase.unwrap_or(Phase::Pending))
                 .collect(),
-            verdicts: resources.iter().map(|resource| resource.glance.verdict).collect(),
+            validations: resources.iter().map(|resource| resource.glance.verdict).collect(),
             has_tekton: self.has_tekton(),
             has_image_streams: self.streams.known() == Known::All,
         }

@@ -131,7 +131,7 @@ fn count(world: &World, resource: &Stored, sight: &Sight, metrics: &Metrics) {
             run.kept.build_type.filter(|_| is_it)
         });
         let outcome = past.outcome.as_deref().unwrap_or_default();
-        metrics.run_ended(of_run.unwrap_or_else(|| request.build_type()), outcome);
+        metrics.run_completed(of_run.unwrap_or_else(|| request.build_type()), outcome);
     }
     if let Some(took) = progress.ready_after {
         metrics.ready_after(request.build_type(), took);

@@ -222,7 +222,7 @@ impl Upstreams {
             if let Err(failed @ Failed::Registry(Unanswered::Busy(_) | Unanswered::Unreachable)) = answer {
                 out_of_order = Some(failed);
             }
-            metrics.asked_registry(answer.as_ref().map_or_else(|failed| failed.label(), |_| "success"));
+            metrics.registry_request(answer.as_ref().map_or_else(|failed| failed.label(), |_| "success"));
             let namespace = question.resource.namespace.as_deref().unwrap_or_default();
             let name = &question.resource.name;
             match &answer {

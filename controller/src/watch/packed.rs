@@ -20,7 +20,7 @@ use kube::api::ObjectMeta;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
-use crate::metrics::Verdict;
+use crate::metrics::Validation;
 use crate::upstream::followed;
 use crate::watch::stored::{self, Metadata, Stored, readable};
 
@@ -42,7 +42,7 @@ pub struct Glance {
     /// The overall state; `None`: nothing is said yet.
     pub phase: Option<Phase>,
     /// What the rules say of it.
-    pub verdict: Verdict,
+    pub verdict: Validation,
     /// Whether it waits for nothing but its turn.
     pub is_queued: bool,
     /// The image whose tag is followed, if any is.
@@ -153,13 +153,13 @@ impl Glance {
 }
 
 /// What a status tells of the rules.
-fn verdict(status: Option<&Status>) -> Verdict {
+fn verdict(status: Option<&Status>) -> Validation {
     let mut conditions = status.into_iter().flat_map(|status| &status.conditions);
     let said = conditions.find(|said| said.type_ == ConditionType::WellFormed.as_str());
     match said.map(|said| said.status.as_str()) {
-        Some("True") => Verdict::Accepted,
-        Some("False") => Verdict::Refused,
-        _ => Verdict::Undecided,
+        Some("True") => Validation::Valid,
+        Some("False") => Validation::Invalid,
+        _ => Validation::NotChecked,
     }
 }
 
@@ -257,7 +257,7 @@ mod tests {
         let ready = resource("Ready", 2).glance;
         assert_eq!(
             (ready.phase, ready.verdict, ready.is_queued),
-            (Some(Phase::Ready), Verdict::Refused, true)
+            (Some(Phase::Ready), Validation::Invalid, true)
         );
         assert_eq!(ready.follows.as_deref(), Some("quay.io/a/b:v1"));
         assert_eq!(resource("Building", 2).glance.follows, None);
@@ -269,7 +269,7 @@ mod tests {
         let nothing = packed(&json!({"metadata": {"name": "x"}})).glance;
         assert_eq!(
             (nothing.phase, nothing.verdict, nothing.is_queued),
-            (None, Verdict::Undecided, false)
+            (None, Validation::NotChecked, false)
         );
     }
 }

@@ -7,7 +7,7 @@ mod query;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use cnbi_controller::metrics::{Metrics as OfController, Outcome as ReconcileOutcome, Standing};
+use cnbi_controller::metrics::{Metrics as OfController, ReconcileResult, ResourceCounts};
 use cnbi_controller::reconcile::error::Class;
 use cnbi_runtime::metrics::Renamed;
 use cnbi_shared::api::BuildType;
@@ -33,23 +33,23 @@ fn of_webhook() -> String {
 /// The same for the controller.
 fn of_controller() -> String {
     let metrics = OfController::default();
-    metrics.visited(ReconcileOutcome::Unchanged);
-    metrics.visit_took(Duration::from_secs(1));
-    metrics.failed(Class::Gone);
+    metrics.reconciled(ReconcileResult::Unchanged);
+    metrics.observe_reconcile(Duration::from_secs(1));
+    metrics.reconcile_failed(Class::Gone);
     metrics.watch_failed();
     metrics.config.loaded(true);
-    metrics.began_to_lead();
-    metrics.asked_registry("success");
-    metrics.run_ended(BuildType::ImageImport, "Success");
+    metrics.set_leader();
+    metrics.registry_request("success");
+    metrics.run_completed(BuildType::ImageImport, "Success");
     metrics.ready_after(BuildType::ImageImport, Duration::from_secs(1));
-    metrics.look_with(|| {
-        Some(Standing {
+    metrics.count_resources_with(|| {
+        Some(ResourceCounts {
             phases: vec![Phase::Ready],
-            under_way: vec![BuildType::ImageImport],
-            ..Standing::default()
+            active_runs: vec![BuildType::ImageImport],
+            ..ResourceCounts::default()
         })
     });
-    metrics.called("get", "secrets".to_owned(), 200);
+    metrics.api_request("get", "secrets".to_owned(), 200);
     metrics.render()
 }
 

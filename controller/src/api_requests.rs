@@ -1,4 +1,4 @@
-//! Counts what is asked of the API server, by verb, resource and answer. Names never become labels.
+//! Counts requests to the API server by verb, resource and status code, without names of objects.
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -10,22 +10,22 @@ use tower::{Layer, Service};
 
 use crate::metrics::Metrics;
 
-/// Puts the count around a client.
+/// Adds the counter to a client.
 #[derive(Clone, Debug)]
-pub struct Counting(Arc<Metrics>);
+pub struct CountLayer(Arc<Metrics>);
 
-impl Counting {
-    /// Counts there.
+impl CountLayer {
+    /// Counts in `metrics`.
     pub fn new(metrics: Arc<Metrics>) -> Self {
         Self(metrics)
     }
 }
 
-impl<S> Layer<S> for Counting {
-    type Service = Counted<S>;
+impl<S> Layer<S> for CountLayer {
+    type Service = CountingClient<S>;
 
-    fn layer(&self, inner: S) -> Counted<S> {
-        Counted {
+    fn layer(&self, inner: S) -> CountingClient<S> {
+        CountingClient {
             inner,
             metrics: Arc::clone(&self.0),
         }
@@ -34,14 +34,14 @@ impl<S> Layer<S> for Counting {
 
 /// A client whose requests are counted.
 #[derive(Clone, Debug)]
-pub struct Counted<S> {
+pub struct CountingClient<S> {
     inner: S,
     metrics: Arc<Metrics>,
 }
 
-impl<S, B, A> Service<Request<B>> for Counted<S>
+impl<S, B, R> Service<Request<B>> for CountingClient<S>
 where
-    S: Service<Request<B>, Response = Response<A>>,
+    S: Service<Request<B>, Response = Response<R>>,
     S::Future: Send + 'static,
 {
     type Response = S::Response;
@@ -53,28 +53,28 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let (verb, resource) = asked(request.method(), request.uri());
+        let (verb, resource) = verb_and_resource(request.method(), request.uri());
         let metrics = Arc::clone(&self.metrics);
-        let answer = self.inner.call(request);
+        let response = self.inner.call(request);
         async move {
-            let answer = answer.await;
-            // No answer at all counts as 0.
-            let code = answer.as_ref().map_or(0, |answer| answer.status().as_u16());
-            metrics.called(verb, resource, code);
-            answer
+            let response = response.await;
+            // 0: no response.
+            let code = response.as_ref().map_or(0, |response| response.status().as_u16());
+            metrics.api_request(verb, resource, code);
+            response
         }
         .boxed()
     }
 }
 
-/// Verb and resource of a request, in the words of Kubernetes' authorization.
-fn asked(method: &Method, uri: &Uri) -> (&'static str, String) {
+/// Verb and resource of a request, as in RBAC rules.
+fn verb_and_resource(method: &Method, uri: &Uri) -> (&'static str, String) {
     let segments: Vec<&str> = uri.path().split('/').filter(|segment| !segment.is_empty()).collect();
     let rest = match segments.as_slice() {
         ["api", _, rest @ ..] | ["apis", _, _, rest @ ..] => rest,
         _ => &[],
     };
-    // Namespaces are resources themselves.
+    // Without further segments, the namespace itself is the resource.
     let rest = match rest {
         ["namespaces", _, rest @ ..] if !rest.is_empty() => rest,
         rest => rest,
@@ -107,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn requests_are_told_apart_without_names() {
+    fn verb_and_resource_do_not_contain_names() {
         for (method, path, verb, resource) in [
             (
                 Method::GET,
@@ -151,7 +151,7 @@ mod tests {
             (Method::GET, "/version", "list", "other"),
         ] {
             let uri: Uri = format!("https://localhost:6443{path}").parse().unwrap();
-            assert_eq!(asked(&method, &uri), (verb, resource.to_owned()), "{path}");
+            assert_eq!(verb_and_resource(&method, &uri), (verb, resource.to_owned()), "{path}");
         }
     }
 }

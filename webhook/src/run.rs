@@ -102,16 +102,14 @@ pub async fn run(args: Args) -> Result<(), cnbi_runtime::Error> {
 
     let mut tasks = Tasks::new(&args.common);
     let mut stopping = phases.clone();
-    tasks.spawn(
-        "certificates",
-        certificates.run(async move {
-            let _ = stopping.wait_for(|phase| *phase == Phase::Stopping).await;
-        }),
-    );
-    tasks.spawn(
-        "certificate-metrics",
-        certificates::update_metrics(certificate_status, Arc::clone(&metrics)),
-    );
+    let update_metrics = certificates::update_metrics(certificate_status, Arc::clone(&metrics));
+    tasks.spawn("certificates", async move {
+        let shutdown = async { drop(stopping.wait_for(|phase| *phase == Phase::Stopping).await) };
+        tokio::select! {
+            () = certificates.run(shutdown) => {}
+            () = update_metrics => {}
+        }
+    });
     if tls.client_ca().is_some() {
         tasks.spawn("client-ca", client_ca::watch(tls, metrics.clients_refused.clone()));
     }

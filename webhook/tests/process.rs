@@ -9,9 +9,8 @@ use process::{Process, assert_a_panic_in_any_task_ends_the_process};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_cnbi-webhook");
 
-const TASKS: [&str; 7] = [
+const TASKS: [&str; 6] = [
     "admission-server",
-    "certificate-metrics",
     "certificates",
     "client-ca",
     "config-watch",

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use cnbi_tests::control_plane::ControlPlane;
-use cnbi_tests::tekton::install_image_streams;
+use cnbi_tests::fake_tekton::install_image_streams;
 use http::Method;
 use kube::Client;
 use serde_json::{Value, json};

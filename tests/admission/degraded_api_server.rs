@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use cnbi_tests::installation::Treatment;
+use cnbi_tests::installation::ProxyAction;
 use http::Method;
 use serde_json::json;
 
@@ -27,17 +27,17 @@ const READS: [(&str, &str); 4] = [
 ];
 
 /// What is done to a read, and what is said when it is done; `None` where the answer is right all the same.
-fn treatments() -> Vec<(Treatment, Option<&'static str>)> {
+fn treatments() -> Vec<(ProxyAction, Option<&'static str>)> {
     let status = |code| {
         let status = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "message": "no", "code": code});
-        Treatment::Answer(code, status.to_string())
+        ProxyAction::Answer(code, status.to_string())
     };
-    let taken = |body: &str| Treatment::Answer(200, body.to_owned());
+    let taken = |body: &str| ProxyAction::Answer(200, body.to_owned());
     let unreadable = Some("cannot be read: the response of the API server is invalid");
     vec![
-        (Treatment::Late(Duration::from_millis(300)), None),
-        (Treatment::Never, Some("was not read within 2s")),
-        (Treatment::CutOff, Some("the API server cannot be reached")),
+        (ProxyAction::Late(Duration::from_millis(300)), None),
+        (ProxyAction::Never, Some("was not read within 2s")),
+        (ProxyAction::CutOff, Some("the API server cannot be reached")),
         (
             status(500),
             Some("cannot be read: the API server responded with status 500"),
@@ -89,7 +89,7 @@ async fn what_is_read_badly_is_told_and_never_taken_for_an_answer() -> Result<()
         let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": ELSEWHERE}});
         site.done(Method::POST, "/api/v1/namespaces", &namespace).await?;
 
-        let between = site.restart_behind().await?;
+        let fault_proxy = site.restart_behind().await?;
         let allowed = format!("[{{namespace: {ELSEWHERE}, from: [\"*\"]}}]");
         site.configure(&format!(
             "targetNamespace: {{default: opendatahub, allowed: {allowed}}}\nrules: {{CNB023: Deny}}"
@@ -98,12 +98,12 @@ async fn what_is_read_badly_is_told_and_never_taken_for_an_answer() -> Result<()
 
         let (mut sent, mut right, mut refused) = (0, 0, 0);
         for (read, rule) in READS {
-            for (treatment, says) in treatments() {
-                let case = format!("{read}, {treatment:?}").chars().take(120).collect::<String>();
-                between.set(move |path| {
+            for (action, says) in treatments() {
+                let case = format!("{read}, {action:?}").chars().take(120).collect::<String>();
+                fault_proxy.set(move |path| {
                     // A Secret is in a namespace too.
                     let is_it = path.ends_with(read) || (read.ends_with('/') && path.contains(read));
-                    if is_it { treatment.clone() } else { Treatment::Pass }
+                    if is_it { action.clone() } else { ProxyAction::Pass }
                 });
                 let (told, of_missing) = futures::future::try_join(ask(site, "there"), ask(site, "missing")).await?;
                 sent += 2;
@@ -150,7 +150,7 @@ async fn what_is_read_badly_is_told_and_never_taken_for_an_answer() -> Result<()
         eprintln!("{sent} reviews sent, {right} answered right, {refused} refused clearly, 0 wrong, 0 lost");
         assert_eq!(sent, right + refused);
 
-        between.set(|_| Treatment::Pass);
+        fault_proxy.set(|_| ProxyAction::Pass);
         let told = ask(site, "there").await?;
         assert!(told.is_success(), "{}", told.body);
         Ok(())

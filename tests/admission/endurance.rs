@@ -7,10 +7,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
-use cnbi_tests::chance::{Chance, number};
 use cnbi_tests::control_plane::ControlPlane;
 use cnbi_tests::installation::{Replica, Service, shipped};
 use cnbi_tests::process::Fault;
+use cnbi_tests::random::{Random, number};
 use futures::future::{join_all, try_join};
 use http::Method;
 use serde_json::{Value, json};
@@ -215,11 +215,11 @@ impl Pair {
     }
 
     /// Kills one. For a while, the Service does not know.
-    async fn kill(&mut self, chance: &mut Chance) -> Result<()> {
-        let mut dead = self.replicas.remove(chance.index(self.replicas.len()));
+    async fn kill(&mut self, random: &mut Random) -> Result<()> {
+        let mut dead = self.replicas.remove(random.index(self.replicas.len()));
         dead.send(Fault::Kill)?;
         dead.wait(WITHIN).await?;
-        tokio::time::sleep(Duration::from_millis(chance.below(150))).await;
+        tokio::time::sleep(Duration::from_millis(random.below(150))).await;
         self.service.remove(&dead);
         Ok(())
     }
@@ -252,7 +252,7 @@ async fn under_load(
 
 #[tokio::test]
 async fn killed_again_and_again_they_answer_nothing_wrong() -> Result<()> {
-    let mut chance = Chance::new();
+    let mut random = Random::new();
     let kills = number("CNBI_KILLS").unwrap_or(KILLS);
     let cluster = ControlPlane::start().await?;
     prepare_users(&cluster).await?;
@@ -263,8 +263,8 @@ async fn killed_again_and_again_they_answer_nothing_wrong() -> Result<()> {
         let (namespace, weather) = (site.namespace(), Weather::default());
         let killing = async {
             for kill in 1..=kills {
-                tokio::time::sleep(Duration::from_millis(chance.below(200))).await;
-                pair.kill(&mut chance).await?;
+                tokio::time::sleep(Duration::from_millis(random.below(200))).await;
+                pair.kill(&mut random).await?;
                 if kill % API_SERVER_RESTARTS == 0 {
                     weather.changes();
                     cluster.stop_api_server().await?;
@@ -275,8 +275,8 @@ async fn killed_again_and_again_they_answer_nothing_wrong() -> Result<()> {
                     weather.changes();
                 }
                 // One time in four nobody is left.
-                if chance.below(4) == 0 {
-                    pair.kill(&mut chance).await?;
+                if random.below(4) == 0 {
+                    pair.kill(&mut random).await?;
                     pair.add(site).await?;
                 }
                 pair.add(site).await?;

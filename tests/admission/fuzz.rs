@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use allocation_counter::{AllocationInfo, measure};
-use cnbi_tests::chance::{Chance, number};
+use cnbi_tests::random::{Random, number};
 
 use targets::{TARGETS, Target};
 
@@ -37,34 +37,34 @@ fn corpus(target: &str) -> Vec<Vec<u8>> {
 }
 
 /// A neighbour of something in the corpus.
-fn mutated(chance: &mut Chance, corpus: &[Vec<u8>]) -> Vec<u8> {
-    let mut input = corpus[chance.index(corpus.len())].clone();
-    for _ in 0..=chance.below(6) {
-        let at = chance.index(input.len() + 1);
-        match chance.below(7) {
-            0 if at < input.len() => input[at] ^= 1 << chance.below(8),
+fn mutated(random: &mut Random, corpus: &[Vec<u8>]) -> Vec<u8> {
+    let mut input = corpus[random.index(corpus.len())].clone();
+    for _ in 0..=random.below(6) {
+        let at = random.index(input.len() + 1);
+        match random.below(7) {
+            0 if at < input.len() => input[at] ^= 1 << random.below(8),
             1 => input.truncate(at),
             2 => {
-                let token = TOKENS[chance.index(TOKENS.len())];
+                let token = TOKENS[random.index(TOKENS.len())];
                 input.splice(at..at, token.bytes());
             }
             3 if at < input.len() => {
-                let end = (at + 1 + chance.index(16)).min(input.len());
+                let end = (at + 1 + random.index(16)).min(input.len());
                 input.drain(at..end);
             }
             4 if at < input.len() => {
-                let part = input[at..(at + 1 + chance.index(32)).min(input.len())].to_vec();
-                for _ in 0..chance.below(40) {
+                let part = input[at..(at + 1 + random.index(32)).min(input.len())].to_vec();
+                for _ in 0..random.below(40) {
                     input.splice(at..at, part.iter().copied());
                 }
             }
             5 => {
-                let other = &corpus[chance.index(corpus.len())];
-                let from = chance.index(other.len() + 1);
+                let other = &corpus[random.index(corpus.len())];
+                let from = random.index(other.len() + 1);
                 input.truncate(at);
                 input.extend_from_slice(&other[from..]);
             }
-            _ => input.insert(at, chance.draw().to_le_bytes()[0]),
+            _ => input.insert(at, random.draw().to_le_bytes()[0]),
         }
     }
     input
@@ -72,14 +72,14 @@ fn mutated(chance: &mut Chance, corpus: &[Vec<u8>]) -> Vec<u8> {
 
 #[test]
 fn no_bytes_make_a_parser_stumble() {
-    let mut chance = Chance::new();
+    let mut random = Random::new();
     let runs = number("CNBI_FUZZ_RUNS").unwrap_or(1_500);
     for (name, target) in TARGETS {
         let corpus = corpus(name);
         for (run, input) in corpus
             .iter()
             .cloned()
-            .chain((0..runs).map(|_| mutated(&mut chance, &corpus)))
+            .chain((0..runs).map(|_| mutated(&mut random, &corpus)))
             .enumerate()
         {
             let outcome = catch_unwind(|| target(&input));
@@ -96,8 +96,8 @@ fn no_bytes_make_a_parser_stumble() {
 fn no_parser_keeps_what_it_was_given() {
     for (name, target) in TARGETS {
         let corpus = corpus(name);
-        let mut chance = Chance::of(7);
-        let inputs: Vec<_> = (0..200).map(|_| mutated(&mut chance, &corpus)).collect();
+        let mut random = Random::of(7);
+        let inputs: Vec<_> = (0..200).map(|_| mutated(&mut random, &corpus)).collect();
         // Tables that are made once are made now.
         let run = |inputs: &[Vec<u8>]| {
             for input in inputs {

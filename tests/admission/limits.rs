@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
-use cnbi_tests::installation::{Options, Treatment, shipped};
+use cnbi_tests::installation::{Options, ProxyAction, shipped};
 use futures::future::{join_all, try_join_all};
 use serde_json::json;
 
@@ -26,21 +26,21 @@ fn with_flag(name: &str, flag: &str, value: &str) -> Options {
 async fn no_more_questions_are_asked_at_once_than_may_be() -> Result<()> {
     let options = with_flag("one-question", "--facts-in-flight", "1");
     Site::run_with(cluster().await?, options, async |site| {
-        let between = site.restart_behind().await?;
+        let fault_proxy = site.restart_behind().await?;
         let team = site.namespace();
         let asked: Arc<Mutex<Vec<Instant>>> = Arc::default();
-        between.set({
+        fault_proxy.set({
             let asked = Arc::clone(&asked);
             move |path| {
                 // The Secret of the webhook's own authority is no question of a review.
                 if !path.ends_with("/secrets/missing") {
-                    return Treatment::Pass;
+                    return ProxyAction::Pass;
                 }
                 asked
                     .lock()
                     .unwrap_or_else(PoisonError::into_inner)
                     .push(Instant::now());
-                Treatment::Late(LATE)
+                ProxyAction::Late(LATE)
             }
         });
         let object = resource(&team, "asks", json!({"imagePullSecret": {"name": "missing"}}));
@@ -50,10 +50,10 @@ async fn no_more_questions_are_asked_at_once_than_may_be() -> Result<()> {
         let asked = asked.lock().unwrap_or_else(PoisonError::into_inner).clone();
         assert!(asked.len() >= 3, "each review asks: {asked:?}");
         for pair in asked.windows(2) {
-            let between = pair[1] - pair[0];
+            let fault_proxy = pair[1] - pair[0];
             assert!(
-                between >= LATE,
-                "the next one is asked after {between:?}, before the last was answered"
+                fault_proxy >= LATE,
+                "the next one is asked after {fault_proxy:?}, before the last was answered"
             );
         }
         Ok(())

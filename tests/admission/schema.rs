@@ -13,8 +13,8 @@ use cnbi_shared::facts::Facts;
 use cnbi_shared::rules::examples::{Example, NAMESPACE, REQUESTER};
 use cnbi_shared::rules::{RULES, evaluate};
 use cnbi_shared::verdict::Report;
-use cnbi_tests::chance::{Chance, number};
 use cnbi_tests::control_plane::ControlPlane;
+use cnbi_tests::random::{Random, number};
 use kube::api::{Api, DeleteParams, DynamicObject, PostParams};
 use kube::core::{ApiResource, GroupVersionKind};
 use kube::{Client, Error};
@@ -376,8 +376,8 @@ async fn generated_resources_that_the_schema_rejects_are_rejected_by_the_rules()
         ..PostParams::default()
     };
     let config = Config::shipped();
-    let mut chance = Chance::new();
-    let seed: Vec<u8> = (0..4).flat_map(|_| chance.draw().to_le_bytes()).collect();
+    let mut random = Random::new();
+    let seed: Vec<u8> = (0..4).flat_map(|_| random.draw().to_le_bytes()).collect();
     let source = TestRng::from_seed(RngAlgorithm::ChaCha, &seed);
     let mut runner = TestRunner::new_with_rng(ProptestConfig::default(), source);
     let strategy = resource();

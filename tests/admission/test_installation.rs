@@ -9,7 +9,7 @@ use std::fs;
 use anyhow::{Result, ensure};
 use cnbi_shared::config::KEY;
 use cnbi_tests::control_plane::ControlPlane;
-use cnbi_tests::installation::{Between, Installation, Options, Replica, shipped};
+use cnbi_tests::installation::{FaultProxy, Installation, Options, Replica, shipped};
 use cnbi_tests::kubectl::Kubectl;
 use cnbi_tests::process::Fault;
 use http::Method;
@@ -179,13 +179,16 @@ impl<'a> Site<'a> {
     }
 
     /// Ends the webhook, and starts it again with something between it and the API server, which passes on until told otherwise.
-    pub async fn restart_behind(&mut self) -> Result<Between> {
-        let between = Between::start(&self.cluster.kubeconfig()).await?;
+    pub async fn restart_behind(&mut self) -> Result<FaultProxy> {
+        let fault_proxy = FaultProxy::start(&self.cluster.kubeconfig()).await?;
         self.stop_webhook().await?;
-        self.webhook = self.installation.start_behind(shipped::WEBHOOK, between.url()).await?;
+        self.webhook = self
+            .installation
+            .start_behind(shipped::WEBHOOK, fault_proxy.url())
+            .await?;
         self.webhook.ready(WITHIN).await?;
         self.until_asked(&self.namespace()).await?;
-        Ok(between)
+        Ok(fault_proxy)
     }
 
     /// The user that the webhook is to the API server.

@@ -16,7 +16,7 @@ use tokio::time::sleep;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use crate::load;
+use crate::client;
 
 /// How long to wait before a connection is opened again.
 const RECONNECT: Duration = Duration::from_secs(2);
@@ -62,7 +62,7 @@ impl Flood {
         let attack = Rc::new(Attack {
             address: self.address,
             name: ServerName::try_from(self.name)?,
-            tls: load::connector(&self.authority)?,
+            tls: client::connector(&self.authority)?,
         });
         LocalSet::new().block_on(&runtime, async move {
             for _ in 0..silent {

@@ -1,45 +1,41 @@
 //! A load generator that does not hide queueing.
 //!
-//! Without a rate, each connection asks again as soon as it is answered: that finds the most a server can do. With one,
-//! requests are due at fixed times whatever the server does, and each is measured from when it was due. A server that
-//! stops for a moment is then charged for everybody who would have waited, not for one (this is known as coordinated
-//! omission).
+//! Without a rate, each connection sends the next request after a response: this measures the maximum throughput. With a rate,
+//! requests are due at fixed times and latency is measured from when they were due, so that a pause of the server counts for all
+//! requests it delays (no coordinated omission).
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use bytes::Bytes;
 use http::{Request, header};
 use http_body_util::{BodyExt as _, Full};
-use hyper::client::conn::http1::{SendRequest, handshake};
-use hyper_util::rt::TokioIo;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, ServerName};
+use hyper::client::conn::http1::SendRequest;
 use serde::{Deserialize, Serialize};
-use tokio::net::TcpStream;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::LocalSet;
 use tokio_rustls::TlsConnector;
 
-/// How long answers may take that are still due when the time is up.
+use crate::client::{connect, connector};
+
+/// How long responses may take after the end of the measurement.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// What to send.
+/// What to send, and how often.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Load {
-    /// Where the server listens
+    /// Address of the server
     #[arg(long)]
     pub address: SocketAddr,
-    /// The name that its certificate is for
+    /// Name in its certificate
     #[arg(long)]
     pub name: String,
-    /// PEM file with who signed it
+    /// PEM file with the CA
     #[arg(long)]
     pub authority: PathBuf,
     /// Path of the URL
@@ -48,47 +44,47 @@ pub struct Load {
     /// File with the review
     #[arg(long)]
     pub body: PathBuf,
-    /// How many connections
+    /// Number of connections
     #[arg(long)]
     pub connections: usize,
-    /// For how many seconds
+    /// Seconds to measure
     #[arg(long)]
     pub seconds: f64,
-    /// For how many seconds before that without looking
+    /// Seconds of load before the measurement
     #[arg(long, default_value_t = 0.5)]
     pub warm_up: f64,
-    /// Requests a second; without it, as many as get answered
+    /// Requests per second [default: as many as the server handles]
     #[arg(long)]
     pub rate: Option<f64>,
 }
 
-/// What came of it.
+/// The result.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize)]
 pub struct Outcome {
-    /// Answers that allowed.
+    /// Responses that allowed the request.
     pub answered: usize,
-    /// Whatever else: other answers, none at all.
+    /// Other responses, and requests without one.
     pub failed: usize,
-    /// Requests in all, those of the warm-up among them.
+    /// All requests, including those of the warm-up.
     pub asked: usize,
-    /// Answers a second.
+    /// Responses per second.
     pub rps: f64,
-    /// Half of them took no longer, in microseconds.
+    /// Median latency in microseconds.
     pub p50_us: f64,
-    /// 99 of 100 took no longer.
+    /// 99th percentile of the latency in microseconds.
     pub p99_us: f64,
-    /// Processor time that the server used for one of all that were asked, handshakes included; not for the generator to say.
+    /// CPU time of the server per request in microseconds, including handshakes. Set by the caller.
     #[serde(default)]
     pub cpu_us: f64,
 }
 
-/// What the connections have in common.
+/// State shared by the connections.
 struct Shared {
     request: (String, String, Bytes),
-    /// When requests are due that no connection has taken up yet.
+    /// Due times of requests that are not sent yet.
     due: RefCell<VecDeque<Instant>>,
     more: Notify,
-    /// Nothing will be due any more.
+    /// No further request will be due.
     done: Cell<bool>,
     latencies: RefCell<Vec<Duration>>,
     failed: RefCell<usize>,
@@ -96,7 +92,7 @@ struct Shared {
 }
 
 impl Load {
-    /// Runs on this thread alone and prints the outcome.
+    /// Runs on the current thread and prints the result as JSON.
     pub fn run(self) -> Result<()> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let outcome = LocalSet::new().block_on(&runtime, self.generate())?;
@@ -127,15 +123,15 @@ impl Load {
             .map(|sender| {
                 let shared = Rc::clone(&shared);
                 if self.rate.is_some() {
-                    tokio::task::spawn_local(shared.take_up(sender, begin))
+                    tokio::task::spawn_local(shared.send_due(sender, begin))
                 } else {
-                    tokio::task::spawn_local(shared.ask_again(sender, begin, end))
+                    tokio::task::spawn_local(shared.send_continuously(sender, begin, end))
                 }
             })
             .collect();
         if let Some(rate) = self.rate {
             pace(&shared, rate, end).await?;
-            // Whoever waits must learn that there is nothing more.
+            // Wake the connections that wait for a due request.
             let give_up = Instant::now() + PATIENCE;
             while tasks.iter().any(|task| !task.is_finished()) && Instant::now() < give_up {
                 shared.more.notify_waiters();
@@ -155,30 +151,14 @@ impl Load {
     }
 
     async fn connect(&self, tls: &TlsConnector) -> Result<SendRequest<Full<Bytes>>> {
-        let stream = TcpStream::connect(self.address).await.context("connecting")?;
-        stream.set_nodelay(true)?;
-        let name = ServerName::try_from(self.name.clone())?;
-        let stream = tls.connect(name, stream).await.context("the TLS handshake")?;
-        let (sender, connection) = handshake(TokioIo::new(stream)).await?;
+        let (sender, connection) = connect(tls, self.address, &self.name).await?;
         tokio::task::spawn_local(connection);
         Ok(sender)
     }
 }
 
-/// TLS with the authorities in this PEM file.
-pub fn connector(authority: &Path) -> Result<TlsConnector> {
-    let mut roots = rustls::RootCertStore::empty();
-    for certificate in CertificateDer::pem_file_iter(authority)? {
-        roots.add(certificate?)?;
-    }
-    let config = rustls::ClientConfig::builder()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(TlsConnector::from(Arc::new(config)))
-}
-
 impl Shared {
-    async fn ask(&self, sender: &mut SendRequest<Full<Bytes>>) -> Result<()> {
+    async fn send(&self, sender: &mut SendRequest<Full<Bytes>>) -> Result<()> {
         let (path, name, body) = &self.request;
         let request = Request::post(path)
             .header(header::HOST, name)
@@ -214,22 +194,22 @@ impl Shared {
         true
     }
 
-    async fn ask_again(self: Rc<Self>, mut sender: SendRequest<Full<Bytes>>, begin: Instant, end: Instant) {
+    async fn send_continuously(self: Rc<Self>, mut sender: SendRequest<Full<Bytes>>, begin: Instant, end: Instant) {
         loop {
-            let asked = Instant::now();
-            if asked >= end {
+            let sent = Instant::now();
+            if sent >= end {
                 return;
             }
-            let outcome = self.ask(&mut sender).await;
-            // By when it was answered: what is asked before and answered after the beginning makes up for the other end.
+            let outcome = self.send(&mut sender).await;
+            // Counted by the time of the response.
             let counts = (begin..=end).contains(&Instant::now());
-            if !self.count(outcome, asked.elapsed(), counts) {
+            if !self.count(outcome, sent.elapsed(), counts) {
                 return;
             }
         }
     }
 
-    async fn take_up(self: Rc<Self>, mut sender: SendRequest<Full<Bytes>>, begin: Instant) {
+    async fn send_due(self: Rc<Self>, mut sender: SendRequest<Full<Bytes>>, begin: Instant) {
         loop {
             let next = self.due.borrow_mut().pop_front();
             let Some(due) = next else {
@@ -239,7 +219,7 @@ impl Shared {
                 self.more.notified().await;
                 continue;
             };
-            let outcome = self.ask(&mut sender).await;
+            let outcome = self.send(&mut sender).await;
             if !self.count(outcome, due.elapsed(), due >= begin) {
                 return;
             }
@@ -268,12 +248,10 @@ impl Shared {
     }
 }
 
-/// How long before a request is due the generator stops sleeping, and looks at the clock and its sockets all the time. What it
-/// takes to wake a core would otherwise be in every answer, and is as long as many of them.
+/// How long before a due time the generator polls instead of sleeping. Waking a core takes about as long as a response.
 const AWAKE: Duration = Duration::from_micros(250);
 
-/// Makes requests due at fixed times, woken by a thread of its own: Tokio's timers count in milliseconds, which is longer
-/// than an answer takes.
+/// Makes requests due at fixed times. A thread keeps the time, because Tokio's timers have a resolution of a millisecond.
 async fn pace(shared: &Shared, rate: f64, end: Instant) -> Result<()> {
     let step = Duration::from_secs_f64(1.0 / rate);
     let (sender, mut receiver) = mpsc::unbounded_channel();
@@ -296,37 +274,4 @@ async fn pace(shared: &Shared, rate: f64, end: Instant) -> Result<()> {
     }
     ensure!(clock.join().is_ok(), "the clock stopped");
     Ok(())
-}
-
-/// Sends one review and gives the answer, whatever it is.
-pub async fn ask_once(target: &crate::rivals::Target, path: &str, body: &Path) -> Result<serde_json::Value> {
-    let load = Load {
-        address: target.address,
-        name: target.name.clone(),
-        authority: target.authority.clone(),
-        path: path.to_owned(),
-        body: body.to_owned(),
-        connections: 1,
-        seconds: 0.0,
-        warm_up: 0.0,
-        rate: None,
-    };
-    let stream = TcpStream::connect(load.address).await.context("connecting")?;
-    let name = ServerName::try_from(load.name.clone())?;
-    let stream = connector(&load.authority)?
-        .connect(name, stream)
-        .await
-        .context("the TLS handshake")?;
-    let (mut sender, connection) = handshake(TokioIo::new(stream)).await?;
-    let connection = tokio::spawn(connection);
-    let request = Request::post(path)
-        .header(header::HOST, &load.name)
-        .header(header::CONTENT_TYPE, "application/json")
-        .body(Full::new(Bytes::from(std::fs::read(body)?)))?;
-    let response = sender.send_request(request).await?;
-    let status = response.status();
-    let answer = response.into_body().collect().await?.to_bytes();
-    drop(sender);
-    connection.abort();
-    serde_json::from_slice(&answer).with_context(|| format!("{status}: {}", String::from_utf8_lossy(&answer)))
 }

@@ -1,17 +1,20 @@
-//! `cnbi-bench`: how fast and how small the webhook is, beside what a user would pick instead.
+//! `cnbi-bench`: speed and memory of the webhook, compared with a Go webhook (the peer) and with two servers without rules (the
+//! floors).
 //!
-//! One run starts a control plane, installs CNBi on it, starts the peer and two floors, and measures all of them in turn
-//! with a load generator that is a process of its own. What comes of it is a file, a table and a picture in
-//! `target/bench/`. Only what was measured in one run is ever compared. Nothing here judges: whether a number is good is
-//! said in `docs/development/performance.md`.
+//! A run starts a control plane, installs CNBi, starts the other servers, and measures all in turn with a load generator in a
+//! separate process. The results, a table and a chart go to `target/bench/`. Only results of one run are compared.
 
+mod client;
+mod creates;
 mod flood;
 mod floor;
 mod load;
+mod measure;
 mod reports;
 mod reviews;
-mod rivals;
 mod run;
+mod servers;
+mod target;
 mod verdicts;
 
 use std::os::unix::process::CommandExt as _;
@@ -21,7 +24,7 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result};
 use clap::{Parser, Subcommand};
 
-/// Measures cnbi-webhook beside a Go peer and two floors.
+/// Measures cnbi-webhook, a Go webhook with the same rules, and two servers without rules.
 #[derive(Debug, Parser)]
 #[command(name = "cnbi-bench")]
 struct Arguments {
@@ -31,17 +34,17 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Measures everything, and writes results, table and picture
+    /// Measure everything, and write results, table and chart
     Run(run::Run),
-    /// Sends one review again and again, and says how long the answers took, as JSON
+    /// Send one review repeatedly, and print latencies as JSON
     Load(load::Load),
-    /// Holds connections to a server until it is stopped
+    /// Hold connections to a server until stopped
     Flood(flood::Flood),
-    /// Serves over TLS with no rule at all
+    /// Serve over TLS without any rule
     Floor(floor::Floor),
-    /// Puts the table of the last run into a document
+    /// Write the table of the last run to a document
     Quote(reports::Quote),
-    /// Becomes another program that runs on one core only
+    /// Run another program on one core
     Pinned(Pinned),
 }
 
@@ -67,7 +70,7 @@ fn main() -> ExitCode {
 }
 
 fn start(command: Command) -> Result<()> {
-    // An error means that it is set already.
+    // Fails if it is set already.
     let _ = rustls::crypto::ring::default_provider().install_default();
     match command {
         Command::Run(run) => many_threads()?.block_on(run.run()),

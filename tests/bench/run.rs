@@ -1,4 +1,4 @@
-//! One run from the control plane to the files in `target/bench/`.
+//! A whole benchmark, from the control plane to the files in `target/bench/`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,47 +8,39 @@ use anyhow::{Context as _, Result, ensure};
 use cnbi_shared::config::SHIPPED;
 use cnbi_tests::control_plane::ControlPlane;
 use cnbi_tests::installation::Installation;
+use cnbi_tests::process;
 use futures::{StreamExt as _, TryStreamExt as _};
 use k8s_openapi::api::core::v1::Secret;
-use kube::api::{DynamicObject, PostParams};
-use kube::core::{ApiResource, GroupVersionKind};
+use kube::api::PostParams;
 use serde_json::{Map, Value, json};
 
-use crate::load::Outcome;
+use crate::measure::{Bench, Extent, median};
 use crate::reviews::{NAMESPACE, SECRET};
-use crate::rivals::{Cores, Ours, PEER_LABEL, Rival, Target};
-use crate::{reports, reviews, rivals, verdicts};
+use crate::servers::{Ours, Rival};
+use crate::target::{Cores, Target};
+use crate::{creates, reports, reviews, servers, verdicts};
 
-/// The same load is sent over so many connections.
+/// Numbers of connections.
 const CONNECTIONS: [usize; 3] = [1, 16, 64];
 
-/// How often each program is started to see how long it takes.
+/// Number of starts for the cold start time.
 const STARTS: usize = 5;
 
 /// What to measure, and how long.
 #[derive(Debug, clap::Args)]
 pub struct Run {
-    /// The webhook's program, as images hold it
+    /// The webhook program, as in the image
     #[arg(long)]
     webhook: PathBuf,
-    /// The peer's program
+    /// The peer program
     #[arg(long)]
     peer: PathBuf,
-    /// Where the results go; controller.jsonl is taken from there, if it is there
+    /// Folder for the results; may contain controller.jsonl
     #[arg(long)]
     output: PathBuf,
-    /// Takes two minutes, and says less
+    /// Run for two minutes only, with less accurate results
     #[arg(long)]
     quick: bool,
-}
-
-/// How much is measured.
-struct Extent {
-    rounds: usize,
-    seconds: f64,
-    warm_up: f64,
-    creates: usize,
-    secrets: usize,
 }
 
 impl Run {
@@ -82,11 +74,11 @@ impl Run {
         let webhook = self.webhook.canonicalize().context("finding the webhook")?;
         let control_plane = ControlPlane::start().await?;
         let client = control_plane.client().await?;
-        let installation = Installation::install(&control_plane, rivals::options(folder, &webhook, cores)?).await?;
-        let authority = rivals::certificate(folder)?;
+        let installation = Installation::install(&control_plane, servers::options(folder, &webhook, cores)?).await?;
+        let authority = servers::certificate(folder)?;
 
-        say(begin, "a control plane with CNBi on it");
-        // First under the policy that the rules' examples are written for, to see that the peer does the same.
+        say(begin, "control plane and CNBi are installed");
+        // First with the configuration of the rules' examples, to check that the peer gives the same responses.
         let policy = folder.join("policy.yaml");
         fs::write(&policy, SHIPPED)?;
         for name in [NAMESPACE, "ours", "opendatahub", "team-a"] {
@@ -98,12 +90,12 @@ impl Run {
         ours.start().await?;
         peer.start().await?;
         let verdicts = verdicts::compare(&control_plane, &ours.target(&client).await?, &peer.target()?, folder).await?;
-        say(begin, &format!("{verdicts} examples are answered the same by both"));
+        say(begin, &format!("{verdicts} examples get the same response from both"));
 
         configure(&control_plane, installation.namespace(), reviews::POLICY).await?;
         fs::write(&policy, reviews::POLICY)?;
         fill(&client, extent.secrets).await?;
-        say(begin, &format!("{} Secrets are there", extent.secrets));
+        say(begin, &format!("{} Secrets exist", extent.secrets));
 
         let mut starts: [Vec<f64>; 2] = Default::default();
         for _ in 0..STARTS {
@@ -135,7 +127,7 @@ impl Run {
         let registration = peer.registration(&authority).to_string();
         let kubectl = control_plane.kubectl().args(["apply", "-f", "-"]);
         kubectl.stdin(registration).ok().await?;
-        let creates = creates(&control_plane, &client, extent.creates).await?;
+        let creates = creates::measure(&control_plane, &client, extent.creates).await?;
         say(begin, "creates");
 
         let results = json!({
@@ -154,7 +146,7 @@ impl Run {
     }
 }
 
-/// Both cases, over as many connections as there are to be.
+/// Measures both cases with each number of connections.
 async fn under_load(
     targets: &[(&'static str, Target); 4],
     folder: &Path,
@@ -186,10 +178,10 @@ async fn under_load(
     Ok(webhook)
 }
 
-/// Silent connections and slow bodies of the flood.
+/// Numbers of silent connections and of slow bodies in the flood.
 const FLOOD: (usize, usize) = (2_000, 700);
 
-/// Our reviews on 16 connections at the same rate, without and with a flood of connections that send nothing or slowly.
+/// Reviews on 16 connections at the same rate, with and without a flood of silent and slow connections.
 async fn flooded(
     targets: &[(&'static str, Target); 4],
     folder: &Path,
@@ -224,7 +216,7 @@ async fn flooded(
     tokio::time::sleep(Duration::from_secs(5)).await;
     let flooded = bench.load(ours, 16, rate).await?;
     ensure!(flood.try_wait()?.is_none(), "the flood ended");
-    let resident_kib = ours.resident()?;
+    let resident_kib = process::resident(ours.pid)?;
     flood.kill().await?;
     Ok(json!({
         "at_rate": rate, "unloaded_p99_us": unloaded.p99_us, "p99_us": flooded.p99_us, "resident_kib": resident_kib,
@@ -233,113 +225,6 @@ async fn flooded(
 
 fn say(begin: Instant, what: &str) {
     eprintln!("{:5.0} s  {what}", begin.elapsed().as_secs_f64());
-}
-
-/// One case under load.
-struct Bench<'a> {
-    targets: &'a [(&'static str, Target); 4],
-    body: &'a Path,
-    extent: &'a Extent,
-    cores: Cores,
-}
-
-impl Bench<'_> {
-    /// First how many are answered at most, everybody in turn; then how long answers take at half of what the peer can do,
-    /// the same for all.
-    async fn measure(&self, connections: usize) -> Result<Vec<(&'static str, Value)>> {
-        let closed = self.rounds(connections, None).await?;
-        let of_peer = self.targets.iter().position(|(name, _)| *name == "peer");
-        let rate = closed[of_peer.context("there is no peer")?].rps / 2.0;
-        ensure!(rate > 0.0, "the peer has answered nothing in time");
-        let open = self.rounds(connections, Some(rate)).await?;
-        let outcomes = self.targets.iter().zip(closed.iter().zip(&open));
-        Ok(outcomes
-            .map(|((name, _), (closed, open))| {
-                let outcome = json!({
-                    "rps": closed.rps.round(),
-                    "p50_us": open.p50_us.round(),
-                    "p99_us": open.p99_us.round(),
-                    "at_rate": rate.round(),
-                    "cpu_us": (closed.cpu_us * 10.0).round() / 10.0,
-                    "closed_p50_us": closed.p50_us.round(),
-                    "closed_p99_us": closed.p99_us.round(),
-                });
-                (*name, outcome)
-            })
-            .collect())
-    }
-
-    async fn rounds(&self, connections: usize, rate: Option<f64>) -> Result<Vec<Outcome>> {
-        let mut all: Vec<Vec<Outcome>> = vec![Vec::new(); self.targets.len()];
-        for _ in 0..self.extent.rounds {
-            for ((_, target), outcomes) in self.targets.iter().zip(&mut all) {
-                outcomes.push(self.load(target, connections, rate).await?);
-            }
-        }
-        let of = |outcomes: &[Outcome], value: fn(&Outcome) -> f64| {
-            let mut values: Vec<f64> = outcomes.iter().map(value).collect();
-            median(&mut values)
-        };
-        Ok(all
-            .iter()
-            .map(|outcomes| Outcome {
-                answered: outcomes.iter().map(|outcome| outcome.answered).sum(),
-                failed: 0,
-                asked: outcomes.iter().map(|outcome| outcome.asked).sum(),
-                rps: of(outcomes, |outcome| outcome.rps),
-                p50_us: of(outcomes, |outcome| outcome.p50_us),
-                p99_us: of(outcomes, |outcome| outcome.p99_us),
-                cpu_us: of(outcomes, |outcome| outcome.cpu_us),
-            })
-            .collect())
-    }
-
-    async fn load(&self, target: &Target, connections: usize, rate: Option<f64>) -> Result<Outcome> {
-        let bench = std::env::current_exe()?;
-        let mut command = tokio::process::Command::new(&bench);
-        command
-            .args(["pinned", &self.cores.client.to_string()])
-            .arg(&bench)
-            .args([
-                "load",
-                "--path=/validate",
-                &format!("--address={}", target.address),
-                &format!("--name={}", target.name),
-                &format!("--authority={}", target.authority.display()),
-                &format!("--body={}", self.body.display()),
-                &format!("--connections={connections}"),
-                &format!("--seconds={}", self.extent.seconds),
-                &format!("--warm-up={}", self.extent.warm_up),
-            ]);
-        if let Some(rate) = rate {
-            command.arg(format!("--rate={rate}"));
-        }
-        let before = target.used()?;
-        let output = command.kill_on_drop(true).output().await?;
-        let used = target.used()? - before;
-        let said = String::from_utf8_lossy(&output.stderr);
-        ensure!(
-            output.status.success(),
-            "the load generator failed on {}: {said}",
-            target.name
-        );
-        let mut outcome: Outcome = serde_json::from_slice(&output.stdout)?;
-        ensure!(
-            outcome.failed == 0,
-            "{} reviews were not allowed by {}: {said}",
-            outcome.failed,
-            target.name
-        );
-        #[expect(clippy::cast_precision_loss, reason = "a count of requests")]
-        let all = outcome.asked.max(1) as f64;
-        outcome.cpu_us = used / all;
-        Ok(outcome)
-    }
-}
-
-fn median(values: &mut [f64]) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or_default()
 }
 
 async fn configure(control_plane: &ControlPlane, namespace: &str, yaml: &str) -> Result<()> {
@@ -358,7 +243,7 @@ async fn configure(control_plane: &ControlPlane, namespace: &str, yaml: &str) ->
     kubectl.args(args).ok().await.map(drop)
 }
 
-/// The Secret of the load, among many.
+/// Creates the Secret of the load among many others.
 async fn fill(client: &kube::Client, count: usize) -> Result<()> {
     let api: kube::Api<Secret> = kube::Api::namespaced(client.clone(), NAMESPACE);
     let names = (1..count)
@@ -378,76 +263,7 @@ async fn fill(client: &kube::Client, count: usize) -> Result<()> {
         .await
 }
 
-/// What a create costs whoever runs kubectl: in a namespace without webhooks, in ours and in the peer's, in turn.
-async fn creates(control_plane: &ControlPlane, client: &kube::Client, count: usize) -> Result<Value> {
-    for (name, labels) in [("none", json!({})), ("peer", json!({PEER_LABEL.0: PEER_LABEL.1}))] {
-        let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}});
-        let kubectl = control_plane.kubectl().args(["create", "-f", "-"]);
-        kubectl.stdin(namespace.to_string()).ok().await?;
-    }
-    let kind = GroupVersionKind::gvk("meteor.zone", "v1alpha1", "CustomNBImage");
-    let kind = ApiResource::from_gvk_with_plural(&kind, "customnbimages");
-    let mut places = Vec::new();
-    for name in ["none", "ours", "peer"] {
-        let api: kube::Api<DynamicObject> = kube::Api::namespaced_with(client.clone(), name, &kind);
-        places.push((name, api, Vec::with_capacity(count)));
-    }
-    let mut spec = reviews::package_list();
-    if let Some(spec) = spec.as_object_mut() {
-        // Both webhooks have something to fill in.
-        spec.remove("targetNamespace");
-    }
-    // The API server learns of a registration by a watch.
-    let peer = reviews::resource("peer", "asked", &spec);
-    let peer: DynamicObject = serde_json::from_value(peer)?;
-    let dry_run = PostParams {
-        dry_run: true,
-        ..PostParams::default()
-    };
-    for attempt in 0.. {
-        let asked = places[2].1.create(&dry_run, &peer).await?;
-        if asked.data["spec"]["targetNamespace"] == "peer" {
-            break;
-        }
-        ensure!(attempt < 300, "the peer is never asked");
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    let warm_up = 50;
-    for index in 0..count + warm_up {
-        for (name, api, latencies) in &mut places {
-            let mut object = reviews::resource(name, &format!("created-{index}"), &spec);
-            if *name == "none" {
-                object["spec"]["targetNamespace"] = (*name).into();
-            }
-            let object: DynamicObject = serde_json::from_value(object)?;
-            let begin = Instant::now();
-            let created = api.create(&PostParams::default(), &object).await?;
-            if index >= warm_up {
-                latencies.push(begin.elapsed());
-            }
-            ensure!(
-                created.data["spec"]["targetNamespace"] == *name,
-                "the webhook of {name} was not asked: {}",
-                created.data
-            );
-        }
-    }
-    let mut results = Map::new();
-    for (name, _, mut latencies) in places {
-        latencies.sort_unstable();
-        let at = |percent: usize| {
-            let latency = latencies.get(latencies.len() * percent / 100);
-            latency.map_or(0.0, Duration::as_secs_f64) * 1e6
-        };
-        results.insert(
-            name.to_owned(),
-            json!({"p50": at(50).round(), "p99": at(99).round(), "count": latencies.len()}),
-        );
-    }
-    Ok(results.into())
-}
-
-/// What the controller's tests have measured before, one JSON object a line.
+/// The results of the controller's scale tests, one JSON object per line.
 fn controller(output: &Path) -> Result<Vec<Value>> {
     let Ok(text) = fs::read_to_string(output.join("controller.jsonl")) else {
         return Ok(Vec::new());

@@ -7,8 +7,8 @@ use cnbi_shared::rules::examples::{Example, NAMESPACE};
 use cnbi_tests::control_plane::ControlPlane;
 use serde_json::{Value, json};
 
-use crate::rivals::Target;
-use crate::{load, reviews};
+use crate::target::Target;
+use crate::{client, reviews};
 
 /// Examples on which the peer says something else, and why that is left so.
 const DIFFERENT: &[(&str, &str)] = &[(
@@ -31,7 +31,7 @@ pub async fn compare(control_plane: &ControlPlane, ours: &Target, peer: &Target,
         with(control_plane, &example.world, "apply").await?;
         let mut answers = Vec::new();
         for target in [ours, peer] {
-            let answer = load::ask_once(target, "/validate", &body).await?;
+            let answer = client::post_once(target, "/validate", &body).await?;
             let allowed = answer["response"]["allowed"].as_bool();
             answers.push(allowed.with_context(|| format!("{}: {answer}", example.title()))?);
         }

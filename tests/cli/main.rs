@@ -1,7 +1,7 @@
 //! What GitOps tools and people see: health, drift, order, kustomize, and `kubectl cnbi` on a real API server.
 //!
 //! The tools are the real ones: kubectl, kustomize, the library by which Flux and kpt read health, and the schema of SARIF. What Tekton would do is
-//! played; see `cnbi_tests::tekton`.
+//! played; see `cnbi_tests::fake_tekton`.
 
 mod apply_order;
 #[path = "../controller/cluster.rs"]

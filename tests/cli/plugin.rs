@@ -1,8 +1,8 @@
 //! `kubectl cnbi` on a real API server, called as kubectl calls a plugin.
 
 use cnbi_shared::contract::{IMPORT, tasks as names};
+use cnbi_tests::fake_tekton::scenario::{Scenario, TaskFailure};
 use cnbi_tests::kubectl::Kubectl;
-use cnbi_tests::tekton::script::{Failure, Script};
 use serde_json::{Value, json};
 
 use crate::cluster::{Result, tasks};
@@ -42,9 +42,9 @@ async fn a_person_follows_a_build_without_knowing_tekton() -> Result {
         .to_owned();
     let run = stage.run_of(&uid).await?;
     let watch = tokio::spawn(cnbi(&["status", "plugin-life", "-n", "plugin-life", "--watch"])?.run());
-    let failure = Failure::said("probe", "ImageInvalid", "there is no JupyterLab");
-    let script = Script::fails_at(&tasks(&IMPORT), names::VALIDATE, failure)?;
-    stage.player().play(&run, script).await?;
+    let failure = TaskFailure::reported("probe", "ImageInvalid", "there is no JupyterLab");
+    let scenario = Scenario::fails_at(&tasks(&IMPORT), names::VALIDATE, failure)?;
+    stage.tekton().simulate(&run, scenario).await?;
     stage.until("plugin-life", "Stalled", "True", "ImageInvalid").await?;
     let watched = watch.await??;
     assert!(!watched.success, "the build failed: {}", watched.stdout);
@@ -118,13 +118,13 @@ async fn what_is_stored_is_audited_by_the_policy_in_force() -> Result {
 async fn kubectl_completes_the_plugin() -> Result {
     let site = Site::shared().await?;
     let folder = tempfile::tempdir()?;
-    let script = site
+    let scenario = site
         .with_plugin(folder.path())?
         .args(["cnbi", "completion", "kubectl"])
         .ok()
         .await?;
     let program = folder.path().join("kubectl_complete-cnbi");
-    std::fs::write(&program, script)?;
+    std::fs::write(&program, scenario)?;
     let mut permissions = std::fs::metadata(&program)?.permissions();
     std::os::unix::fs::PermissionsExt::set_mode(&mut permissions, 0o755);
     std::fs::set_permissions(&program, permissions)?;

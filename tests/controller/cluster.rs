@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 
 use cnbi_shared::contract::{self, Pipeline};
 use cnbi_tests::control_plane::ControlPlane;
+use cnbi_tests::fake_tekton::FakeTekton;
+use cnbi_tests::fake_tekton::image_import::{self, Import};
+use cnbi_tests::fake_tekton::scenario::{Scenario, Tasks};
+use cnbi_tests::fake_tekton::{image_streams, install, pipeline_runs};
 use cnbi_tests::installation::{Installation, Replica, shipped};
-use cnbi_tests::tekton::import::{self, Import};
-use cnbi_tests::tekton::player::Player;
-use cnbi_tests::tekton::script::{Script, Tasks};
-use cnbi_tests::tekton::{image_streams, install, pipeline_runs};
 use kube::Client;
 use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, ListParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
@@ -248,8 +248,8 @@ impl Stage {
         Api::namespaced_with(self.client.clone(), namespace, &kind)
     }
 
-    pub fn player(&self) -> Player {
-        Player::new(self.client.clone(), BUILDS)
+    pub fn tekton(&self) -> FakeTekton {
+        FakeTekton::new(self.client.clone(), BUILDS)
     }
 
     /// Creates a resource, and gives its uid.
@@ -321,7 +321,7 @@ impl Stage {
 
     /// The name of the resource's next run that nothing was played on.
     pub async fn run_of(&self, uid: &str) -> Result<String> {
-        Ok(self.player().appears(&format!("meteor.zone/uid={uid}")).await?)
+        Ok(self.tekton().wait_for_run(&format!("meteor.zone/uid={uid}")).await?)
     }
 
     /// All runs of a resource.
@@ -352,19 +352,19 @@ impl Stage {
                 {"name": tag, "from": {"kind": "DockerImage", "name": format!("quay.io/a/b@{DIGEST}")}},
             ]},
         });
-        let params = PatchParams::apply("played-task").force();
+        let params = PatchParams::apply("fake-task").force();
         self.streams().patch(name, &params, &Patch::Apply(stream)).await?;
         let import = Import::succeeds(DIGEST);
-        Ok(import::play(&self.client, TARGET, name, tag, &import).await?)
+        Ok(image_import::simulate(&self.client, TARGET, name, tag, &import).await?)
     }
 
     /// Plays a run that succeeds, and what its last task leaves.
     pub async fn build(&self, name: &str, uid: &str, pipeline: &Pipeline, tag: &str) -> Result<String> {
         let run = self.run_of(uid).await?;
-        let mut play = self.player().begin(&run, success(pipeline)).await?;
-        play.until_running(pipeline.finally[0].name).await?;
+        let mut simulation = self.tekton().start(&run, success(pipeline)).await?;
+        simulation.until_running(pipeline.finally[0].name).await?;
         self.publish(name, tag).await?;
-        play.finish().await?;
+        simulation.finish().await?;
         Ok(run)
     }
 }
@@ -382,8 +382,8 @@ pub fn tasks(pipeline: &Pipeline) -> Tasks {
     Tasks::new(&names(pipeline.tasks), &names(pipeline.finally))
 }
 
-pub fn success(pipeline: &Pipeline) -> Script {
-    Script::succeeds(&tasks(pipeline))
+pub fn success(pipeline: &Pipeline) -> Scenario {
+    Scenario::succeeds(&tasks(pipeline))
         .with_result("digest", DIGEST)
         .with_result("reference", &format!("quay.io/a/b@{DIGEST}"))
 }
@@ -435,6 +435,6 @@ pub async fn until_metric_is(replica: &Replica, name: &str, value: u64) -> Resul
 }
 
 /// A run that is at its second task until somebody ends it.
-pub fn held(pipeline: &Pipeline) -> Result<Script> {
-    Ok(Script::stays_at(&tasks(pipeline), pipeline.tasks[1].name)?)
+pub fn held(pipeline: &Pipeline) -> Result<Scenario> {
+    Ok(Scenario::hangs_at(&tasks(pipeline), pipeline.tasks[1].name)?)
 }

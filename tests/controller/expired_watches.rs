@@ -116,10 +116,10 @@ async fn what_happened_while_its_watches_expired_is_made_good_once() -> Result {
         .patch("changed", json!({"spec": {"fromImage": "quay.io/a/b:v2"}}))
         .await?;
     let created = stage.create("created", import()).await?;
-    let mut play = stage.player().begin(&run, success(&IMPORT)).await?;
-    play.until_running(IMPORT.finally[0].name).await?;
+    let mut simulation = stage.tekton().start(&run, success(&IMPORT)).await?;
+    simulation.until_running(IMPORT.finally[0].name).await?;
     stage.publish("played", "v0.2.2").await?;
-    play.finish().await?;
+    simulation.finish().await?;
     stage.delete("deleted").await?;
     // Gone without a trace: the finalizer was taken off by hand.
     stage.patch("torn", json!({"metadata": {"finalizers": null}})).await?;

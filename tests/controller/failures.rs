@@ -1,8 +1,8 @@
 //! Failures that pass and failures that stay, on a cluster where waits are short.
 
 use cnbi_shared::contract::{IMPORT, PACKAGE_LIST, tasks as names};
+use cnbi_tests::fake_tekton::scenario::{Scenario, TaskFailure};
 use cnbi_tests::installation::{Installation, Replica, shipped};
-use cnbi_tests::tekton::script::{Failure, Script};
 use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, ListParams};
 use serde_json::json;
 use tokio::sync::OnceCell;
@@ -30,9 +30,9 @@ async fn shared() -> Result<&'static Cluster> {
     Ok(cluster)
 }
 
-fn unreachable() -> Result<Script> {
-    let failure = Failure::said("setup", "RegistryUnavailable", "quay.io does not answer");
-    Ok(Script::fails_at(&tasks(&IMPORT), names::SETUP, failure)?)
+fn unreachable() -> Result<Scenario> {
+    let failure = TaskFailure::reported("setup", "RegistryUnavailable", "quay.io does not answer");
+    Ok(Scenario::fails_at(&tasks(&IMPORT), names::SETUP, failure)?)
 }
 
 #[tokio::test]
@@ -41,7 +41,7 @@ async fn a_failure_that_may_pass_is_tried_again_and_given_up_in_the_end() -> Res
     let uid = stage.create("passing", import()).await?;
     for _ in 0..2 {
         let run = stage.run_of(&uid).await?;
-        stage.player().play(&run, unreachable()?).await?;
+        stage.tekton().simulate(&run, unreachable()?).await?;
     }
     let given_up = stage.until("passing", "Stalled", "True", "RegistryUnavailable").await?;
     assert_eq!(given_up["status"]["pipelineRun"]["attempt"], 2);
@@ -62,9 +62,9 @@ async fn a_failure_that_stays_says_why_and_waits_for_somebody() -> Result {
     let stage = shared().await?.stage("failures-staying").await?;
     let uid = stage.create("staying", import()).await?;
     let run = stage.run_of(&uid).await?;
-    let failure = Failure::said("probe", "ImageInvalid", "there is no JupyterLab");
-    let script = Script::fails_at(&tasks(&IMPORT), names::VALIDATE, failure)?;
-    stage.player().play(&run, script).await?;
+    let failure = TaskFailure::reported("probe", "ImageInvalid", "there is no JupyterLab");
+    let scenario = Scenario::fails_at(&tasks(&IMPORT), names::VALIDATE, failure)?;
+    stage.tekton().simulate(&run, scenario).await?;
     let failed = stage
         .until("staying", "ImageValidated", "False", "ImageInvalid")
         .await?;
@@ -93,10 +93,10 @@ async fn a_failed_task_that_has_lost_its_label_is_asked_for_by_its_name() -> Res
     let stage = cluster.stage("failures-unlabelled").await?;
     let uid = stage.create("unlabelled", import()).await?;
     let run = stage.run_of(&uid).await?;
-    let failure = Failure::said("probe", "ImageInvalid", "there is no JupyterLab");
-    let script = Script::fails_at(&tasks(&IMPORT), names::VALIDATE, failure)?;
-    let mut play = stage.player().begin(&run, script).await?;
-    play.until_running(names::VALIDATE).await?;
+    let failure = TaskFailure::reported("probe", "ImageInvalid", "there is no JupyterLab");
+    let scenario = Scenario::fails_at(&tasks(&IMPORT), names::VALIDATE, failure)?;
+    let mut simulation = stage.tekton().start(&run, scenario).await?;
+    simulation.until_running(names::VALIDATE).await?;
     // From here on the controller does not follow it, and the run's end is what it hears of first.
     let of_task = format!(
         "tekton.dev/pipelineRun={run},tekton.dev/pipelineTask={}",
@@ -105,7 +105,7 @@ async fn a_failed_task_that_has_lost_its_label_is_asked_for_by_its_name() -> Res
     cluster
         .kubectl(&["-n", BUILDS, "label", "taskruns", "-l", &of_task, "meteor.zone/uid-"])
         .await?;
-    play.finish().await?;
+    simulation.finish().await?;
     let failed = stage
         .until("unlabelled", "ImageValidated", "False", "ImageInvalid")
         .await?;
@@ -161,11 +161,11 @@ async fn the_volume_of_a_run_that_has_ended_goes_and_its_record_stays() -> Resul
     let kind = ApiResource::from_gvk(&GroupVersionKind::gvk("", "v1", "PersistentVolumeClaim"));
     let claims: Api<DynamicObject> = Api::namespaced_with(stage.client.clone(), BUILDS, &kind);
     let of_run = ListParams::default().labels(&format!("meteor.zone/run={run}"));
-    let mut play = stage
-        .player()
-        .begin(&run, crate::cluster::success(&PACKAGE_LIST))
+    let mut simulation = stage
+        .tekton()
+        .start(&run, crate::cluster::success(&PACKAGE_LIST))
         .await?;
-    play.until_running("prepare").await?;
+    simulation.until_running("prepare").await?;
     let claim = claims.list(&of_run).await?.items.pop().ok_or("no volume")?;
     // As Tekton would have made it; without nodes it never runs, and holds the volume all the same.
     let pod = json!({
@@ -180,9 +180,9 @@ async fn the_volume_of_a_run_that_has_ended_goes_and_its_record_stays() -> Resul
         },
     });
     cluster.apply(&pod).await?;
-    play.until_running("update-imagestream").await?;
+    simulation.until_running("update-imagestream").await?;
     stage.publish("volume", "v1").await?;
-    play.finish().await?;
+    simulation.finish().await?;
     stage.until_ready("volume").await?;
     until("the volume is gone", async || {
         Ok(claims.list(&of_run).await?.items.is_empty())

@@ -5,9 +5,9 @@ use std::pin::pin;
 use std::time::Duration;
 
 use cnbi_shared::contract::{self, Pipeline};
-use cnbi_tests::tekton::pipeline_runs;
-use cnbi_tests::tekton::player::Player;
-use cnbi_tests::tekton::script::{Script, Step};
+use cnbi_tests::fake_tekton::FakeTekton;
+use cnbi_tests::fake_tekton::pipeline_runs;
+use cnbi_tests::fake_tekton::scenario::{Action, Scenario};
 use futures::StreamExt as _;
 use kube::runtime::{WatchStreamExt as _, watcher};
 use serde_json::Value;
@@ -16,21 +16,21 @@ use tokio::task::{JoinHandle, JoinSet};
 use crate::cluster::{Cluster, DIGEST, Result, Stage, tasks};
 
 /// Plays until it is dropped. What goes wrong with one run, such as that it is deleted meanwhile, is left to the test to see.
-pub struct Factory(JoinHandle<()>);
+pub struct FakeBuilder(JoinHandle<()>);
 
-impl Drop for Factory {
+impl Drop for FakeBuilder {
     fn drop(&mut self) {
         self.0.abort();
     }
 }
 
-impl Factory {
+impl FakeBuilder {
     /// Starts to play on the runs of a namespace.
     pub async fn start(cluster: &Cluster, builds: &str) -> Result<Self> {
         let client = cluster.control_plane.client().await?;
         let builds = builds.to_owned();
         Ok(Self(tokio::spawn(async move {
-            let (mut seen, mut plays) = (BTreeSet::new(), JoinSet::new());
+            let (mut seen, mut simulations) = (BTreeSet::new(), JoinSet::new());
             let runs = watcher(pipeline_runs(&client, &builds), watcher::Config::default());
             let mut runs = pin!(runs.default_backoff().applied_objects());
             while let Some(run) = runs.next().await {
@@ -39,15 +39,17 @@ impl Factory {
                 };
                 if seen.insert(run["metadata"]["uid"].to_string()) {
                     let (client, builds) = (client.clone(), builds.clone());
-                    plays.spawn(async move { play(&Player::new(client.clone(), &builds), client, &run).await });
+                    simulations.spawn(async move {
+                        simulation(&FakeTekton::new(client.clone(), &builds), client, &run).await
+                    });
                 }
-                while plays.try_join_next().is_some() {}
+                while simulations.try_join_next().is_some() {}
             }
         })))
     }
 }
 
-async fn play(player: &Player, client: kube::Client, run: &Value) -> Option<()> {
+async fn simulation(tekton: &FakeTekton, client: kube::Client, run: &Value) -> Option<()> {
     let metadata = &run["metadata"];
     let (namespace, name) = metadata["annotations"]["meteor.zone/owned-by"]
         .as_str()?
@@ -68,13 +70,21 @@ async fn play(player: &Player, client: kube::Client, run: &Value) -> Option<()> 
         }
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
-    player.play(metadata["name"].as_str()?, quick(pipeline)).await.ok()?;
+    tekton
+        .simulate(metadata["name"].as_str()?, quick(pipeline))
+        .await
+        .ok()?;
     Some(())
 }
 
 /// A success with as few writes as may be.
-fn quick(pipeline: &Pipeline) -> Script {
+fn quick(pipeline: &Pipeline) -> Scenario {
     let last = pipeline.finally[0].name.to_owned();
-    let steps = vec![Step::Start, Step::Begin(last.clone()), Step::Succeed(last), Step::End];
-    Script::new(&tasks(pipeline), steps).with_result("digest", DIGEST)
+    let steps = vec![
+        Action::Start,
+        Action::Begin(last.clone()),
+        Action::Succeed(last),
+        Action::End,
+    ];
+    Scenario::new(&tasks(pipeline), steps).with_result("digest", DIGEST)
 }

@@ -5,13 +5,13 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use cnbi_controller::plan::manifest::run_name;
-use cnbi_tests::chance::{Chance, number};
 use cnbi_tests::installation::shipped;
+use cnbi_tests::random::{Random, number};
 use kube::api::ListParams;
 use serde_json::{Value, json};
 
 use crate::cluster::{BUILDS, Cluster, Result, Stage, WITHIN, import};
-use crate::fake_builder::Factory;
+use crate::fake_builder::FakeBuilder;
 
 /// How long everything may take to settle once nothing goes wrong any more.
 const SETTLED_WITHIN: Duration = Duration::from_secs(120);
@@ -46,7 +46,7 @@ async fn until_all_ready(stage: &Stage, names: &[String], within: Duration) -> R
 
 #[tokio::test]
 async fn killed_again_and_again_it_makes_each_run_once() -> Result {
-    let mut chance = Chance::new();
+    let mut random = Random::new();
     let kills = usize::try_from(number("CNBI_KILLS").unwrap_or(KILLS))?;
     // The work is spread over all kills: resources come, and half of them change.
     assert!(kills >= 20, "{kills} kills leave no room for the work");
@@ -54,7 +54,7 @@ async fn killed_again_and_again_it_makes_each_run_once() -> Result {
     let cluster = Cluster::whole().await?;
     let installation = cluster.install_without_election().await?;
     let stage = cluster.stage("team-a").await?;
-    let factory = Factory::start(&cluster, BUILDS).await?;
+    let builder = FakeBuilder::start(&cluster, BUILDS).await?;
     let names: Vec<String> = (0..10).map(|index| format!("killed-{index}")).collect();
     let mut uids = BTreeMap::new();
     for kill in 0..kills {
@@ -67,13 +67,13 @@ async fn killed_again_and_again_it_makes_each_run_once() -> Result {
                 .patch(name, json!({"spec": {"fromImage": "quay.io/a/b:v2"}}))
                 .await?;
         }
-        tokio::time::sleep(Duration::from_millis(80 + chance.below(320))).await;
+        tokio::time::sleep(Duration::from_millis(80 + random.below(320))).await;
         controller.into_process().kill().await?;
     }
     let mut controller = installation.start(shipped::CONTROLLER).await?;
     controller.ready(WITHIN).await?;
     until_all_ready(&stage, &names, SETTLED_WITHIN).await?;
-    drop(factory);
+    drop(builder);
 
     // Nothing failed, so there is one run for each generation that was seen, and none besides.
     let mut made = made(&cluster)?;
@@ -113,7 +113,7 @@ async fn two_at_once_and_an_api_server_that_restarts_make_no_run_twice() -> Resu
     let cluster = Cluster::whole().await?;
     let installation = cluster.install_without_election().await?;
     let stage = cluster.stage("team-a").await?;
-    let _factory = Factory::start(&cluster, BUILDS).await?;
+    let _factory = FakeBuilder::start(&cluster, BUILDS).await?;
     let mut one = installation.start(shipped::CONTROLLER).await?;
     let mut other = installation.start_beside(shipped::CONTROLLER).await?;
     one.ready(WITHIN).await?;

@@ -1,11 +1,11 @@
 //! Tasks that write when their resource is gone: a node that was cut off, a pod that would not end.
 
 use cnbi_shared::contract::{IMPORT, results, tasks};
+use cnbi_tests::fake_tekton::RunOutcome;
+use cnbi_tests::fake_tekton::install;
+use cnbi_tests::fake_tekton::scenario::Scenario;
 use cnbi_tests::installation::shipped;
 use cnbi_tests::step::{self, Ended};
-use cnbi_tests::tekton::install;
-use cnbi_tests::tekton::player::Outcome;
-use cnbi_tests::tekton::script::Script;
 use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 
@@ -76,7 +76,7 @@ impl Late<'_> {
         }
         self.step_succeeds(&run, "create").await?;
         let made = self.stream(name).await?.unwrap_or_default();
-        let script = Script::stays_at(&cluster::tasks(&IMPORT), tasks::UPDATE_IMAGE_STREAM)?
+        let scenario = Scenario::hangs_at(&cluster::tasks(&IMPORT), tasks::UPDATE_IMAGE_STREAM)?
             .with_task_result(
                 tasks::CREATE_IMAGE_STREAM,
                 results::STREAM_UID,
@@ -84,14 +84,17 @@ impl Late<'_> {
             )
             .with_task_result(tasks::SETUP, results::DIGEST, DIGEST)
             .with_task_result(tasks::SETUP, results::REFERENCE, &format!("quay.io/a/b@{DIGEST}"));
-        let mut play = stage.player().begin(run_name, script).await?;
-        play.until_running(tasks::UPDATE_IMAGE_STREAM).await?;
-        let play = tokio::spawn(play.finish());
+        let mut simulation = stage.tekton().start(run_name, scenario).await?;
+        simulation.until_running(tasks::UPDATE_IMAGE_STREAM).await?;
+        let simulation = tokio::spawn(simulation.finish());
         stage.until(name, "Ready", "Unknown", "Building").await?;
 
         stage.delete(name).await?;
         stage.until_gone(name).await?;
-        assert!(matches!(play.await??, Outcome::Cancelled | Outcome::Deleted));
+        assert!(matches!(
+            simulation.await??,
+            RunOutcome::Cancelled | RunOutcome::Deleted
+        ));
         assert_eq!(stage.runs_of(&first).await?.len(), usize::from(is_held));
         assert_eq!(self.stream(name).await?, None);
         self.assert_too_late(&run, name, "was deleted meanwhile").await?;
@@ -101,18 +104,18 @@ impl Late<'_> {
         self.step_succeeds(&own, "create").await?;
         let taken = "was taken over by a newer resource of the same name";
         self.assert_too_late(&run, name, taken).await?;
-        let mut play = stage
-            .player()
-            .begin(
+        let mut simulation = stage
+            .tekton()
+            .start(
                 own["metadata"]["name"].as_str().unwrap_or_default(),
                 cluster::success(&IMPORT)
                     .with_task_result(tasks::SETUP, results::DIGEST, DIGEST)
                     .with_task_result(tasks::SETUP, results::REFERENCE, &format!("quay.io/a/b@{DIGEST}")),
             )
             .await?;
-        play.until_running(tasks::UPDATE_IMAGE_STREAM).await?;
+        simulation.until_running(tasks::UPDATE_IMAGE_STREAM).await?;
         self.step_succeeds(&own, "update").await?;
-        play.finish().await?;
+        simulation.finish().await?;
         stage.until_ready(name).await?;
         self.assert_too_late(&run, name, taken).await?;
         let stream = self.stream(name).await?.unwrap_or_default();

@@ -1,7 +1,7 @@
 //! A resource's life when all goes well: a run, an image, a change, the end.
 
 use cnbi_shared::contract::IMPORT;
-use cnbi_tests::tekton::player::Outcome;
+use cnbi_tests::fake_tekton::RunOutcome;
 use serde_json::json;
 
 use crate::cluster::{BUILDS, Cluster, DIGEST, Result, TARGET, held, import, said, success, until};
@@ -22,15 +22,15 @@ async fn an_import_becomes_a_run_and_is_ready_when_its_image_is() -> Result {
     assert_eq!(status["pipelineRun"]["attempt"], 1);
     assert_eq!(building["metadata"]["finalizers"], json!(["meteor.zone/cleanup"]));
 
-    let mut play = stage.player().begin(&run, success(&IMPORT)).await?;
-    play.until_running("validate").await?;
+    let mut simulation = stage.tekton().start(&run, success(&IMPORT)).await?;
+    simulation.until_running("validate").await?;
     until("it is validating", async || {
         Ok(stage.read("one").await?["status"]["step"] == "Validating")
     })
     .await?;
-    play.until_running("update-imagestream").await?;
+    simulation.until_running("update-imagestream").await?;
     stage.publish("one", "v0.2.2").await?;
-    play.finish().await?;
+    simulation.finish().await?;
 
     let ready = stage.until_ready("one").await?;
     let status = &ready["status"];
@@ -74,11 +74,11 @@ async fn another_tag_ends_the_run_before_it_and_is_a_run_of_its_own() -> Result 
     let stage = Cluster::shared().await?.stage("life-change").await?;
     let uid = stage.create("changed", import()).await?;
     let first = stage.run_of(&uid).await?;
-    let play = tokio::spawn(stage.player().begin(&first, held(&IMPORT)?).await?.finish());
+    let simulation = tokio::spawn(stage.tekton().start(&first, held(&IMPORT)?).await?.finish());
     stage.until("changed", "Ready", "Unknown", "Building").await?;
     let image = "quay.io/thoth-station/s2i-minimal-py38-notebook:v0.3.0";
     stage.patch("changed", json!({"spec": {"fromImage": image}})).await?;
-    assert_eq!(play.await??, Outcome::Cancelled);
+    assert_eq!(simulation.await??, RunOutcome::Cancelled);
 
     let second = stage.build("changed", &uid, &IMPORT, "v0.3.0").await?;
     assert_ne!(first, second);

@@ -2,7 +2,7 @@
 //!
 //! It looks after a whole cluster: tests that only need a controller that runs share one and live in namespaces of their
 //! own, and those that do something to it, or count what it does, have a control plane of their own. What Tekton and
-//! OpenShift would do is played; see `cnbi_tests::tekton`.
+//! OpenShift would do is played; see `cnbi_tests::fake_tekton`.
 
 mod api_writes;
 mod cluster;

@@ -94,7 +94,7 @@ async fn a_namesake_made_at_once_does_not_take_over_the_dying_run() -> Result {
     let stage = Cluster::shared().await?.stage("hands-namesake").await?;
     let first = stage.create("namesake", import()).await?;
     let run = stage.run_of(&first).await?;
-    let play = tokio::spawn(stage.player().begin(&run, held(&IMPORT)?).await?.finish());
+    let simulation = tokio::spawn(stage.tekton().start(&run, held(&IMPORT)?).await?.finish());
     stage.until("namesake", "Ready", "Unknown", "Building").await?;
     stage.delete("namesake").await?;
     stage.until_gone("namesake").await?;
@@ -104,7 +104,7 @@ async fn a_namesake_made_at_once_does_not_take_over_the_dying_run() -> Result {
     assert_ne!(run, own);
     let ready = stage.until_ready("namesake").await?;
     assert_eq!(ready["status"]["history"].as_array().map(Vec::len), Some(1));
-    play.await??;
+    simulation.await??;
     assert_eq!(stage.runs_of(&first).await?.len(), 0);
     Ok(())
 }

@@ -1,9 +1,9 @@
 //! Where runs are made, and what has to be there for them.
 
 use cnbi_shared::contract::IMPORT;
+use cnbi_tests::fake_tekton::FakeTekton;
+use cnbi_tests::fake_tekton::{install, pipeline_runs};
 use cnbi_tests::installation::shipped;
-use cnbi_tests::tekton::player::Player;
-use cnbi_tests::tekton::{install, pipeline_runs};
 use kube::api::ListParams;
 use serde_json::json;
 
@@ -47,10 +47,10 @@ async fn runs_can_be_made_beside_their_resources() -> Result {
     let mut controller = installation.start(shipped::CONTROLLER).await?;
     controller.ready(WITHIN).await?;
     let uid = stage.create("own", import()).await?;
-    let player = Player::new(stage.client.clone(), "team-a");
-    let run = player.appears(&format!("meteor.zone/uid={uid}")).await?;
+    let tekton = FakeTekton::new(stage.client.clone(), "team-a");
+    let run = tekton.wait_for_run(&format!("meteor.zone/uid={uid}")).await?;
     stage.publish("own", "v0.2.2").await?;
-    player.play(&run, success(&IMPORT)).await?;
+    tekton.simulate(&run, success(&IMPORT)).await?;
     let ready = stage.until_ready("own").await?;
     assert_eq!(ready["status"]["pipelineRun"]["namespace"], "team-a");
     let runs = pipeline_runs(&stage.client, "team-a");

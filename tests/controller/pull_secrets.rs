@@ -69,12 +69,12 @@ async fn deletion_takes_the_copy_of_a_run_under_way_along() -> Result {
     spec["imagePullSecret"] = json!({"name": "pull"});
     let uid = stage.create("ended", spec).await?;
     let run = stage.run_of(&uid).await?;
-    let play = stage.player().begin(&run, crate::cluster::held(&IMPORT)?).await?;
-    let play = tokio::spawn(play.finish());
+    let simulation = stage.tekton().start(&run, crate::cluster::held(&IMPORT)?).await?;
+    let simulation = tokio::spawn(simulation.finish());
     stage.until("ended", "Ready", "Unknown", "Building").await?;
     stage.delete("ended").await?;
     stage.until_gone("ended").await?;
-    play.await??;
+    simulation.await??;
     assert!(stage.secrets(BUILDS).get_opt(&format!("{run}-pull")).await?.is_none());
     assert_eq!(stage.runs_of(&uid).await?.len(), 0);
     Ok(())

@@ -4,15 +4,15 @@ use std::cell::Cell;
 use std::io::Write as _;
 use std::time::{Duration, Instant};
 
+use cnbi_tests::fake_tekton::pipeline_runs;
 use cnbi_tests::installation::{Installation, Replica, shipped};
-use cnbi_tests::tekton::pipeline_runs;
 use kube::api::ListParams;
 use serde_json::{Value, json};
 
 use crate::cluster::{
     BUILDS, Cluster, Result, Stage, WITHIN, held, import, is_write, metric, said, until, until_metric_is,
 };
-use crate::fake_builder::Factory;
+use crate::fake_builder::FakeBuilder;
 
 /// Most writes for one import from its creation to its image, Events aside: see `cost`, and one more says that it waits.
 const WRITES: usize = 9;
@@ -153,7 +153,7 @@ async fn many_at_once_are_all_built_and_stay_ready_when_rules_are_tightened() ->
     for index in 0..many {
         stage.create(&format!("many-{index}"), import()).await?;
     }
-    let _factory = Factory::start(&cluster, BUILDS).await?;
+    let _factory = FakeBuilder::start(&cluster, BUILDS).await?;
     let mut controller = installation.start(shipped::CONTROLLER).await?;
     controller.ready(WITHIN).await?;
     let begin = Instant::now();
@@ -245,16 +245,16 @@ async fn no_more_run_at_once_than_may_and_the_oldest_is_next() -> Result {
     other.until("elsewhere", "Ready", "Unknown", "Building").await?;
 
     let run = stage.run_of(&uids[0]).await?;
-    let play = tokio::spawn(
+    let simulation = tokio::spawn(
         stage
-            .player()
-            .begin(&run, held(&cnbi_shared::contract::IMPORT)?)
+            .tekton()
+            .start(&run, held(&cnbi_shared::contract::IMPORT)?)
             .await?
             .finish(),
     );
     stage.delete("first").await?;
     stage.until_gone("first").await?;
-    play.await??;
+    simulation.await??;
     let begin = Instant::now();
     stage.until("third", "Ready", "Unknown", "Building").await?;
     assert!(begin.elapsed() < LOOKED_AGAIN, "woken after {:?}", begin.elapsed());

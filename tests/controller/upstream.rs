@@ -1,9 +1,9 @@
 //! Tags that come to name other images, on a real registry that wants a password.
 
 use cnbi_shared::contract::IMPORT;
+use cnbi_tests::fake_tekton::scenario::{Scenario, TaskFailure};
 use cnbi_tests::installation::shipped;
 use cnbi_tests::registry::{Image, PASSWORD, Registry, Setup};
-use cnbi_tests::tekton::script::{Failure, Script};
 use kube::api::PostParams;
 use serde_json::{Value, json};
 
@@ -23,8 +23,8 @@ async fn run_for(stage: &Stage, uid: &str, digest: &str) -> Result<String> {
     Ok(run)
 }
 
-fn found(digest: &str) -> Script {
-    Script::succeeds(&tasks(&IMPORT)).with_result("digest", digest)
+fn found(digest: &str) -> Scenario {
+    Scenario::succeeds(&tasks(&IMPORT)).with_result("digest", digest)
 }
 
 #[tokio::test]
@@ -61,9 +61,9 @@ async fn a_new_image_behind_a_tag_is_taken_once_it_has_passed() -> Result {
     });
     let uid = stage.create("followed", spec).await?;
     let run = stage.run_of(&uid).await?;
-    let play = stage.player().begin(&run, found(&first)).await?;
+    let simulation = stage.tekton().start(&run, found(&first)).await?;
     stage.publish("followed", "v1").await?;
-    play.finish().await?;
+    simulation.finish().await?;
     let ready = stage.until_ready("followed").await?;
     assert_eq!(ready["status"]["image"]["digest"], first);
     assert_eq!(said(&ready, "ImageStreamUpdated")["reason"], "TagUpdated");
@@ -76,7 +76,7 @@ async fn a_new_image_behind_a_tag_is_taken_once_it_has_passed() -> Result {
         .push("team/base:v1", &Image::new().label("is", "second"))
         .await?;
     let run = run_for(&stage, &uid, &second).await?;
-    stage.player().begin(&run, found(&second)).await?.finish().await?;
+    stage.tekton().start(&run, found(&second)).await?.finish().await?;
     let taken = stage
         .until("followed", "ImageStreamUpdated", "True", "NewUpstreamTag")
         .await?;
@@ -87,9 +87,9 @@ async fn a_new_image_behind_a_tag_is_taken_once_it_has_passed() -> Result {
         .push("team/base:v1", &Image::new().label("is", "third"))
         .await?;
     let run = run_for(&stage, &uid, &third).await?;
-    let failure = Failure::said("probe", "ImageInvalid", "there is no Python");
-    let script = Script::fails_at(&tasks(&IMPORT), "validate", failure)?;
-    stage.player().begin(&run, script).await?.finish().await?;
+    let failure = TaskFailure::reported("probe", "ImageInvalid", "there is no Python");
+    let scenario = Scenario::fails_at(&tasks(&IMPORT), "validate", failure)?;
+    stage.tekton().start(&run, scenario).await?.finish().await?;
     let refused = stage
         .until("followed", "ImageStreamUpdated", "True", "NewUpstreamTagRefused")
         .await?;
@@ -158,9 +158,9 @@ async fn a_registry_of_the_house_is_asked_with_the_authorities_of_the_configurat
         .create("house", json!({"buildType": "ImageImport", "fromImage": image}))
         .await?;
     let run = stage.run_of(&uid).await?;
-    let play = stage.player().begin(&run, found(&digest)).await?;
+    let simulation = stage.tekton().start(&run, found(&digest)).await?;
     stage.publish("house", "v1").await?;
-    play.finish().await?;
+    simulation.finish().await?;
     stage.until_ready("house").await?;
     until_metric(&controller, ANSWERED, 1).await?;
 

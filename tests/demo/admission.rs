@@ -1,4 +1,4 @@
-//! What a data scientist sees: accepted, filled in, or refused with everything that is wrong.
+//! Admission: valid resources, defaults, all errors at once, warnings.
 
 use anyhow::Result;
 
@@ -18,19 +18,19 @@ pub(super) async fn chapters(tour: &mut Tour<'_>) -> Result<()> {
 async fn good_ones(tour: &mut Tour<'_>) -> Result<()> {
     let narrator = &mut tour.narrator;
     narrator.chapter(
-        "Good requests are accepted",
-        "An import, two package lists and a Git repository.",
+        "Valid resources are accepted",
+        "One image import, two package lists and one Git repository.",
     );
     let answer = narrator.kubectl(&["apply", "-f", &manifest("reference.yaml")]).await?;
     narrator.claim(
-        "all four are created",
+        "all four resources are created",
         answer.success && answer.stdout.matches(" created").count() == 4,
     );
-    narrator.claim("without a warning", !answer.stderr.contains("Warning"));
+    narrator.claim("there is no warning", !answer.stderr.contains("Warning"));
     let judged = ["wait", "--for=condition=WellFormed", "--timeout=30s", "cnbi", "--all"];
     let answer = narrator.kubectl(&judged).await?;
     narrator.claim(
-        "the controller has judged what is stored, and says so in status",
+        "the controller checked each stored resource and set the condition WellFormed",
         answer.success,
     );
     narrator.kubectl(&["get", "cnbi"]).await?;
@@ -40,39 +40,39 @@ async fn good_ones(tour: &mut Tour<'_>) -> Result<()> {
 async fn defaulting(tour: &mut Tour<'_>) -> Result<()> {
     let narrator = &mut tour.narrator;
     narrator.chapter(
-        "What was left out is filled in",
-        "tests/demo/manifests/bare.yaml names neither a target namespace, nor a display name, nor who asks.",
+        "Defaults are filled in",
+        "tests/demo/manifests/bare.yaml has no target namespace, no display name and no creator.",
     );
     let answer = narrator.kubectl(&["apply", "-f", &manifest("bare.yaml")]).await?;
-    narrator.claim("it is accepted", answer.success);
+    narrator.claim("the resource is accepted", answer.success);
     let path = "jsonpath={.spec.targetNamespace}{\"\\n\"}{.metadata.annotations.opendatahub\\.io/notebook-image-name}{\"\\n\"}\
                 {.metadata.annotations.opendatahub\\.io/notebook-image-creator}{\"\\n\"}";
     let answer = narrator.kubectl(&["get", "cnbi", "bare", "-o", path]).await?;
     let lines: Vec<&str> = answer.stdout.lines().collect();
     narrator.claim(
-        "the target namespace is the configured one",
+        "the target namespace is the configured default",
         lines.first() == Some(&TARGET),
     );
     narrator.claim(
-        "the display name is the resource's own name",
+        "the display name is the name of the resource",
         lines.get(1) == Some(&"bare"),
     );
     narrator.claim(
-        "the creator is whoever ran kubectl",
+        "the creator is the user who ran kubectl",
         lines.get(2).is_some_and(|creator| !creator.is_empty()),
     );
     let answer = narrator.kubectl(&["diff", "-f", &manifest("bare.yaml")]).await?;
     narrator.claim(
-        "and the manifest still shows no difference",
+        "kubectl diff shows no difference to the manifest",
         answer.success && answer.stdout.is_empty(),
     );
     Ok(())
 }
 
-/// The rules that `six-mistakes.yaml` breaks. Some of them stand in the schema too, some do not.
+/// The rules that `six-mistakes.yaml` violates. The schema knows some of them.
 const SIX: [&str; 6] = ["CNB001", "CNB012", "CNB110", "CNB202", "CNB206", "CNB212"];
 
-/// The rules that `two-mistakes.yaml` breaks.
+/// The rules that `two-mistakes.yaml` violates.
 const TWO: [&str; 2] = ["CNB302", "CNB304"];
 
 fn names_all(answer: &Answer, rules: &[&str]) -> bool {
@@ -82,15 +82,15 @@ fn names_all(answer: &Answer, rules: &[&str]) -> bool {
 async fn six_mistakes(tour: &mut Tour<'_>) -> Result<()> {
     let narrator = &mut tour.narrator;
     narrator.chapter(
-        "Every mistake at once",
-        "Six mistakes. The schema would see some of them, and would hide the others.",
+        "All errors are reported at once",
+        "This manifest has six errors. A schema alone would find some of them and hide the rest.",
     );
     Narrator::say(&indented(&text("six-mistakes.yaml")?));
     let answer = narrator
         .kubectl(&["apply", "-f", &manifest("six-mistakes.yaml")])
         .await?;
-    narrator.claim("it is refused", !answer.success);
-    narrator.claim("and all six mistakes are in the answer", names_all(&answer, &SIX));
+    narrator.claim("the resource is rejected", !answer.success);
+    narrator.claim("the response lists all six errors", names_all(&answer, &SIX));
     let both = [
         "apply",
         "-f",
@@ -100,7 +100,7 @@ async fn six_mistakes(tour: &mut Tour<'_>) -> Result<()> {
     ];
     let answer = narrator.kubectl(&both).await?;
     narrator.claim(
-        "also with two files at once, each with all of its own",
+        "with two files, each response lists all errors of its file",
         names_all(&answer, &SIX) && names_all(&answer, &TWO),
     );
     Ok(())
@@ -109,17 +109,17 @@ async fn six_mistakes(tour: &mut Tour<'_>) -> Result<()> {
 async fn pull_secret(tour: &mut Tour<'_>) -> Result<()> {
     let narrator = &mut tour.narrator;
     narrator.chapter(
-        "A private image needs its pull Secret",
-        "First it is missing, then it is there.",
+        "A private image needs a pull secret",
+        "The secret does not exist at first.",
     );
     let apply = ["apply", "-f", &manifest("private.yaml")];
     let answer = narrator.kubectl(&apply).await?;
     narrator.claim(
-        "it is refused for the missing Secret",
+        "the resource is rejected because the secret is missing",
         !answer.success && names_all(&answer, &["CNB110"]),
     );
     narrator.claim(
-        "and the answer has the command that makes it",
+        "the response contains the command that creates the secret",
         answer.stderr.contains("kubectl create secret"),
     );
     let secret = [
@@ -132,28 +132,28 @@ async fn pull_secret(tour: &mut Tour<'_>) -> Result<()> {
         "--docker-password=not-a-real-one",
     ];
     let answer = narrator.kubectl(&secret).await?;
-    narrator.claim("the Secret is made", answer.success);
+    narrator.claim("the secret is created", answer.success);
     let answer = narrator.kubectl(&apply).await?;
-    narrator.claim("now it is accepted at once", answer.success);
+    narrator.claim("the same resource is now accepted", answer.success);
     Ok(())
 }
 
 async fn warning(tour: &mut Tour<'_>) -> Result<()> {
     let narrator = &mut tour.narrator;
     narrator.chapter(
-        "A warning is not a refusal",
-        "The tag `latest` names another image tomorrow.",
+        "A warning does not block",
+        "The tag `latest` can point to another image at any time.",
     );
     let answer = narrator.kubectl(&["apply", "-f", &manifest("latest.yaml")]).await?;
-    narrator.claim("it is accepted", answer.success);
+    narrator.claim("the resource is accepted", answer.success);
     narrator.claim(
-        "with a warning that names the field",
+        "the warning names the field",
         answer.stderr.contains("Warning: spec.fromImage"),
     );
     Ok(())
 }
 
-/// As a quotation.
+/// Prefixes each line, as a quotation.
 pub(super) fn indented(text: &str) -> String {
     let lines: Vec<String> = text.lines().map(|line| format!("  | {line}")).collect();
     lines.join("\n")

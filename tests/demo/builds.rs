@@ -1,21 +1,21 @@
-//! What becomes of requests: runs, images, failures with their reasons, and nothing left behind.
+//! Builds: PipelineRuns, ImageStreams, failures and their reasons, changes, deletion.
 
 use anyhow::{Context as _, Result};
 use serde_json::json;
 
 use cnbi_tests::control_plane::ControlPlane;
+use cnbi_tests::fake_tekton::RunOutcome;
 use cnbi_tests::kubectl::Answer;
-use cnbi_tests::tekton::player::Outcome;
 
+use super::fake_runs::{self, BUILDS, RunResult};
 use super::narrator::Narrator;
-use super::played::{self, BUILDS, Fate};
 use super::{TARGET, Tour, text};
 
-/// A policy under which a Secret may follow its resource, and more runs may be under way than the tour has requests.
+/// A missing pull secret is a warning; the limit of concurrent runs exceeds the number of resources here.
 const LENIENT: &str =
     "targetNamespace: {default: opendatahub}\nrules: {CNB110: Warn}\npipelines: {maxConcurrent: {perNamespace: 20}}\n";
 
-/// What the tour's import leads to.
+/// The repository of the imported image.
 const IMAGE: &str = "quay.io/thoth-station/s2i-minimal-py38-notebook";
 
 pub(super) async fn chapters(tour: &mut Tour<'_>, control_plane: &ControlPlane) -> Result<()> {
@@ -26,7 +26,7 @@ pub(super) async fn chapters(tour: &mut Tour<'_>, control_plane: &ControlPlane) 
     deletion(tour).await
 }
 
-/// Shows the runs of a resource.
+/// Prints the runs of a resource.
 async fn list_runs(narrator: &Narrator<'_>, uid: &str) -> Result<Answer> {
     let columns = "custom-columns=RUN:.metadata.name,PIPELINE:.spec.pipelineRef.name,\
                    GENERATION:.metadata.labels.meteor\\.zone/generation,STATE:.status.conditions[0].reason";
@@ -38,25 +38,25 @@ async fn list_runs(narrator: &Narrator<'_>, uid: &str) -> Result<Answer> {
 async fn becomes_a_run(tour: &mut Tour<'_>, control_plane: &ControlPlane) -> Result<()> {
     let narrator = &mut tour.narrator;
     narrator.chapter(
-        "An accepted request becomes a Tekton run",
-        "The controller has made a PipelineRun for each, in the namespace of builds, where users have no rights.",
+        "The controller creates a PipelineRun",
+        "Each valid resource gets a PipelineRun in the build namespace, where users have no permissions.",
     );
     let uid = narrator.uid("imported").await?;
-    let run = played::next_run(control_plane, &uid).await?;
+    let run = fake_runs::next_run(control_plane, &uid).await?;
     let answer = list_runs(narrator, &uid).await?;
     narrator.claim(
-        "the import has one run, of the pipeline for imports",
+        "the import has one run of the Pipeline cnbi-import",
         answer.stdout.matches("cnbi-import").count() == 1,
     );
     Narrator::say(
-        "\n(Tekton's part is played here: what it would write to the run's status is written by a script, and no task runs.\n\
-         The two steps that write the ImageStream are cnbi-step itself, with its own service account's rights.)",
+        "\n(Tekton is simulated here: the demo writes the status of the run, and no task runs. Only the two steps that write the\n\
+         ImageStream are real: cnbi-step with the permissions of its service account.)",
     );
-    played::play(control_plane, &run, &Fate::Success(IMAGE)).await?;
+    fake_runs::simulate(control_plane, &run, &RunResult::Success(IMAGE)).await?;
     let answer = narrator
         .kubectl(&["wait", "--for=condition=Ready", "--timeout=60s", "cnbi/imported"])
         .await?;
-    narrator.claim("when the run has succeeded, the image is ready", answer.success);
+    narrator.claim("after the run has succeeded, the resource is Ready", answer.success);
     narrator.kubectl(&["get", "cnbi", "imported"]).await?;
     let stream = "jsonpath={.metadata.annotations.opendatahub\\.io/notebook-image-name}{\"\\n\"}{.spec.tags[0].name}{\"\\n\"}\
                   {.status.tags[0].items[0].dockerImageReference}{\"\\n\"}";
@@ -65,7 +65,7 @@ async fn becomes_a_run(tour: &mut Tour<'_>, control_plane: &ControlPlane) -> Res
         .await?;
     let lines: Vec<&str> = answer.stdout.lines().collect();
     narrator.claim(
-        "Open Data Hub has an ImageStream to show, with the display name, the tag and the image",
+        "an ImageStream with display name, tag and image exists for Open Data Hub",
         lines.first() == Some(&"Minimal Python 3.8")
             && lines.get(1) == Some(&"v0.2.2")
             && lines.get(2).is_some_and(|image| image.contains("@sha256:")),
@@ -76,18 +76,18 @@ async fn becomes_a_run(tour: &mut Tour<'_>, control_plane: &ControlPlane) -> Res
 async fn fails(tour: &mut Tour<'_>, control_plane: &ControlPlane) -> Result<()> {
     let narrator = &mut tour.narrator;
     narrator.chapter(
-        "A run that fails says why",
-        "The image that was built of the Git repository turns out to have no JupyterLab (played, too).",
+        "A failed build reports the reason",
+        "The image built from the Git repository has no JupyterLab (this run is simulated too).",
     );
     let uid = narrator.uid("from-git").await?;
-    let run = played::next_run(control_plane, &uid).await?;
-    let found = Fate::Failure("validate", "ImageInvalid", "JupyterLab is not installed");
-    played::play(control_plane, &run, &found).await?;
+    let run = fake_runs::next_run(control_plane, &uid).await?;
+    let found = RunResult::Failure("validate", "ImageInvalid", "JupyterLab is not installed");
+    fake_runs::simulate(control_plane, &run, &found).await?;
     let answer = narrator
         .kubectl(&["wait", "--for=condition=Stalled", "--timeout=60s", "cnbi/from-git"])
         .await?;
     narrator.claim(
-        "the resource says that nothing more will happen by itself",
+        "the condition Stalled says that the controller will not retry",
         answer.success,
     );
     let why = "jsonpath={.status.phase}{\", at task \"}{.status.pipelineRun.failedTask}{\"\\n\"}\
@@ -99,7 +99,7 @@ async fn fails(tour: &mut Tour<'_>, control_plane: &ControlPlane) -> Result<()> 
         "JupyterLab is not installed",
     ];
     narrator.claim(
-        "with the task, the reason and what the task found",
+        "status contains the task, the reason and the message of the task",
         told.iter().all(|told| answer.stdout.contains(told)),
     );
     let answer = narrator
@@ -110,7 +110,7 @@ async fn fails(tour: &mut Tour<'_>, control_plane: &ControlPlane) -> Result<()> 
             "involvedObject.name=from-git,type=Warning",
         ])
         .await?;
-    narrator.claim("and an Event tells it too", answer.stdout.contains("ImageInvalid"));
+    narrator.claim("an Event contains the reason", answer.stdout.contains("ImageInvalid"));
     Ok(())
 }
 
@@ -118,8 +118,8 @@ async fn late_secret(tour: &mut Tour<'_>) -> Result<()> {
     let system = tour.installation.namespace().to_owned();
     let narrator = &mut tour.narrator;
     narrator.chapter(
-        "A Secret may arrive late",
-        "A GitOps pipeline applies both in any order. The admin lets a missing Secret pass with a warning.",
+        "A pull secret can be created later",
+        "A GitOps pipeline applies secret and resource in any order, so the admin turned the error for a missing secret into a warning.",
     );
     let lenient = json!({"data": {"config.yaml": LENIENT}}).to_string();
     narrator
@@ -130,10 +130,10 @@ async fn late_secret(tour: &mut Tour<'_>) -> Result<()> {
         .replace("private-registry-credentials", "late-credentials");
     let dry = ["create", "--dry-run=server", "-f", "-"];
     let in_force = narrator.until(&dry, Some(&late), |answer| answer.success).await?;
-    narrator.claim("the new policy is in force", in_force);
+    narrator.claim("the new configuration is active", in_force);
     let answer = narrator.with_input(&["apply", "-f", "-"], Some(&late)).await?;
     narrator.claim(
-        "the resource is accepted, with a warning that names the Secret",
+        "the resource is accepted with a warning that names the secret",
         answer.success && answer.stderr.contains("late-credentials"),
     );
     let wait = [
@@ -143,10 +143,13 @@ async fn late_secret(tour: &mut Tour<'_>) -> Result<()> {
         "cnbi/late",
     ];
     let answer = narrator.kubectl(&wait).await?;
-    narrator.claim("the controller says what it waits for", answer.success);
+    narrator.claim(
+        "the condition PullSecretReady says what the controller waits for",
+        answer.success,
+    );
     let uid = narrator.uid("late").await?;
     let answer = list_runs(narrator, &uid).await?;
-    narrator.claim("and has made no run", !answer.stdout.contains("cnbi-import"));
+    narrator.claim("no run was created", !answer.stdout.contains("cnbi-import"));
     let secret = [
         "create",
         "secret",
@@ -157,7 +160,7 @@ async fn late_secret(tour: &mut Tour<'_>) -> Result<()> {
         "--docker-password=not-a-real-one",
     ];
     let answer = narrator.kubectl(&secret).await?;
-    narrator.claim("the Secret is made", answer.success);
+    narrator.claim("the secret is created", answer.success);
     let answer = narrator
         .kubectl(&[
             "wait",
@@ -166,7 +169,7 @@ async fn late_secret(tour: &mut Tour<'_>) -> Result<()> {
             "cnbi/late",
         ])
         .await?;
-    narrator.claim("and the run follows by itself", answer.success);
+    narrator.claim("the controller then creates the run", answer.success);
     let copies = [
         "-n",
         BUILDS,
@@ -179,7 +182,7 @@ async fn late_secret(tour: &mut Tour<'_>) -> Result<()> {
     ];
     let answer = narrator.kubectl(&copies).await?;
     narrator.claim(
-        "with a copy of the one entry that it needs, beside it",
+        "the build namespace has a copy of the single entry that the run needs",
         answer.stdout.lines().count() == 1,
     );
     Ok(())
@@ -188,26 +191,26 @@ async fn late_secret(tour: &mut Tour<'_>) -> Result<()> {
 async fn update(tour: &mut Tour<'_>, control_plane: &ControlPlane) -> Result<()> {
     let narrator = &mut tour.narrator;
     narrator.chapter(
-        "A change of mind",
-        "The list of packages changes while its first run is under way.",
+        "A change during a build",
+        "The package list changes while its first run is active.",
     );
     let uid = narrator.uid("packages-on-image").await?;
-    let first = played::next_run(control_plane, &uid).await?;
-    let held = played::hold(control_plane, &first).await?;
+    let first = fake_runs::next_run(control_plane, &uid).await?;
+    let held = fake_runs::hold(control_plane, &first).await?;
     let packages = r#"{"spec": {"packageVersions": ["pandas", "boto3>=1.24.0", "numpy"]}}"#;
     let answer = narrator
         .kubectl(&["patch", "cnbi", "packages-on-image", "--type=merge", "-p", packages])
         .await?;
     narrator.claim("the change is accepted", answer.success);
-    let outcome = held.await.context("playing")??;
-    narrator.claim("the run of the old list is ended", outcome == Outcome::Cancelled);
-    let second = played::next_run(control_plane, &uid).await?;
+    let outcome = held.await.context("simulating the run")??;
+    narrator.claim("the run of the old list is cancelled", outcome == RunOutcome::Cancelled);
+    let second = fake_runs::next_run(control_plane, &uid).await?;
     let answer = list_runs(narrator, &uid).await?;
     narrator.claim(
-        "and then the new list has a run of its own",
+        "the new list gets a new run",
         second != first && answer.stdout.matches("cnbi-package-list").count() == 2,
     );
-    played::play(control_plane, &second, &Fate::Success("quay.io/example/packages")).await?;
+    fake_runs::simulate(control_plane, &second, &RunResult::Success("quay.io/example/packages")).await?;
     let answer = narrator
         .kubectl(&[
             "wait",
@@ -216,7 +219,7 @@ async fn update(tour: &mut Tour<'_>, control_plane: &ControlPlane) -> Result<()>
             "cnbi/packages-on-image",
         ])
         .await?;
-    narrator.claim("which leads to an image", answer.success);
+    narrator.claim("its run ends, and the resource is Ready", answer.success);
 
     Narrator::say("\nA new display name needs no build.");
     let name = "opendatahub.io/notebook-image-name=Pandas, boto3 and NumPy";
@@ -228,10 +231,10 @@ async fn update(tour: &mut Tour<'_>, control_plane: &ControlPlane) -> Result<()>
     let is_there = narrator
         .until(&shown, None, |answer| answer.stdout == "Pandas, boto3 and NumPy")
         .await?;
-    narrator.claim("the ImageStream has it", is_there);
+    narrator.claim("the ImageStream has the new name", is_there);
     let answer = list_runs(narrator, &uid).await?;
     narrator.claim(
-        "and there is no further run",
+        "no further run was created",
         answer.stdout.matches("cnbi-package-list").count() == 2,
     );
     Ok(())
@@ -240,19 +243,19 @@ async fn update(tour: &mut Tour<'_>, control_plane: &ControlPlane) -> Result<()>
 async fn deletion(tour: &mut Tour<'_>) -> Result<()> {
     let narrator = &mut tour.narrator;
     narrator.chapter(
-        "Deleted is gone",
-        "Runs, copies of Secrets and the ImageStream go with their resource.",
+        "Deletion cleans up",
+        "Runs, copies of secrets and the ImageStream are deleted with their resource.",
     );
     let uid = narrator.uid("imported").await?;
     let answer = narrator
         .kubectl(&["delete", "cnbi", "imported", "--timeout=60s"])
         .await?;
-    narrator.claim("the deletion comes to its end", answer.success);
+    narrator.claim("the deletion completes", answer.success);
     let answer = narrator
         .quietly(&["-n", TARGET, "get", "imagestream", "imported"], None)
         .await?;
-    narrator.claim("the ImageStream is gone", answer.stderr.contains("NotFound"));
+    narrator.claim("the ImageStream is deleted", answer.stderr.contains("NotFound"));
     let answer = list_runs(narrator, &uid).await?;
-    narrator.claim("and so are the runs", !answer.stdout.contains("cnbi-import"));
+    narrator.claim("the runs are deleted", !answer.stdout.contains("cnbi-import"));
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! From a request to an image: the steps themselves run, on a real registry. Only Tekton's part is played.
+//! From a resource to an image: the real steps run against a real registry. Only Tekton is simulated.
 
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
@@ -10,11 +10,11 @@ use cnbi_tests::registry::{Registry, Setup};
 use cnbi_tests::runner::{Done, Runner};
 
 use super::admission::indented;
+use super::fake_runs::{self, BUILDS};
 use super::narrator::Narrator;
-use super::played::{self, BUILDS};
 use super::{TARGET, Tour};
 
-/// What the chapters are about, besides the cluster.
+/// What the sections share besides the cluster.
 struct Stage<'a> {
     control_plane: &'a ControlPlane,
     runner: Runner<'a>,
@@ -36,7 +36,7 @@ pub(super) async fn chapters(tour: &mut Tour<'_>, control_plane: &ControlPlane) 
 }
 
 impl Stage<'_> {
-    /// Where the registry and the index are, and a catalog that the policy before had lost. More runs may be under way than the tour has requests.
+    /// The configuration: registry, package index, runtime environments, and a limit above the number of runs here.
     fn config(&self) -> String {
         format!(
             "targetNamespace: {{default: {TARGET}}}\nnetwork: {{insecureRegistries: [\"{registry}\"]}}\n\
@@ -52,13 +52,11 @@ impl Stage<'_> {
         format!("{}/notebooks/minimal:{tag}", self.registry.address())
     }
 
-    /// Runs the next run of a resource in front of the reader.
+    /// Runs the tasks of the next run of a resource and prints each.
     async fn run(&self, narrator: &Narrator<'_>, name: &str) -> Result<Vec<Done>> {
         let uid = narrator.uid(name).await?;
-        let run = played::next_run(self.control_plane, &uid).await?;
-        Narrator::say(&format!(
-            "\n(the tasks of {run}, in the order that their Pipeline gives)"
-        ));
+        let run = fake_runs::next_run(self.control_plane, &uid).await?;
+        Narrator::say(&format!("\n(the tasks of {run}, in the order of the Pipeline)"));
         let mut all = Vec::new();
         let tell = |done: &Done| {
             Narrator::say(&line(done));
@@ -69,10 +67,10 @@ impl Stage<'_> {
     }
 }
 
-/// A task, the calls of its steps, and what came of it.
+/// A task, the commands of its steps, and the result.
 fn line(done: &Done) -> String {
     let outcome = match (&done.left_out, done.success) {
-        (Some(why), _) => format!("left out: {why}"),
+        (Some(why), _) => format!("skipped: {why}"),
         (None, false) => format!("{}: {}", done.result("reason"), done.result("message")),
         (None, true) => ["digest", "commit", "software"]
             .map(|name| (name, done.result(name)))
@@ -84,11 +82,11 @@ fn line(done: &Done) -> String {
     format!("  {:<19} {}  → {outcome}", done.task, calls.join(", "))
 }
 
-/// A request, as people write it.
+/// A manifest.
 fn resource(name: &str, title: &str, spec: &str) -> String {
     format!(
         "apiVersion: meteor.zone/v1alpha1\nkind: CustomNBImage\nmetadata:\n  name: {name}\n  annotations:\n    \
-         opendatahub.io/notebook-image-name: {title}\n    opendatahub.io/notebook-image-desc: Of the tour\nspec:\n{spec}"
+         opendatahub.io/notebook-image-name: {title}\n    opendatahub.io/notebook-image-desc: From the demo\nspec:\n{spec}"
     )
 }
 
@@ -96,20 +94,16 @@ async fn import(tour: &mut Tour<'_>, stage: &Stage<'_>, digest: &str) -> Result<
     let system = tour.installation.namespace().to_owned();
     let narrator = &mut tour.narrator;
     narrator.chapter(
-        "An import, to its end",
-        "A real OCI registry on this machine has a notebook image, made on the spot; the Python in it is a stand-in that runs no code.\n\
-         From here on the steps themselves run: each a process of cnbi-step, with the arguments that Task and run give it, and with\n\
-         its account's rights. Tekton's part is still played: no pod keeps the steps apart, and what becomes of the run's status is\n\
-         written by the tour.",
+        "An image import, with real steps",
+        "A real OCI registry on this machine has a small notebook image; its Python is a fake that runs no code. From here on the\n\
+         steps are real: each is a process of cnbi-step with the arguments of its Task and the permissions of its service account.\n\
+         Tekton is still simulated: steps run without pods, and the demo writes the status of the run.",
     );
     let config = json!({"data": {"config.yaml": stage.config()}}).to_string();
     let answer = narrator
         .kubectl(&["-n", &system, "patch", "configmap", "cnbi-config", "-p", &config])
         .await?;
-    narrator.claim(
-        "the admin has said where registry and package index are",
-        answer.success,
-    );
+    narrator.claim("the admin configured registry and package index", answer.success);
     let wait = [
         "wait",
         "--for=condition=WellFormed",
@@ -118,35 +112,38 @@ async fn import(tour: &mut Tour<'_>, stage: &Stage<'_>, digest: &str) -> Result<
     ];
     let answer = narrator.kubectl(&wait).await?;
     narrator.claim(
-        "and the controller knows: the catalog has that request's environment again",
+        "the controller uses the new configuration: the runtime environment of packages-on-environment is supported",
         answer.success,
     );
     let spec = format!("  buildType: ImageImport\n  fromImage: {}\n", stage.image("v1"));
     let text = resource("local", "Local notebook", &spec);
     Narrator::say(&indented(&text));
     let answer = narrator.with_input(&["apply", "-f", "-"], Some(&text)).await?;
-    narrator.claim("the request is accepted", answer.success);
+    narrator.claim("the resource is accepted", answer.success);
     let done = stage.run(narrator, "local").await?;
-    narrator.claim("every task has succeeded", done.iter().all(|done| done.success));
+    narrator.claim("every task succeeded", done.iter().all(|done| done.success));
     is_ready(narrator, "local", digest).await?;
     let pulled = stage.registry.digest("notebooks/minimal:v1").await?;
-    narrator.claim("which is the one in the registry", pulled == digest);
+    narrator.claim("the registry has the same digest", pulled == digest);
     is_shown(narrator, "local", &done, &[("JupyterLab", "4.2.5")]).await
 }
 
 async fn missing(tour: &mut Tour<'_>, stage: &Stage<'_>) -> Result<()> {
     let narrator = &mut tour.narrator;
-    narrator.chapter("An import of what is not there", "The registry has no tag v9.");
+    narrator.chapter("An import of a missing image", "The registry has no tag v9.");
     let spec = format!("  buildType: ImageImport\n  fromImage: {}\n", stage.image("v9"));
     let text = resource("typo", "Not there", &spec);
     let answer = narrator.with_input(&["apply", "-f", "-"], Some(&text)).await?;
-    narrator.claim("the request is accepted, as it is well-formed", answer.success);
+    narrator.claim("the resource is accepted, because it is valid", answer.success);
     stage.run(narrator, "typo").await?;
     let wait = ["wait", "--for=condition=Stalled", "--timeout=60s", "cnbi/typo"];
     let answer = narrator.kubectl(&wait).await?;
-    narrator.claim("nothing more will happen by itself", answer.success);
+    narrator.claim(
+        "the condition Stalled says that the controller will not retry",
+        answer.success,
+    );
     let answer = narrator.kubectl(&["get", "cnbi", "typo"]).await?;
-    narrator.claim("and the reason has a name", answer.stdout.contains("ImageNotFound"));
+    narrator.claim("the reason is ImageNotFound", answer.stdout.contains("ImageNotFound"));
     Ok(())
 }
 
@@ -155,27 +152,27 @@ async fn packages(tour: &mut Tour<'_>, stage: &Stage<'_>) -> Result<()> {
     let lacks = stage.runner.machine().lacks_for_package_lists();
     if !lacks.is_empty() {
         narrator.chapter(
-            "A list of packages, to its end",
+            "A package list, with real steps",
             &format!(
-                "This is left out: there is no {} on this machine, and it could not be got. `make tools` says how to have it.",
+                "Skipped: this machine has no {}. `make tools` installs it or says how to.",
                 lacks.join(" and no ")
             ),
         );
         return Ok(());
     }
     narrator.chapter(
-        "A list of packages, to its end",
-        "uv solves it on a real package index with made-up packages, Git keeps the source, buildah builds, and a real registry gets\n\
-         the image. What runs in the image, to install and to validate, runs with the image's files as its root.",
+        "A package list, with real steps",
+        "uv resolves the list against a package index with made-up packages, Git stores the source, buildah builds the image and\n\
+         pushes it to the registry. Installation and validation run with the files of the image as their root.",
     );
     let image = stage.image("v1");
     let spec = format!("  buildType: PackageList\n  builderImage: {image}\n  packageVersions: [sunrise>=1.1]\n");
     let text = resource("with-packages", "Notebook with packages", &spec);
     Narrator::say(&indented(&text));
     let answer = narrator.with_input(&["apply", "-f", "-"], Some(&text)).await?;
-    narrator.claim("the request is accepted", answer.success);
+    narrator.claim("the resource is accepted", answer.success);
     let done = stage.run(narrator, "with-packages").await?;
-    narrator.claim("every task has succeeded", done.iter().all(|done| done.success));
+    narrator.claim("every task succeeded", done.iter().all(|done| done.success));
     // The status tells the tag only once the controller has heard of the end of the run.
     let ready = ["wait", "--for=condition=Ready", "--timeout=60s", "cnbi/with-packages"];
     narrator.quietly(&ready, None).await?;
@@ -200,7 +197,7 @@ async fn packages(tour: &mut Tour<'_>, stage: &Stage<'_>) -> Result<()> {
     let recorded = done.iter().find(|done| done.task == "record-source");
     let commit = recorded.map_or("", |done| done.result("commit"));
     narrator.claim(
-        "with the commit of its lock and Containerfile",
+        "status has the commit of the lock file and the Containerfile",
         !commit.is_empty() && answer.stdout.trim() == commit,
     );
     // What was asked for, and what that needs, in versions that fit each other.
@@ -218,13 +215,13 @@ async fn is_ready(narrator: &mut Narrator<'_>, name: &str, digest: &str) -> Resu
     let resource = format!("cnbi/{name}");
     let wait = ["wait", "--for=condition=Ready", "--timeout=60s", &resource];
     let answer = narrator.kubectl(&wait).await?;
-    narrator.claim("the resource is ready", answer.success);
+    narrator.claim("the resource is Ready", answer.success);
     let answer = narrator.kubectl(&["get", "cnbi", name]).await?;
-    narrator.claim("as `kubectl get cnbi` shows", answer.stdout.contains("Ready"));
+    narrator.claim("`kubectl get cnbi` shows it", answer.stdout.contains("Ready"));
     let path = "jsonpath={.status.image.digest}{\"\\n\"}";
     let answer = narrator.kubectl(&["get", "cnbi", name, "-o", path]).await?;
     narrator.claim(
-        "its status names the image by its digest",
+        "status has the digest of the image",
         !digest.is_empty() && answer.stdout.trim() == digest,
     );
     Ok(())
@@ -241,15 +238,15 @@ async fn is_shown(narrator: &mut Narrator<'_>, name: &str, done: &[Done], packag
         .await?;
     let lines: Vec<&str> = answer.stdout.lines().collect();
     let [label, image, selectable, software, found] = lines.as_slice() else {
-        narrator.claim("Open Data Hub has an ImageStream to show", false);
+        narrator.claim("an ImageStream exists for Open Data Hub", false);
         return Ok(());
     };
     narrator.claim(
-        "Open Data Hub lists it, and its tag leads to the image",
+        "the ImageStream has the label of Open Data Hub, and its tag points to the image",
         *label == "true" && image == selectable && image.contains("@sha256:"),
     );
     if let Some(why) = done.iter().find_map(|done| done.left_out.as_ref()) {
-        Narrator::say(&format!("  What the image has in it is not known here: {why}."));
+        Narrator::say(&format!("  The content of the image was not checked: {why}."));
         return Ok(());
     }
     let parsed = |text: &str| serde_json::from_str::<Value>(text).unwrap_or_default();
@@ -258,7 +255,7 @@ async fn is_shown(narrator: &mut Narrator<'_>, name: &str, done: &[Done], packag
     let found = found.as_array().map(Vec::as_slice).unwrap_or_default();
     let has = |(name, version): &(&str, &str)| found.contains(&json!({"name": name, "version": version}));
     narrator.claim(
-        "with the Python and the packages that were found in it",
+        "its annotations list Python and the packages found in the image",
         parsed(software) == python && packages.iter().all(has),
     );
     Ok(())

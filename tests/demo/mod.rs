@@ -1,15 +1,14 @@
-//! The tour: what a newcomer sees of CNBi, on a real API server, with real kubectl.
+//! `make demo`: CNBi on a real API server, shown with kubectl.
 //!
-//! Every claim that the tour prints is checked against what kubectl answered; one that does not hold is marked, and the tour
-//! then ends with a failure. What stands in for a cluster's nodes is said at the beginning, and what is played, where it is
-//! played.
+//! Every statement with a check mark is verified against kubectl's output; the demo fails if one is wrong. The output says at the
+//! start what replaces the nodes of a cluster, and in each section what is simulated.
 
 mod admission;
 mod builds;
+mod fake_runs;
 mod images;
 mod narrator;
 mod operation;
-mod played;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -17,43 +16,43 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 
 use cnbi_tests::control_plane::ControlPlane;
+use cnbi_tests::fake_tekton::install as install_kinds;
 use cnbi_tests::installation::{Installation, Replica, shipped};
-use cnbi_tests::tekton::install as install_kinds;
 
 use narrator::Narrator;
 
-/// Namespace of the tour's data scientist.
+/// The data scientist's namespace.
 const NAMESPACE: &str = "data-science";
 
-/// Namespace in which ImageStreams live by default.
+/// The target namespace: ImageStreams are created here.
 const TARGET: &str = "opendatahub";
 
-/// How long a program may take to be ready, and a change to take effect.
+/// Timeout for a program to become ready and for a change to take effect.
 const WITHIN: Duration = Duration::from_secs(60);
 
-/// What the chapters work on.
+/// The state that the sections share.
 struct Tour<'a> {
     narrator: Narrator<'a>,
     installation: Installation<'a>,
     webhook: Option<Replica>,
 }
 
-/// Gives the tour from nothing to its end; `false` when something was not as told.
+/// Runs the whole demo. Returns `false` if a statement was wrong.
 ///
 /// # Errors
-/// Something could not be started or asked at all.
+/// A program could not be started, or kubectl could not be run.
 pub async fn run() -> Result<bool> {
     let mut progress = narrator::Progress::begin();
-    progress.step("finding or building the control plane (the first time on a machine takes some minutes)");
+    progress.step("finding or building the control plane (takes some minutes the first time)");
     let control_plane = ControlPlane::start().await?;
     progress.step("installing deploy/overlays/default with kubectl");
     let installation = Installation::install(&control_plane, shipped::default(None)).await?;
     progress
-        .step("installing Tekton's and OpenShift's kinds, deploy/builds and the Pipelines (make install-pipelines)");
+        .step("installing the kinds of Tekton and OpenShift, deploy/builds and the Pipelines (make install-pipelines)");
     installation.create_namespace(TARGET).await?;
     install_kinds(&control_plane).await?;
     shipped::install_builds(&control_plane, &[TARGET]).await?;
-    progress.step("starting cnbi-webhook and cnbi-controller with their own service accounts' tokens");
+    progress.step("starting cnbi-webhook and cnbi-controller with the tokens of their service accounts");
     let mut webhook = installation.start(shipped::WEBHOOK).await?;
     let mut controller = installation.start(shipped::CONTROLLER).await?;
     webhook.ready(WITHIN).await?;
@@ -73,12 +72,12 @@ pub async fn run() -> Result<bool> {
     Ok(tour.narrator.end())
 }
 
-/// A manifest of the tour, as a path from where `make demo` is called.
+/// The path of a manifest, relative to the repository.
 fn manifest(name: &str) -> String {
     PathBuf::from("tests/demo/manifests").join(name).display().to_string()
 }
 
-/// The text of a manifest of the tour.
+/// The text of a manifest.
 fn text(name: &str) -> Result<String> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("demo/manifests").join(name);
     std::fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))

@@ -1,4 +1,4 @@
-//! Prints the tour, and keeps count of what was not as told.
+//! Prints the demo and counts the statements that were wrong.
 
 use std::time::{Duration, Instant};
 
@@ -17,7 +17,7 @@ const GREEN: &str = "\u{1b}[32m";
 const RED: &str = "\u{1b}[31m";
 const PLAIN: &str = "\u{1b}[0m";
 
-/// Says what is being waited for while nothing can be shown yet.
+/// Reports the progress of the setup on stderr.
 pub(super) struct Progress {
     began: Instant,
 }
@@ -36,7 +36,7 @@ impl Progress {
     }
 }
 
-/// Runs kubectl in front of the reader.
+/// Runs kubectl, prints commands, output and checked statements.
 pub(super) struct Narrator<'a> {
     control_plane: &'a ControlPlane,
     chapter: usize,
@@ -46,14 +46,12 @@ pub(super) struct Narrator<'a> {
 
 impl<'a> Narrator<'a> {
     pub(super) fn new(control_plane: &'a ControlPlane) -> Self {
-        println!("\n{BOLD}A tour of CNBi{PLAIN}");
+        println!("\n{BOLD}CNBi demo{PLAIN}");
         println!(
-            "The API server, etcd, kubectl, certificates and rights are real. There are no nodes: the programs of the"
+            "The API server, etcd, kubectl, certificates and RBAC are real. There are no nodes: the programs of the Deployments"
         );
-        println!(
-            "Deployments run as processes on this machine, with the arguments and the service accounts that deploy/ gives them."
-        );
-        println!("Tekton and OpenShift are not here either: where their part is played, the tour says so.");
+        println!("run as processes on this machine, with the arguments and service accounts that deploy/ defines.");
+        println!("Tekton and OpenShift do not run here. Sections that simulate them say so.");
         Self {
             control_plane,
             chapter: 0,
@@ -62,23 +60,23 @@ impl<'a> Narrator<'a> {
         }
     }
 
-    /// Begins a chapter.
+    /// Starts a section.
     pub(super) fn chapter(&mut self, title: &str, about: &str) {
         self.chapter += 1;
         println!("\n{BOLD}{}. {title}{PLAIN}\n{about}", self.chapter);
     }
 
-    /// Says something between commands.
+    /// Prints a text.
     pub(super) fn say(text: &str) {
         println!("{text}");
     }
 
-    /// Runs kubectl as the reader would type it, and shows what it prints. It works in the tour's namespace.
+    /// Runs kubectl in the data scientist's namespace, and prints the command and its output.
     pub(super) async fn kubectl(&self, arguments: &[&str]) -> Result<Answer> {
         self.with_input(arguments, None).await
     }
 
-    /// The same, with something on its standard input.
+    /// Like [`Self::kubectl`], with text for stdin.
     pub(super) async fn with_input(&self, arguments: &[&str], input: Option<&str>) -> Result<Answer> {
         let shown: Vec<String> = arguments.iter().map(|argument| quoted(argument)).collect();
         println!("\n{BOLD}$ kubectl {}{PLAIN}", shown.join(" "));
@@ -89,7 +87,7 @@ impl<'a> Narrator<'a> {
         Ok(answer)
     }
 
-    /// Asks without showing.
+    /// Runs kubectl and prints nothing.
     pub(super) async fn quietly(&self, arguments: &[&str], input: Option<&str>) -> Result<Answer> {
         let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).parent();
         let mut kubectl = self
@@ -106,7 +104,7 @@ impl<'a> Narrator<'a> {
         kubectl.run().await
     }
 
-    /// The uid of a resource.
+    /// The UID of a resource.
     pub(super) async fn uid(&self, name: &str) -> Result<String> {
         let answer = self
             .quietly(&["get", "cnbi", name, "-o", "jsonpath={.metadata.uid}"], None)
@@ -114,7 +112,7 @@ impl<'a> Narrator<'a> {
         Ok(answer.stdout)
     }
 
-    /// Asks again and again, without showing, until the answer is as wanted.
+    /// Repeats a command without printing until its output is as wanted; `false` after the timeout.
     pub(super) async fn until(
         &self,
         arguments: &[&str],
@@ -131,29 +129,29 @@ impl<'a> Narrator<'a> {
         Ok(false)
     }
 
-    /// Tells the reader something, and whether it is so.
+    /// Prints a statement and whether it holds.
     pub(super) fn claim(&mut self, what: &str, holds: bool) {
         if holds {
             self.held += 1;
             println!("  {GREEN}✓{PLAIN} {what}");
         } else {
             self.failed.push(format!("{}. {what}", self.chapter));
-            println!("  {RED}✗ not so: {what}{PLAIN}");
+            println!("  {RED}✗ wrong: {what}{PLAIN}");
         }
     }
 
-    /// Sums up; `true` when everything was as told.
+    /// Prints the summary. Returns whether every statement holds.
     pub(super) fn end(self) -> bool {
         println!();
         if self.failed.is_empty() {
             println!(
-                "{BOLD}All {} things were as told.{PLAIN} `make up` leaves such a cluster running for you.",
+                "{BOLD}All {} checks passed.{PLAIN} `make up` starts such a cluster and leaves it running.",
                 self.held
             );
             return true;
         }
         println!(
-            "{RED}{} of {} things were not as told:{PLAIN}",
+            "{RED}{} of {} checks failed:{PLAIN}",
             self.failed.len(),
             self.failed.len() + self.held
         );
@@ -164,7 +162,7 @@ impl<'a> Narrator<'a> {
     }
 }
 
-/// As a shell needs it.
+/// Quotes an argument for a shell.
 fn quoted(argument: &str) -> String {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./=:,@".contains(&byte);
     if !argument.is_empty() && argument.bytes().all(is_plain) {

@@ -5,7 +5,7 @@
 //! account, and the Service that a webhook configuration names leads to a port on loopback. All else is what the API
 //! server makes of the files. This room knows no file and no flag of this project except in [`shipped`].
 
-mod between;
+mod fault_proxy;
 mod render;
 mod replica;
 mod service;
@@ -23,7 +23,7 @@ use serde_json::{Value, json};
 use crate::control_plane::ControlPlane;
 use crate::kubectl::Answer;
 
-pub use between::{Between, Treatment};
+pub use fault_proxy::{FaultProxy, ProxyAction};
 pub use replica::Replica;
 pub use service::Service;
 use workload::Workload;
@@ -158,7 +158,7 @@ impl<'a> Installation<'a> {
         Replica::start(self, workload, workload.ports.clone(), None).await
     }
 
-    /// The same for a program that finds the API server at `server`, such as the URL of a [`Between`].
+    /// The same for a program that finds the API server at `server`, such as the URL of a [`FaultProxy`].
     pub async fn start_behind(&self, container: &str, server: &str) -> Result<Replica> {
         let workload = self.workload(container)?;
         Replica::start(self, workload, workload.ports.clone(), Some(server)).await

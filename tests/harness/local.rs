@@ -1,7 +1,6 @@
-//! The cluster that stays, with CNBi installed on it: one per clone, up until it is taken down.
+//! The control plane of `cnbi-local up`: one per clone, with CNBi installed.
 //!
-//! A process of its own holds it, detached from the terminal, and with it a lock on a file. Who has the lock is up, so
-//! the process id in that file is never a stranger's.
+//! A detached process runs it and holds a lock on a file that contains its process ID, so the ID is valid while the file is locked.
 
 use std::fs::{self, File, TryLockError};
 use std::io::{Seek as _, Write as _};
@@ -18,29 +17,29 @@ use crate::control_plane::ControlPlane;
 use crate::installation::{Installation, shipped};
 use crate::process::{POLL, tail};
 
-/// The namespace of ImageStreams in the shipped configuration. ODH would have made it.
+/// The target namespace of the shipped configuration; with Open Data Hub it exists already.
 const TARGET: &str = "opendatahub";
 
-/// How long all may take to come up, without the build of the control plane's programs.
+/// Timeout for the start, without building the programs of the control plane.
 const UP_WITHIN: Duration = Duration::from_secs(180);
 
-/// How long all may take to end.
+/// Timeout for the end.
 const DOWN_WITHIN: Duration = Duration::from_secs(60);
 
-/// Where a control plane that stays has its files.
+/// A control plane that runs in the background.
 #[derive(Clone, Debug)]
 pub struct Local {
     folder: PathBuf,
 }
 
-/// Whether someone holds it.
+/// Whether its process runs.
 enum State {
     Down(File),
     Up,
 }
 
 impl Local {
-    /// The one that keeps its data in `folder`, or in `target/local` of this clone.
+    /// With data in `folder`, by default `target/local` of this clone.
     pub fn new(folder: Option<PathBuf>) -> Self {
         let folder = folder.unwrap_or_else(|| {
             let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -49,17 +48,20 @@ impl Local {
         Self { folder }
     }
 
-    /// The administrator's kubeconfig, once it is up.
+    /// The admin's kubeconfig; exists while it runs.
     pub fn kubeconfig(&self) -> PathBuf {
         self.folder.join("kubeconfig")
     }
 
-    /// Whether it is up and can be used.
+    /// Whether it runs and is ready.
     pub fn is_up(&self) -> Result<bool> {
         Ok(self.ready().exists() && matches!(self.state()?, State::Up))
     }
 
-    /// The process ids of what runs, while it is up.
+    /// The process IDs of its programs.
+    ///
+    /// # Errors
+    /// It does not run.
     pub fn pids(&self) -> Result<Vec<u32>> {
         let text = fs::read_to_string(self.ready()).context("reading the process ids")?;
         text.split(' ')
@@ -67,9 +69,9 @@ impl Local {
             .collect()
     }
 
-    /// Brings it up, if it is not, and waits until it can be used.
+    /// Starts it unless it runs, and waits until it is ready.
     pub async fn up(&self) -> Result<()> {
-        // Built here rather than in the background, so that whoever waits sees why.
+        // Built here rather than in the background, so that the user sees the progress.
         tokio::task::spawn_blocking(Assets::locate)
             .await
             .context("finding the programs")??;
@@ -84,19 +86,19 @@ impl Local {
                 .stdout(log.try_clone()?)
                 .stderr(log)
                 .spawn()
-                .context("starting the process that stays")?;
+                .context("starting the background process")?;
             holder = Some(child);
         }
         let begin = Instant::now();
         while !self.is_up()? {
             if let Some(child) = &mut holder
-                && let Some(status) = child.try_wait().context("waiting for the process that stays")?
+                && let Some(status) = child.try_wait().context("waiting for the background process")?
             {
-                bail!("it does not come up, {status}:\n{}", tail(&self.log()));
+                bail!("the background process ended, {status}:\n{}", tail(&self.log()));
             }
             ensure!(
                 begin.elapsed() < UP_WITHIN,
-                "it is not up within {UP_WITHIN:?}:\n{}",
+                "it is not ready within {UP_WITHIN:?}:\n{}",
                 tail(&self.log())
             );
             tokio::time::sleep(POLL).await;
@@ -104,13 +106,13 @@ impl Local {
         Ok(())
     }
 
-    /// Takes it down with all its data, and says whether it was up.
+    /// Stops it and deletes its data. Returns whether it ran.
     pub async fn down(&self) -> Result<bool> {
         let (lock, was_up) = match self.state()? {
             State::Down(lock) => (lock, false),
             State::Up => (self.stop().await?, true),
         };
-        // A holder that was killed could not tidy up.
+        // A process that was killed leaves its data behind.
         self.remove()?;
         drop(lock);
         Ok(was_up)
@@ -123,10 +125,10 @@ impl Local {
             if let State::Down(lock) = self.state()? {
                 return Ok(lock);
             }
-            // The file is empty for the moment between the lock and the writing of the id.
+            // The file is empty between locking it and writing the ID.
             let text = fs::read_to_string(self.lock()).context("reading the process id")?;
             if !asked && let Some(pid) = text.trim().parse().ok().and_then(Pid::from_raw) {
-                kill_process(pid, Signal::TERM).context("asking the process that stays to end")?;
+                kill_process(pid, Signal::TERM).context("sending SIGTERM to the background process")?;
                 asked = true;
             }
             ensure!(
@@ -138,15 +140,15 @@ impl Local {
         }
     }
 
-    /// Is the process that stays: runs everything until SIGTERM or SIGINT.
+    /// The background process: runs everything until SIGTERM or SIGINT.
     pub async fn hold(&self) -> Result<()> {
         let State::Down(mut lock) = self.state()? else {
-            bail!("{} is up already", self.folder.display());
+            bail!("{} is in use: it runs already", self.folder.display());
         };
         lock.set_len(0)?;
         lock.rewind()?;
         write!(lock, "{}", std::process::id())?;
-        // Already so when a shell started it in a group of its own.
+        // Fails if a shell made it the leader of a process group already.
         let _ = setsid();
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
@@ -155,17 +157,17 @@ impl Local {
             let control_plane = ControlPlane::start_in(&self.folder).await?;
             let installation = Installation::install(&control_plane, shipped::default(None)).await?;
             installation.create_namespace(TARGET).await?;
-            crate::tekton::install(&control_plane).await?;
+            crate::fake_tekton::install(&control_plane).await?;
             shipped::install_builds(&control_plane, &[TARGET]).await?;
             let replicas = installation.start_all(UP_WITHIN).await?;
             let mut pids = control_plane.pids().await;
             pids.extend(replicas.iter().map(|replica| replica.pid()));
             let pids: Vec<String> = pids.iter().map(ToString::to_string).collect();
-            // Complete or absent: whoever sees the file reads all of it.
+            // Renamed, so that a reader never sees half of the file.
             let unfinished = self.folder.join("ready.unfinished");
             fs::write(&unfinished, pids.join(" "))
                 .and_then(|()| fs::rename(&unfinished, self.ready()))
-                .context("saying that it is up")?;
+                .context("writing the process IDs")?;
             std::future::pending::<()>().await;
             drop(replicas);
             Ok(())
@@ -175,7 +177,7 @@ impl Local {
             _ = terminate.recv() => Ok(()),
             _ = interrupt.recv() => Ok(()),
         };
-        // What ran has been dropped, and with that has ended.
+        // Dropping the programs has ended them.
         self.remove()?;
         lock.set_len(0)?;
         outcome

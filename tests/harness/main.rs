@@ -1,4 +1,4 @@
-//! `cnbi-local`: the control plane on this machine, for trying things by hand, and what the tests start beside themselves.
+//! `cnbi-local`: a local control plane with CNBi, the demo, and processes that the tests need.
 
 #[path = "../demo/mod.rs"]
 mod demo;
@@ -22,39 +22,39 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Starts a control plane with CNBi on it that stays in the background, and says how to use it
-    Up(Place),
-    /// Ends it and removes its data
-    Down(Place),
-    /// Shows what CNBi does, on a control plane of its own that ends with it
+    /// Start a control plane with CNBi in the background, and print its KUBECONFIG
+    Up(LocalArgs),
+    /// Stop it and delete its data
+    Down(LocalArgs),
+    /// Show what CNBi does, on a temporary control plane
     Demo,
-    /// Builds the programs that tests run beside ours, or finds them, and says where they are
+    /// Build or find the third-party programs that the tests run, and print their paths
     Tools,
-    /// Compares the rights that are granted with those that a whole run of the tests has used
+    /// Compare the granted permissions with those that a full test run used
     #[command(hide = true)]
     Rights {
-        /// The folder that CNBI_RIGHTS named during the run
+        /// The folder that CNBI_RIGHTS named during the test run
         folder: PathBuf,
     },
-    /// Is the process in the background
+    /// Run the control plane of `up` in the foreground
     #[command(hide = true)]
-    Hold(Place),
-    /// Runs one program for as long as stdin stays open
+    Hold(LocalArgs),
+    /// Run one program until stdin is closed
     #[command(hide = true)]
     Supervise(Supervise),
-    /// Removes a folder when stdin has closed and its programs have ended
+    /// Remove a folder after stdin is closed and its programs have ended
     #[command(hide = true)]
     Sweep(Sweep),
 }
 
 #[derive(Debug, clap::Args)]
-struct Place {
-    /// Where its data is [default: target/local of this clone]
+struct LocalArgs {
+    /// Folder for its data [default: target/local of this clone]
     folder: Option<PathBuf>,
 }
 
 fn main() -> ExitCode {
-    // A thread may be blocked on stdin for ever, which the end of a runtime would wait for.
+    // A thread may block on stdin forever; dropping the runtime would wait for it.
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return failed(&error.into()),
@@ -68,30 +68,30 @@ fn main() -> ExitCode {
 
 async fn run(command: Command) -> Result<ExitCode> {
     match command {
-        Command::Up(place) => {
-            let local = Local::new(place.folder);
+        Command::Up(args) => {
+            let local = Local::new(args.folder);
             local.up().await?;
             eprintln!(
-                "CNBi is up. Requests get PipelineRuns in cnbi-builds, which stay as they are: Tekton is not here."
+                "CNBi is running. It creates PipelineRuns in cnbi-builds, but no build starts, because Tekton is not installed."
             );
-            eprintln!("For kubectl to find it:");
+            eprintln!("To use it with kubectl, run:");
             println!("export KUBECONFIG={}", local.kubeconfig().display());
         }
-        Command::Down(place) => {
-            let was_up = Local::new(place.folder).down().await?;
-            println!("{}", if was_up { "down" } else { "was not up" });
+        Command::Down(args) => {
+            let was_up = Local::new(args.folder).down().await?;
+            println!("{}", if was_up { "stopped" } else { "not running" });
         }
         Command::Demo => {
-            let as_told = demo::run().await?;
-            return Ok(if as_told { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+            let passed = demo::run().await?;
+            return Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
-        Command::Hold(place) => Local::new(place.folder).hold().await?,
+        Command::Hold(args) => Local::new(args.folder).hold().await?,
         Command::Tools => {
             let assets = tokio::task::spawn_blocking(Assets::locate).await??;
             let version = if assets.pinned() {
                 cnbi_tests::assets::kubernetes_version()?
             } else {
-                "as given"
+                "from CNBI_KUBE_ASSETS"
             };
             println!("{} (Kubernetes {version})", assets.folder().display());
             let registry = tokio::task::spawn_blocking(cnbi_tests::assets::registry).await??;

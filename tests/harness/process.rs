@@ -140,15 +140,12 @@ impl Process {
         self.pid
     }
 
-    /// Memory of the program that is resident, in KiB.
+    /// Resident memory in KiB.
     ///
     /// # Errors
-    /// It does not run any more.
+    /// The program has ended.
     pub fn resident(&self) -> Result<usize> {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let text = line.context("no VmRSS")?.trim().trim_end_matches(" kB");
-        text.parse().with_context(|| format!("VmRSS: {text}"))
+        resident(self.pid)
     }
 
     /// What it was called when it was started.
@@ -268,7 +265,18 @@ impl Drop for Process {
     }
 }
 
-/// The end of a log, for an error to show.
+/// Resident memory of a process in KiB.
+///
+/// # Errors
+/// The process does not exist.
+pub fn resident(pid: u32) -> Result<usize> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let text = line.context("no VmRSS")?.trim().trim_end_matches(" kB");
+    text.parse().with_context(|| format!("VmRSS: {text}"))
+}
+
+/// The end of a log, for an error message.
 pub fn tail(log: &Path) -> String {
     let read = || -> std::io::Result<String> {
         let mut file = File::open(log)?;

@@ -3,7 +3,7 @@
 //! The Pipeline and its Tasks are read from the API server, as an admin has installed them. Order, parameters, workspaces,
 //! arguments, environment, accounts and results are theirs and the run's, so that what is wrong in a manifest is wrong here.
 //! A step is our own program, started with the arguments of the Task; the one in the user's image runs with that image's files
-//! as its root. Tekton's part, which is the status of the run and its TaskRuns, is played (see [`crate::tekton`]), and nothing
+//! as its root. Tekton's part, which is the status of the run and its TaskRuns, is played (see [`crate::fake_tekton`]), and nothing
 //! of what a kubelet keeps apart is: every step is this machine's user, and has this machine's network.
 
 mod container;
@@ -19,9 +19,9 @@ use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind};
 use serde_json::Value;
 
 use crate::control_plane::ControlPlane;
-use crate::tekton::pipeline_runs;
-use crate::tekton::player::{Outcome, Performance, Player};
-use crate::tekton::script::{Failure, Script, Step as Scene, Tasks};
+use crate::fake_tekton::pipeline_runs;
+use crate::fake_tekton::scenario::{Action, Scenario, TaskFailure, Tasks};
+use crate::fake_tekton::{FakeTekton, RunOutcome, SimulatedRun};
 
 use folders::Folders;
 use plan::Planned;
@@ -80,7 +80,7 @@ impl<'a> Runner<'a> {
     ///
     /// # Errors
     /// Run, Pipeline and Tasks do not fit each other, or a program could not be started. That a step fails is none.
-    pub async fn run(&self, namespace: &str, name: &str, mut tell: impl FnMut(&Done)) -> Result<Outcome> {
+    pub async fn run(&self, namespace: &str, name: &str, mut tell: impl FnMut(&Done)) -> Result<RunOutcome> {
         let client = self.control_plane.client().await?;
         let run = serde_json::to_value(pipeline_runs(&client, namespace).get(name).await?)?;
         let pipeline = run["spec"]["pipelineRef"]["name"].as_str().unwrap_or_default();
@@ -93,22 +93,22 @@ impl<'a> Runner<'a> {
             let tasks = order.iter().filter(|task| task.is_final == is_final);
             tasks.map(|task| task.name.as_str()).collect::<Vec<_>>()
         };
-        let script = Script::new(&Tasks::new(&names(false), &names(true)), vec![Scene::Start]);
-        let mut play = Player::new(client.clone(), namespace).begin(name, script).await?;
-        let mut outcome = play.next().await?;
+        let scenario = Scenario::new(&Tasks::new(&names(false), &names(true)), vec![Action::Start]);
+        let mut simulation = FakeTekton::new(client.clone(), namespace).start(name, scenario).await?;
+        let mut outcome = simulation.next().await?;
         let mut has_failed = false;
         for task in &order {
             if outcome.is_some() || has_failed && !task.is_final {
                 continue;
             }
-            outcome = play.then(Scene::Begin(task.name.clone())).await?;
+            outcome = simulation.perform(Action::Begin(task.name.clone())).await?;
             if outcome.is_none() {
                 let done = self.task(&client, &run, task, &variables, &folders).await?;
                 for (result, value) in &done.results {
                     variables.set(format!("tasks.{}.results.{result}", task.name), value);
                 }
                 has_failed |= !done.success;
-                outcome = report(&mut play, &done).await?;
+                outcome = report(&mut simulation, &done).await?;
                 tell(&done);
             }
         }
@@ -116,9 +116,9 @@ impl<'a> Runner<'a> {
             for result in plan::list(&pipeline["spec"]["results"]).filter(|_| !has_failed) {
                 let name = result["name"].as_str().unwrap_or_default();
                 let value = variables.fill(result["value"].as_str().unwrap_or_default())?;
-                play.reports(name, &value);
+                simulation.set_result(name, &value);
             }
-            outcome = play.then(Scene::End).await?;
+            outcome = simulation.perform(Action::End).await?;
         }
         outcome.context("the run has no end")
     }
@@ -190,19 +190,19 @@ fn of_task_param(task: &Value, variables: &Variables) -> Option<String> {
     variables.fill(image).ok()
 }
 
-async fn report(play: &mut Performance, done: &Done) -> Result<Option<Outcome>> {
+async fn report(simulation: &mut SimulatedRun, done: &Done) -> Result<Option<RunOutcome>> {
     if done.success {
         for (name, value) in &done.results {
-            play.task_reports(&done.task, name, value);
+            simulation.set_task_result(&done.task, name, value);
         }
-        return play.then(Scene::Succeed(done.task.clone())).await;
+        return simulation.perform(Action::Succeed(done.task.clone())).await;
     }
-    let failure = Failure::exit(done.calls.last().map_or("", |(step, _)| step), 1);
+    let failure = TaskFailure::exit(done.calls.last().map_or("", |(step, _)| step), 1);
     let failure = done
         .results
         .iter()
         .fold(failure, |failure, (name, value)| failure.with_result(name, value));
-    play.then(Scene::Fail(done.task.clone(), failure)).await
+    simulation.perform(Action::Fail(done.task.clone(), failure)).await
 }
 
 async fn read(client: &Client, namespace: &str, (kind, plural): (&str, &str), name: &str) -> Result<Value> {

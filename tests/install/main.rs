@@ -52,7 +52,7 @@ fn list(value: &Value) -> &[Value] {
 }
 
 /// Applies a definition of somebody else's kinds that stands in for the real one.
-async fn stand_in(cluster: &ControlPlane, name: &str) -> Outcome {
+async fn apply_fake(cluster: &ControlPlane, name: &str) -> Outcome {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("fakes").join(name);
     cluster.kubectl().args(["apply", "-f"]).arg(&file).ok().await?;
     cluster.until_established(&["-f".as_ref(), file.as_os_str()]).await?;

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use cnbi_tests::control_plane::ControlPlane;
 use cnbi_tests::installation::shipped;
 
-use super::{OVERLAYS, Outcome, WITHIN, made, make, stand_in};
+use super::{OVERLAYS, Outcome, WITHIN, apply_fake, made, make};
 
 /// What kubectl patches every time, whatever is stored, and so never calls unchanged: the selector of this kind, which its schema
 /// says is replaced as a whole, and a Secret's longer values, which kustomize breaks into lines.
@@ -82,7 +82,7 @@ async fn comes_and_goes(cluster: &ControlPlane, overlay: &str, before: &BTreeSet
 #[tokio::test]
 async fn every_overlay_comes_stays_and_goes() -> Outcome {
     let cluster = ControlPlane::start().await?;
-    stand_in(&cluster, "cert-manager.yaml").await?;
+    apply_fake(&cluster, "cert-manager.yaml").await?;
     let before = everything(&cluster).await?;
     for name in OVERLAYS.into_iter().filter(|name| *name != "odh") {
         comes_and_goes(&cluster, name, &before).await?;
@@ -116,7 +116,7 @@ async fn every_overlay_comes_stays_and_goes() -> Outcome {
 #[tokio::test]
 async fn every_component_comes_stays_and_goes() -> Outcome {
     let cluster = ControlPlane::start().await?;
-    stand_in(&cluster, "prometheus-operator.yaml").await?;
+    apply_fake(&cluster, "prometheus-operator.yaml").await?;
     let folder = tempfile::tempdir_in(cluster.data())?;
     super::manifests::copy(&shipped::deploy(), folder.path())?;
     let all = [

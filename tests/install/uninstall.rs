@@ -71,7 +71,7 @@ fn deleted(cluster: &ControlPlane) -> Outcome<Vec<String>> {
 #[tokio::test]
 async fn what_needs_another_goes_before_it() -> Outcome {
     let cluster = ControlPlane::start().await?;
-    cnbi_tests::tekton::install(&cluster).await?;
+    cnbi_tests::fake_tekton::install(&cluster).await?;
     let before = cluster.kubectl().args(["get", "namespaces", "-o=name"]).ok().await?;
     let installation = Installation::install(&cluster, shipped::default(None)).await?;
     installation.create_namespace("opendatahub").await?;
@@ -135,7 +135,7 @@ async fn what_needs_another_goes_before_it() -> Outcome {
 #[tokio::test]
 async fn everything_works_after_the_namespace_was_deleted_and_installed_again() -> Outcome {
     let cluster = ControlPlane::start().await?;
-    cnbi_tests::tekton::install(&cluster).await?;
+    cnbi_tests::fake_tekton::install(&cluster).await?;
     let installation = Installation::install(&cluster, shipped::default(None)).await?;
     installation.create_namespace("team-a").await?;
     let replicas = installation.start_all(WITHIN).await?;

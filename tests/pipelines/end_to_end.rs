@@ -4,13 +4,13 @@
 use std::time::{Duration, Instant};
 
 use cnbi_tests::control_plane::ControlPlane;
+use cnbi_tests::fake_tekton::{Definitions, install_from};
+use cnbi_tests::fake_tekton::{FakeTekton, RunOutcome};
 use cnbi_tests::installation::{Installation, Replica, shipped};
 use cnbi_tests::notebook::notebook;
 use cnbi_tests::packages::Index;
 use cnbi_tests::registry::{Registry, Setup};
 use cnbi_tests::runner::{Done, Runner};
-use cnbi_tests::tekton::player::{Outcome as Ended, Player};
-use cnbi_tests::tekton::{Definitions, install_from};
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
@@ -87,12 +87,12 @@ impl Whole {
         apply.stdin(resource.to_string()).ok().await?;
         let uid = self.get(PEOPLE, "cnbi", name).await?["metadata"]["uid"].clone();
         let uid = uid.as_str().ok_or("it has no uid")?;
-        let player = Player::new(self.control_plane.client().await?, BUILDS);
-        let run = player.appears(&format!("meteor.zone/uid={uid}")).await?;
+        let tekton = FakeTekton::new(self.control_plane.client().await?, BUILDS);
+        let run = tekton.wait_for_run(&format!("meteor.zone/uid={uid}")).await?;
         let mut done = Vec::new();
         let runner = Runner::new(&self.control_plane);
         let outcome = runner.run(BUILDS, &run, |task| done.push(task.clone())).await?;
-        assert_eq!(outcome, Ended::Ended);
+        assert_eq!(outcome, RunOutcome::Ended);
         assert!(done.iter().all(|task| task.left_out.is_none()), "{done:#?}");
         let begin = Instant::now();
         loop {

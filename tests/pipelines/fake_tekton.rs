@@ -9,10 +9,10 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use cnbi_tests::control_plane::ControlPlane;
-use cnbi_tests::tekton::import::{self, Import};
-use cnbi_tests::tekton::player::{Outcome, Player};
-use cnbi_tests::tekton::script::{Failure, Script, Step, Tasks};
-use cnbi_tests::tekton::{Definitions, image_streams, install_from, pipeline_runs, task_runs};
+use cnbi_tests::fake_tekton::image_import::{self, Import};
+use cnbi_tests::fake_tekton::scenario::{Action, Scenario, TaskFailure, Tasks};
+use cnbi_tests::fake_tekton::{Definitions, image_streams, install_from, pipeline_runs, task_runs};
+use cnbi_tests::fake_tekton::{FakeTekton, RunOutcome};
 use kube::Client;
 use kube::api::{Api, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
@@ -32,17 +32,17 @@ struct Stage {
 /// Whose definitions a test runs with. Each sort has a control plane of its own.
 #[derive(Clone, Copy, Debug)]
 enum Kinds {
-    StandIns,
-    Tektons,
+    Fake,
+    Tekton,
 }
 
 impl Kinds {
     /// None where Tekton's definitions are not given.
     async fn stage(self, test: &str) -> Outcomes<Option<Stage>> {
         let definitions = match (self, Definitions::from_env()) {
-            (Self::StandIns, _) => Definitions::StandIns,
-            (Self::Tektons, Definitions::StandIns) => return Ok(None),
-            (Self::Tektons, definitions) => definitions,
+            (Self::Fake, _) => Definitions::Fake,
+            (Self::Tekton, Definitions::Fake) => return Ok(None),
+            (Self::Tekton, definitions) => definitions,
         };
         let control_plane = crate::cluster_with(&definitions).await?;
         let namespace = test.replace('_', "-");
@@ -56,12 +56,12 @@ impl Kinds {
 /// Runs a test with our stand-ins, and again with Tekton's own definitions; says by name, even where the output of tests
 /// that pass is not shown, that there are none.
 async fn with_both<F: Future<Output = Outcomes>>(name: &str, test: impl Fn(Stage) -> F) -> Outcomes {
-    let stages = tokio::try_join!(Kinds::StandIns.stage(name), Kinds::Tektons.stage(name))?;
-    let stand_ins = stages.0.ok_or("stand-ins are always there")?;
-    eprintln!("with {:?}", Kinds::StandIns);
-    test(stand_ins).await?;
+    let stages = tokio::try_join!(Kinds::Fake.stage(name), Kinds::Tekton.stage(name))?;
+    let with_fakes = stages.0.ok_or("stand-ins are always there")?;
+    eprintln!("with {:?}", Kinds::Fake);
+    test(with_fakes).await?;
     if let Some(tektons) = stages.1 {
-        eprintln!("with {:?}", Kinds::Tektons);
+        eprintln!("with {:?}", Kinds::Tekton);
         return test(tektons).await;
     }
     let told = format!("NOT REPEATED with Tekton's own definitions, as CNBI_TEKTON_CRDS names no file: {name}\n");
@@ -123,8 +123,8 @@ fn run(name: &str) -> Value {
 }
 
 impl Stage {
-    fn player(&self) -> Player {
-        Player::new(self.client.clone(), &self.namespace)
+    fn tekton(&self) -> FakeTekton {
+        FakeTekton::new(self.client.clone(), &self.namespace)
     }
 
     fn runs(&self) -> Api<DynamicObject> {
@@ -154,9 +154,9 @@ impl Stage {
     }
 
     /// Plays a script on a new run, and gives the run and how it ended.
-    async fn played(&self, name: &str, script: Script) -> Outcomes<(Value, Outcome)> {
+    async fn played(&self, name: &str, scenario: Scenario) -> Outcomes<(Value, RunOutcome)> {
         self.create(&run(name)).await?;
-        let outcome = self.player().play(name, script).await?;
+        let outcome = self.tekton().simulate(name, scenario).await?;
         Ok((self.read(name).await?, outcome))
     }
 
@@ -202,16 +202,16 @@ async fn until<F: Future<Output = Outcomes<bool>>>(what: &str, holds: impl Fn() 
 
 async fn a_success_reads_like_tektons(stage: Stage) -> Outcomes {
     let made = stage.create(&run("good")).await?;
-    let script = Script::succeeds(&tasks())
+    let scenario = Scenario::succeeds(&tasks())
         .with_task_result("setup", "digest", "sha256:1")
         .with_result("digest", "sha256:1");
-    let mut play = stage.player().begin("good", script).await?;
-    play.next().await?;
+    let mut simulation = stage.tekton().start("good", scenario).await?;
+    simulation.next().await?;
     let started = stage.read("good").await?;
     assert_eq!(told(&started), ("Unknown", "Started", ""));
     assert_eq!(started["metadata"]["labels"]["tekton.dev/pipeline"], "cnbi-import");
 
-    play.until_running("validate").await?;
+    simulation.until_running("validate").await?;
     let running = stage.read("good").await?;
     let message = "Tasks Completed: 2 (Failed: 0, Cancelled 0), Incomplete: 2, Skipped: 0";
     assert_eq!(told(&running), ("Unknown", "Running", message));
@@ -220,7 +220,7 @@ async fn a_success_reads_like_tektons(stage: Stage) -> Outcomes {
     let validate = stage.task_run(&running, "validate").await?;
     assert_eq!(told(&validate).1, "Running");
 
-    assert_eq!(play.finish().await?, Outcome::Ended);
+    assert_eq!(simulation.finish().await?, RunOutcome::Ended);
     let ended = stage.read("good").await?;
     let message = "Tasks Completed: 4 (Failed: 0, Cancelled 0), Skipped: 0";
     assert_eq!(told(&ended), ("True", "Succeeded", message));
@@ -268,11 +268,11 @@ async fn a_failure_names_its_task_and_its_reason(stage: Stage) -> Outcomes {
         &["create-imagestream", "setup", "validate", "push"],
         &["update-imagestream"],
     );
-    let failure = Failure::said("probe", "ImageInvalid", "no JupyterLab");
+    let failure = TaskFailure::reported("probe", "ImageInvalid", "no JupyterLab");
     let (failed, outcome) = stage
-        .played("bad", Script::fails_at(&tasks, "validate", failure)?)
+        .played("bad", Scenario::fails_at(&tasks, "validate", failure)?)
         .await?;
-    assert_eq!(outcome, Outcome::Ended);
+    assert_eq!(outcome, RunOutcome::Ended);
     let message = "Tasks Completed: 4 (Failed: 1, Cancelled 0), Skipped: 1";
     assert_eq!(told(&failed), ("False", "Failed", message));
     let skipped = json!([{"name": "push", "reason": "PipelineRun was stopping"}]);
@@ -301,30 +301,35 @@ async fn a_failure_names_its_task_and_its_reason(stage: Stage) -> Outcomes {
 
 async fn every_sort_of_failure_has_tektons_reason(stage: Stage) -> Outcomes {
     let cases = [
-        ("exit", Failure::exit("build", 3), "StepFailed", "exited with code 3"),
-        ("memory", Failure::out_of_memory("build"), "StepOOM", "OOMKilled"),
+        (
+            "exit",
+            TaskFailure::exit("build", 3),
+            "StepFailed",
+            "exited with code 3",
+        ),
+        ("memory", TaskFailure::out_of_memory("build"), "StepOOM", "OOMKilled"),
         (
             "pull",
-            Failure::image_pull("build", "quay.io/a/b:v1"),
+            TaskFailure::image_pull("build", "quay.io/a/b:v1"),
             "TaskRunImagePullFailed",
             "Back-off pulling image \"quay.io/a/b:v1\"",
         ),
         (
             "evicted",
-            Failure::evicted("The node was low on resource: memory."),
+            TaskFailure::evicted("The node was low on resource: memory."),
             "PodEvicted",
             "The node was low on resource: memory.",
         ),
         (
             "late",
-            Failure::timed_out(),
+            TaskFailure::timed_out(),
             "TaskRunTimeout",
             "failed to finish within \"5m0s\"",
         ),
     ];
     for (name, failure, reason, message) in cases {
-        let script = Script::fails_at(&tasks(), "validate", failure)?;
-        let (failed, _) = stage.played(name, script).await?;
+        let scenario = Scenario::fails_at(&tasks(), "validate", failure)?;
+        let (failed, _) = stage.played(name, scenario).await?;
         assert_eq!(told(&failed).1, "Failed", "{name}");
         let validate = stage.task_run(&failed, "validate").await?;
         let (status, said, text) = told(&validate);
@@ -332,14 +337,14 @@ async fn every_sort_of_failure_has_tektons_reason(stage: Stage) -> Outcomes {
         assert!(text.contains(message), "{name}: {text}");
     }
 
-    let (late, outcome) = stage.played("over", Script::times_out_at(&tasks(), "setup")?).await?;
-    assert_eq!(outcome, Outcome::Ended);
+    let (late, outcome) = stage.played("over", Scenario::times_out_at(&tasks(), "setup")?).await?;
+    assert_eq!(outcome, RunOutcome::Ended);
     let message = "PipelineRun \"over\" failed to finish within \"30m0s\"";
     assert_eq!(told(&late), ("False", "PipelineRunTimeout", message));
     let setup = stage.task_run(&late, "setup").await?;
     assert_eq!(told(&setup).1, "TaskRunCancelled");
     assert_eq!(setup["spec"]["status"], "TaskRunCancelled");
-    let final_task = Script::fails_at(&tasks(), "update-imagestream", Failure::exit("write", 1))?;
+    let final_task = Scenario::fails_at(&tasks(), "update-imagestream", TaskFailure::exit("write", 1))?;
     let (failed, _) = stage.played("final", final_task).await?;
     assert_eq!(
         told(&failed),
@@ -349,13 +354,15 @@ async fn every_sort_of_failure_has_tektons_reason(stage: Stage) -> Outcomes {
             "Tasks Completed: 4 (Failed: 1, Cancelled 0), Skipped: 0"
         )
     );
-    assert!(Script::fails_at(&tasks(), "none", Failure::timed_out()).is_err());
+    assert!(Scenario::fails_at(&tasks(), "none", TaskFailure::timed_out()).is_err());
     Ok(())
 }
 
 async fn a_run_that_never_starts_has_no_tasks(stage: Stage) -> Outcomes {
-    let (refused, outcome) = stage.played("missing", Script::pipeline_missing("cnbi-import")).await?;
-    assert_eq!(outcome, Outcome::Ended);
+    let (refused, outcome) = stage
+        .played("missing", Scenario::pipeline_missing("cnbi-import"))
+        .await?;
+    assert_eq!(outcome, RunOutcome::Ended);
     let (status, reason, message) = told(&refused);
     assert_eq!((status, reason), ("False", "CouldntGetPipeline"));
     assert!(message.contains("\"cnbi-import\" not found"), "{message}");
@@ -365,14 +372,14 @@ async fn a_run_that_never_starts_has_no_tasks(stage: Stage) -> Outcomes {
 
 async fn a_cancelled_run_ends_at_once(stage: Stage) -> Outcomes {
     stage.create(&run("stopped")).await?;
-    let mut play = stage
-        .player()
-        .begin("stopped", Script::stays_at(&tasks(), "setup")?)
+    let mut simulation = stage
+        .tekton()
+        .start("stopped", Scenario::hangs_at(&tasks(), "setup")?)
         .await?;
-    play.until_running("setup").await?;
-    assert_eq!(play.next().await?, None, "it holds");
+    simulation.until_running("setup").await?;
+    assert_eq!(simulation.next().await?, None, "it holds");
     stage.cancel("stopped").await?;
-    assert_eq!(play.finish().await?, Outcome::Cancelled);
+    assert_eq!(simulation.finish().await?, RunOutcome::Cancelled);
 
     let stopped = stage.read("stopped").await?;
     assert_eq!(
@@ -390,8 +397,8 @@ async fn a_cancelled_run_ends_at_once(stage: Stage) -> Outcomes {
     // Before anything began, there is nothing to stop.
     stage.create(&run("early")).await?;
     stage.cancel("early").await?;
-    let outcome = stage.player().play("early", Script::succeeds(&tasks())).await?;
-    assert_eq!(outcome, Outcome::Cancelled);
+    let outcome = stage.tekton().simulate("early", Scenario::succeeds(&tasks())).await?;
+    assert_eq!(outcome, RunOutcome::Cancelled);
     let early = stage.read("early").await?;
     assert_eq!(told(&early).1, "Cancelled");
     assert!(early["status"]["childReferences"].is_null(), "{early}");
@@ -400,8 +407,8 @@ async fn a_cancelled_run_ends_at_once(stage: Stage) -> Outcomes {
 
 async fn a_deleted_run_takes_everything_along(stage: Stage) -> Outcomes {
     stage.create(&run("gone")).await?;
-    let mut play = stage.player().begin("gone", Script::succeeds(&tasks())).await?;
-    play.until_running("setup").await?;
+    let mut simulation = stage.tekton().start("gone", Scenario::succeeds(&tasks())).await?;
+    simulation.until_running("setup").await?;
     let kind = kube::core::GroupVersionKind::gvk("", "v1", "PersistentVolumeClaim");
     let kind = kube::core::ApiResource::from_gvk(&kind);
     let claims: Api<DynamicObject> = Api::namespaced_with(stage.client.clone(), &stage.namespace, &kind);
@@ -416,7 +423,7 @@ async fn a_deleted_run_takes_everything_along(stage: Stage) -> Outcomes {
     );
 
     stage.runs().delete("gone", &DeleteParams::default()).await?;
-    assert_eq!(play.finish().await?, Outcome::Deleted);
+    assert_eq!(simulation.finish().await?, RunOutcome::Deleted);
     let children = task_runs(&stage.client, &stage.namespace);
     until("TaskRuns and volumes go with the run", || async {
         let left = children.list(&ListParams::default()).await?.items.len();
@@ -495,7 +502,7 @@ async fn what_tektons_webhook_refuses_is_refused(stage: Stage) -> Outcomes {
     let told = refusal(patch(json!({"spec": {"status": "Stopped"}})).await)?;
     assert!(told.contains("no such status Stopped"), "{told}");
     patch(json!({"metadata": {"labels": {"a": "b"}}})).await?;
-    stage.player().play("held", Script::succeeds(&tasks())).await?;
+    stage.tekton().simulate("held", Scenario::succeeds(&tasks())).await?;
     let told = refusal(patch(json!({"spec": {"status": "Cancelled"}})).await)?;
     assert!(
         told.contains("once the run is complete, no updates are allowed"),
@@ -508,29 +515,29 @@ async fn what_tektons_webhook_refuses_is_refused(stage: Stage) -> Outcomes {
 async fn a_play_is_of_one_run_only(stage: Stage) -> Outcomes {
     // A run of the same name, made again meanwhile, gets nothing of the first one's play.
     stage.create(&run("twice")).await?;
-    let mut play = stage.player().begin("twice", Script::succeeds(&tasks())).await?;
-    play.until_running("setup").await?;
+    let mut simulation = stage.tekton().start("twice", Scenario::succeeds(&tasks())).await?;
+    simulation.until_running("setup").await?;
     stage.runs().delete("twice", &DeleteParams::default()).await?;
     until("the first run is gone", || async {
         Ok(stage.runs().get_opt("twice").await?.is_none())
     })
     .await?;
     stage.create(&run("twice")).await?;
-    assert_eq!(play.finish().await?, Outcome::Deleted);
+    assert_eq!(simulation.finish().await?, RunOutcome::Deleted);
     assert!(stage.read("twice").await?["status"].is_null());
 
     // Nothing is played over something.
     stage
-        .player()
-        .play("twice", Script::refused("ParameterMissing", "tag"))
+        .tekton()
+        .simulate("twice", Scenario::refused("ParameterMissing", "tag"))
         .await?;
-    let again = stage.player().begin("twice", Script::succeeds(&tasks())).await;
+    let again = stage.tekton().start("twice", Scenario::succeeds(&tasks())).await;
     assert!(again.is_err_and(|error| error.to_string().contains("already")));
 
     // A script that makes no sense is told.
     stage.create(&run("nonsense")).await?;
-    let nonsense = Script::new(&tasks(), vec![Step::Start, Step::Succeed("setup".to_owned())]);
-    let told = stage.player().play("nonsense", nonsense).await;
+    let nonsense = Scenario::new(&tasks(), vec![Action::Start, Action::Succeed("setup".to_owned())]);
+    let told = stage.tekton().simulate("nonsense", nonsense).await;
     let told = format!("{:#}", told.err().ok_or("it made sense")?);
     assert!(told.contains("setup is Waiting and cannot end"), "{told}");
     Ok(())
@@ -539,14 +546,14 @@ async fn a_play_is_of_one_run_only(stage: Stage) -> Outcomes {
 async fn every_run_of_a_namespace_can_be_played(stage: Stage) -> Outcomes {
     let labels = "meteor.zone/uid=u-1";
     stage.create(&run("first")).await?;
-    assert_eq!(stage.player().appears(labels).await?, "first");
+    assert_eq!(stage.tekton().wait_for_run(labels).await?, "first");
     let (end, over) = oneshot::channel::<()>();
-    let player = stage.player();
+    let tekton = stage.tekton();
     let choose = |run: &Value| match run["metadata"]["name"].as_str() {
-        Some("third") => Script::refused("ParameterMissing", "tag"),
-        _ => Script::succeeds(&tasks()),
+        Some("third") => Scenario::refused("ParameterMissing", "tag"),
+        _ => Scenario::succeeds(&tasks()),
     };
-    let plays = player.play_all(choose, async {
+    let simulations = tekton.simulate_all(choose, async {
         let _ = over.await;
     });
     let test = async {
@@ -567,7 +574,7 @@ async fn every_run_of_a_namespace_can_be_played(stage: Stage) -> Outcomes {
         let _ = end.send(());
         Outcomes::Ok(())
     };
-    let (count, tested) = tokio::join!(plays, test);
+    let (count, tested) = tokio::join!(simulations, test);
     tested?;
     assert!(count? <= 3);
     Ok(())
@@ -586,9 +593,10 @@ async fn an_import_shows_in_the_stream(stage: Stage) -> Outcomes {
     streams
         .create(&PostParams::default(), &serde_json::from_value(stream)?)
         .await?;
-    let play =
-        async |tag: &str, import: Import| import::play(&stage.client, &stage.namespace, "notebook", tag, &import).await;
-    play("v1", Import::unauthorized("registry.example:5000/a/b:v1")).await?;
+    let simulation = async |tag: &str, import: Import| {
+        image_import::simulate(&stage.client, &stage.namespace, "notebook", tag, &import).await
+    };
+    simulation("v1", Import::unauthorized("registry.example:5000/a/b:v1")).await?;
     let read = async || -> Outcomes<Value> { Ok(serde_json::to_value(streams.get("notebook").await?)?) };
     let refused = read().await?;
     let shown = &refused["status"]["tags"][0];
@@ -600,16 +608,16 @@ async fn an_import_shows_in_the_stream(stage: Stage) -> Outcomes {
     );
     assert_eq!(condition["reason"], "Unauthorized");
 
-    play("v1", Import::succeeds("sha256:1")).await?;
-    play("v2", Import::succeeds("sha256:2")).await?;
-    play("v1", Import::succeeds("sha256:3")).await?;
+    simulation("v1", Import::succeeds("sha256:1")).await?;
+    simulation("v2", Import::succeeds("sha256:2")).await?;
+    simulation("v1", Import::succeeds("sha256:3")).await?;
     let there = read().await?;
     assert_eq!(names(&there["status"]["tags"], "tag"), ["v2", "v1"]);
     let items = &there["status"]["tags"][1]["items"];
     assert_eq!(names(items, "image"), ["sha256:3", "sha256:1"], "the newest first");
     assert_eq!(items[0]["dockerImageReference"], "registry.example:5000/a/b@sha256:3");
     assert!(there["status"]["tags"][1]["conditions"].is_null());
-    play("v1", Import::not_found("registry.example:5000/a/b:v1")).await?;
+    simulation("v1", Import::not_found("registry.example:5000/a/b:v1")).await?;
     let later = read().await?;
     let shown = &later["status"]["tags"][1];
     assert_eq!(shown["conditions"][0]["reason"], "NotFound");
@@ -620,18 +628,18 @@ async fn an_import_shows_in_the_stream(stage: Stage) -> Outcomes {
 #[tokio::test]
 async fn a_play_outlasts_an_api_server_that_restarts() -> Outcomes {
     let control_plane = ControlPlane::start().await?;
-    install_from(&control_plane, &Definitions::StandIns).await?;
+    install_from(&control_plane, &Definitions::Fake).await?;
     let stage = Stage {
         client: control_plane.client().await?,
         namespace: "default".to_owned(),
     };
     stage.create(&run("long")).await?;
-    let mut play = stage.player().begin("long", Script::succeeds(&tasks())).await?;
-    play.until_running("setup").await?;
+    let mut simulation = stage.tekton().start("long", Scenario::succeeds(&tasks())).await?;
+    simulation.until_running("setup").await?;
     control_plane.stop_api_server().await?;
-    let rest = tokio::spawn(play.finish());
+    let rest = tokio::spawn(simulation.finish());
     control_plane.start_api_server().await?;
-    assert_eq!(rest.await??, Outcome::Ended);
+    assert_eq!(rest.await??, RunOutcome::Ended);
     assert_eq!(told(&stage.read("long").await?).1, "Succeeded");
     Ok(())
 }
@@ -639,10 +647,10 @@ async fn a_play_outlasts_an_api_server_that_restarts() -> Outcomes {
 /// The variable is set by hand and by machines: a path that leads nowhere is a mistake, not a reason to check less.
 #[tokio::test]
 async fn definitions_that_are_not_there_are_an_error() -> Outcomes {
-    let control_plane = crate::cluster_with(&Definitions::StandIns).await?;
-    let missing = Definitions::Tektons(Path::new("/nonexistent/definitions.yaml").to_owned());
+    let control_plane = crate::cluster_with(&Definitions::Fake).await?;
+    let missing = Definitions::Tekton(Path::new("/nonexistent/definitions.yaml").to_owned());
     let told = install_from(control_plane, &missing).await;
     let told = told.err().ok_or("it was installed")?.to_string();
-    assert_eq!(told, "/nonexistent/definitions.yaml is not there");
+    assert_eq!(told, "/nonexistent/definitions.yaml does not exist");
     Ok(())
 }

@@ -7,10 +7,10 @@ use std::process::Output;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use cnbi_tests::control_plane::ControlPlane;
+use cnbi_tests::fake_tekton::FakeTekton;
+use cnbi_tests::fake_tekton::scenario::{Scenario, TaskFailure, Tasks};
+use cnbi_tests::fake_tekton::{Definitions, image_streams, pipeline_runs};
 use cnbi_tests::process::binary;
-use cnbi_tests::tekton::player::Player;
-use cnbi_tests::tekton::script::{Failure, Script, Tasks};
-use cnbi_tests::tekton::{Definitions, image_streams, pipeline_runs};
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use kube::Client;
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
@@ -45,7 +45,7 @@ const FIRST: Build<'_> = Build {
 };
 
 async fn control_plane() -> &'static ControlPlane {
-    crate::cluster_with(&Definitions::StandIns).await.unwrap()
+    crate::cluster_with(&Definitions::Fake).await.unwrap()
 }
 
 /// A stage for a test; `has_rights`: the account has those of the tasks.
@@ -130,10 +130,10 @@ impl Stage {
     }
 
     /// Plays a run of an import to its end.
-    async fn played(&self, name: &str, script: Script) {
+    async fn played(&self, name: &str, scenario: Scenario) {
         begin(&self.client, &self.namespace, name).await.unwrap();
-        let player = Player::new(self.client.clone(), &self.namespace);
-        player.play(name, script).await.unwrap();
+        let tekton = FakeTekton::new(self.client.clone(), &self.namespace);
+        tekton.simulate(name, scenario).await.unwrap();
     }
 
     async fn stream(&self, name: &str) -> Option<Value> {
@@ -175,8 +175,8 @@ fn tasks() -> Tasks {
     Tasks::new(&["create-imagestream", "setup", "validate"], &["update-imagestream"])
 }
 
-fn success(digest: &str, uid: &str) -> Script {
-    Script::succeeds(&tasks())
+fn success(digest: &str, uid: &str) -> Scenario {
+    Scenario::succeeds(&tasks())
         .with_task_result("create-imagestream", "stream-uid", uid)
         .with_task_result("setup", "digest", digest)
         .with_task_result("setup", "reference", &format!("quay.io/thoth/pandas@{digest}"))
@@ -312,9 +312,9 @@ async fn a_failure_is_told_and_takes_nothing_away() {
     let stage = stage(control_plane().await, "failure", true).await;
     stage.create(FIRST).await;
     let of = stage.stream("pandas").await.unwrap();
-    let failure = Failure::said("inspect", "ImageNotFound", "There is no\nquay.io/\"x\":v1");
+    let failure = TaskFailure::reported("inspect", "ImageNotFound", "There is no\nquay.io/\"x\":v1");
     stage
-        .played("run-1", Script::fails_at(&tasks(), "setup", failure).unwrap())
+        .played("run-1", Scenario::fails_at(&tasks(), "setup", failure).unwrap())
         .await;
     assert_eq!(stage.update(FIRST, "run-1").await, done());
     let stream = stage.stream("pandas").await.unwrap();
@@ -330,9 +330,9 @@ async fn a_failure_is_told_and_takes_nothing_away() {
     stage.played("run-2", success(DIGEST, uid(&of))).await;
     assert_eq!(stage.update(FIRST, "run-2").await, done());
     // A task may say only what the contract lets it say.
-    let failure = Failure::said("probe", "RequiredSecretMissing", "x");
+    let failure = TaskFailure::reported("probe", "RequiredSecretMissing", "x");
     stage
-        .played("run-3", Script::fails_at(&tasks(), "validate", failure).unwrap())
+        .played("run-3", Scenario::fails_at(&tasks(), "validate", failure).unwrap())
         .await;
     assert_eq!(stage.update(FIRST, "run-3").await, done());
     let stream = stage.stream("pandas").await.unwrap();

@@ -16,7 +16,7 @@ mod step_arguments;
 use std::path::{Path, PathBuf};
 
 use cnbi_tests::control_plane::ControlPlane;
-use cnbi_tests::tekton::{Definitions, install_from};
+use cnbi_tests::fake_tekton::{Definitions, install_from};
 use serde_json::Value;
 use tokio::sync::OnceCell;
 
@@ -39,8 +39,8 @@ async fn cluster_with(definitions: &Definitions) -> Outcome<&'static ControlPlan
     static FAKE: Shared = OnceCell::const_new();
     static TEKTON: Shared = OnceCell::const_new();
     let shared = match definitions {
-        Definitions::StandIns => &FAKE,
-        Definitions::Tektons(_) => &TEKTON,
+        Definitions::Fake => &FAKE,
+        Definitions::Tekton(_) => &TEKTON,
     };
     let cluster = shared.get_or_init(|| async {
         let started = async {

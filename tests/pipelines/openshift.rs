@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use cnbi_tests::control_plane::ControlPlane;
-use cnbi_tests::tekton::{Definitions, install_from};
+use cnbi_tests::fake_tekton::{Definitions, install_from};
 use serde_json::{Value, json};
 
 use super::install::make;

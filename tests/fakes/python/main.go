@@ -1,4 +1,4 @@
-// A stand-in for Python in the images that tests and the demo make on the spot. It is NOT Python: it runs no code.
+// A fake Python for the images that tests and the demo build. It runs no code.
 //
 // It does, for real, the two things that a build and `cnbi-step validate` ask of a notebook image: `-m pip install` of a lock
 // with hashes, from the index that the lock names, wheels only; and it tells which packages are installed. Static, so that an
@@ -30,14 +30,14 @@ func main() {
 	case len(args) == 2 && args[0] == "-c" && strings.Contains(args[1], "cnbi-validate"):
 		tell()
 	case len(args) == 3 && args[0] == "-m" && args[1] == "pip" && args[2] == "--version":
-		fmt.Println("pip 24.0, of a stand-in (python 3.11)")
+		fmt.Println("pip 24.0, of a fake (python 3.11)")
 	case len(args) > 3 && args[0] == "-m" && args[1] == "pip" && args[2] == "install":
 		if err := install(args[3:]); err != nil {
 			fmt.Fprintln(os.Stderr, "ERROR:", err)
 			os.Exit(1)
 		}
 	default:
-		fmt.Fprintln(os.Stderr, "this is a stand-in for Python, which runs no code")
+		fmt.Fprintln(os.Stderr, "this is a fake Python, which runs no code")
 		os.Exit(2)
 	}
 }

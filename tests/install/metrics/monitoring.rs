@@ -186,7 +186,7 @@ async fn until_counted(replica: &Replica, wanted: &[&str]) -> Outcome<BTreeMap<S
 #[tokio::test]
 async fn running_programs_serve_the_metrics_of_the_reference_page() -> Outcome {
     let cluster = ControlPlane::start().await?;
-    cnbi_tests::tekton::install(&cluster).await?;
+    cnbi_tests::fake_tekton::install(&cluster).await?;
     let installation = Installation::install(&cluster, shipped::default(Some("counted"))).await?;
     installation.create_namespace("team-a").await?;
     let replicas = installation.start_all(WITHIN).await?;

@@ -4,9 +4,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 /// A source of numbers (SplitMix64), so that a seed means the same on every machine.
 #[derive(Clone, Debug)]
-pub struct Chance(u64);
+pub struct Random(u64);
 
-impl Chance {
+impl Random {
     /// Of the seed in `CNBI_SEED`, or of a new one; it is printed, and so seen when a test fails.
     ///
     /// # Panics
@@ -47,7 +47,7 @@ impl Chance {
     }
 }
 
-impl Default for Chance {
+impl Default for Random {
     fn default() -> Self {
         Self::new()
     }

@@ -1,4 +1,4 @@
-//! What runs come to in the tour: Tekton's part is played, and the steps that write ImageStreams are cnbi-step itself.
+//! Simulated runs: the fake Tekton writes the status, and cnbi-step writes the ImageStreams.
 
 use anyhow::{Context as _, Result, ensure};
 use cnbi_shared::contract::{self, Pipeline, results, tasks};
@@ -6,72 +6,72 @@ use serde_json::Value;
 use tokio::task::JoinHandle;
 
 use cnbi_tests::control_plane::ControlPlane;
+use cnbi_tests::fake_tekton::pipeline_runs;
+use cnbi_tests::fake_tekton::scenario::{Scenario, TaskFailure, Tasks};
+use cnbi_tests::fake_tekton::{FakeTekton, RunOutcome};
 use cnbi_tests::step;
-use cnbi_tests::tekton::pipeline_runs;
-use cnbi_tests::tekton::player::{Outcome, Player};
-use cnbi_tests::tekton::script::{Failure, Script, Tasks};
 
-/// Where runs are made.
+/// The build namespace.
 pub(super) const BUILDS: &str = "cnbi-builds";
 
-/// What the played tasks report: no image is looked at.
+/// The digest that simulated tasks report.
 const DIGEST: &str = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
-/// What becomes of a run.
-pub(super) enum Fate {
-    /// It succeeds, with this image.
+/// The result of a simulated run.
+pub(super) enum RunResult {
+    /// It succeeds with this image.
     Success(&'static str),
-    /// That task fails, and says why.
+    /// This task fails with this reason and message.
     Failure(&'static str, &'static str, &'static str),
 }
 
-/// The next run of the resource with that uid, on which nothing was played.
+/// The next run without a status of the resource with that UID.
 pub(super) async fn next_run(control_plane: &ControlPlane, uid: &str) -> Result<String> {
-    let player = Player::new(control_plane.client().await?, BUILDS);
-    player.appears(&format!("meteor.zone/uid={uid}")).await
+    let tekton = FakeTekton::new(control_plane.client().await?, BUILDS);
+    tekton.wait_for_run(&format!("meteor.zone/uid={uid}")).await
 }
 
-/// Plays a run to its end.
-pub(super) async fn play(control_plane: &ControlPlane, run: &str, fate: &Fate) -> Result<()> {
+/// Simulates a run to its end.
+pub(super) async fn simulate(control_plane: &ControlPlane, run: &str, fate: &RunResult) -> Result<()> {
     let (manifest, pipeline) = read(control_plane, run).await?;
     let tasks = tasks_of(pipeline);
-    let script = match fate {
-        Fate::Success(image) => {
+    let scenario = match fate {
+        RunResult::Success(image) => {
             let reference = format!("{image}@{DIGEST}");
-            let script = Script::succeeds(&tasks)
+            let scenario = Scenario::succeeds(&tasks)
                 .with_result(results::DIGEST, DIGEST)
                 .with_result(results::REFERENCE, &reference);
             let reporting = pipeline
                 .all_tasks()
                 .filter(|task| task.results.contains(&results::DIGEST));
-            reporting.fold(script, |script, task| {
-                script
+            reporting.fold(scenario, |scenario, task| {
+                scenario
                     .with_task_result(task.name, results::DIGEST, DIGEST)
                     .with_task_result(task.name, results::REFERENCE, &reference)
             })
         }
-        Fate::Failure(task, reason, message) => {
-            Script::fails_at(&tasks, task, Failure::said("probe", reason, message))?
+        RunResult::Failure(task, reason, message) => {
+            Scenario::fails_at(&tasks, task, TaskFailure::reported("probe", reason, message))?
         }
     };
-    let player = Player::new(control_plane.client().await?, BUILDS);
-    let mut performance = player.begin(run, script).await?;
-    performance.until_running(tasks::CREATE_IMAGE_STREAM).await?;
+    let tekton = FakeTekton::new(control_plane.client().await?, BUILDS);
+    let mut simulated_run = tekton.start(run, scenario).await?;
+    simulated_run.until_running(tasks::CREATE_IMAGE_STREAM).await?;
     step(control_plane, &manifest, "create").await?;
-    performance.until_running(tasks::UPDATE_IMAGE_STREAM).await?;
+    simulated_run.until_running(tasks::UPDATE_IMAGE_STREAM).await?;
     step(control_plane, &manifest, "update").await?;
-    performance.finish().await?;
+    simulated_run.finish().await?;
     Ok(())
 }
 
-/// Plays a run that stays in its first task, until somebody ends it.
-pub(super) async fn hold(control_plane: &ControlPlane, run: &str) -> Result<JoinHandle<Result<Outcome>>> {
+/// Simulates a run that stays in its first task until it is cancelled or deleted.
+pub(super) async fn hold(control_plane: &ControlPlane, run: &str) -> Result<JoinHandle<Result<RunOutcome>>> {
     let (_, pipeline) = read(control_plane, run).await?;
-    let script = Script::stays_at(&tasks_of(pipeline), tasks::CREATE_IMAGE_STREAM)?;
-    let player = Player::new(control_plane.client().await?, BUILDS);
-    let mut performance = player.begin(run, script).await?;
-    performance.until_running(tasks::CREATE_IMAGE_STREAM).await?;
-    Ok(tokio::spawn(performance.finish()))
+    let scenario = Scenario::hangs_at(&tasks_of(pipeline), tasks::CREATE_IMAGE_STREAM)?;
+    let tekton = FakeTekton::new(control_plane.client().await?, BUILDS);
+    let mut simulated_run = tekton.start(run, scenario).await?;
+    simulated_run.until_running(tasks::CREATE_IMAGE_STREAM).await?;
+    Ok(tokio::spawn(simulated_run.finish()))
 }
 
 async fn read(control_plane: &ControlPlane, run: &str) -> Result<(Value, &'static Pipeline)> {
@@ -81,7 +81,7 @@ async fn read(control_plane: &ControlPlane, run: &str) -> Result<(Value, &'stati
     let pipeline = contract::PIPELINES
         .into_iter()
         .find(|pipeline| Some(pipeline.name) == name);
-    let pipeline = pipeline.with_context(|| format!("{run} is of no pipeline of ours: {name:?}"))?;
+    let pipeline = pipeline.with_context(|| format!("{run} uses an unknown Pipeline: {name:?}"))?;
     Ok((manifest, pipeline))
 }
 
@@ -90,7 +90,7 @@ fn tasks_of(pipeline: &Pipeline) -> Tasks {
     Tasks::new(&names(pipeline.tasks), &names(pipeline.finally))
 }
 
-/// The step itself writes.
+/// Runs the real `cnbi-step imagestream`.
 async fn step(control_plane: &ControlPlane, run: &Value, what: &str) -> Result<()> {
     let ended = step::image_stream(control_plane, run, what).await?;
     ensure!(ended.success, "cnbi-step imagestream {what}: {}", ended.message);

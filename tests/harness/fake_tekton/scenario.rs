@@ -1,6 +1,4 @@
-//! What is to be played on a run, as data: which tasks it has, what happens to them, in which order.
-//!
-//! No script knows a run: the same one can be played on any.
+//! What happens to a simulated run, as data: its tasks and a sequence of actions. A scenario fits any run.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +12,7 @@ pub struct Tasks {
 }
 
 impl Tasks {
-    /// Tasks by their names in the Pipeline; `finally` are those that run whatever became of the others.
+    /// Tasks by their names in the Pipeline. `finally` tasks run even if others fail.
     pub fn new(main: &[&str], finally: &[&str]) -> Self {
         let owned = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
         Self {
@@ -31,30 +29,30 @@ impl Tasks {
 /// Names and values of results.
 pub type Results = Vec<(String, String)>;
 
-/// One thing that happens to a run. Each is one write to the run's status, and one or two to a TaskRun's.
+/// One step of a scenario: one write to the status of the run, and one or two to that of a TaskRun.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Step {
-    /// Tekton takes the run up: condition `Unknown`, reason `Started`.
+pub enum Action {
+    /// The run starts: condition `Unknown`, reason `Started`.
     Start,
-    /// The run ends before any task: condition `False`, with this reason and message.
+    /// The run fails before any task: condition `False`, with this reason and message.
     Refuse(String, String),
-    /// A task's TaskRun is made and its steps run.
+    /// A TaskRun is created and its steps run.
     Begin(String),
-    /// A task ends well.
+    /// A task succeeds.
     Succeed(String),
-    /// A task ends badly.
-    Fail(String, Failure),
-    /// Nothing more happens, until somebody cancels the run or deletes it.
+    /// A task fails.
+    Fail(String, TaskFailure),
+    /// Nothing happens until the run is cancelled or deleted.
     Hold,
-    /// The time of the whole run is over, and what runs is stopped.
+    /// The run's timeout expires and running tasks are stopped.
     TimeOut,
-    /// The run ends as its tasks ended.
+    /// The run ends; its condition follows from its tasks.
     End,
 }
 
-/// Why a task ends badly.
+/// Why a task fails.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Failure {
+pub struct TaskFailure {
     pub(super) cause: Cause,
     pub(super) results: Results,
 }
@@ -68,21 +66,21 @@ pub(super) enum Cause {
     TimedOut,
 }
 
-impl Failure {
-    /// A step says why, in the task's results `reason` and `message`, and ends with 1: reason `StepFailed`.
-    pub fn said(step: &str, reason: &str, message: &str) -> Self {
+impl TaskFailure {
+    /// A step exits with 1 and reports the task results `reason` and `message`: reason `StepFailed`.
+    pub fn reported(step: &str, reason: &str, message: &str) -> Self {
         Self::exit(step, 1)
             .with_result("reason", reason)
             .with_result("message", message)
     }
 
-    /// A step ends with this code and says nothing: reason `StepFailed`.
+    /// A step exits with this code and reports nothing: reason `StepFailed`.
     pub fn exit(step: &str, code: i32) -> Self {
         let step = step.to_owned();
         Self::from(Cause::Exit { step, code })
     }
 
-    /// A step is killed for its memory: reason `StepOOM`.
+    /// A step is killed because it exceeds its memory limit: reason `StepOOM`.
     pub fn out_of_memory(step: &str) -> Self {
         let step = step.to_owned();
         Self::from(Cause::OutOfMemory { step })
@@ -100,12 +98,12 @@ impl Failure {
         Self::from(Cause::Evicted { message })
     }
 
-    /// The task's own time is over: reason `TaskRunTimeout`.
+    /// The task's timeout expires: reason `TaskRunTimeout`.
     pub fn timed_out() -> Self {
         Self::from(Cause::TimedOut)
     }
 
-    /// A result that the task has written before it ended.
+    /// Adds a result that the task wrote before it failed.
     #[must_use]
     pub fn with_result(mut self, name: &str, value: &str) -> Self {
         self.results.push((name.to_owned(), value.to_owned()));
@@ -113,7 +111,7 @@ impl Failure {
     }
 }
 
-impl From<Cause> for Failure {
+impl From<Cause> for TaskFailure {
     fn from(cause: Cause) -> Self {
         let results = Vec::new();
         Self { cause, results }
@@ -122,16 +120,16 @@ impl From<Cause> for Failure {
 
 /// What happens to a run, from its start to its end.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Script {
+pub struct Scenario {
     pub(super) tasks: Tasks,
-    pub(super) steps: Vec<Step>,
+    pub(super) steps: Vec<Action>,
     pub(super) task_results: BTreeMap<String, Results>,
     pub(super) results: Results,
 }
 
-impl Script {
-    /// Any steps; playing tells where they make no sense.
-    pub fn new(tasks: &Tasks, steps: Vec<Step>) -> Self {
+impl Scenario {
+    /// Any sequence of actions. An impossible one fails during the simulation.
+    pub fn new(tasks: &Tasks, steps: Vec<Action>) -> Self {
         Self {
             tasks: tasks.clone(),
             steps,
@@ -142,48 +140,51 @@ impl Script {
 
     /// Every task succeeds: reason `Succeeded`.
     pub fn succeeds(tasks: &Tasks) -> Self {
-        let mut steps = vec![Step::Start];
+        let mut steps = vec![Action::Start];
         steps.extend(tasks.all().flat_map(|task| passed(task)));
-        steps.push(Step::End);
+        steps.push(Action::End);
         Self::new(tasks, steps)
     }
 
-    /// One task fails, the later ones are skipped, the final ones run: reason `Failed`.
+    /// One task fails, later ones are skipped, `finally` tasks run: reason `Failed`.
     ///
-    /// Fails when there is no such task.
-    pub fn fails_at(tasks: &Tasks, task: &str, failure: Failure) -> Result<Self> {
+    /// # Errors
+    /// The task does not exist.
+    pub fn fails_at(tasks: &Tasks, task: &str, failure: TaskFailure) -> Result<Self> {
         let mut steps = reaching(tasks, task)?;
-        steps.push(Step::Fail(task.to_owned(), failure));
+        steps.push(Action::Fail(task.to_owned(), failure));
         let own = tasks.finally.iter().position(|name| name == task);
         let later = tasks.finally.iter().skip(own.map_or(0, |at| at + 1));
         steps.extend(later.flat_map(|task| passed(task)));
-        steps.push(Step::End);
+        steps.push(Action::End);
         Ok(Self::new(tasks, steps))
     }
 
-    /// The time of the whole run is over while a task runs: reason `PipelineRunTimeout`.
+    /// The run's timeout expires while a task runs: reason `PipelineRunTimeout`.
     ///
-    /// Fails when there is no such task.
+    /// # Errors
+    /// The task does not exist.
     pub fn times_out_at(tasks: &Tasks, task: &str) -> Result<Self> {
         let mut steps = reaching(tasks, task)?;
-        steps.push(Step::TimeOut);
+        steps.push(Action::TimeOut);
         Ok(Self::new(tasks, steps))
     }
 
-    /// A task runs until somebody cancels the run or deletes it.
+    /// A task runs until the run is cancelled or deleted.
     ///
-    /// Fails when there is no such task.
-    pub fn stays_at(tasks: &Tasks, task: &str) -> Result<Self> {
+    /// # Errors
+    /// The task does not exist.
+    pub fn hangs_at(tasks: &Tasks, task: &str) -> Result<Self> {
         let mut steps = reaching(tasks, task)?;
-        steps.push(Step::Hold);
+        steps.push(Action::Hold);
         Ok(Self::new(tasks, steps))
     }
 
-    /// The run is taken up and ends before any task, such as with `CouldntGetPipeline`, `ParameterMissing` or
+    /// The run starts and fails before any task, for example with `CouldntGetPipeline`, `ParameterMissing` or
     /// `CreateRunFailed`.
     pub fn refused(reason: &str, message: &str) -> Self {
-        let refuse = Step::Refuse(reason.to_owned(), message.to_owned());
-        Self::new(&Tasks::new(&[], &[]), vec![Step::Start, refuse])
+        let refuse = Action::Refuse(reason.to_owned(), message.to_owned());
+        Self::new(&Tasks::new(&[], &[]), vec![Action::Start, refuse])
     }
 
     /// The Pipeline is not installed: reason `CouldntGetPipeline`.
@@ -192,7 +193,7 @@ impl Script {
         Self::refused("CouldntGetPipeline", &message)
     }
 
-    /// A result that a task writes when it succeeds.
+    /// Adds a result that a task writes when it succeeds.
     #[must_use]
     pub fn with_task_result(mut self, task: &str, name: &str, value: &str) -> Self {
         let results = self.task_results.entry(task.to_owned()).or_default();
@@ -200,7 +201,7 @@ impl Script {
         self
     }
 
-    /// A result of the run itself, which it has when it succeeds.
+    /// Adds a result of the run, which it has when it succeeds.
     #[must_use]
     pub fn with_result(mut self, name: &str, value: &str) -> Self {
         self.results.push((name.to_owned(), value.to_owned()));
@@ -208,16 +209,16 @@ impl Script {
     }
 }
 
-fn passed(task: &str) -> [Step; 2] {
-    [Step::Begin(task.to_owned()), Step::Succeed(task.to_owned())]
+fn passed(task: &str) -> [Action; 2] {
+    [Action::Begin(task.to_owned()), Action::Succeed(task.to_owned())]
 }
 
-/// The steps up to the one in which a task begins.
-fn reaching(tasks: &Tasks, task: &str) -> Result<Vec<Step>> {
+/// The actions up to the start of a task.
+fn reaching(tasks: &Tasks, task: &str) -> Result<Vec<Action>> {
     ensure!(tasks.all().any(|name| name == task), "no task {task} among {tasks:?}");
     let before = tasks.all().take_while(|name| *name != task);
-    let mut steps = vec![Step::Start];
+    let mut steps = vec![Action::Start];
     steps.extend(before.flat_map(|task| passed(task)));
-    steps.push(Step::Begin(task.to_owned()));
+    steps.push(Action::Begin(task.to_owned()));
     Ok(steps)
 }

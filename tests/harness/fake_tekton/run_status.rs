@@ -1,11 +1,11 @@
-//! What Tekton tells of a run while it goes on: the status of a PipelineRun, from what became of its tasks. No I/O.
+//! The status that Tekton writes to a PipelineRun, computed from the states of its tasks. No I/O.
 
 use k8s_openapi::jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::script::{Results, Tasks};
+use super::scenario::{Results, Tasks};
 
-/// How far a task has come.
+/// The state of a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {
     Waiting,
@@ -22,18 +22,18 @@ pub(super) struct Task {
     pub(super) name: String,
     pub(super) is_final: bool,
     pub(super) state: State,
-    /// The name of its TaskRun, once there is one.
+    /// The name of its TaskRun, once created.
     pub(super) child: Option<String>,
 }
 
-/// All that the status of a run is made of.
+/// Everything the status of a run is computed from.
 #[derive(Clone, Debug)]
 pub(super) struct Progress {
     pub(super) tasks: Vec<Task>,
     started: Option<Timestamp>,
     finally: Option<Timestamp>,
     completed: Option<Timestamp>,
-    /// Status and reason, and since when the status is what it is.
+    /// The status of the condition and its last transition.
     decided: Option<(&'static str, Timestamp)>,
 }
 
@@ -67,23 +67,23 @@ impl Progress {
         self.tasks.iter().filter(|task| task.state == State::Running)
     }
 
-    /// Whether Tekton has taken the run up.
+    /// Whether the run has started.
     pub(super) fn is_started(&self) -> bool {
         self.started.is_some()
     }
 
-    /// The run is taken up.
+    /// Starts the run.
     pub(super) fn start(&mut self, now: Timestamp) {
         self.started.get_or_insert(now);
     }
 
-    /// A final task begins.
+    /// Starts the `finally` tasks.
     pub(super) fn start_finally(&mut self, now: Timestamp) {
         self.skip_main();
         self.finally.get_or_insert(now);
     }
 
-    /// Tasks that will not begin any more, because one before them failed.
+    /// Skips the remaining tasks after a failure.
     pub(super) fn skip_main(&mut self) {
         self.skip(|task| !task.is_final);
     }
@@ -96,8 +96,8 @@ impl Progress {
         }
     }
 
-    /// What is told while tasks run.
-    pub(super) fn under_way(&mut self, now: Timestamp) -> Value {
+    /// The status while tasks run.
+    pub(super) fn status_running(&mut self, now: Timestamp) -> Value {
         let (done, failed, cancelled, skipped) = self.counts();
         let incomplete = self.tasks.len() - done - skipped;
         let message = format!(
@@ -111,14 +111,14 @@ impl Progress {
         self.status("Unknown", reason, &message, now)
     }
 
-    /// What is told when the run is taken up.
-    pub(super) fn taken_up(&mut self, now: Timestamp) -> Value {
+    /// The status of a run that has just started.
+    pub(super) fn status_started(&mut self, now: Timestamp) -> Value {
         self.start(now);
         self.status("Unknown", "Started", "", now)
     }
 
-    /// What is told when nothing runs any more.
-    pub(super) fn ended(&mut self, results: &Results, now: Timestamp) -> Value {
+    /// The status after the last task.
+    pub(super) fn status_ended(&mut self, results: &Results, now: Timestamp) -> Value {
         self.skip(|_| true);
         let (done, failed, cancelled, skipped) = self.counts();
         let message = format!("Tasks Completed: {done} (Failed: {failed}, Cancelled {cancelled}), Skipped: {skipped}");
@@ -129,22 +129,22 @@ impl Progress {
             _ => ("False", "Failed"),
         };
         self.completed = Some(now);
-        let mut told = self.status(status, reason, &message, now);
+        let mut new_status = self.status(status, reason, &message, now);
         if status == "True" && !results.is_empty() {
             let result = |(name, value): &(String, String)| json!({"name": name, "value": value});
-            told["results"] = results.iter().map(result).collect();
+            new_status["results"] = results.iter().map(result).collect();
         }
-        told
+        new_status
     }
 
-    /// What is told when the run ends for a reason of its own, whatever its tasks do.
-    pub(super) fn broken_off(&mut self, reason: &str, message: &str, now: Timestamp) -> Value {
+    /// The status of a run that ends before its tasks do: cancelled, timed out or invalid.
+    pub(super) fn status_aborted(&mut self, reason: &str, message: &str, now: Timestamp) -> Value {
         self.start(now);
         self.completed = Some(now);
         self.status("False", reason, message, now)
     }
 
-    /// How many tasks are complete, failed among them, cancelled among them, and skipped.
+    /// The numbers of completed (including failed and cancelled), failed, cancelled and skipped tasks.
     fn counts(&self) -> (usize, usize, usize, usize) {
         let count = |state| self.tasks.iter().filter(|task| task.state == state).count();
         let (failed, cancelled) = (count(State::Failed), count(State::Cancelled));
@@ -177,29 +177,29 @@ impl Progress {
         };
         let children: Vec<Value> = self.tasks.iter().filter_map(reference).collect();
         let skipped: Vec<Value> = self.tasks.iter().filter_map(skipped).collect();
-        let mut told = json!({"conditions": [condition(status, reason, message, since)]});
+        let mut new_status = json!({"conditions": [condition(status, reason, message, since)]});
         for (field, at) in [
             ("startTime", self.started),
             ("finallyStartTime", self.finally),
             ("completionTime", self.completed),
         ] {
             if let Some(at) = at {
-                told[field] = time(at);
+                new_status[field] = time(at);
             }
         }
         for (field, list) in [("childReferences", children), ("skippedTasks", skipped)] {
             if !list.is_empty() {
-                told[field] = list.into();
+                new_status[field] = list.into();
             }
         }
         if !self.tasks.is_empty() {
-            told["pipelineSpec"] = json!({"tasks": specs(false)});
+            new_status["pipelineSpec"] = json!({"tasks": specs(false)});
             let finally = specs(true);
             if !finally.is_empty() {
-                told["pipelineSpec"]["finally"] = finally.into();
+                new_status["pipelineSpec"]["finally"] = finally.into();
             }
         }
-        told
+        new_status
     }
 }
 
@@ -215,7 +215,7 @@ pub(super) fn condition(status: &str, reason: &str, message: &str, since: Timest
     })
 }
 
-/// A time as the API server keeps it: whole seconds.
+/// A time in the API's format, in whole seconds.
 pub(super) fn time(at: Timestamp) -> Value {
     at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string().into()
 }

@@ -1,4 +1,4 @@
-//! Puts the kinds of Tekton and OpenShift on a control plane, and says which ones.
+//! Installs the kinds of Tekton and OpenShift on a control plane.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,10 +10,10 @@ use serde_json::{Value, json};
 use crate::control_plane::ControlPlane;
 use crate::process::POLL;
 
-/// How long the API server may take until it serves the kinds and asks the policies.
+/// How long the API server may take until it serves the kinds and enforces the policies.
 const SERVED_WITHIN: Duration = Duration::from_secs(60);
 
-/// On the server's side, as Tekton's definitions are larger than the annotation that an apply on the client's side keeps.
+/// Server-side, because Tekton's definitions exceed the size limit of the last-applied annotation.
 const APPLY: [&str; 4] = ["apply", "--server-side", "--force-conflicts", "-f"];
 
 /// The environment variable that names a file with Tekton's own definitions.
@@ -22,26 +22,25 @@ const VARIABLE: &str = "CNBI_TEKTON_CRDS";
 /// Whose definitions of Tekton's kinds to install.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Definitions {
-    /// Our own small ones, with the fields that this project's runs touch.
-    StandIns,
-    /// Tekton's, from a file.
-    Tektons(PathBuf),
+    /// Small fakes with the fields that CNBi uses.
+    Fake,
+    /// Tekton's own, from a file.
+    Tekton(PathBuf),
 }
 
 impl Definitions {
-    /// Tekton's where `CNBI_TEKTON_CRDS` names a file, stand-ins where it is not set or empty.
+    /// Tekton's own if `CNBI_TEKTON_CRDS` names a file, else the fakes.
     pub fn from_env() -> Self {
         match std::env::var_os(VARIABLE) {
-            Some(path) if !path.is_empty() => Self::Tektons(path.into()),
-            _ => Self::StandIns,
+            Some(path) if !path.is_empty() => Self::Tekton(path.into()),
+            _ => Self::Fake,
         }
     }
 }
 
-/// Installs the kinds of Tekton, as [`Definitions::from_env`] says, and of OpenShift; says on stderr which ones.
-///
-/// With them come policies that refuse what Tekton's webhook would. It is done when the API server serves the kinds and
-/// asks the policies. Doing it again changes nothing.
+/// Installs the kinds of Tekton ([`Definitions::from_env`]) and OpenShift, and policies that reject what Tekton's webhook rejects;
+/// reports on stderr which definitions are used. Returns when the API server serves the kinds and enforces the policies.
+/// Idempotent.
 pub async fn install(control_plane: &ControlPlane) -> Result<Definitions> {
     let definitions = Definitions::from_env();
     install_from(control_plane, &definitions).await?;
@@ -51,17 +50,17 @@ pub async fn install(control_plane: &ControlPlane) -> Result<Definitions> {
 /// Like [`install`], with definitions that the caller chooses.
 pub async fn install_from(control_plane: &ControlPlane, definitions: &Definitions) -> Result<()> {
     match definitions {
-        Definitions::StandIns => {
-            eprintln!("tekton: stand-ins, as {VARIABLE} names no file; its webhook and controller are played");
-            apply(control_plane, &stand_in("tekton.yaml")).await?;
+        Definitions::Fake => {
+            eprintln!("tekton: fake definitions, because {VARIABLE} is not set; webhook and controller are fakes");
+            apply(control_plane, &fake_definition("tekton.yaml")).await?;
         }
-        Definitions::Tektons(file) => {
+        Definitions::Tekton(file) => {
             eprintln!(
-                "tekton: its own definitions from {}, each with its stored version only, as no webhook is there to convert \
-                 others; its webhook and controller are played",
+                "tekton: its own definitions from {}, stored versions only, because no conversion webhook runs; webhook and \
+                 controller are fakes",
                 file.display()
             );
-            ensure!(file.is_file(), "{} is not there", file.display());
+            ensure!(file.is_file(), "{} does not exist", file.display());
             let text = fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
             let definitions = without_conversion(&text).with_context(|| format!("reading {}", file.display()))?;
             let apply = control_plane
@@ -73,13 +72,13 @@ pub async fn install_from(control_plane: &ControlPlane, definitions: &Definition
         }
     }
     install_image_streams(control_plane).await?;
-    apply(control_plane, &stand_in("tekton-admission.yaml")).await?;
+    apply(control_plane, &fake_definition("tekton-admission.yaml")).await?;
     let kinds = ["pipelineruns", "taskruns", "pipelines", "tasks"].map(|kind| format!("{kind}.tekton.dev"));
     until_served(control_plane, &kinds).await?;
-    until_asked(control_plane).await
+    until_enforced(control_plane).await
 }
 
-/// Installs the stand-in for OpenShift's ImageStreams, and nothing of Tekton.
+/// Installs the definition of ImageStreams that CNBi ships for clusters without OpenShift, and nothing of Tekton.
 pub async fn install_image_streams(control_plane: &ControlPlane) -> Result<()> {
     let definition = crate::installation::shipped::deploy().join("components/imagestream-crd/imagestreams.yaml");
     apply(control_plane, &definition).await?;
@@ -92,7 +91,7 @@ async fn until_served(control_plane: &ControlPlane, kinds: &[String]) -> Result<
     control_plane.until_established(&definitions).await
 }
 
-fn stand_in(name: &str) -> PathBuf {
+fn fake_definition(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fakes").join(name)
 }
 
@@ -100,11 +99,10 @@ async fn apply(control_plane: &ControlPlane, file: &Path) -> Result<()> {
     control_plane.kubectl().args(APPLY).arg(file).ok().await.map(drop)
 }
 
-/// Tekton's definitions as they are, but for the versions that its webhook would have to convert.
+/// Tekton's definitions without the versions that need its conversion webhook.
 ///
-/// Requests for the stored version need no webhook. But the API server watches what is stored once for every version of a
-/// kind, and with a webhook that nobody answers it fails and begins again without end. To say that nothing needs
-/// converting would be wrong while other versions can be read, so those are not served.
+/// The API server watches the stored objects once for every served version; a conversion webhook that does not respond makes these
+/// watches fail forever.
 fn without_conversion(text: &str) -> Result<Value> {
     let mut definitions: Vec<Value> = serde_saphyr::from_multiple(text)?;
     definitions.retain(|definition| !definition.is_null());
@@ -121,8 +119,8 @@ fn without_conversion(text: &str) -> Result<Value> {
     Ok(json!({"apiVersion": "v1", "kind": "List", "items": definitions}))
 }
 
-/// A policy is in force some time after it is there: until then it is tried what it has to refuse.
-async fn until_asked(control_plane: &ControlPlane) -> Result<()> {
+/// A policy takes effect some time after its creation: repeats a request that it must reject.
+async fn until_enforced(control_plane: &ControlPlane) -> Result<()> {
     let too_long = json!({
         "apiVersion": "tekton.dev/v1", "kind": "PipelineRun",
         "metadata": {"name": "x".repeat(64), "namespace": "default"},
@@ -137,7 +135,7 @@ async fn until_asked(control_plane: &ControlPlane) -> Result<()> {
         }
         ensure!(
             begin.elapsed() < SERVED_WITHIN,
-            "the policies are not asked within {SERVED_WITHIN:?}: {}{}",
+            "the policies are not enforced within {SERVED_WITHIN:?}: {}{}",
             answer.stdout,
             answer.stderr
         );

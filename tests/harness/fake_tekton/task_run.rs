@@ -1,21 +1,21 @@
-//! The TaskRuns that Tekton would make for a run, and what it would tell of them. No I/O.
+//! The TaskRuns that Tekton creates for a run, and their statuses. No I/O.
 
 use k8s_openapi::jiff::Timestamp;
 use ring::digest::{SHA256, digest};
 use serde_json::{Map, Value, json};
 
-use super::script::{Cause, Failure, Results};
-use super::told::{condition, time};
+use super::run_status::{condition, time};
+use super::scenario::{Cause, Results, TaskFailure};
 
-/// The longest name that Tekton gives.
+/// Tekton's limit for the length of a name.
 const LONGEST: usize = 63;
 
-/// What the TaskRun of a cancelled run is told, and the TaskRun of a run whose time is over.
+/// `spec.statusMessage` of TaskRuns that are stopped with their run.
 pub(super) const CANCELLED: &str = "TaskRun cancelled as the PipelineRun it belongs to has been cancelled.";
 pub(super) const OUT_OF_TIME: &str = "TaskRun cancelled as the PipelineRun it belongs to has timed out.";
 
-/// The name of a task's TaskRun: that of the run and of the task, or a hash where that is too long (Tekton takes another
-/// hash; whoever wants the name reads it in the run's child references).
+/// The name of a TaskRun: run and task, or a hash if that is too long. Tekton's hash is another one; the name is read from the
+/// run's `childReferences`.
 pub(super) fn name(run: &str, task: &str) -> String {
     let whole = format!("{run}-{task}");
     if whole.len() <= LONGEST {
@@ -26,12 +26,12 @@ pub(super) fn name(run: &str, task: &str) -> String {
     format!("{kept}{hash}")
 }
 
-/// The first `length` digits of a SHA-256.
+/// The first `length` hexadecimal digits of a SHA-256.
 pub(super) fn hex(of: &[u8], length: usize) -> String {
     hex::encode(digest(&SHA256, of)).chars().take(length).collect()
 }
 
-/// A reference by which the garbage collector takes an object away with its run.
+/// An owner reference to the run, so that the garbage collector deletes the object with it.
 pub(super) fn owner(run: &Value) -> Value {
     json!({
         "apiVersion": "tekton.dev/v1", "kind": "PipelineRun", "controller": true, "blockOwnerDeletion": true,
@@ -39,10 +39,9 @@ pub(super) fn owner(run: &Value) -> Value {
     })
 }
 
-/// A TaskRun as Tekton makes it for a task of `run`: it hands on the run's labels and annotations, its service account
-/// and its pod template, and what `spec.taskRunSpecs` says of the task. Parameters and workspaces are left out, as those
-/// are a matter of the Pipeline.
-pub(super) fn made(run: &Value, task: &str, is_final: bool) -> Value {
+/// A TaskRun as Tekton creates it: with the run's labels, annotations, service account and pod template, and the task's
+/// `spec.taskRunSpecs`. Parameters and workspaces are left out.
+pub(super) fn new_task_run(run: &Value, task: &str, is_final: bool) -> Value {
     let metadata = &run["metadata"];
     let map = |value: &Value| value.as_object().cloned().unwrap_or_default();
     let (spec, template) = (&run["spec"], &run["spec"]["taskRunTemplate"]);
@@ -71,33 +70,33 @@ pub(super) fn made(run: &Value, task: &str, is_final: bool) -> Value {
     annotations.extend(map(&metadata["annotations"]));
     annotations.remove("kubectl.kubernetes.io/last-applied-configuration");
 
-    let mut made = Map::new();
-    made.insert("taskRef".to_owned(), json!({"kind": "Task", "name": task}));
+    let mut new_task_run = Map::new();
+    new_task_run.insert("taskRef".to_owned(), json!({"kind": "Task", "name": task}));
     let account = [&own["serviceAccountName"], &template["serviceAccountName"]];
     let account = account.into_iter().find_map(Value::as_str).unwrap_or("default");
-    made.insert("serviceAccountName".to_owned(), account.into());
+    new_task_run.insert("serviceAccountName".to_owned(), account.into());
     let mut pod = map(&template["podTemplate"]);
     pod.extend(map(&own["podTemplate"]));
     if !pod.is_empty() {
-        made.insert("podTemplate".to_owned(), pod.into());
+        new_task_run.insert("podTemplate".to_owned(), pod.into());
     }
     for field in ["computeResources", "stepSpecs", "sidecarSpecs", "timeout"] {
         if !own[field].is_null() {
-            made.insert(field.to_owned(), own[field].clone());
+            new_task_run.insert(field.to_owned(), own[field].clone());
         }
     }
-    made.entry("timeout").or_insert_with(|| "1h0m0s".into());
+    new_task_run.entry("timeout").or_insert_with(|| "1h0m0s".into());
     json!({
         "apiVersion": "tekton.dev/v1", "kind": "TaskRun",
         "metadata": {
             "name": name(run_name, task), "namespace": metadata["namespace"], "ownerReferences": [owner(run)],
             "labels": labels, "annotations": annotations,
         },
-        "spec": made,
+        "spec": new_task_run,
     })
 }
 
-/// What is told of a TaskRun while its steps run.
+/// The status while steps run.
 pub(super) fn running(name: &str, now: Timestamp) -> Value {
     json!({
         "conditions": [condition("Unknown", "Running", "Not all Steps in the Task have finished executing", now)],
@@ -107,19 +106,19 @@ pub(super) fn running(name: &str, now: Timestamp) -> Value {
     })
 }
 
-/// What is told of a TaskRun that ended well.
+/// The status after success.
 pub(super) fn succeeded(started: &Value, results: &Results, now: Timestamp) -> Value {
     let message = "All Steps have completed executing";
     json!({
         "conditions": [condition("True", "Succeeded", message, now)],
         "completionTime": time(now),
         "steps": [step("main", 0, "Completed", started, now)],
-        "results": told(results),
+        "results": result_list(results),
     })
 }
 
-/// What is told of a TaskRun that failed; `name` is the TaskRun's, `started` its start as told before.
-pub(super) fn failed(name: &str, timeout: &str, failure: &Failure, started: &Value, now: Timestamp) -> Value {
+/// The status after a failure. `name` is the TaskRun's, `started` its start time.
+pub(super) fn failed(name: &str, timeout: &str, failure: &TaskFailure, started: &Value, now: Timestamp) -> Value {
     let (reason, message, step) = match &failure.cause {
         Cause::Exit { step: of, code } => (
             "StepFailed",
@@ -150,11 +149,11 @@ pub(super) fn failed(name: &str, timeout: &str, failure: &Failure, started: &Val
         "conditions": [condition("False", reason, &message, now)],
         "completionTime": time(now),
         "steps": [step],
-        "results": told(&failure.results),
+        "results": result_list(&failure.results),
     })
 }
 
-/// What is told of a TaskRun that was stopped with its run, with what its spec says of that.
+/// The status of a TaskRun that was stopped with its run; `why` is its `spec.statusMessage`.
 pub(super) fn cancelled(name: &str, why: &str, started: &Value, now: Timestamp) -> Value {
     let message = format!("TaskRun \"{name}\" was cancelled. {why}");
     json!({
@@ -181,7 +180,7 @@ fn stopped(of: &str, name: &str, reason: &str, started: &Value, now: Timestamp) 
     step
 }
 
-fn told(results: &Results) -> Value {
+fn result_list(results: &Results) -> Value {
     let result = |(name, value): &(String, String)| json!({"name": name, "type": "string", "value": value});
     results.iter().map(result).collect()
 }

@@ -27,7 +27,7 @@ const LIMIT: usize = 4 << 20;
 
 /// What is done to a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Treatment {
+pub enum ProxyAction {
     /// It is passed on.
     Pass,
     /// It is passed on after a while.
@@ -40,16 +40,16 @@ pub enum Treatment {
     Answer(u16, String),
 }
 
-type Rule = Arc<dyn Fn(&str) -> Treatment + Send + Sync>;
+type Rule = Arc<dyn Fn(&str) -> ProxyAction + Send + Sync>;
 
 /// A proxy; gone when it is dropped.
-pub struct Between {
+pub struct FaultProxy {
     url: String,
     rule: Arc<Mutex<Rule>>,
     task: JoinHandle<()>,
 }
 
-impl Between {
+impl FaultProxy {
     /// Starts one before the API server that a kubeconfig leads to. It passes on everything.
     pub async fn start(kubeconfig: &Path) -> Result<Self> {
         let mut kubeconfig = Kubeconfig::read_from(kubeconfig)?;
@@ -62,15 +62,15 @@ impl Between {
         let client = connect(config)?;
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.context("listening")?;
         let url = format!("http://{}", listener.local_addr()?);
-        let rule: Arc<Mutex<Rule>> = Arc::new(Mutex::new(Arc::new(|_| Treatment::Pass)));
+        let rule: Arc<Mutex<Rule>> = Arc::new(Mutex::new(Arc::new(|_| ProxyAction::Pass)));
         let router = Router::new().fallback({
             let rule = Arc::clone(&rule);
             move |request: Request| {
                 let rule = Arc::clone(&rule.lock().unwrap_or_else(PoisonError::into_inner));
                 let client = client.clone();
                 async move {
-                    let treatment = rule(request.uri().path());
-                    treat(&client, request, treatment).await.unwrap_or_else(|error| {
+                    let action = rule(request.uri().path());
+                    apply_action(&client, request, action).await.unwrap_or_else(|error| {
                         let text = format!("{error:#}");
                         (StatusCode::BAD_GATEWAY, text).into_response()
                     })
@@ -90,29 +90,29 @@ impl Between {
     }
 
     /// From now on does this to requests, by their URL path.
-    pub fn set(&self, rule: impl Fn(&str) -> Treatment + Send + Sync + 'static) {
+    pub fn set(&self, rule: impl Fn(&str) -> ProxyAction + Send + Sync + 'static) {
         *self.rule.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(rule);
     }
 }
 
-impl Drop for Between {
+impl Drop for FaultProxy {
     fn drop(&mut self) {
         self.task.abort();
     }
 }
 
-async fn treat(client: &Client, request: Request, treatment: Treatment) -> Result<Response> {
-    match treatment {
-        Treatment::Pass => {}
-        Treatment::Late(by) => tokio::time::sleep(by).await,
-        Treatment::Never => std::future::pending().await,
-        Treatment::CutOff => {
+async fn apply_action(client: &Client, request: Request, action: ProxyAction) -> Result<Response> {
+    match action {
+        ProxyAction::Pass => {}
+        ProxyAction::Late(by) => tokio::time::sleep(by).await,
+        ProxyAction::Never => std::future::pending().await,
+        ProxyAction::CutOff => {
             let begun = Ok(Bytes::from_static(b"{\"kind\":"));
             let cut = stream::iter([begun, Err(std::io::Error::other("cut off"))]);
             let answer = Response::builder().header(header::CONTENT_LENGTH, 1000);
             return Ok(answer.body(Body::from_stream(cut))?);
         }
-        Treatment::Answer(status, body) => {
+        ProxyAction::Answer(status, body) => {
             let answer = Response::builder().status(status);
             return Ok(answer
                 .header(header::CONTENT_TYPE, "application/json")

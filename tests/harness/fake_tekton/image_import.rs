@@ -1,6 +1,4 @@
-//! Plays OpenShift's part on ImageStreams: the import of a tag, as far as the stream's status shows it.
-//!
-//! No image is fetched and no registry is asked. The stream itself is made by whoever publishes.
+//! A fake of OpenShift's image import: writes the status of a tag of an ImageStream. No registry is contacted.
 
 use std::time::{Duration, Instant};
 
@@ -13,30 +11,30 @@ use serde_json::{Value, json};
 use crate::process::POLL;
 
 use super::image_streams;
-use super::told::time;
+use super::run_status::time;
 
-/// How long a stream or its tag may take to appear.
+/// How long the stream and its tag may take to appear.
 const APPEARS_WITHIN: Duration = Duration::from_secs(60);
 
 /// How the import of a tag ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Import {
-    /// The image is there, with this digest.
+    /// The image exists and has this digest.
     Succeeds {
         /// Such as `sha256:` and 64 hexadecimal digits.
         digest: String,
     },
-    /// It is not, with the reason and the message of condition `ImportSuccess`.
+    /// It fails with this reason and message of the condition `ImportSuccess`.
     Fails {
         /// One of `NotFound`, `Unauthorized`, `BadRequest`, `Invalid`, `InternalError`, `ImportFailed`.
         reason: String,
-        /// For people.
+        /// A text for users.
         message: String,
     },
 }
 
 impl Import {
-    /// It ends well.
+    /// It succeeds.
     pub fn succeeds(digest: &str) -> Self {
         let digest = digest.to_owned();
         Self::Succeeds { digest }
@@ -50,7 +48,7 @@ impl Import {
         }
     }
 
-    /// The registry refuses the stream's namespace.
+    /// The registry denies access.
     pub fn unauthorized(reference: &str) -> Self {
         Self::Fails {
             reason: "Unauthorized".to_owned(),
@@ -69,12 +67,15 @@ impl Import {
 
 /// The stream's status after the import of a tag at `now`. No I/O.
 ///
-/// Fails when the stream has no such tag, or none that leads to an image.
-fn told(stream: &Value, tag: &str, import: &Import, now: Timestamp) -> Result<Value> {
+/// # Errors
+/// The stream has no such tag, or the tag has no image reference.
+fn new_status(stream: &Value, tag: &str, import: &Import, now: Timestamp) -> Result<Value> {
     let tags = stream["spec"]["tags"].as_array().into_iter().flatten();
     let wanted = tags.clone().find(|wanted| wanted["name"] == tag);
     let wanted = wanted.with_context(|| format!("the stream has no tag {tag}: {}", stream["spec"]["tags"]))?;
-    let reference = wanted["from"]["name"].as_str().context("the tag leads nowhere")?;
+    let reference = wanted["from"]["name"]
+        .as_str()
+        .context("the tag has no image reference")?;
     let generation = wanted["generation"].as_i64().filter(|&generation| generation > 0);
     let generation = generation
         .or_else(|| stream["metadata"]["generation"].as_i64())
@@ -102,7 +103,7 @@ fn told(stream: &Value, tag: &str, import: &Import, now: Timestamp) -> Result<Va
             }]);
         }
     }
-    // OpenShift writes null where there was never an image; a reader has to bear both.
+    // OpenShift writes null if no image was ever imported.
     event["items"] = if items.is_empty() { Value::Null } else { items.into() };
     all.push(event);
     Ok(json!({"tags": all}))
@@ -117,10 +118,11 @@ fn repository(reference: &str) -> &str {
     }
 }
 
-/// Waits until the stream has the tag, and imports it.
+/// Waits for the tag and writes its status.
 ///
-/// Fails when it does not come within a minute, or when the API server refuses.
-pub async fn play(client: &Client, namespace: &str, stream: &str, tag: &str, import: &Import) -> Result<()> {
+/// # Errors
+/// The tag does not appear within a minute, or the API server rejects the write.
+pub async fn simulate(client: &Client, namespace: &str, stream: &str, tag: &str, import: &Import) -> Result<()> {
     let streams = image_streams(client, namespace);
     let begin = Instant::now();
     loop {
@@ -133,23 +135,23 @@ pub async fn play(client: &Client, namespace: &str, stream: &str, tag: &str, imp
         if let Some(found) = found.as_ref()
             && tags.is_some_and(|tags| tags.iter().any(|named| named["name"] == tag))
         {
-            let told = told(found, tag, import, Timestamp::now())?;
+            let new_status = new_status(found, tag, import, Timestamp::now())?;
             let patch = Patch::Merge(json!({
                 "metadata": {"resourceVersion": found["metadata"]["resourceVersion"]},
-                "status": told,
+                "status": new_status,
             }));
             let params = PatchParams {
-                field_manager: Some("played-openshift".to_owned()),
+                field_manager: Some("fake-openshift".to_owned()),
                 field_validation: Some(ValidationDirective::Strict),
                 ..PatchParams::default()
             };
             match streams.patch_status(stream, &params, &patch).await {
-                // Somebody wrote meanwhile: look again.
+                // A concurrent write: read again.
                 Err(kube::Error::Api(status)) if status.code == 409 => {}
                 answer => {
                     return answer
                         .map(drop)
-                        .with_context(|| format!("writing to the status of {stream}: {told}"));
+                        .with_context(|| format!("writing to the status of {stream}: {new_status}"));
                 }
             }
         }

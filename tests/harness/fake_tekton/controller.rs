@@ -1,11 +1,7 @@
-//! Plays Tekton's part on PipelineRuns: writes to their status, and makes the TaskRuns, that a script asks for.
+//! The fake of Tekton's controller: writes the status of PipelineRuns and creates TaskRuns, as a scenario says.
 //!
-//! It honours what others do to the run meanwhile, as Tekton would: `spec.status: Cancelled` ends it as `Cancelled`, a
-//! deletion ends the play. Every write is checked against the definitions that are installed, unknown fields included.
-//! No task runs; see [`Script`] for what can be played.
-
-mod performance;
-mod stage;
+//! Like Tekton it ends a run as `Cancelled` when `spec.status` says so, and stops when the run is deleted. Every write is
+//! checked against the installed definitions; unknown fields are errors. No task runs; see [`Scenario`].
 
 use std::collections::BTreeSet;
 use std::future::Future;
@@ -23,29 +19,28 @@ use tokio::task::JoinSet;
 use crate::process::POLL;
 
 use super::pipeline_runs;
-use super::script::Script;
-
-pub use performance::{Outcome, Performance};
+use super::scenario::Scenario;
+use super::simulated_run::{RunOutcome, SimulatedRun};
 
 /// How long a run may take to appear.
 const APPEARS_WITHIN: Duration = Duration::from_secs(60);
 
-/// Tekton's part in one namespace.
+/// A fake of Tekton's controller for one namespace.
 #[derive(Clone)]
-pub struct Player {
+pub struct FakeTekton {
     client: Client,
     namespace: String,
 }
 
-impl Player {
-    /// A player for the runs of a namespace; it needs the rights of an administrator there.
+impl FakeTekton {
+    /// Needs a client with admin rights in the namespace.
     pub fn new(client: Client, namespace: &str) -> Self {
         let namespace = namespace.to_owned();
         Self { client, namespace }
     }
 
-    /// Waits until there is a run with these labels (a selector) that nothing was played on yet, and gives its name.
-    pub async fn appears(&self, labels: &str) -> Result<String> {
+    /// Waits for a run with these labels (a selector) that has no status yet, and returns its name.
+    pub async fn wait_for_run(&self, labels: &str) -> Result<String> {
         let runs = pipeline_runs(&self.client, &self.namespace);
         let begin = Instant::now();
         loop {
@@ -67,43 +62,49 @@ impl Player {
         }
     }
 
-    /// Begins to play on a run; nothing happens until [`Performance::next`].
+    /// Prepares the simulation of a run; nothing is written before [`SimulatedRun::next`].
     ///
-    /// Fails when there is no such run, or when something was played on it already.
-    pub async fn begin(&self, run: &str, script: Script) -> Result<Performance> {
-        Performance::begin(self.client.clone(), &self.namespace, run, script).await
+    /// # Errors
+    /// The run does not exist, or has a status already.
+    pub async fn start(&self, run: &str, scenario: Scenario) -> Result<SimulatedRun> {
+        SimulatedRun::start(self.client.clone(), &self.namespace, run, scenario).await
     }
 
-    /// Plays a whole script on a run.
-    pub async fn play(&self, run: &str, script: Script) -> Result<Outcome> {
-        self.begin(run, script).await?.finish().await
+    /// Simulates a run to its end.
+    pub async fn simulate(&self, run: &str, scenario: Scenario) -> Result<RunOutcome> {
+        self.start(run, scenario).await?.finish().await
     }
 
-    /// Plays on every run of the namespace from now on, those that are there included, until `over`; gives how often it
-    /// has played. `choose` gets the run and says what becomes of it.
+    /// Simulates every run of the namespace, existing and new, until `over` completes; returns how many have ended.
+    /// `choose` maps a run to its scenario. Runs that have not ended keep the status they have.
     ///
-    /// What was begun when it is over is left where it stands. Fails with the first play that fails.
-    pub async fn play_all(&self, choose: impl Fn(&Value) -> Script, over: impl Future<Output = ()>) -> Result<usize> {
+    /// # Errors
+    /// The first simulation that fails.
+    pub async fn simulate_all(
+        &self,
+        choose: impl Fn(&Value) -> Scenario,
+        over: impl Future<Output = ()>,
+    ) -> Result<usize> {
         let mut over = pin!(over);
         let runs = watcher(pipeline_runs(&self.client, &self.namespace), watcher::Config::default());
         let mut runs = pin!(runs.default_backoff().applied_objects());
-        let (mut seen, mut plays) = (BTreeSet::new(), JoinSet::new());
-        let mut played = 0;
+        let (mut seen, mut simulations) = (BTreeSet::new(), JoinSet::new());
+        let mut count = 0;
         loop {
             tokio::select! {
-                () = &mut over => return Ok(played),
-                Some(play) = plays.join_next() => {
-                    play.context("playing")??;
-                    played += 1;
+                () = &mut over => return Ok(count),
+                Some(simulation) = simulations.join_next() => {
+                    simulation.context("simulating a run")??;
+                    count += 1;
                 }
-                // The watch begins again by itself after an error.
+                // The watcher restarts by itself after an error.
                 Some(run) = runs.next() => {
                     let Ok(run) = run else { continue };
                     let uid = run.metadata.uid.clone().unwrap_or_default();
                     let fresh = run.metadata.deletion_timestamp.is_none() && run.data["status"]["conditions"].is_null();
                     if fresh && seen.insert(uid) {
                         let run = serde_json::to_value(&run)?;
-                        plays.spawn(Performance::of(self.client.clone(), &run, choose(&run)).finish());
+                        simulations.spawn(SimulatedRun::of(self.client.clone(), &run, choose(&run)).finish());
                     }
                 }
             }

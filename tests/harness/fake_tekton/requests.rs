@@ -1,4 +1,4 @@
-//! The reads and writes of a play, each of which outlasts an API server that restarts.
+//! The fake's API requests, which are repeated while the API server restarts.
 
 use std::time::{Duration, Instant};
 
@@ -7,17 +7,17 @@ use kube::api::{Api, DynamicObject, Patch, PatchParams, PostParams, ValidationDi
 use kube::{Client, Error};
 use serde_json::{Value, json};
 
+use super::task_run::{hex, owner};
 use crate::process::POLL;
-use crate::tekton::task_run::{hex, owner};
 
-/// How long the API server may be away.
+/// How long the API server may be unavailable.
 const BACK_WITHIN: Duration = Duration::from_secs(60);
 
-/// Who writes, in the managed fields: Tekton's controller is called `controller` there.
-const MANAGER: &str = "played-tekton";
+/// The field manager. Tekton's own is `controller`.
+const MANAGER: &str = "fake-tekton";
 
-/// Repeats a request while the API server cannot be reached or says that it is not ready.
-async fn patiently<T, F>(request: impl Fn() -> F) -> std::result::Result<T, Error>
+/// Repeats a request while the API server is unreachable, unavailable or overloaded.
+async fn with_retries<T, F>(request: impl Fn() -> F) -> std::result::Result<T, Error>
 where
     F: Future<Output = std::result::Result<T, Error>>,
 {
@@ -36,35 +36,35 @@ where
     }
 }
 
-/// What is there under a name; none when nothing is, or something of another uid.
+/// Reads an object; `None` if it does not exist or has another UID.
 pub(super) async fn read(api: &Api<DynamicObject>, name: &str, uid: Option<&str>) -> Result<Option<Value>> {
-    let found = patiently(|| api.get_opt(name)).await;
+    let found = with_retries(|| api.get_opt(name)).await;
     let found = found.with_context(|| format!("reading {name}"))?;
     let same = found.filter(|found| uid.is_none() || found.metadata.uid.as_deref() == uid);
     same.map(serde_json::to_value)
         .transpose()
-        .context("reading what was read")
+        .context("converting the object")
 }
 
-/// Writes the status, field by field; whether the object was still there.
-pub(super) async fn tell(api: &Api<DynamicObject>, object: &Value, status: &Value) -> Result<bool> {
+/// Merges into the status. Returns whether the object still existed.
+pub(super) async fn write_status(api: &Api<DynamicObject>, object: &Value, status: &Value) -> Result<bool> {
     let (name, uid) = identity(object);
     let patch = Patch::Merge(json!({"metadata": {"uid": uid}, "status": status}));
     let params = params();
-    let answer = patiently(|| api.patch_status(name, &params, &patch)).await;
-    still_there(answer).with_context(|| format!("writing to the status of {name}: {status}"))
+    let answer = with_retries(|| api.patch_status(name, &params, &patch)).await;
+    existed(answer).with_context(|| format!("writing to the status of {name}: {status}"))
 }
 
-/// Changes the spec; whether the object was still there.
-pub(super) async fn order(api: &Api<DynamicObject>, object: &Value, spec: &Value) -> Result<bool> {
+/// Merges into the spec. Returns whether the object still existed.
+pub(super) async fn change_spec(api: &Api<DynamicObject>, object: &Value, spec: &Value) -> Result<bool> {
     let (name, uid) = identity(object);
     let patch = Patch::Merge(json!({"metadata": {"uid": uid}, "spec": spec}));
     let params = params();
-    let answer = patiently(|| api.patch(name, &params, &patch)).await;
-    still_there(answer).with_context(|| format!("writing to the spec of {name}: {spec}"))
+    let answer = with_retries(|| api.patch(name, &params, &patch)).await;
+    existed(answer).with_context(|| format!("writing to the spec of {name}: {spec}"))
 }
 
-/// Sets a label that is not there yet; whether the object was still there.
+/// Sets a label unless it has a value. Returns whether the object still existed.
 pub(super) async fn label(api: &Api<DynamicObject>, object: &Value, key: &str, value: &str) -> Result<bool> {
     if !object["metadata"]["labels"][key].is_null() {
         return Ok(true);
@@ -72,28 +72,28 @@ pub(super) async fn label(api: &Api<DynamicObject>, object: &Value, key: &str, v
     let (name, uid) = identity(object);
     let patch = Patch::Merge(json!({"metadata": {"uid": uid, "labels": {key: value}}}));
     let params = params();
-    let answer = patiently(|| api.patch(name, &params, &patch)).await;
-    still_there(answer).with_context(|| format!("labelling {name}"))
+    let answer = with_retries(|| api.patch(name, &params, &patch)).await;
+    existed(answer).with_context(|| format!("labelling {name}"))
 }
 
-/// Makes an object, or finds what an attempt before has made.
-pub(super) async fn make(api: &Api<DynamicObject>, object: &Value) -> Result<Value> {
+/// Creates an object, or returns the one that an earlier attempt created.
+pub(super) async fn create_or_get(api: &Api<DynamicObject>, object: &Value) -> Result<Value> {
     let (name, _) = identity(object);
-    let wanted: DynamicObject = serde_json::from_value(object.clone()).context("making an object")?;
+    let wanted: DynamicObject = serde_json::from_value(object.clone()).context("reading the object to create")?;
     let params = PostParams {
         field_manager: Some(MANAGER.to_owned()),
         ..PostParams::default()
     };
-    let made = patiently(|| api.create(&params, &wanted)).await;
+    let made = with_retries(|| api.create(&params, &wanted)).await;
     let made = match made {
-        Err(Error::Api(status)) if status.code == 409 => patiently(|| api.get(name)).await,
+        Err(Error::Api(status)) if status.code == 409 => with_retries(|| api.get(name)).await,
         made => made,
     };
-    let made = made.with_context(|| format!("making {name}"))?;
-    serde_json::to_value(made).context("reading what was made")
+    let made = made.with_context(|| format!("creating {name}"))?;
+    serde_json::to_value(made).context("reading the created object")
 }
 
-/// The claims that Tekton makes of a run's `volumeClaimTemplate`s: they belong to the run.
+/// Creates the PersistentVolumeClaims of a run's `volumeClaimTemplate`s, owned by the run.
 pub(super) async fn claim_volumes(client: &Client, run: &Value) -> Result<()> {
     let uid = run["metadata"]["uid"].as_str().unwrap_or_default();
     let namespace = run["metadata"]["namespace"].as_str().unwrap_or_default();
@@ -119,7 +119,7 @@ pub(super) async fn claim_volumes(client: &Client, run: &Value) -> Result<()> {
             },
             "spec": template["spec"],
         });
-        make(&claims, &claim).await?;
+        create_or_get(&claims, &claim).await?;
     }
     Ok(())
 }
@@ -129,7 +129,7 @@ fn identity(object: &Value) -> (&str, &Value) {
     (metadata["name"].as_str().unwrap_or_default(), &metadata["uid"])
 }
 
-/// Unknown fields are errors: Tekton writes none.
+/// Unknown fields are errors, because Tekton writes none.
 fn params() -> PatchParams {
     PatchParams {
         field_manager: Some(MANAGER.to_owned()),
@@ -138,8 +138,8 @@ fn params() -> PatchParams {
     }
 }
 
-/// Another uid is a conflict: then it is another object of the same name.
-fn still_there(answer: std::result::Result<DynamicObject, Error>) -> Result<bool> {
+/// A conflict means that another object has the name now: the patch contains the UID.
+fn existed(answer: std::result::Result<DynamicObject, Error>) -> Result<bool> {
     match answer {
         Ok(_) => Ok(true),
         Err(Error::Api(status)) if status.code == 404 || status.code == 409 => Ok(false),

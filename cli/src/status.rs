@@ -63,7 +63,7 @@ pub struct StatusArgs {
     pub output: Option<Output>,
 }
 
-/// Form of the output.
+/// Output format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Output {
     /// The object, or a List, in JSON

@@ -292,6 +292,40 @@ fn findings_have_the_position_of_the_value_in_every_yaml_style() {
 }
 
 #[test]
+fn numbers_and_booleans_are_reported_with_their_source_text() {
+    for (written, kind, value) in [
+        ("3.8", "a number", "3.8"),
+        ("3.10", "a number", "3.10"),
+        ("0x1F", "a number", "0x1F"),
+        ("true", "a boolean", "true"),
+        ("n", "a boolean in YAML", "n"),
+        ("Yes", "a boolean in YAML", "Yes"),
+    ] {
+        for (path, spec) in [
+            (
+                "spec.gitRef",
+                format!("\n  buildType: GitRepository\n  gitRef: {written}"),
+            ),
+            (
+                "spec.packageVersions[0]",
+                format!("\n  buildType: PackageList\n  packageVersions: [{written}]"),
+            ),
+        ] {
+            let text = run_with(&["-"], manifest(&spec)).stdout;
+            let expected = format!("Deny CNB000 {path}: `{written}` is {kind}\n    write \"{value}\"\n");
+            assert!(text.contains(&expected), "{expected}:\n{text}");
+        }
+    }
+    // Quotes do not help where an object is required.
+    let text = run_with(
+        &["-"],
+        manifest("\n  buildType: PackageList\n  runtimeEnvironment: 3.8"),
+    )
+    .stdout;
+    assert!(text.contains("must be of type object, not number"), "{text}");
+}
+
+#[test]
 fn findings_in_json_and_in_lists_have_positions() {
     let object = r#"{"apiVersion": "meteor.zone/v1alpha1", "kind": "CustomNBImage",
   "metadata": {"name": "x"},

@@ -129,36 +129,29 @@ impl Page {
         }
     }
 
+    /// Adds image, tag and source. Only for a Ready resource: after a failure they are those of an earlier build.
     fn image(&mut self, status: &Status) {
+        if status.phase != Some(Phase::Ready) {
+            return;
+        }
+        self.empty();
+        let part = |text: &Option<String>| text.as_deref().map(sanitize);
         let image = status.image.as_ref();
-        let reference = image.and_then(|image| image.reference.as_deref());
-        let digest = image.and_then(|image| image.digest.as_deref());
-        let is_ready = status.phase == Some(Phase::Ready);
-        if is_ready && (reference.is_some() || digest.is_some()) {
-            self.empty();
+        let reference = image.and_then(|image| part(&image.reference));
+        let digest = image.and_then(|image| part(&image.digest));
+        let digest = digest.filter(|digest| !reference.as_ref().is_some_and(|image| image.contains(digest)));
+        if let Some(reference) = &reference {
+            self.labelled("Image", reference, 2);
         }
-        // After a failure, status.image is that of an earlier build.
-        if let (Some(reference), true) = (reference, is_ready) {
-            self.labelled("Image", &sanitize(reference), 2);
+        if let Some(digest) = digest {
+            self.labelled("Digest", &digest, 1);
         }
-        if let (Some(digest), true) = (
-            digest.filter(|digest| !reference.is_some_and(|of| of.contains(*digest))),
-            is_ready,
-        ) {
-            self.labelled("Digest", &sanitize(digest), 1);
+        if let Some(stream) = &status.image_stream {
+            let part = |text: &Option<String>| part(text).unwrap_or_else(|| "?".to_owned());
+            let (namespace, name, tag) = (part(&stream.namespace), part(&stream.name), part(&stream.tag));
+            self.labelled("Tag", &format!("ImageStreamTag {namespace}/{name}:{tag}"), 2);
         }
-        if let (Some(stream), true) = (&status.image_stream, is_ready) {
-            let part = |text: &Option<String>| sanitize(text.as_deref().unwrap_or("?"));
-            let text = format!(
-                "ImageStreamTag {}/{}:{}",
-                part(&stream.namespace),
-                part(&stream.name),
-                part(&stream.tag)
-            );
-            self.labelled("Tag", &text, 2);
-        }
-        if let (Some(source), true) = (&status.source, is_ready) {
-            let part = |text: &Option<String>| text.as_deref().map(sanitize);
+        if let Some(source) = &status.source {
             let parts = [
                 part(&source.repository_url),
                 part(&source.git_ref),

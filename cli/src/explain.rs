@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use clap::Args;
 use cnbi_shared::api::crd::crd;
 use cnbi_shared::contract::{self, ConditionType, Reason, Speaks};
+use cnbi_shared::links;
 use cnbi_shared::nearest::nearest_of;
 use cnbi_shared::path::FieldId;
 use cnbi_shared::rules::examples::Example;
@@ -116,27 +117,12 @@ fn enforcement(rule: &Rule) -> String {
 
 fn explain_rule(rule: &Rule) -> String {
     let head = title(&format!("{} {}", rule.id, rule.slug));
-    format!("{head}: {}\n{}\n\n{}\n", rule.title, enforcement(rule), rule.doc.trim())
-}
-
-/// The meaning of a condition with status True.
-fn meaning(condition: ConditionType) -> &'static str {
-    match condition {
-        ConditionType::Ready => "the image is published and can be used",
-        ConditionType::Reconciling => "the controller is working on it, or will retry",
-        ConditionType::Stalled => "failed; the controller waits for a change of the spec or of the cluster",
-        ConditionType::WellFormed => "the resource passes all rules; if False, the reason is the id of the failed rule",
-        ConditionType::PullSecretReady => "the pull secret exists and can be used",
-        ConditionType::PipelineRunCreated => "a PipelineRun exists for this generation of the resource",
-        ConditionType::SourcePrepared => "the package list is resolved and locked, or the repository is cloned",
-        ConditionType::ImageValidated => "the image can be pulled and works as a notebook",
-        ConditionType::ImageBuilt => "the image is pushed and its digest is known",
-        ConditionType::ImageStreamUpdated => "the ImageStreamTag refers to the image",
-    }
+    let (doc, page) = (rule.doc.trim(), links::rule(rule.id));
+    format!("{head}: {}\n{}\n\n{doc}\n\n{page}\n", rule.title, enforcement(rule))
 }
 
 fn explain_condition(condition: ConditionType) -> String {
-    let mut text = format!("{}: True means: {}.\n", title(condition.as_str()), meaning(condition));
+    let mut text = format!("{}: True means: {}.\n", title(condition.as_str()), condition.meaning());
     let speaks = |reason: &&Reason| match reason.speaks() {
         Speaks::Of(of) => of == condition,
         Speaks::OfItsTask => contract::PIPELINES
@@ -249,7 +235,7 @@ fn list() -> String {
     }
     let _ = writeln!(text, "\n{}", title("Conditions"));
     for condition in ConditionType::ALL {
-        let _ = writeln!(text, "  {condition}: {}", meaning(condition));
+        let _ = writeln!(text, "  {condition}: {}", condition.meaning());
     }
     let _ = writeln!(text, "\n{}", title("Reasons"));
     for reason in contract::REASONS {

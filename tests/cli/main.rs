@@ -8,6 +8,7 @@ mod apply_order;
 #[allow(dead_code, reason = "its words are for the controller's tests too")]
 mod cluster;
 mod drift;
+mod generated_docs;
 mod gitops_snippets;
 mod golden_statuses;
 mod health;

@@ -4,6 +4,7 @@
 
 use std::fmt::Write as _;
 
+use cnbi_shared::links;
 use cnbi_shared::rules::{RULES, Rule};
 use cnbi_shared::verdict::{Level, escaped};
 use serde_json::{Value, json};
@@ -51,6 +52,7 @@ fn descriptor(rule: &Rule) -> Value {
         "id": rule.id,
         "name": rule.slug,
         "shortDescription": {"text": rule.title},
+        "helpUri": links::rule(rule.id),
         "help": {"text": format!("kubectl cnbi explain {}", rule.id), "markdown": rule.doc},
         "defaultConfiguration": {"level": level(rule.level)},
     })

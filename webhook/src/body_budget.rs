@@ -26,6 +26,8 @@ pub const BODY_LIMIT: usize = 7 * 1024 * 1024;
 
 /// Bytes of each body that need no budget.
 const FREE: usize = 32 * 1024;
+/// Most bytes to allocate because of a Content-Length alone.
+const INITIAL_CAPACITY: usize = 256 * 1024;
 /// Fewest bytes per second of a body, on average and after [`GRACE`].
 const LEAST_RATE: u32 = 64 * 1024;
 /// How long a body may arrive at any rate.
@@ -107,7 +109,8 @@ impl BodyBudget {
             let charge = charged(buffer.len() + data.len()) - charged(buffer.len());
             if charge > 0 && !self.try_reserve(&mut reserved, charge) {
                 let waits = Instant::now();
-                let memory = timeout_at(deadline, self.reserve(&mut reserved, charge)).await;
+                // Boxed, because few bodies wait, and the future of each review would have room for this one.
+                let memory = timeout_at(deadline, Box::pin(self.reserve(&mut reserved, charge))).await;
                 memory.map_err(|_| BodyError::NoMemory)?;
                 begin += waits.elapsed();
             }
@@ -119,7 +122,7 @@ impl BodyBudget {
                 });
             }
             if buffer.is_empty() {
-                buffer.reserve_exact(length.unwrap_or_default().clamp(data.len(), BODY_LIMIT));
+                buffer.reserve_exact(length.unwrap_or_default().min(INITIAL_CAPACITY).max(data.len()));
             }
             buffer.extend_from_slice(&data);
             connection::current(|current| current.set_buffered(buffer.len()));

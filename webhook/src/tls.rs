@@ -42,7 +42,7 @@ pub enum ClientCaError {
     /// It is not PEM, has no certificate, or an invalid one.
     #[error("{0}: {1}")]
     Content(PathBuf, String),
-    /// Names without a CA: nobody would verify them.
+    /// Names without a CA would not be verified.
     #[error("client names require a client CA")]
     NamesWithoutCa,
 }

@@ -81,7 +81,11 @@ async fn with_a_client_ca_only_clients_with_an_accepted_name_are_answered() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("ca.crt");
     std::fs::write(&path, ca.pem()).unwrap();
-    for (name, may) in [(Some("kube-apiserver"), true), (Some("somebody"), false), (None, false)] {
+    for (name, may) in [
+        (Some("kube-apiserver"), true),
+        (Some("other-client"), false),
+        (None, false),
+    ] {
         let identity = name.map(|name| identity(name, &ca));
         let webhook = setup(&path, &["kube-apiserver"], identity).start().await;
         assert_eq!(is_answered(&webhook).await, may);

@@ -125,7 +125,7 @@ async fn facts_in_the_users_favour_are_read_once() {
 
 #[tokio::test]
 async fn a_panic_fails_one_request_only() {
-    let cluster = Arc::new(FakeCluster::new(|lookup, _| panic!("asked for {lookup}")));
+    let cluster = Arc::new(FakeCluster::new(|lookup, _| panic!("looked up {lookup}")));
     let webhook = Setup::new(cluster.clone()).start().await;
     let reply = webhook.post("/validate", create_with_secret()).await;
     assert_eq!(reply.status, StatusCode::INTERNAL_SERVER_ERROR);

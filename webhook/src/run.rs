@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 
 use crate::api_server::ApiServer;
-use crate::args::Args;
+use crate::args::{Args, Bounds};
 use crate::body_budget::BodyBudget;
 use crate::certificates::{self, Certificates};
 use crate::client_ca;
@@ -64,13 +64,9 @@ pub async fn run(args: Args) -> Result<(), cnbi_runtime::Error> {
     let service = Arc::new(Service {
         reviewer: Reviewer {
             configuration: Arc::clone(&configuration),
-            source: Arc::new(ApiServer::new(
-                client.clone(),
-                args.bounds.facts_in_flight,
-                Arc::clone(&metrics.api),
-            )),
+            source: api_server(bounds, &client, &metrics),
             metrics: Arc::clone(&metrics),
-            fact_limit: args.bounds.fact_timeout_ms,
+            fact_limit: bounds.fact_timeout_ms,
         },
         body_budget: BodyBudget::new(bounds.body_memory_mib << 20, Arc::clone(&connections)),
         concurrency_limit: ConcurrencyLimit::new(bounds.in_flight, bounds.queue),
@@ -137,4 +133,9 @@ pub async fn run(args: Args) -> Result<(), cnbi_runtime::Error> {
     phase.send_replace(Phase::Stopping);
     let finished = tasks.finish(ADMISSION).await;
     Ok(supervised.and(finished)?)
+}
+
+fn api_server(bounds: &Bounds, client: &Client, metrics: &Metrics) -> Arc<ApiServer> {
+    let reach = Arc::clone(&metrics.api);
+    Arc::new(ApiServer::new(client.clone(), bounds.facts_in_flight, reach))
 }

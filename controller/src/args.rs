@@ -6,7 +6,7 @@ use clap::{ArgAction, Args as Group, Parser};
 use cnbi_runtime::args::CommonArgs;
 use cnbi_shared::config::Period;
 
-use crate::leader::Times;
+use crate::leader::Timing;
 
 /// Controller for CustomNBImage resources: creates Tekton PipelineRuns and updates the status.
 ///
@@ -77,8 +77,8 @@ pub struct Election {
 
 impl Election {
     /// The times of the election; `None` if they contradict each other.
-    pub fn times(&self) -> Option<Times> {
-        let times = Times {
+    pub fn times(&self) -> Option<Timing> {
+        let times = Timing {
             duration: self.lease_duration.as_duration(),
             renewal_deadline: self.lease_renewal_deadline.as_duration(),
             retry: self.lease_retry.as_duration(),

@@ -1,199 +1,116 @@
-//! When resources are looked at, and how many at once. What is done about one stands in [`crate::reconcile`].
+//! Starts the watches and the `kube` controller: when a resource is reconciled, and how many at once. The steps of one
+//! reconcile are in [`crate::reconcile`].
 
-use std::collections::HashMap;
 use std::future::Future;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::num::NonZeroU16;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use cnbi_shared::active_config::ActiveConfig;
 use futures::channel::mpsc;
 use futures::{Stream, StreamExt};
-use kube::runtime::controller::{Action, Config, Error};
+use kube::runtime::controller::{Config, Error as ControllerError};
 use kube::runtime::{Controller, watcher};
-use kube::{Api, Client, Resource};
+use kube::{Api, Client};
 use tokio::sync::watch;
-use tracing::Instrument;
 
-use crate::metrics::{Metrics, ReconcileResult};
-use crate::reconcile::context::World;
-use crate::reconcile::error::{Failure, wait};
-use crate::reconcile::garbage_collection::sweep;
-use crate::reconcile::{Visited, visit};
-use crate::watch::packed::Packed;
+use crate::metrics::Metrics;
+use crate::reconcile::context::Context;
+use crate::reconcile::garbage_collection::collect_garbage;
+use crate::reconcile::{error_policy, reconcile};
 use crate::watch::reflector::PAGE;
+use crate::watch::stored::Stored;
 
-/// How long one visit may take.
-const DEADLINE: Duration = Duration::from_secs(30);
-
-/// How long a resource has to be left alone before it is looked at: events come in bursts.
+/// How long a resource has to be unchanged before it is reconciled: events come in bursts.
 const DEBOUNCE: Duration = Duration::from_millis(50);
 
-/// How long writes that have begun may go on when the program is asked to end.
-const GRACE: Duration = Duration::from_secs(5);
+/// How long reconciles that have begun may go on after a shutdown signal.
+const GRACE_PERIOD: Duration = Duration::from_secs(5);
 
-/// What every visit needs.
-struct Context {
-    world: World,
-    metrics: Arc<Metrics>,
-    in_force: watch::Receiver<ActiveConfig>,
-    /// It is known what there is.
-    may_begin: watch::Sender<bool>,
-    /// Failures in a row, by namespace and name; whoever succeeds is taken out.
-    failures: Mutex<HashMap<(String, String), u32>>,
-}
-
-/// Looks after all resources until `shutdown` is done; then finishes what has begun, for a few seconds at most.
+/// Reconciles all resources until `shutdown` completes; then finishes reconciles that have begun, within [`GRACE_PERIOD`].
 pub async fn run(
     client: Client,
     concurrency: NonZeroU16,
     metrics: Arc<Metrics>,
-    in_force: watch::Receiver<ActiveConfig>,
+    active_config: watch::Receiver<ActiveConfig>,
     listed: Arc<AtomicBool>,
     shutdown: impl Future<Output = ()> + Clone + Send + Sync + 'static,
 ) {
-    // Nothing can be said about a resource before the ConfigMap was read, well or badly.
-    let mut configuration = in_force.clone();
+    // Wait for the first read of the ConfigMap, valid or not: every decision depends on it.
+    let mut configuration = active_config.clone();
     tokio::select! {
         _ = configuration.wait_for(ActiveConfig::was_read) => {}
         () = shutdown.clone() => return,
     }
-    let context = Arc::new(Context {
-        world: World::new(client.clone()),
-        metrics: Arc::clone(&metrics),
-        in_force: in_force.clone(),
-        may_begin: watch::Sender::new(false),
-        failures: Mutex::default(),
-    });
-    let (touched, to_look_at) = mpsc::unbounded();
-    let controller = Controller::new(Api::<Packed>::all(client), watcher::Config::default().page_size(PAGE))
+    let context = Arc::new(Context::new(
+        client.clone(),
+        Arc::clone(&metrics),
+        active_config.clone(),
+    ));
+    let (reconcile_requests, requested) = mpsc::unbounded();
+    let controller = Controller::new(Api::<Stored>::all(client), watcher::Config::default().page_size(PAGE))
         .with_config(Config::default().concurrency(concurrency.get()).debounce(DEBOUNCE))
-        .reconcile_all_on(changes(in_force.clone()))
-        .reconcile_on(to_look_at)
+        .reconcile_all_on(changes(active_config.clone()))
+        .reconcile_on(requested)
         .graceful_shutdown_on(shutdown.clone());
     let store = controller.store();
-    let (gone, has_gone) = mpsc::unbounded();
+    let (deleted_resources, deleted) = mpsc::unbounded();
     let resources = store.clone();
-    let ready = async {
-        context.world.until_known().await;
+    let background = async {
+        context.wait_until_synced().await;
         if store.wait_until_ready().await.is_ok() {
             tracing::info!(resources = store.len(), "all resources are listed");
-            context.world.remember_who_waits(&store.state());
-            let (here, resources) = (Arc::downgrade(&context), store.clone());
-            metrics.count_resources_with(move || Some(here.upgrade()?.world.counts(&resources.state())));
-            context.may_begin.send_replace(true);
+            context.restore_queue(&store.state());
+            let (weak, resources) = (Arc::downgrade(&context), store.clone());
+            metrics.count_resources_with(move || Some(weak.upgrade()?.counts(&resources.state())));
+            context.synced.send_replace(true);
             listed.store(true, Ordering::Relaxed);
         }
         tokio::join!(
-            context.world.wake(&context.in_force, &touched),
-            sweep(&context.world, &store, &context.in_force, has_gone),
+            context.wake_queued(&reconcile_requests),
+            collect_garbage(&context, &store, deleted),
         );
     };
-    let visits = controller
-        .run(
-            look,
-            |resource, failure, context| on_failure(&resource, failure, &context),
-            Arc::clone(&context),
-        )
-        .for_each(|visited| {
-            match visited {
-                // Failures of visits are told where they happen, and a resource that is gone is no failure.
-                Ok(_) | Err(Error::ReconcilerFailed(..)) => {}
-                Err(Error::ObjectNotFound(object)) => {
+    let reconciles = controller
+        .run(reconcile, error_policy, Arc::clone(&context))
+        .for_each(|result| {
+            match result {
+                // A failed reconcile is logged by the error policy.
+                Ok(_) | Err(ControllerError::ReconcilerFailed(..)) => {}
+                Err(ControllerError::ObjectNotFound(object)) => {
                     let namespace = object.namespace.as_deref().unwrap_or_default();
-                    context.succeeded(namespace, &object.name);
-                    context.world.turns().leave_by_name(namespace, &object.name);
-                    // Whatever we let go ourselves was forgotten then.
-                    if context.world.memory.forget(namespace, &object.name) {
-                        let _ = gone.unbounded_send((namespace.to_owned(), object.name.clone()));
+                    context.clear_failures(namespace, &object.name);
+                    context.queue().remove_by_name(namespace, &object.name);
+                    // An entry is left only where the resource went without our removing the finalizer.
+                    if context.pending_writes.forget(namespace, &object.name) {
+                        let _ = deleted_resources.unbounded_send((namespace.to_owned(), object.name.clone()));
                     }
                 }
                 Err(error) => {
                     metrics.watch_failed();
-                    tracing::warn!(%error, "the resources cannot be watched; trying again");
+                    tracing::warn!(%error, "watch of CustomNBImages failed; retrying");
                 }
             }
             std::future::ready(())
         });
-    let patience = async {
+    let grace_period = async {
         shutdown.await;
-        tokio::time::sleep(GRACE).await;
+        tokio::time::sleep(GRACE_PERIOD).await;
     };
     tokio::select! {
-        () = visits => {}
-        () = Box::pin(ready) => {}
-        () = Box::pin(context.world.follow(&metrics, &touched)) => {}
-        () = context.world.upstreams.follow(&context.world.client, &resources, in_force, &metrics, &touched) => {}
-        () = patience => tracing::warn!("ended with writes under way"),
+        () = reconciles => {}
+        () = Box::pin(background) => {}
+        () = Box::pin(context.watch(&reconcile_requests)) => {}
+        () = context.upstreams.run(&context.client, &resources, active_config, &metrics, &reconcile_requests) => {}
+        () = grace_period => tracing::warn!("shutting down; some reconciles were interrupted"),
     }
 }
 
-/// One item for each change of what is in force.
-fn changes(in_force: watch::Receiver<ActiveConfig>) -> impl Stream<Item = ()> + Send + 'static {
-    futures::stream::unfold(in_force, |mut in_force| async {
-        in_force.changed().await.ok()?;
-        Some(((), in_force))
+/// One item per change of the active configuration.
+fn changes(active_config: watch::Receiver<ActiveConfig>) -> impl Stream<Item = ()> + Send + 'static {
+    futures::stream::unfold(active_config, |mut active_config| async {
+        active_config.changed().await.ok()?;
+        Some(((), active_config))
     })
-}
-
-async fn look(resource: Arc<Packed>, context: Arc<Context>) -> Result<Action, Failure> {
-    let world = &context.world;
-    // The sender is beside it.
-    let _ = context.may_begin.subscribe().wait_for(|may_begin| *may_begin).await;
-    let in_force = context.in_force.borrow().clone();
-    let begin = Instant::now();
-    let (namespace, name) = resource.names();
-    let span = tracing::info_span!(
-        "visit",
-        namespace,
-        name,
-        uid = resource.uid(),
-        generation = resource.meta().generation
-    );
-    let visit = visit(world, &resource, &in_force, &context.metrics).instrument(span);
-    let visited = tokio::time::timeout(DEADLINE, visit).await;
-    context.metrics.observe_reconcile(begin.elapsed());
-    let Visited { has_written, again } = visited.unwrap_or(Err(Failure::Deadline(DEADLINE)))?;
-    context.succeeded(namespace, name);
-    context.metrics.reconciled(if has_written {
-        ReconcileResult::Updated
-    } else {
-        ReconcileResult::Unchanged
-    });
-    Ok(again.map_or_else(Action::await_change, Action::requeue))
-}
-
-fn on_failure(resource: &Packed, failure: &Failure, context: &Context) -> Action {
-    let (namespace, name) = resource.names();
-    let again = wait(context.count(namespace, name), seed(resource));
-    context.metrics.reconciled(ReconcileResult::Failed);
-    context.metrics.reconcile_failed(failure.class());
-    tracing::warn!(namespace, name, error = %failure, again_in = ?again, "the visit failed");
-    Action::requeue(again)
-}
-
-impl Context {
-    /// One more failure in a row; how many there are now.
-    fn count(&self, namespace: &str, name: &str) -> u32 {
-        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = failures.entry((namespace.to_owned(), name.to_owned())).or_default();
-        *count = count.saturating_add(1);
-        *count
-    }
-
-    fn succeeded(&self, namespace: &str, name: &str) {
-        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-        if !failures.is_empty() {
-            failures.remove(&(namespace.to_owned(), name.to_owned()));
-        }
-    }
-}
-
-/// Differs between resources, so that those which failed together are not tried again together.
-fn seed(resource: &Packed) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    resource.uid().hash(&mut hasher);
-    hasher.finish()
 }

@@ -15,7 +15,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
-use crate::reconcile::error::Class;
+use crate::reconcile::error::ErrorClass;
 
 use builds::Builds;
 pub use builds::{ResourceCounts, Validation};
@@ -163,7 +163,7 @@ impl Metrics {
     }
 
     /// A reconcile failed with an error of that class.
-    pub fn reconcile_failed(&self, class: Class) {
+    pub fn reconcile_failed(&self, class: ErrorClass) {
         let class = class.as_str();
         self.reconcile_errors.get_or_create(&ErrorLabels { class }).inc();
     }

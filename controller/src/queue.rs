@@ -1,7 +1,8 @@
-//! Whose turn it is to get a run: the oldest first, within what may be under way in all and for a namespace.
+//! The build queue: which resource may create its PipelineRun next. The oldest first, within the limits of concurrent builds in
+//! total and per namespace.
 //!
-//! What is counted is in memory. It is complete as soon as every resource was looked at once, and until then a resource
-//! may be served before an older one, but never more of them than may be.
+//! The queue is in memory. After a restart it is restored from the status of all resources; until then a resource may start
+//! before an older one, but the limits always hold.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
@@ -9,229 +10,233 @@ use std::time::{Duration, Instant};
 use cnbi_shared::config::MaxConcurrent;
 use jiff::Timestamp;
 
-use crate::plan::observed::Queue;
+use crate::plan::observed::QueuePosition;
 
-/// How long a run that was asked for counts though nobody has seen it.
-const UNSEEN: Duration = Duration::from_secs(60);
+/// How long a run counts that was created but that the watch has not delivered.
+const RESERVATION_TTL: Duration = Duration::from_secs(60);
 
-/// How long a resource keeps its turn without being looked at.
-const WAITS: Duration = Duration::from_secs(60);
+/// How long a resource stays queued without a reconcile.
+const ENTRY_TTL: Duration = Duration::from_secs(60);
 
-/// How often those who have waited too long are looked for: every visit would otherwise look at all who wait.
-const EXPIRY: Duration = Duration::from_secs(1);
+/// How often expired entries are removed.
+const EXPIRY_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A run that has not ended.
 #[derive(Clone, Copy, Debug)]
-pub struct Active<'a> {
+pub struct ActiveRun<'a> {
     /// Namespace and name of the run.
     pub run: (&'a str, &'a str),
-    /// The uid of the resource that it was made for.
-    pub of: &'a str,
+    /// The uid of the resource that it builds.
+    pub owner_uid: &'a str,
     /// The namespace of that resource.
     pub namespace: &'a str,
 }
 
-/// Who waits, and which runs were asked for a moment ago.
+/// Queued resources, and runs that were created a moment ago.
 #[derive(Debug, Default)]
-pub struct Turns {
-    /// By creation and uid, so that the oldest come first.
-    waiting: BTreeMap<(Timestamp, String), Waiting>,
-    /// When each of them was created, by uid.
-    since: HashMap<String, Timestamp>,
-    /// When somebody looked for those who have waited too long.
-    expired: Option<Instant>,
+pub struct BuildQueue {
+    /// By creation timestamp and uid, the oldest first.
+    queued: BTreeMap<(Timestamp, String), QueuedResource>,
+    /// Creation timestamps, by uid.
+    created: HashMap<String, Timestamp>,
+    last_expiry: Option<Instant>,
     /// By namespace and name of the run.
-    requested: HashMap<(String, String), Requested>,
+    reservations: HashMap<(String, String), Reservation>,
 }
 
-/// A resource that waits for nothing but its turn.
+/// A resource that only the limits delay.
 #[derive(Clone, Debug)]
-struct Waiting {
+struct QueuedResource {
     namespace: String,
     name: String,
-    seen: Instant,
+    last_reconciled: Instant,
 }
 
+/// A run that was created, but that the watch may not have delivered.
 #[derive(Clone, Debug)]
-struct Requested {
-    of: String,
+struct Reservation {
+    owner_uid: String,
     namespace: String,
     at: Instant,
 }
 
-/// How many runs are under way.
+/// Numbers of active runs.
 #[derive(Clone, Debug, Default)]
-struct Tally<'a> {
+struct ActiveCounts<'a> {
     total: u32,
     by_namespace: BTreeMap<&'a str, u32>,
 }
 
-impl<'a> Tally<'a> {
+impl<'a> ActiveCounts<'a> {
     fn add(&mut self, namespace: &'a str) {
         self.total = self.total.saturating_add(1);
         let count = self.by_namespace.entry(namespace).or_default();
         *count = count.saturating_add(1);
     }
 
-    fn of(&self, namespace: &str) -> u32 {
+    fn in_namespace(&self, namespace: &str) -> u32 {
         self.by_namespace.get(namespace).copied().unwrap_or(0)
     }
 
-    fn has_room(&self, namespace: &str, limits: MaxConcurrent) -> bool {
-        self.total < limits.total && self.of(namespace) < limits.per_namespace
+    fn has_capacity(&self, namespace: &str, limits: MaxConcurrent) -> bool {
+        self.total < limits.total && self.in_namespace(namespace) < limits.per_namespace
     }
 }
 
-impl Turns {
-    /// How it stands for one resource. `active` are all runs that are seen under way.
-    pub fn queue<'a>(
+impl BuildQueue {
+    /// The position of one resource. `active` are all runs in the cache that have not ended.
+    pub fn position<'a>(
         &'a self,
         uid: &str,
         namespace: &'a str,
-        since: Timestamp,
-        active: impl Iterator<Item = Active<'a>>,
+        created: Timestamp,
+        active: impl Iterator<Item = ActiveRun<'a>>,
         limits: MaxConcurrent,
-    ) -> Queue {
-        let mut tally = self.tally(active, Some(uid));
-        let (running, running_in_namespace) = (tally.total, tally.of(namespace));
-        for older in self.waiting.range(..(since, uid.to_owned())).map(|(_, older)| older) {
-            if tally.total >= limits.total {
+    ) -> QueuePosition {
+        let mut counts = self.count_active(active, Some(uid));
+        let (running, running_in_namespace) = (counts.total, counts.in_namespace(namespace));
+        for (_, older) in self.queued.range(..(created, uid.to_owned())) {
+            if counts.total >= limits.total {
                 break;
             }
-            // Whoever waits for its own namespace takes nobody else's place.
-            if tally.has_room(&older.namespace, limits) {
-                tally.add(&older.namespace);
+            // A resource that waits for its own namespace does not block other namespaces.
+            if counts.has_capacity(&older.namespace, limits) {
+                counts.add(&older.namespace);
             }
         }
-        Queue {
+        QueuePosition {
             running,
             running_in_namespace,
-            ahead: tally.total - running,
-            ahead_in_namespace: tally.of(namespace) - running_in_namespace,
+            ahead: counts.total - running,
+            ahead_in_namespace: counts.in_namespace(namespace) - running_in_namespace,
         }
     }
 
-    /// Those that could get a run now, the oldest first: namespace and name.
+    /// The queued resources that may start now, the oldest first: namespace and name.
     pub fn next<'a>(
         &'a self,
-        active: impl Iterator<Item = Active<'a>>,
+        active: impl Iterator<Item = ActiveRun<'a>>,
         limits: MaxConcurrent,
     ) -> Vec<(String, String)> {
-        if self.waiting.is_empty() {
+        if self.queued.is_empty() {
             return Vec::new();
         }
-        let mut tally = self.tally(active, None);
+        let mut counts = self.count_active(active, None);
         let mut next = Vec::new();
-        for waiting in self.waiting.values() {
-            if tally.total >= limits.total {
+        for resource in self.queued.values() {
+            if counts.total >= limits.total {
                 break;
             }
-            if tally.has_room(&waiting.namespace, limits) {
-                tally.add(&waiting.namespace);
-                next.push((waiting.namespace.clone(), waiting.name.clone()));
+            if counts.has_capacity(&resource.namespace, limits) {
+                counts.add(&resource.namespace);
+                next.push((resource.namespace.clone(), resource.name.clone()));
             }
         }
         next
     }
 
-    fn tally<'a>(&'a self, active: impl Iterator<Item = Active<'a>>, but: Option<&str>) -> Tally<'a> {
-        let mut tally = Tally::default();
-        let mut unseen: HashMap<(&str, &str), &Requested> = self
-            .requested
+    /// Counts active runs and reservations, except those of one resource.
+    fn count_active<'a>(
+        &'a self,
+        active: impl Iterator<Item = ActiveRun<'a>>,
+        except: Option<&str>,
+    ) -> ActiveCounts<'a> {
+        let mut counts = ActiveCounts::default();
+        let mut not_observed: HashMap<(&str, &str), &Reservation> = self
+            .reservations
             .iter()
-            .map(|((namespace, name), requested)| ((namespace.as_str(), name.as_str()), requested))
+            .map(|((namespace, name), reservation)| ((namespace.as_str(), name.as_str()), reservation))
             .collect();
         for active in active {
-            unseen.remove(&active.run);
-            if Some(active.of) != but {
-                tally.add(active.namespace);
+            not_observed.remove(&active.run);
+            if Some(active.owner_uid) != except {
+                counts.add(active.namespace);
             }
         }
-        for requested in unseen
+        for reservation in not_observed
             .into_values()
-            .filter(|requested| Some(requested.of.as_str()) != but)
+            .filter(|reservation| Some(reservation.owner_uid.as_str()) != except)
         {
-            tally.add(&requested.namespace);
+            counts.add(&reservation.namespace);
         }
-        tally
+        counts
     }
 
-    /// It waits for its turn.
-    pub fn wait(&mut self, uid: &str, namespace: &str, name: &str, since: Timestamp, now: Instant) {
-        let waiting = Waiting {
+    /// Adds a resource, or confirms that it still waits.
+    pub fn enqueue(&mut self, uid: &str, namespace: &str, name: &str, created: Timestamp, now: Instant) {
+        let resource = QueuedResource {
             namespace: namespace.to_owned(),
             name: name.to_owned(),
-            seen: now,
+            last_reconciled: now,
         };
-        self.leave(uid);
-        self.since.insert(uid.to_owned(), since);
-        self.waiting.insert((since, uid.to_owned()), waiting);
+        self.remove(uid);
+        self.created.insert(uid.to_owned(), created);
+        self.queued.insert((created, uid.to_owned()), resource);
     }
 
-    /// It does not wait any more.
-    pub fn leave(&mut self, uid: &str) {
-        if let Some((uid, since)) = self.since.remove_entry(uid) {
-            self.waiting.remove(&(since, uid));
+    /// Removes a resource.
+    pub fn remove(&mut self, uid: &str) {
+        if let Some((uid, created)) = self.created.remove_entry(uid) {
+            self.queued.remove(&(created, uid));
         }
     }
 
-    /// Whoever has that name is gone.
-    pub fn leave_by_name(&mut self, namespace: &str, name: &str) {
-        self.keep(|waiting| waiting.namespace != namespace || waiting.name != name);
+    /// Removes a deleted resource.
+    pub fn remove_by_name(&mut self, namespace: &str, name: &str) {
+        self.retain(|resource| resource.namespace != namespace || resource.name != name);
     }
 
-    /// How many wait.
+    /// The number of queued resources.
     pub fn waiting(&mut self, now: Instant) -> usize {
         self.expire(now);
-        self.waiting.len()
+        self.queued.len()
     }
 
-    fn keep(&mut self, stays: impl Fn(&Waiting) -> bool) {
-        let since = &mut self.since;
-        self.waiting.retain(|(_, uid), waiting| {
-            let stays = stays(waiting);
-            if !stays {
-                since.remove(uid);
+    fn retain(&mut self, keep: impl Fn(&QueuedResource) -> bool) {
+        let created = &mut self.created;
+        self.queued.retain(|(_, uid), resource| {
+            let is_kept = keep(resource);
+            if !is_kept {
+                created.remove(uid);
             }
-            stays
+            is_kept
         });
     }
 
-    /// A run is being asked for.
-    pub fn request(&mut self, run: (&str, &str), uid: &str, namespace: &str, now: Instant) {
-        self.leave(uid);
-        let requested = Requested {
-            of: uid.to_owned(),
+    /// Takes a resource out of the queue and reserves a slot for its run, which is about to be created.
+    pub fn admit(&mut self, run: (&str, &str), uid: &str, namespace: &str, now: Instant) {
+        self.remove(uid);
+        let reservation = Reservation {
+            owner_uid: uid.to_owned(),
             namespace: namespace.to_owned(),
             at: now,
         };
-        self.requested.insert((run.0.to_owned(), run.1.to_owned()), requested);
+        self.reservations
+            .insert((run.0.to_owned(), run.1.to_owned()), reservation);
     }
 
-    /// The run did not come about.
-    pub fn settle(&mut self, run: (&str, &str)) {
-        self.requested.remove(&(run.0.to_owned(), run.1.to_owned()));
+    /// Releases the slot of a run that was not created.
+    pub fn release(&mut self, run: (&str, &str)) {
+        self.reservations.remove(&(run.0.to_owned(), run.1.to_owned()));
     }
 
-    /// Whatever `is_seen`, by the resource's uid and the run's namespace and name, counts by itself from now on: also once
-    /// it has ended.
-    pub fn settle_seen(&mut self, is_seen: impl Fn(&str, &str, &str) -> bool) {
-        self.requested
-            .retain(|(namespace, name), requested| !is_seen(&requested.of, namespace, name));
+    /// Releases the reservations of runs in the cache, which are counted there until they end. Arguments of `is_observed`: uid
+    /// of the resource, namespace and name of the run.
+    pub fn release_observed(&mut self, is_observed: impl Fn(&str, &str, &str) -> bool) {
+        self.reservations
+            .retain(|(namespace, name), reservation| !is_observed(&reservation.owner_uid, namespace, name));
     }
 
-    /// Forgets what nobody has asked after for long.
+    /// Removes expired entries and reservations.
     pub fn expire(&mut self, now: Instant) {
-        if self
-            .expired
-            .is_some_and(|last| now.saturating_duration_since(last) < EXPIRY)
-        {
+        let is_recent = |last| now.saturating_duration_since(last) < EXPIRY_INTERVAL;
+        if self.last_expiry.is_some_and(is_recent) {
             return;
         }
-        self.expired = Some(now);
-        self.keep(|waiting| now.saturating_duration_since(waiting.seen) < WAITS);
-        self.requested
-            .retain(|_, requested| now.saturating_duration_since(requested.at) < UNSEEN);
+        self.last_expiry = Some(now);
+        self.retain(|resource| now.saturating_duration_since(resource.last_reconciled) < ENTRY_TTL);
+        self.reservations
+            .retain(|_, reservation| now.saturating_duration_since(reservation.at) < RESERVATION_TTL);
     }
 }
 
@@ -248,89 +253,91 @@ mod tests {
         Timestamp::from_second(second).unwrap()
     }
 
-    fn active<'a>(run: &'a str, namespace: &'a str) -> Active<'a> {
-        Active {
+    fn active<'a>(run: &'a str, namespace: &'a str) -> ActiveRun<'a> {
+        ActiveRun {
             run: ("builds", run),
-            of: run,
+            owner_uid: run,
             namespace,
         }
     }
 
-    fn may_start(turns: &Turns, uid: &str, namespace: &str, since: i64, active: &[Active<'_>]) -> bool {
-        let queue = turns.queue(uid, namespace, at(since), active.iter().copied(), LIMITS);
-        queue.running + queue.ahead < LIMITS.total
-            && queue.running_in_namespace + queue.ahead_in_namespace < LIMITS.per_namespace
+    fn may_start(queue: &BuildQueue, uid: &str, namespace: &str, created: i64, active: &[ActiveRun<'_>]) -> bool {
+        let position = queue.position(uid, namespace, at(created), active.iter().copied(), LIMITS);
+        position.running + position.ahead < LIMITS.total
+            && position.running_in_namespace + position.ahead_in_namespace < LIMITS.per_namespace
     }
 
     #[test]
-    fn the_oldest_is_served_first() {
-        let mut turns = Turns::default();
+    fn the_oldest_starts_first() {
+        let mut queue = BuildQueue::default();
         let now = Instant::now();
-        turns.wait("old", "a", "old", at(1), now);
-        turns.wait("young", "b", "young", at(2), now);
+        queue.enqueue("old", "a", "old", at(1), now);
+        queue.enqueue("young", "b", "young", at(2), now);
         let running = [active("x", "c"), active("y", "c")];
-        assert!(may_start(&turns, "old", "a", 1, &running));
-        assert!(!may_start(&turns, "young", "b", 2, &running));
+        assert!(may_start(&queue, "old", "a", 1, &running));
+        assert!(!may_start(&queue, "young", "b", 2, &running));
         assert_eq!(
-            turns.next(running.into_iter(), LIMITS),
+            queue.next(running.into_iter(), LIMITS),
             [("a".to_owned(), "old".to_owned())]
         );
-        assert_eq!(turns.waiting(now), 2);
-        turns.leave("old");
-        assert_eq!(turns.waiting(now), 1);
-        assert!(may_start(&turns, "young", "b", 2, &running));
+        assert_eq!(queue.waiting(now), 2);
+        queue.remove("old");
+        assert_eq!(queue.waiting(now), 1);
+        assert!(may_start(&queue, "young", "b", 2, &running));
     }
 
     #[test]
-    fn a_namespace_that_is_full_holds_up_nobody_else() {
-        let mut turns = Turns::default();
+    fn a_full_namespace_does_not_block_others() {
+        let mut queue = BuildQueue::default();
         let now = Instant::now();
         for index in 0..10 {
-            turns.wait(&format!("a{index}"), "a", "x", at(index), now);
+            queue.enqueue(&format!("a{index}"), "a", "x", at(index), now);
         }
-        turns.wait("b", "b", "b", at(100), now);
+        queue.enqueue("b", "b", "b", at(100), now);
         let running = [active("x", "a"), active("y", "a")];
-        assert!(!may_start(&turns, "a0", "a", 0, &running));
-        assert!(may_start(&turns, "b", "b", 100, &running));
+        assert!(!may_start(&queue, "a0", "a", 0, &running));
+        assert!(may_start(&queue, "b", "b", 100, &running));
         assert_eq!(
-            turns.next(running.into_iter(), LIMITS),
+            queue.next(running.into_iter(), LIMITS),
             [("b".to_owned(), "b".to_owned())]
         );
     }
 
     #[test]
-    fn what_was_asked_for_counts_once_and_not_for_ever() {
-        let mut turns = Turns::default();
+    fn a_created_run_counts_once_until_it_expires() {
+        let mut queue = BuildQueue::default();
         let now = Instant::now();
         for run in ["x", "y", "z"] {
-            turns.request(("builds", run), run, "a", now);
+            queue.admit(("builds", run), run, "a", now);
         }
-        let queue = |turns: &Turns, seen: &[Active<'_>]| turns.queue("u", "a", at(1), seen.iter().copied(), LIMITS);
-        assert_eq!(queue(&turns, &[]).running, 3);
-        assert_eq!(queue(&turns, &[active("x", "a")]).running, 3);
-        turns.settle(("builds", "z"));
-        assert_eq!(queue(&turns, &[]).running, 2);
-        turns.request(("builds", "w"), "w", "a", now);
-        turns.settle_seen(|of, namespace, name| (of, namespace, name) == ("w", "builds", "w"));
+        let position = |queue: &BuildQueue, observed: &[ActiveRun<'_>]| {
+            queue.position("u", "a", at(1), observed.iter().copied(), LIMITS)
+        };
+        assert_eq!(position(&queue, &[]).running, 3);
+        assert_eq!(position(&queue, &[active("x", "a")]).running, 3);
+        queue.release(("builds", "z"));
+        assert_eq!(position(&queue, &[]).running, 2);
+        queue.admit(("builds", "w"), "w", "a", now);
+        queue.release_observed(|owner, namespace, name| (owner, namespace, name) == ("w", "builds", "w"));
         assert_eq!(
-            queue(&turns, &[]).running,
+            position(&queue, &[]).running,
             2,
-            "one that was seen and has ended counts no more"
+            "a run that was observed and has ended does not count"
         );
         assert_eq!(
-            turns.queue("x", "a", at(1), std::iter::empty(), LIMITS).running,
+            queue.position("x", "a", at(1), std::iter::empty(), LIMITS).running,
             1,
-            "its own does not count"
+            "its own run does not count"
         );
-        turns.expire(now + UNSEEN);
-        assert_eq!(queue(&turns, &[]).running, 0);
+        queue.expire(now + RESERVATION_TTL);
+        assert_eq!(position(&queue, &[]).running, 0);
     }
 
-    /// Whatever waits and runs: the limits hold when all that may start do, one after the other.
+    /// Starts all resources that may start, one after the other, for random queues.
     #[test]
-    fn the_limits_hold_whoever_comes_first() {
+    fn the_limits_hold_in_any_order() {
         for seed in 0..200_u64 {
-            let mut turns = Turns::default();
+            let mut queue = BuildQueue::default();
             let now = Instant::now();
             let random = |index: u64, of: u64| {
                 (seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(index * 7919) >> 16) % of
@@ -348,14 +355,14 @@ mod tests {
             let mut started: Vec<&str> = Vec::new();
             for round in 0..3 {
                 for (uid, namespace, since) in &names {
-                    if turns.requested.contains_key(&("builds".to_owned(), uid.clone())) {
+                    if queue.reservations.contains_key(&("builds".to_owned(), uid.clone())) {
                         continue;
                     }
-                    if may_start(&turns, uid, namespace, *since, &[]) {
-                        turns.request(("builds", uid), uid, namespace, now);
+                    if may_start(&queue, uid, namespace, *since, &[]) {
+                        queue.admit(("builds", uid), uid, namespace, now);
                         started.push(namespace);
                     } else {
-                        turns.wait(uid, namespace, uid, at(*since), now);
+                        queue.enqueue(uid, namespace, uid, at(*since), now);
                     }
                 }
                 assert!(started.len() <= 3, "seed {seed}, round {round}");
@@ -371,7 +378,7 @@ mod tests {
             assert_eq!(
                 started.len(),
                 if distinct.len() > 1 { 3 } else { 2 },
-                "seed {seed}: nothing stays unused"
+                "seed {seed}: all slots are used"
             );
         }
     }

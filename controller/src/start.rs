@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use crate::api_requests::CountLayer;
 use crate::args::Args;
 use crate::controller;
-use crate::leader::{Election, Lost, Role};
+use crate::leader::{Election, LeadershipLost, Role};
 use crate::metrics::Metrics;
 use crate::probes::Probes;
 
@@ -32,7 +32,7 @@ enum Error {
     Random,
     // The process exits, which ends all pending writes before another replica can acquire the Lease.
     #[error("leadership lost: {0}")]
-    LeadershipLost(Lost),
+    LeadershipLost(LeadershipLost),
 }
 
 /// Runs until SIGTERM or SIGINT.

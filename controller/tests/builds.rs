@@ -10,7 +10,7 @@ use std::fmt::Write as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use cnbi_controller::plan::action::{Action, Plan};
-use cnbi_controller::plan::observed::{Observed, Outcome, Stream, Upstream};
+use cnbi_controller::plan::observed::{ImageStreamState, ObservedState, RunState, UpstreamDigest};
 use cnbi_controller::plan::plan;
 use cnbi_shared::api::Status;
 use cnbi_shared::api::status::Phase;
@@ -31,7 +31,7 @@ struct Case<'a> {
 }
 
 impl Case<'_> {
-    fn read(&self) -> (Observed, Config) {
+    fn read(&self) -> (ObservedState, Config) {
         let value: Option<Value> = serde_saphyr::from_str(self.yaml).expect(self.title);
         let value = value.unwrap_or(json!({}));
         let config = match value.get("config") {
@@ -158,7 +158,7 @@ fn no_run_is_made_twice_and_no_observation_goes_without_a_plan() {
                 .actions
                 .iter()
                 .filter_map(|action| match action {
-                    Action::CreateRun { place, .. } => Some(place.name.clone()),
+                    Action::CreateRun { key, .. } => Some(key.name.clone()),
                     _ => None,
                 })
                 .collect();
@@ -185,7 +185,10 @@ fn no_run_is_made_twice_and_no_observation_goes_without_a_plan() {
         }
         assert!(!observed.has_finalizer, "seed {seed}: deletion hangs");
         assert_eq!(observed.runs, [], "seed {seed}");
-        assert!(!matches!(observed.stream, Stream::Ours { .. }), "seed {seed}");
+        assert!(
+            !matches!(observed.stream, ImageStreamState::Owned { .. }),
+            "seed {seed}"
+        );
     }
 }
 
@@ -199,7 +202,7 @@ fn decoded<T: serde::de::DeserializeOwned>(spec: &Value, name: &str) -> T {
 }
 
 /// While the image is there and nobody asks for anything, whatever a followed tag brings leaves the resource Ready.
-fn stays_ready(observed: &Observed, plan: &Plan, seed: u64) {
+fn stays_ready(observed: &ObservedState, plan: &Plan, seed: u64) {
     let Some(before) = &observed.status else { return };
     let is_ready = |status: &Status| {
         let mut said = status
@@ -209,7 +212,7 @@ fn stays_ready(observed: &Observed, plan: &Plan, seed: u64) {
         said.any(|said| said.observed_generation == Some(observed.generation))
     };
     let is_usable = match &observed.stream {
-        Stream::Ours { tags, .. } => tags.get("v1").is_some_and(|tag| tag.is_usable),
+        ImageStreamState::Owned { tags, .. } => tags.get("v1").is_some_and(|tag| tag.is_usable),
         _ => false,
     };
     let named = before.pipeline_run.as_ref().and_then(|run| run.name.as_deref());
@@ -241,7 +244,7 @@ fn a_run_is_bound_to_no_copy_that_nobody_makes() {
             })
             .collect();
         for action in &plan.actions {
-            let Action::CreateRun { place, manifest } = action else {
+            let Action::CreateRun { key, manifest } = action else {
                 continue;
             };
             let workspaces = manifest["spec"]["workspaces"].as_array().unwrap();
@@ -250,7 +253,7 @@ fn a_run_is_bound_to_no_copy_that_nobody_makes() {
                 .filter(|workspace| workspace["name"] == "dockerconfig")
             {
                 let secret = workspace["secret"]["secretName"].as_str().unwrap();
-                let is_own = place.namespace == observed.namespace;
+                let is_own = key.namespace == observed.namespace;
                 assert!(is_own || copied.contains(&secret), "{}: {secret}", case.title);
                 bound += 1;
             }
@@ -315,7 +318,7 @@ fn no_failing_digest_is_tried_twice() {
     let mut made = Vec::new();
     for round in 0..40 {
         let digest = format!("sha256:{}", ["a", "b", "c"][round % 3].repeat(64));
-        observed.upstream = Some(Upstream {
+        observed.upstream = Some(UpstreamDigest {
             digest: digest.clone(),
             at: time,
         });
@@ -329,7 +332,7 @@ fn no_failing_digest_is_tried_twice() {
         }
         for run in observed.runs.iter_mut().filter(|run| !run.has_ended()) {
             made.push(run.upstream.clone());
-            run.outcome = Outcome::False;
+            run.state = RunState::Failed;
             run.reason = "Cancelled".into();
             run.completion = Some(time);
         }

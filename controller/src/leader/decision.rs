@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 /// What a candidate does about a Lease that it has read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Next {
+pub(super) enum Decision {
     /// Makes it.
     Create,
     /// Takes it: nobody holds it, or whoever does has not renewed it.
@@ -18,22 +18,27 @@ pub(super) enum Next {
 
 /// What a candidate has seen last, and when it saw that for the first time.
 #[derive(Clone, Debug)]
-pub(super) struct Seen {
+pub(super) struct ObservedLease {
     pub(super) spec: LeaseSpec,
     at: Instant,
 }
 
-/// Decides. Pure but for what it remembers in `seen`.
-pub(super) fn next(identity: &str, lease: Option<&Lease>, seen: &mut Option<Seen>, now: Instant) -> Next {
+/// Decides. Pure but for what it remembers in `observed`.
+pub(super) fn decide(
+    identity: &str,
+    lease: Option<&Lease>,
+    observed: &mut Option<ObservedLease>,
+    now: Instant,
+) -> Decision {
     let Some(lease) = lease else {
-        *seen = None;
-        return Next::Create;
+        *observed = None;
+        return Decision::Create;
     };
     let spec = lease.spec.clone().unwrap_or_default();
-    let since = match seen {
-        Some(seen) if seen.spec == spec => seen.at,
+    let since = match observed {
+        Some(observed) if observed.spec == spec => observed.at,
         _ => {
-            *seen = Some(Seen {
+            *observed = Some(ObservedLease {
                 spec: spec.clone(),
                 at: now,
             });
@@ -44,9 +49,9 @@ pub(super) fn next(identity: &str, lease: Option<&Lease>, seen: &mut Option<Seen
     let duration = u64::try_from(spec.lease_duration_seconds.unwrap_or_default()).unwrap_or_default();
     let has_run_out = now.duration_since(since) >= Duration::from_secs(duration);
     if holder.is_empty() || holder == identity || has_run_out {
-        Next::Take
+        Decision::Take
     } else {
-        Next::Wait
+        Decision::Wait
     }
 }
 
@@ -73,26 +78,38 @@ mod tests {
     async fn a_lease_is_taken_when_nobody_renews_it() {
         let begin = Instant::now();
         let at = |seconds| begin + Duration::from_secs(seconds);
-        let mut seen = None;
-        assert_eq!(next("b", None, &mut seen, at(0)), Next::Create);
+        let mut observed = None;
+        assert_eq!(decide("b", None, &mut observed, at(0)), Decision::Create);
         // However old it says that it is: only what is seen counts.
-        assert_eq!(next("b", Some(&lease("a", 15, 0)), &mut seen, at(1)), Next::Wait);
-        assert_eq!(next("b", Some(&lease("a", 15, 0)), &mut seen, at(15)), Next::Wait);
         assert_eq!(
-            next("b", Some(&lease("a", 15, 1)), &mut seen, at(15)),
-            Next::Wait,
+            decide("b", Some(&lease("a", 15, 0)), &mut observed, at(1)),
+            Decision::Wait
+        );
+        assert_eq!(
+            decide("b", Some(&lease("a", 15, 0)), &mut observed, at(15)),
+            Decision::Wait
+        );
+        assert_eq!(
+            decide("b", Some(&lease("a", 15, 1)), &mut observed, at(15)),
+            Decision::Wait,
             "renewed"
         );
-        assert_eq!(next("b", Some(&lease("a", 15, 1)), &mut seen, at(29)), Next::Wait);
-        assert_eq!(next("b", Some(&lease("a", 15, 1)), &mut seen, at(30)), Next::Take);
         assert_eq!(
-            next("b", Some(&lease("", 15, 2)), &mut seen, at(31)),
-            Next::Take,
+            decide("b", Some(&lease("a", 15, 1)), &mut observed, at(29)),
+            Decision::Wait
+        );
+        assert_eq!(
+            decide("b", Some(&lease("a", 15, 1)), &mut observed, at(30)),
+            Decision::Take
+        );
+        assert_eq!(
+            decide("b", Some(&lease("", 15, 2)), &mut observed, at(31)),
+            Decision::Take,
             "given up"
         );
         assert_eq!(
-            next("b", Some(&lease("b", 15, 3)), &mut seen, at(32)),
-            Next::Take,
+            decide("b", Some(&lease("b", 15, 3)), &mut observed, at(32)),
+            Decision::Take,
             "its own"
         );
         let spoilt = Lease {
@@ -104,8 +121,8 @@ mod tests {
             ..Lease::default()
         };
         assert_eq!(
-            next("b", Some(&spoilt), &mut seen, at(33)),
-            Next::Take,
+            decide("b", Some(&spoilt), &mut observed, at(33)),
+            Decision::Take,
             "without a duration"
         );
     }

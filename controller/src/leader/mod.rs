@@ -20,7 +20,7 @@ use kube::{Api, Client};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
-use self::decision::{Next, Seen, next};
+use self::decision::{Decision, ObservedLease, decide};
 
 /// The longest time that one request may take.
 const REQUEST: Duration = Duration::from_secs(5);
@@ -30,7 +30,7 @@ const GIVE_UP_TRIES: u32 = 3;
 
 /// How long things take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Times {
+pub struct Timing {
     /// How long others wait for a leader that does not renew.
     pub duration: Duration,
     /// How long a leader works on without renewing.
@@ -39,7 +39,7 @@ pub struct Times {
     pub retry: Duration,
 }
 
-impl Times {
+impl Timing {
     /// Whether a leader stops before another one begins, with time to try more than once.
     pub fn are_sound(self) -> bool {
         !self.retry.is_zero() && self.renewal_deadline < self.duration && self.retry * 2 <= self.renewal_deadline
@@ -52,7 +52,7 @@ pub struct Election {
     leases: Api<Lease>,
     name: String,
     identity: String,
-    times: Times,
+    times: Timing,
 }
 
 /// The time for which a candidate leads.
@@ -78,7 +78,7 @@ pub enum Role {
 
 /// Why a term is over.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Lost {
+pub enum LeadershipLost {
     /// The Lease is held by somebody else.
     To(String),
     /// The Lease was deleted, or says that nobody holds it: whoever comes first has it.
@@ -87,7 +87,7 @@ pub enum Lost {
     Late,
 }
 
-impl fmt::Display for Lost {
+impl fmt::Display for LeadershipLost {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::To(holder) => write!(
@@ -103,7 +103,7 @@ impl fmt::Display for Lost {
 
 impl Election {
     /// A candidate for the Lease of that name. `identity` has to be another one for each start of a program.
-    pub fn new(client: Client, namespace: &str, name: &str, identity: String, times: Times) -> Self {
+    pub fn new(client: Client, namespace: &str, name: &str, identity: String, times: Timing) -> Self {
         Self {
             leases: Api::namespaced(client, namespace),
             name: name.to_owned(),
@@ -114,10 +114,10 @@ impl Election {
 
     /// Waits until it is this candidate's turn, however long that takes, and tells what it is there for meanwhile.
     pub async fn win(&self, role: &watch::Sender<Role>) -> Term {
-        let mut seen = None;
+        let mut observed = None;
         let mut held_by = None;
         loop {
-            match self.attempt(&mut seen).await {
+            match self.attempt(&mut observed).await {
                 Ok(Some(term)) => {
                     tracing::info!(lease = self.name, identity = self.identity, "leads");
                     role.send_replace(Role::Leads);
@@ -125,7 +125,9 @@ impl Election {
                 }
                 Ok(None) => {
                     role.send_replace(Role::StandsBy);
-                    let holder = seen.as_ref().and_then(|seen: &Seen| seen.spec.holder_identity.clone());
+                    let holder = observed
+                        .as_ref()
+                        .and_then(|observed: &ObservedLease| observed.spec.holder_identity.clone());
                     if holder != held_by {
                         tracing::info!(lease = self.name, holder, "stands by");
                         held_by = holder;
@@ -138,19 +140,19 @@ impl Election {
     }
 
     /// Looks once, and takes the Lease if it may. `None`: another one holds it, or was quicker.
-    async fn attempt(&self, seen: &mut Option<Seen>) -> Result<Option<Term>, kube::Error> {
+    async fn attempt(&self, observed: &mut Option<ObservedLease>) -> Result<Option<Term>, kube::Error> {
         let lease = self.get().await?;
-        let asked = Instant::now();
-        let taken = match (next(&self.identity, lease.as_ref(), seen, asked), lease) {
-            (Next::Take, Some(lease)) => self.replace(&self.taken(lease)).await,
-            (Next::Create, _) => self.create(&self.taken(Lease::default())).await,
-            (Next::Wait | Next::Take, _) => return Ok(None),
+        let sent = Instant::now();
+        let claimed = match (decide(&self.identity, lease.as_ref(), observed, sent), lease) {
+            (Decision::Take, Some(lease)) => self.replace(&self.claimed(lease)).await,
+            (Decision::Create, _) => self.create(&self.claimed(Lease::default())).await,
+            (Decision::Wait | Decision::Take, _) => return Ok(None),
         };
-        match taken {
+        match claimed {
             Ok(lease) => Ok(Some(Term {
                 election: self.clone(),
                 lease,
-                renewed: asked,
+                renewed: sent,
             })),
             Err(kube::Error::Api(status)) if status.code == 409 => Ok(None),
             Err(error) => Err(error),
@@ -158,7 +160,7 @@ impl Election {
     }
 
     /// The Lease as it is once this candidate has it.
-    fn taken(&self, lease: Lease) -> Lease {
+    fn claimed(&self, lease: Lease) -> Lease {
         let before = lease.spec.unwrap_or_default();
         let now = MicroTime(Timestamp::now());
         let is_ours = before.holder_identity.as_deref() == Some(&self.identity);
@@ -180,11 +182,11 @@ impl Election {
     }
 
     async fn get(&self) -> Result<Option<Lease>, kube::Error> {
-        within(Instant::now() + REQUEST, self.leases.get_opt(&self.name)).await
+        with_deadline(Instant::now() + REQUEST, self.leases.get_opt(&self.name)).await
     }
 
     async fn create(&self, lease: &Lease) -> Result<Lease, kube::Error> {
-        within(
+        with_deadline(
             Instant::now() + REQUEST,
             self.leases.create(&PostParams::default(), lease),
         )
@@ -193,7 +195,7 @@ impl Election {
 
     async fn replace(&self, lease: &Lease) -> Result<Lease, kube::Error> {
         let params = PostParams::default();
-        within(
+        with_deadline(
             Instant::now() + REQUEST,
             self.leases.replace(&self.name, &params, lease),
         )
@@ -204,19 +206,19 @@ impl Election {
 impl Term {
     /// Renews the Lease for as long as it is polled and can be. Once this returns, another one may begin: what the leader
     /// did has to have stopped by then, or to stop at once.
-    pub async fn keep(&mut self) -> Lost {
+    pub async fn keep(&mut self) -> LeadershipLost {
         let times = self.election.times;
         loop {
             let until = self.renewed + times.renewal_deadline;
             sleep_until((Instant::now() + times.retry).min(until)).await;
             match timeout_at(until, self.renew()).await {
-                Err(_) => return Lost::Late,
+                Err(_) => return LeadershipLost::Late,
                 Ok(Ok(None)) => {}
                 Ok(Ok(Some(lost))) => return lost,
                 Ok(Err(error)) => {
                     tracing::warn!(lease = self.election.name, %error, "the Lease cannot be renewed; trying again");
                     if Instant::now() >= until {
-                        return Lost::Late;
+                        return LeadershipLost::Late;
                     }
                 }
             }
@@ -224,21 +226,21 @@ impl Term {
     }
 
     /// Renews once.
-    async fn renew(&mut self) -> Result<Option<Lost>, kube::Error> {
-        let asked = Instant::now();
-        match self.election.replace(&self.election.taken(self.lease.clone())).await {
+    async fn renew(&mut self) -> Result<Option<LeadershipLost>, kube::Error> {
+        let sent = Instant::now();
+        match self.election.replace(&self.election.claimed(self.lease.clone())).await {
             Ok(lease) => {
                 self.lease = lease;
-                self.renewed = asked;
+                self.renewed = sent;
                 Ok(None)
             }
             // Somebody has changed it: who holds it now?
-            Err(kube::Error::Api(status)) if status.code == 409 || status.code == 404 => self.look().await,
+            Err(kube::Error::Api(status)) if status.code == 409 || status.code == 404 => self.refresh().await,
             Err(error) => Err(error),
         }
     }
 
-    async fn look(&mut self) -> Result<Option<Lost>, kube::Error> {
+    async fn refresh(&mut self) -> Result<Option<LeadershipLost>, kube::Error> {
         let lease = self.election.get().await?;
         let holder = lease
             .as_ref()
@@ -249,7 +251,9 @@ impl Term {
                 Ok(None)
             }
             _ => Ok(Some(
-                holder.filter(|holder| !holder.is_empty()).map_or(Lost::Gone, Lost::To),
+                holder
+                    .filter(|holder| !holder.is_empty())
+                    .map_or(LeadershipLost::Gone, LeadershipLost::To),
             )),
         }
     }
@@ -257,7 +261,7 @@ impl Term {
     /// Gives the Lease up, so that another one begins at its next look. What the leader did has to have stopped.
     pub async fn give_up(mut self) {
         for _ in 0..GIVE_UP_TRIES {
-            let mut lease = self.election.taken(self.lease.clone());
+            let mut lease = self.election.claimed(self.lease.clone());
             if let Some(spec) = &mut lease.spec {
                 spec.holder_identity = None;
                 spec.acquire_time = None;
@@ -267,7 +271,7 @@ impl Term {
                 Ok(_) => return tracing::info!(lease = self.election.name, "gave the Lease up"),
                 Err(error) => tracing::warn!(lease = self.election.name, %error, "the Lease could not be given up"),
             }
-            match self.look().await {
+            match self.refresh().await {
                 Ok(None) => {}
                 Ok(Some(_)) => return,
                 Err(_) => sleep(self.election.times.retry).await,
@@ -277,7 +281,10 @@ impl Term {
 }
 
 /// A request with an end.
-async fn within<T>(until: Instant, request: impl Future<Output = Result<T, kube::Error>>) -> Result<T, kube::Error> {
+async fn with_deadline<T>(
+    until: Instant,
+    request: impl Future<Output = Result<T, kube::Error>>,
+) -> Result<T, kube::Error> {
     match timeout_at(until, request).await {
         Ok(answer) => answer,
         Err(late) => Err(kube::Error::Service(Box::new(late))),
@@ -290,7 +297,7 @@ mod tests {
 
     #[test]
     fn a_leader_stops_before_another_one_begins() {
-        let times = |duration, deadline, retry| Times {
+        let times = |duration, deadline, retry| Timing {
             duration: Duration::from_secs(duration),
             renewal_deadline: Duration::from_secs(deadline),
             retry: Duration::from_secs(retry),

@@ -22,8 +22,8 @@ pub struct Plan {
 }
 
 /// Namespace and name.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Place {
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NamespacedName {
     /// Namespace.
     pub namespace: String,
     /// Name.
@@ -40,38 +40,38 @@ pub enum Action {
     /// Copies the entry for `image`'s registry, and no other, from the Secret `from`. Server-side apply.
     CopySecret {
         /// The user's Secret.
-        from: Place,
+        from: NamespacedName,
         /// The copy.
-        to: Place,
+        to: NamespacedName,
         /// The image that it is for.
         image: String,
         /// Labels of the copy.
         labels: BTreeMap<String, String>,
     },
     /// Deletes a copy.
-    DeleteSecret(Place),
+    DeleteSecret(NamespacedName),
     /// Creates a run. That the name is taken is success if what has it carries the resource's uid.
     CreateRun {
         /// Where, for the log.
-        place: Place,
+        key: NamespacedName,
         /// The PipelineRun.
         manifest: Value,
     },
     /// Sets `spec.status: Cancelled`.
-    CancelRun(Place),
+    CancelRun(NamespacedName),
     /// Deletes a run with all that it owns.
-    DeleteRun(Place),
+    DeleteRun(NamespacedName),
     /// Deletes the volumes that carry the run's label, and its pods, as a volume stays while a pod of it is there.
     DeleteVolume {
         /// The run.
-        place: Place,
+        key: NamespacedName,
         /// The task whose pod is kept for its log.
         keep: Option<&'static str>,
     },
     /// Sets the display annotations, and removes those that are `None`. Fenced by the uid.
     PatchStreamAnnotations {
         /// The ImageStream.
-        place: Place,
+        key: NamespacedName,
         /// Its uid.
         uid: String,
         /// Key and value.
@@ -80,7 +80,7 @@ pub enum Action {
     /// Deletes the ImageStream, if it still has that uid.
     DeleteStream {
         /// The ImageStream.
-        place: Place,
+        key: NamespacedName,
         /// Its uid.
         uid: String,
     },
@@ -95,7 +95,17 @@ pub enum Action {
     },
 }
 
-impl Place {
+impl Plan {
+    /// The run that it creates, if any. A plan creates one run at most.
+    pub fn created_run(&self) -> Option<&NamespacedName> {
+        self.actions.iter().find_map(|action| match action {
+            Action::CreateRun { key, .. } => Some(key),
+            _ => None,
+        })
+    }
+}
+
+impl NamespacedName {
     /// Both.
     pub fn new(namespace: &str, name: &str) -> Self {
         Self {
@@ -105,7 +115,7 @@ impl Place {
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for NamespacedName {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{}/{}", self.namespace, self.name)
     }
@@ -118,28 +128,24 @@ impl fmt::Display for Action {
             Self::AddFinalizer => formatter.write_str("add the finalizer"),
             Self::RemoveFinalizer => formatter.write_str("remove the finalizer"),
             Self::CopySecret { from, to, image, .. } => write!(formatter, "copy Secret {from} to {to} for {image}"),
-            Self::DeleteSecret(place) => write!(formatter, "delete Secret {place}"),
-            Self::CreateRun { place, manifest } => {
+            Self::DeleteSecret(key) => write!(formatter, "delete Secret {key}"),
+            Self::CreateRun { key, manifest } => {
                 let pipeline = manifest["spec"]["pipelineRef"]["name"].as_str().unwrap_or_default();
                 let upstream = manifest["metadata"]["annotations"][UPSTREAM].as_str();
                 let upstream = upstream.map(|digest| format!(" for {digest}")).unwrap_or_default();
-                write!(formatter, "create run {place} of {pipeline}{upstream}")
+                write!(formatter, "create run {key} of {pipeline}{upstream}")
             }
-            Self::CancelRun(place) => write!(formatter, "cancel run {place}"),
-            Self::DeleteRun(place) => write!(formatter, "delete run {place}"),
-            Self::DeleteVolume { place, keep: None } => write!(formatter, "delete volume and pods of run {place}"),
-            Self::DeleteVolume {
-                place,
-                keep: Some(task),
-            } => write!(
-                formatter,
-                "delete volume and pods of run {place}, but the pod of {task}"
-            ),
-            Self::PatchStreamAnnotations { place, annotations, .. } => {
+            Self::CancelRun(key) => write!(formatter, "cancel run {key}"),
+            Self::DeleteRun(key) => write!(formatter, "delete run {key}"),
+            Self::DeleteVolume { key, keep: None } => write!(formatter, "delete volume and pods of run {key}"),
+            Self::DeleteVolume { key, keep: Some(task) } => {
+                write!(formatter, "delete volume and pods of run {key}, but the pod of {task}")
+            }
+            Self::PatchStreamAnnotations { key, annotations, .. } => {
                 let keys: Vec<_> = annotations.keys().map(String::as_str).collect();
-                write!(formatter, "annotate ImageStream {place}: {}", keys.join(", "))
+                write!(formatter, "annotate ImageStream {key}: {}", keys.join(", "))
             }
-            Self::DeleteStream { place, .. } => write!(formatter, "delete ImageStream {place}"),
+            Self::DeleteStream { key, .. } => write!(formatter, "delete ImageStream {key}"),
             Self::Event { is_warning, reason, .. } => {
                 write!(
                     formatter,

@@ -10,30 +10,30 @@ use cnbi_shared::grammar::image::ImageReference;
 use cnbi_shared::verdict::printable;
 use jiff::{SignedDuration, Timestamp};
 
-use super::conditions::Word;
-use super::observed::{Observed, Queue, RefusalKind, Stream};
+use super::conditions::ConditionValue;
+use super::observed::{ImageStreamState, ObservedState, QueuePosition, RejectionKind};
 use super::request::{Base, Build, Request};
 
 /// How soon to look again for what nobody tells us about.
-const LOOK_AGAIN: Duration = Duration::from_secs(10);
+const RECHECK_INTERVAL: Duration = Duration::from_secs(10);
 
 /// How soon to look again for what an admin has to install.
-const INSTALL: Duration = Duration::from_secs(30);
+const INSTALL_RECHECK_INTERVAL: Duration = Duration::from_secs(30);
 
 /// Why no run is made now.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Obstacle {
+pub(super) struct Blocker {
     /// `None`: it is not known yet whether one may be made.
     pub reason: Option<Reason>,
-    pub what: String,
-    pub again: Option<Duration>,
+    pub message: String,
+    pub requeue: Option<Duration>,
 }
 
-fn obstacle(reason: Reason, what: impl Into<String>, again: Duration) -> Obstacle {
-    Obstacle {
+fn blocker(reason: Reason, message: impl Into<String>, requeue: Duration) -> Blocker {
+    Blocker {
         reason: Some(reason),
-        what: what.into(),
-        again: Some(again),
+        message: message.into(),
+        requeue: Some(requeue),
     }
 }
 
@@ -65,9 +65,16 @@ pub(super) fn pulled_image(request: &Request, config: &Config) -> Result<Option<
 }
 
 /// What the condition of the pull Secret says. `None` where nobody has looked.
-pub(super) fn pull_secret(observed: &Observed, request: &Request, config: &Config, target: &str) -> Option<Word> {
+pub(super) fn pull_secret_condition(
+    observed: &ObservedState,
+    request: &Request,
+    config: &Config,
+    target: &str,
+) -> Option<ConditionValue> {
     let name = request.pull_secret.as_deref()?;
-    let no = |reason: Reason, what: String| Word::no(reason.as_str(), format!("{what}. {}", reason.advice()));
+    let no = |reason: Reason, message: String| {
+        ConditionValue::no(reason.as_str(), format!("{message}. {}", reason.advice()))
+    };
     Some(match &observed.secret {
         Fact::Unknown => return None,
         Fact::Absent => no(
@@ -94,67 +101,69 @@ pub(super) fn pull_secret(observed: &Observed, request: &Request, config: &Confi
                         printable(credentials::registry(&image), 253)
                     ),
                 ),
-                _ if is_import && target != observed.namespace && !config.pull_secrets.copy_to_target => Word::yes(
-                    "SecretNotInTargetNamespace",
-                    format!(
-                        "OpenShift imports with the Secrets of {target}, where this one is not; where it has to import the image itself, make one there"
-                    ),
-                ),
-                _ => Word::yes("SecretUsable", "The Secret is there and has an entry for the registry"),
+                _ if is_import && target != observed.namespace && !config.pull_secrets.copy_to_target => {
+                    ConditionValue::yes(
+                        "SecretNotInTargetNamespace",
+                        format!(
+                            "OpenShift imports with the Secrets of {target}, where this one is not; where it has to import the image itself, make one there"
+                        ),
+                    )
+                }
+                _ => ConditionValue::yes("SecretUsable", "The Secret is there and has an entry for the registry"),
             }
         }
     })
 }
 
 /// What stands in the way of a run of that name, if anything does.
-pub(super) fn obstacle_to(
-    observed: &Observed,
+pub(super) fn blocker_for(
+    observed: &ObservedState,
     request: &Request,
     config: &Config,
     target: &str,
     run: &str,
     now: Timestamp,
-) -> Option<Obstacle> {
+) -> Option<Blocker> {
     if !config.allows_target(target, Some(&observed.namespace)) {
-        let what = format!(
+        let message = format!(
             "Resources of {} may not use the target namespace {target}",
             observed.namespace
         );
-        return Some(permanent(Reason::TargetNamespaceNotAllowed, what));
+        return Some(permanent(Reason::TargetNamespaceNotAllowed, message));
     }
     if pulled_image(request, config).is_err() {
-        let what = "The catalog has no image for spec.runtimeEnvironment";
-        return Some(permanent(Reason::RuntimeEnvironmentUnknown, what));
+        let message = "The catalog has no image for spec.runtimeEnvironment";
+        return Some(permanent(Reason::RuntimeEnvironmentUnknown, message));
     }
     if observed.runs.iter().any(|run| !run.has_ended()) {
-        return Some(Obstacle {
+        return Some(Blocker {
             reason: None,
-            what: "The run of an earlier generation is being ended".to_owned(),
-            again: None,
+            message: "The run of an earlier generation is being ended".to_owned(),
+            requeue: None,
         });
     }
     if request.pull_secret.is_some() {
-        let Some(word) = pull_secret(observed, request, config, target) else {
-            return Some(Obstacle {
+        let Some(word) = pull_secret_condition(observed, request, config, target) else {
+            return Some(Blocker {
                 reason: None,
-                what: "Nobody could look for the pull Secret yet".to_owned(),
-                again: Some(LOOK_AGAIN),
+                message: "Nobody could look for the pull Secret yet".to_owned(),
+                requeue: Some(RECHECK_INTERVAL),
             });
         };
         if let Some(reason) = Reason::by_name(&word.reason) {
-            return Some(obstacle(reason, first_sentence(&word.message), LOOK_AGAIN));
+            return Some(blocker(reason, first_sentence(&word.message), RECHECK_INTERVAL));
         }
     }
-    installed(observed, config, target)
-        .or_else(|| turn(observed, config))
-        .or_else(|| refused(observed, config, run, now))
+    prerequisites(observed, config, target)
+        .or_else(|| queued(observed, config))
+        .or_else(|| rejected(observed, config, run, now))
 }
 
-fn permanent(reason: Reason, what: impl Into<String>) -> Obstacle {
-    Obstacle {
+fn permanent(reason: Reason, message: impl Into<String>) -> Blocker {
+    Blocker {
         reason: Some(reason),
-        what: what.into(),
-        again: None,
+        message: message.into(),
+        requeue: None,
     }
 }
 
@@ -162,60 +171,60 @@ fn first_sentence(message: &str) -> &str {
     message.split(". ").next().unwrap_or(message)
 }
 
-fn installed(observed: &Observed, config: &Config, target: &str) -> Option<Obstacle> {
+fn prerequisites(observed: &ObservedState, config: &Config, target: &str) -> Option<Blocker> {
     let namespace = config.pipelines.namespace_of_runs(&observed.namespace);
-    let installed = observed.installed;
-    if !installed.api {
-        return Some(obstacle(
+    let prerequisites = observed.prerequisites;
+    if !prerequisites.api {
+        return Some(blocker(
             Reason::PipelineNotInstalled,
             "The cluster has no Tekton Pipelines",
-            INSTALL,
+            INSTALL_RECHECK_INTERVAL,
         ));
     }
-    if !installed.namespace {
-        return Some(obstacle(
+    if !prerequisites.namespace {
+        return Some(blocker(
             Reason::BuildNamespaceMissing,
             format!("There is no namespace {namespace}"),
-            INSTALL,
+            INSTALL_RECHECK_INTERVAL,
         ));
     }
-    if !installed.pipeline {
-        return Some(obstacle(
+    if !prerequisites.pipeline {
+        return Some(blocker(
             Reason::PipelineNotInstalled,
             format!("The pipeline is not there in {namespace}"),
-            INSTALL,
+            INSTALL_RECHECK_INTERVAL,
         ));
     }
-    if !installed.accounts {
-        return Some(obstacle(
+    if !prerequisites.accounts {
+        return Some(blocker(
             Reason::BuildAccountMissing,
             format!("A service account of the tasks is not there in {namespace}"),
-            INSTALL,
+            INSTALL_RECHECK_INTERVAL,
         ));
     }
     if let Some(missing) = &observed.missing_input {
-        return Some(obstacle(
+        return Some(blocker(
             Reason::BuildInputMissing,
             format!("There is no {missing} in {namespace}, which the configuration names"),
-            INSTALL,
+            INSTALL_RECHECK_INTERVAL,
         ));
     }
     match observed.stream {
-        Stream::ApiMissing => Some(obstacle(
+        ImageStreamState::ApiMissing => Some(blocker(
             Reason::ImageStreamApiMissing,
             format!("There can be no ImageStreams in {target}"),
-            INSTALL,
+            INSTALL_RECHECK_INTERVAL,
         )),
-        Stream::Foreign => Some(permanent(
+        ImageStreamState::Foreign => Some(permanent(
             Reason::ImageStreamConflict,
             format!("The ImageStream {target}/{} belongs to somebody else", observed.name),
         )),
-        Stream::Unknown | Stream::Absent | Stream::Ours { .. } => None,
+        ImageStreamState::Unknown | ImageStreamState::Absent | ImageStreamState::Owned { .. } => None,
     }
 }
 
-fn turn(observed: &Observed, config: &Config) -> Option<Obstacle> {
-    let Queue {
+fn queued(observed: &ObservedState, config: &Config) -> Option<Blocker> {
+    let QueuePosition {
         running,
         running_in_namespace,
         ahead,
@@ -225,38 +234,38 @@ fn turn(observed: &Observed, config: &Config) -> Option<Obstacle> {
     let is_full = running.saturating_add(ahead) >= limits.total
         || running_in_namespace.saturating_add(ahead_in_namespace) >= limits.per_namespace;
     // Without the numbers: they change all the time, and every change would be a write.
-    is_full.then(|| Obstacle {
+    is_full.then(|| Blocker {
         reason: Some(Reason::Queued),
-        what: "As many runs as may be are under way or before this one".to_owned(),
-        again: Some(LOOK_AGAIN),
+        message: "As many runs as may be are under way or before this one".to_owned(),
+        requeue: Some(RECHECK_INTERVAL),
     })
 }
 
-fn refused(observed: &Observed, config: &Config, run: &str, now: Timestamp) -> Option<Obstacle> {
-    let refusal = observed.refusal.as_ref();
-    let refusal = refusal.filter(|refusal| refusal.run == run && refusal.retry == observed.retry)?;
-    let what = format!(
+fn rejected(observed: &ObservedState, config: &Config, run: &str, now: Timestamp) -> Option<Blocker> {
+    let rejection = observed.rejection.as_ref();
+    let rejection = rejection.filter(|rejection| rejection.run == run && rejection.retry == observed.retry)?;
+    let message = format!(
         "The API server did not take the run: {}",
-        printable(&refusal.message, 500)
+        printable(&rejection.message, 500)
     );
-    let reason = match refusal.kind {
-        RefusalKind::Invalid => return Some(permanent(Reason::PipelineInvalid, what)),
-        RefusalKind::Quota => Reason::QuotaExceeded,
-        RefusalKind::Other => Reason::PipelineRunCreateFailed,
+    let reason = match rejection.kind {
+        RejectionKind::Invalid => return Some(permanent(Reason::PipelineInvalid, message)),
+        RejectionKind::Quota => Reason::QuotaExceeded,
+        RejectionKind::Other => Reason::PipelineRunCreateFailed,
     };
-    let left = left(refusal.at, wait(config, refusal.times, run), now)?;
-    Some(obstacle(reason, what, left))
+    let remaining = remaining(rejection.at, retry_delay(config, rejection.times, run), now)?;
+    Some(blocker(reason, message, remaining))
 }
 
 /// How long to wait after so many failures in a row, from 1. `name` spreads those that failed together over a quarter of
 /// the wait.
-pub(super) fn wait(config: &Config, failures: u32, name: &str) -> Duration {
+pub(super) fn retry_delay(config: &Config, failures: u32, name: &str) -> Duration {
     let retry = &config.retry;
     let doubled = retry
         .base
         .as_duration()
         .saturating_mul(2_u32.saturating_pow(failures.saturating_sub(1)));
-    let wait = doubled.min(retry.max.as_duration());
+    let retry_delay = doubled.min(retry.max.as_duration());
     // A name ends with a hash, so its last characters are as good as random and the same for all who ask.
     let spread = name
         .bytes()
@@ -264,11 +273,11 @@ pub(super) fn wait(config: &Config, failures: u32, name: &str) -> Duration {
         .take(4)
         .fold(0_u32, |sum, byte| sum * 31 + u32::from(byte))
         % 1000;
-    wait + wait / 4 * spread / 1000
+    retry_delay + retry_delay / 4 * spread / 1000
 }
 
 /// What is left of a wait that began then; `None` once it is over. A clock that has been set back makes no wait longer.
-pub(super) fn left(began: Timestamp, wait: Duration, now: Timestamp) -> Option<Duration> {
+pub(super) fn remaining(began: Timestamp, retry_delay: Duration, now: Timestamp) -> Option<Duration> {
     let passed = now.duration_since(began).max(SignedDuration::ZERO).unsigned_abs();
-    wait.checked_sub(passed).filter(|left| !left.is_zero())
+    retry_delay.checked_sub(passed).filter(|remaining| !remaining.is_zero())
 }

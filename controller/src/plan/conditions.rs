@@ -9,13 +9,13 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 /// What one condition says.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Word {
+pub(super) struct ConditionValue {
     pub status: &'static str,
     pub reason: String,
     pub message: String,
 }
 
-impl Word {
+impl ConditionValue {
     pub(super) fn yes(reason: &str, message: impl Into<String>) -> Self {
         Self::new("True", reason, message)
     }
@@ -39,16 +39,16 @@ impl Word {
 
 /// All conditions that apply to a resource.
 #[derive(Clone, Debug)]
-pub(super) struct Board(BTreeMap<ConditionType, Word>);
+pub(super) struct Conditions(BTreeMap<ConditionType, ConditionValue>);
 
-impl Board {
+impl Conditions {
     /// Nothing is decided yet. `build_type` is `None` for a resource that cannot be read.
     pub(super) fn new(build_type: Option<BuildType>, has_pull_secret: bool) -> Self {
         let applies = |condition: &ConditionType| match build_type {
             Some(build_type) => condition.applies_to(build_type, has_pull_secret),
             None => cnbi_shared::contract::APPLY_TO_ALL.contains(condition),
         };
-        let undecided = Word::unknown("Pending", "Not decided yet");
+        let undecided = ConditionValue::unknown("Pending", "Not decided yet");
         Self(
             ConditionType::ALL
                 .into_iter()
@@ -59,20 +59,20 @@ impl Board {
     }
 
     /// Says it, where the condition applies.
-    pub(super) fn say(&mut self, condition: ConditionType, word: Word) {
-        if let Some(said) = self.0.get_mut(&condition) {
-            *said = word;
+    pub(super) fn set(&mut self, condition: ConditionType, word: ConditionValue) {
+        if let Some(existing) = self.0.get_mut(&condition) {
+            *existing = word;
         }
     }
 
-    pub(super) fn said(&self, condition: ConditionType) -> Option<&Word> {
+    pub(super) fn get(&self, condition: ConditionType) -> Option<&ConditionValue> {
         self.0.get(&condition)
     }
 
     /// As Kubernetes has them. Times move only where the status does.
     pub(super) fn conditions(self, before: Option<&Status>, generation: i64, now: Timestamp) -> Vec<Condition> {
         let since = |condition: ConditionType, status: &str| {
-            said_before(before, condition)
+            reported(before, condition)
                 .filter(|before| before.status == status)
                 .map_or_else(|| whole_seconds(now), |before| before.last_transition_time.clone())
         };
@@ -91,8 +91,11 @@ impl Board {
 }
 
 /// The condition as it stands in a status.
-pub(super) fn said_before(before: Option<&Status>, condition: ConditionType) -> Option<&Condition> {
-    before?.conditions.iter().find(|said| said.type_ == condition.as_str())
+pub(super) fn reported(before: Option<&Status>, condition: ConditionType) -> Option<&Condition> {
+    before?
+        .conditions
+        .iter()
+        .find(|existing| existing.type_ == condition.as_str())
 }
 
 /// Times are stored without fractions of a second.

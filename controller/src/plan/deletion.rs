@@ -8,56 +8,63 @@ use std::time::Duration;
 use cnbi_shared::config::{Config, DeletionPolicy};
 use jiff::{SignedDuration, Timestamp};
 
-use super::action::{Action, Place, Plan};
-use super::observed::{Observed, Stream};
+use super::action::{Action, NamespacedName, Plan};
+use super::observed::{ImageStreamState, ObservedState};
 
 /// How long runs may take to end, and an unreadable ImageStream to become readable.
-const PATIENCE: SignedDuration = SignedDuration::from_secs(120);
+const TIMEOUT: SignedDuration = SignedDuration::from_secs(120);
 
 /// How soon to look again meanwhile; the end of a run is seen at once.
-const AGAIN: Duration = Duration::from_secs(10);
+const REQUEUE: Duration = Duration::from_secs(10);
 
-pub(super) fn delete(observed: &Observed, deleted: Timestamp, now: Timestamp, target: &str, config: &Config) -> Plan {
+pub(super) fn delete(
+    observed: &ObservedState,
+    deleted: Timestamp,
+    now: Timestamp,
+    target: &str,
+    config: &Config,
+) -> Plan {
     if !observed.has_finalizer {
         return Plan::default();
     }
-    let is_patient = now.duration_since(deleted) < PATIENCE;
+    let is_within_timeout = now.duration_since(deleted) < TIMEOUT;
     let wait = |actions| Plan {
         actions,
         status: None,
-        requeue: Some(AGAIN),
+        requeue: Some(REQUEUE),
     };
     let active: Vec<_> = observed.runs.iter().filter(|run| !run.has_ended()).collect();
-    if !active.is_empty() && observed.installed.api && is_patient {
+    if !active.is_empty() && observed.prerequisites.api && is_within_timeout {
         let to_cancel = active.iter().filter(|run| !run.is_cancelled);
         return wait(
             to_cancel
-                .map(|run| Action::CancelRun(Place::new(&run.namespace, &run.name)))
+                .map(|run| Action::CancelRun(NamespacedName::new(&run.namespace, &run.name)))
                 .collect(),
         );
     }
-    if observed.stream == Stream::Unknown && is_patient {
+    if observed.stream == ImageStreamState::Unknown && is_within_timeout {
         return wait(Vec::new());
     }
     let mut actions = Vec::new();
-    if observed.installed.api {
+    if observed.prerequisites.api {
         actions.extend(
             observed
                 .runs
                 .iter()
-                .map(|run| Action::DeleteRun(Place::new(&run.namespace, &run.name))),
+                .map(|run| Action::DeleteRun(NamespacedName::new(&run.namespace, &run.name))),
         );
     }
     actions.extend(
         observed
             .copies
             .iter()
-            .map(|copy| Action::DeleteSecret(Place::new(&copy.namespace, &copy.name))),
+            .map(|copy| Action::DeleteSecret(NamespacedName::new(&copy.namespace, &copy.name))),
     );
-    if let (Stream::Ours { uid, .. }, DeletionPolicy::Delete) = (&observed.stream, config.image_stream.deletion_policy)
+    if let (ImageStreamState::Owned { uid, .. }, DeletionPolicy::Delete) =
+        (&observed.stream, config.image_stream.deletion_policy)
     {
         actions.push(Action::DeleteStream {
-            place: Place::new(target, &observed.name),
+            key: NamespacedName::new(target, &observed.name),
             uid: uid.clone(),
         });
     }

@@ -3,16 +3,16 @@
 use cnbi_shared::api::status::Phase;
 use cnbi_shared::contract::ConditionType;
 
-use super::Next;
-use crate::plan::action::{Action, Place};
+use super::Planner;
+use crate::plan::action::{Action, NamespacedName};
 use crate::plan::blockers::pulled_image;
 use crate::plan::manifest::{labels, run_copy_name, target_copy_name};
-use crate::plan::observed::{Run, Stream};
+use crate::plan::observed::{ImageStreamState, Run};
 use crate::plan::request::Build;
 
-impl Next<'_> {
+impl Planner<'_> {
     /// Brings the copies of the pull Secret in step: one for the run under way, and one where OpenShift imports.
-    pub(super) fn copies(&mut self) {
+    pub(super) fn sync_secret_copies(&mut self) {
         let observed = self.observed;
         let mut wanted = Vec::new();
         if let (Some(_), Ok(Some(image))) = (&self.request.pull_secret, pulled_image(self.request, self.config)) {
@@ -20,34 +20,34 @@ impl Next<'_> {
             if let Some(run) = &self.copy_for
                 && namespace != observed.namespace
             {
-                wanted.push((Place::new(namespace, &run_copy_name(run)), image.clone()));
+                wanted.push((NamespacedName::new(namespace, &run_copy_name(run)), image.clone()));
             }
             let is_import = matches!(self.request.build, Build::Import { .. });
             if is_import && self.config.pull_secrets.copy_to_target && self.target != observed.namespace {
                 let name = target_copy_name(&observed.name, &observed.uid);
-                wanted.push((Place::new(&self.target, &name), image));
+                wanted.push((NamespacedName::new(&self.target, &name), image));
             }
         }
-        let copied = |place: &Place| {
+        let copied = |key: &NamespacedName| {
             observed
                 .copies
                 .iter()
-                .find(|copy| copy.namespace == place.namespace && copy.name == place.name)
+                .find(|copy| copy.namespace == key.namespace && copy.name == key.name)
         };
-        for (place, image) in &wanted {
-            let is_in_step = copied(place)
+        for (key, image) in &wanted {
+            let is_in_step = copied(key)
                 .is_some_and(|copy| observed.secret_version.is_none() || copy.version == observed.secret_version);
             let is_usable = self
-                .board
-                .said(ConditionType::PullSecretReady)
-                .is_some_and(|word| word.status == "True")
+                .conditions
+                .get(ConditionType::PullSecretReady)
+                .is_some_and(|value| value.status == "True")
                 && observed.secret_version.is_some();
             let action = Action::CopySecret {
-                from: Place::new(
+                from: NamespacedName::new(
                     &observed.namespace,
                     self.request.pull_secret.as_deref().unwrap_or_default(),
                 ),
-                to: place.clone(),
+                to: key.clone(),
                 image: image.clone(),
                 labels: labels(observed),
             };
@@ -56,24 +56,24 @@ impl Next<'_> {
             }
         }
         for copy in &observed.copies {
-            let place = Place::new(&copy.namespace, &copy.name);
-            let action = Action::DeleteSecret(place.clone());
-            if !wanted.iter().any(|(wanted, _)| *wanted == place) && !self.actions.contains(&action) {
+            let key = NamespacedName::new(&copy.namespace, &copy.name);
+            let action = Action::DeleteSecret(key.clone());
+            if !wanted.iter().any(|(wanted, _)| *wanted == key) && !self.actions.contains(&action) {
                 self.actions.push(action);
             }
         }
     }
 
     /// Keeps the display annotations in step, but not under the hands of a run that writes them itself.
-    pub(super) fn annotate(&mut self, current: Option<&Run>) {
-        let Stream::Ours { uid, display, .. } = &self.observed.stream else {
+    pub(super) fn sync_annotations(&mut self, current: Option<&Run>) {
+        let ImageStreamState::Owned { uid, display, .. } = &self.observed.stream else {
             return;
         };
-        let is_free = match current {
+        let is_writable = match current {
             Some(run) => run.has_ended(),
             None => self.status.phase == Some(Phase::Ready),
         };
-        if !is_free {
+        if !is_writable {
             return;
         }
         let there = display.pairs();
@@ -86,7 +86,7 @@ impl Next<'_> {
             .collect::<std::collections::BTreeMap<_, _>>();
         if !annotations.is_empty() {
             self.actions.push(Action::PatchStreamAnnotations {
-                place: Place::new(&self.target, &self.observed.name),
+                key: NamespacedName::new(&self.target, &self.observed.name),
                 uid: uid.clone(),
                 annotations,
             });

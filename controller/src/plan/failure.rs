@@ -6,14 +6,14 @@
 use cnbi_shared::contract::{ConditionType, Pipeline, Reason, Speaks, Task, results, tasks};
 use cnbi_shared::verdict::printable;
 
-use super::observed::{Outcome, Run, TaskRun};
+use super::observed::{Run, RunState, TaskRun};
 
 /// Most characters that are shown of what a task or Tekton says.
-const SHOWN: usize = 500;
+const MESSAGE_LIMIT: usize = 500;
 
 /// Why a run failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Failure {
+pub struct BuildFailure {
     /// The reason.
     pub reason: Reason,
     /// The condition that it is told in.
@@ -25,7 +25,7 @@ pub struct Failure {
 }
 
 /// Reads the failure of a run that has ended badly.
-pub fn classify(pipeline: &Pipeline, run: &Run) -> Failure {
+pub fn classify(pipeline: &Pipeline, run: &Run) -> BuildFailure {
     let failed = failed_task(pipeline, run);
     let of_run = match run.reason.as_str() {
         "Cancelled" | "PipelineRunCouldntCancel" | "CancelledRunningFinally" | "StoppedRunningFinally" => {
@@ -37,19 +37,19 @@ pub fn classify(pipeline: &Pipeline, run: &Run) -> Failure {
         _ => None,
     };
     let Some(reason) = of_run else {
-        return of_task(pipeline, run, failed);
+        return task_failure(pipeline, run, failed);
     };
-    let said = if run.message.is_empty() {
+    let existing = if run.message.is_empty() {
         String::new()
     } else {
-        format!(": {}", printable(&run.message, SHOWN))
+        format!(": {}", printable(&run.message, MESSAGE_LIMIT))
     };
-    Failure {
+    BuildFailure {
         reason,
         condition: condition(pipeline, reason, failed.map(|(task, _)| task)),
         task: failed.map(|(task, _)| task),
         message: format!(
-            "The run ended with {}{said}. {}",
+            "The run ended with {}{existing}. {}",
             printable(&run.reason, 64),
             reason.advice()
         ),
@@ -57,8 +57,8 @@ pub fn classify(pipeline: &Pipeline, run: &Run) -> Failure {
 }
 
 /// The failure that the controller found itself, told in the reason's own condition.
-pub fn ours(pipeline: &Pipeline, reason: Reason, what: &str) -> Failure {
-    Failure {
+pub fn detected(pipeline: &Pipeline, reason: Reason, what: &str) -> BuildFailure {
+    BuildFailure {
         reason,
         condition: condition(pipeline, reason, None),
         task: None,
@@ -66,9 +66,9 @@ pub fn ours(pipeline: &Pipeline, reason: Reason, what: &str) -> Failure {
     }
 }
 
-fn of_task(pipeline: &Pipeline, run: &Run, failed: Option<(&'static Task, &TaskRun)>) -> Failure {
+fn task_failure(pipeline: &Pipeline, run: &Run, failed: Option<(&'static Task, &TaskRun)>) -> BuildFailure {
     let Some((task, task_run)) = failed else {
-        return ours(
+        return detected(
             pipeline,
             Reason::PipelineInvalid,
             "The run failed, and none of its tasks did",
@@ -87,13 +87,13 @@ fn of_task(pipeline: &Pipeline, run: &Run, failed: Option<(&'static Task, &TaskR
         "PodCreationFailed" if task_run.message.contains("serviceaccounts \"") => Reason::BuildAccountMissing,
         _ => given().unwrap_or(task.default),
     };
-    let said = task_run.results.get(results::MESSAGE).map(|message| message.trim());
-    let mut message = if let Some(said) = said.filter(|said| !said.is_empty()) {
-        format!("Task {}: {}", task.name, printable(said, SHOWN))
+    let existing = task_run.results.get(results::MESSAGE).map(|message| message.trim());
+    let mut message = if let Some(existing) = existing.filter(|existing| !existing.is_empty()) {
+        format!("Task {}: {}", task.name, printable(existing, MESSAGE_LIMIT))
     } else {
-        let why = match unstarted(task, task_run) {
+        let why = match container_start_hint(task, task_run) {
             "" if task_run.message.is_empty() => String::new(),
-            "" => format!(": {}", printable(&task_run.message, SHOWN)),
+            "" => format!(": {}", printable(&task_run.message, MESSAGE_LIMIT)),
             known => known.to_owned(),
         };
         format!("Task {} failed ({}){why}", task.name, printable(&task_run.reason, 64))
@@ -114,7 +114,7 @@ fn of_task(pipeline: &Pipeline, run: &Run, failed: Option<(&'static Task, &TaskR
             printable(pod, 253)
         );
     }
-    Failure {
+    BuildFailure {
         reason,
         condition: condition(pipeline, reason, Some(task)),
         task: Some(task),
@@ -123,7 +123,7 @@ fn of_task(pipeline: &Pipeline, run: &Run, failed: Option<(&'static Task, &TaskR
 }
 
 /// What a node means that does not start the image to look at: Tekton says no more than that it did not.
-fn unstarted(task: &Task, task_run: &TaskRun) -> &'static str {
+fn container_start_hint(task: &Task, task_run: &TaskRun) -> &'static str {
     if task.name == tasks::VALIDATE && task_run.reason == "CreateContainerConfigError" {
         ": the node does not start the image, most likely because it runs as root, or as a user with a name and no number"
     } else {
@@ -136,7 +136,7 @@ fn failed_task<'a>(pipeline: &Pipeline, run: &'a Run) -> Option<(&'static Task, 
     let failed = || {
         pipeline.all_tasks().filter_map(|task| {
             let task_run = run.tasks.iter().find(|task_run| task_run.task == task.name)?;
-            (task_run.outcome == Outcome::False).then_some((task, task_run))
+            (task_run.state == RunState::Failed).then_some((task, task_run))
         })
     };
     failed()
@@ -163,20 +163,20 @@ mod tests {
     use cnbi_shared::contract::IMPORT;
 
     use super::*;
-    use crate::plan::by_name::ByName;
+    use std::collections::BTreeMap;
 
     fn unstarted_message(task: &str, reason: &str) -> String {
         let task = IMPORT.task(task).unwrap();
         let task_run = TaskRun {
             task: task.name.to_owned(),
-            outcome: Outcome::False,
+            state: RunState::Failed,
             reason: reason.to_owned(),
             message: String::new(),
             pod: None,
             failed_step: None,
-            results: ByName::default(),
+            results: BTreeMap::new(),
         };
-        unstarted(task, &task_run).to_owned()
+        container_start_hint(task, &task_run).to_owned()
     }
 
     #[test]

@@ -4,43 +4,48 @@ use cnbi_shared::api::status::PastRun;
 use cnbi_shared::config::Config;
 use cnbi_shared::contract::{Pipeline, results};
 
-use super::action::{Action, Place};
+use super::action::{Action, NamespacedName};
 use super::failure::classify;
-use super::observed::{Observed, Outcome, Run};
+use super::observed::{ObservedState, Run, RunState};
 use super::tag_tracking::is_digest;
 
 /// Most items of `status.history`.
-const HISTORY: usize = 5;
+const HISTORY_LIMIT: usize = 5;
 
 /// What `status.history` says of a run that went well.
 pub(super) const SUCCESS: &str = "Success";
 
 /// Removes what ended runs have left behind, but nothing of the run that is `current`.
-pub(super) fn tidy(observed: &Observed, current: Option<&Run>, pipeline: &Pipeline, config: &Config) -> Vec<Action> {
+pub(super) fn clean_up_runs(
+    observed: &ObservedState,
+    current: Option<&Run>,
+    pipeline: &Pipeline,
+    config: &Config,
+) -> Vec<Action> {
     let mut ended: Vec<&Run> = observed.runs.iter().filter(|run| run.has_ended()).collect();
     ended.sort_by_key(|run| std::cmp::Reverse((run.generation, run.attempt)));
     let (mut succeeded, mut failed) = (0, 0);
     let mut actions = Vec::new();
     for run in ended {
-        let (count, limit) = if run.outcome == Outcome::True {
+        let (count, limit) = if run.state == RunState::Succeeded {
             (&mut succeeded, config.history.succeeded)
         } else {
             (&mut failed, config.history.failed)
         };
         *count += 1;
-        let place = Place::new(&run.namespace, &run.name);
+        let key = NamespacedName::new(&run.namespace, &run.name);
         let is_current = current.is_some_and(|current| current.name == run.name);
         if *count > limit && !is_current {
-            actions.push(Action::DeleteRun(place));
+            actions.push(Action::DeleteRun(key));
         } else if run.has_volume || (run.has_kept_pod && !is_current) {
             // The status says how to read the log of the task that failed.
-            let is_told = is_current && run.outcome == Outcome::False;
-            let keep = if is_told {
+            let is_reported = is_current && run.state == RunState::Failed;
+            let keep = if is_reported {
                 classify(pipeline, run).task.map(|task| task.name)
             } else {
                 None
             };
-            actions.push(Action::DeleteVolume { place, keep });
+            actions.push(Action::DeleteVolume { key, keep });
         }
     }
     actions
@@ -48,27 +53,29 @@ pub(super) fn tidy(observed: &Observed, current: Option<&Run>, pipeline: &Pipeli
 
 /// `status.history`: what was said of runs that are gone, and what is known of those that are still there. The same for
 /// the same runs, however often it is asked.
-pub(super) fn history(observed: &Observed, pipeline: &Pipeline) -> Vec<PastRun> {
-    let said = observed.status.as_ref().map_or(&[][..], |status| &status.history);
+pub(super) fn history(observed: &ObservedState, pipeline: &Pipeline) -> Vec<PastRun> {
+    let existing = observed.status.as_ref().map_or(&[][..], |status| &status.history);
     let mut ended: Vec<&Run> = observed.runs.iter().filter(|run| run.has_ended()).collect();
     ended.sort_by_key(|run| std::cmp::Reverse((run.generation, run.attempt)));
-    let mut all: Vec<PastRun> = ended.iter().map(|run| past(run, pipeline)).collect();
-    let is_gone = |past: &&PastRun| !observed.runs.iter().any(|run| run.name == past.name);
-    all.extend(said.iter().filter(is_gone).cloned());
+    let mut all: Vec<PastRun> = ended.iter().map(|run| past_run(run, pipeline)).collect();
+    let is_gone = |past_run: &&PastRun| !observed.runs.iter().any(|run| run.name == past_run.name);
+    all.extend(existing.iter().filter(is_gone).cloned());
     // Stable: within a generation, those that are gone are older than those that are there.
-    all.sort_by_key(|past| std::cmp::Reverse(past.generation));
+    all.sort_by_key(|past_run| std::cmp::Reverse(past_run.generation));
     // The last success is remembered for as long as the resource stands by it.
-    if let Some(success) = all.iter().position(|past| past.outcome.as_deref() == Some(SUCCESS))
-        && success >= HISTORY
+    if let Some(success) = all
+        .iter()
+        .position(|past_run| past_run.outcome.as_deref() == Some(SUCCESS))
+        && success >= HISTORY_LIMIT
     {
-        all.swap(HISTORY - 1, success);
+        all.swap(HISTORY_LIMIT - 1, success);
     }
-    all.truncate(HISTORY);
+    all.truncate(HISTORY_LIMIT);
     all
 }
 
-fn past(run: &Run, pipeline: &Pipeline) -> PastRun {
-    let outcome = if run.outcome == Outcome::True {
+fn past_run(run: &Run, pipeline: &Pipeline) -> PastRun {
+    let outcome = if run.state == RunState::Succeeded {
         SUCCESS.to_owned()
     } else {
         classify(pipeline, run).reason.to_string()

@@ -21,7 +21,7 @@ pub use self::naming::{
     ATTEMPT, GENERATION, NAMESPACE, POD_KEPT, RETRY, RUN, TRIES, UID, UPSTREAM, VOLUME_DELETED, labels, run_copy_name,
     run_name, target_copy_name,
 };
-use super::observed::Observed;
+use super::observed::ObservedState;
 use super::request::{Build, Request};
 
 /// The group that may write to the volume of a run. Any but root's would do.
@@ -41,7 +41,7 @@ pub struct Attempt<'a> {
 /// The manifest. `target` is the namespace of the ImageStream, `base` the image that packages are installed on, and `secret`
 /// the name of the pull Secret in the namespace of the run.
 pub fn pipeline_run(
-    observed: &Observed,
+    observed: &ObservedState,
     request: &Request,
     config: &Config,
     attempt: Attempt<'_>,
@@ -107,12 +107,12 @@ pub fn pipeline_run(
             }
         })
         .collect();
-    let has_group = observed.installed.constraints;
+    let namespace_assigns_group = observed.prerequisites.constraints;
     let specs: Vec<Value> = pipeline
         .all_tasks()
         .map(|task| {
             let pulls_with = pulls_with(task, pipeline, config, secret);
-            task_run_spec(task, config, &pulls_with, has_group)
+            task_run_spec(task, config, &pulls_with, namespace_assigns_group)
         })
         .collect();
     json!({
@@ -124,7 +124,7 @@ pub fn pipeline_run(
             // A task that the list below forgot would run with nothing rather than with too much.
             "taskRunTemplate": {
                 "serviceAccountName": settings.service_accounts.untrusted,
-                "podTemplate": pod_template(config, false, &[], has_group),
+                "podTemplate": pod_template(config, false, &[], namespace_assigns_group),
             },
             "taskRunSpecs": specs,
             "timeouts": {
@@ -189,7 +189,7 @@ fn pulls_with<'a>(task: &Task, pipeline: &Pipeline, config: &'a Config, secret: 
     secret.into_iter().chain(pushed_with).collect()
 }
 
-fn task_run_spec(task: &Task, config: &Config, pulls_with: &[&str], has_group: bool) -> Value {
+fn task_run_spec(task: &Task, config: &Config, pulls_with: &[&str], namespace_assigns_group: bool) -> Value {
     let settings = &config.pipelines;
     let is_trusted = task.trust == Trust::Trusted;
     let (account, resources) = if is_trusted {
@@ -197,7 +197,7 @@ fn task_run_spec(task: &Task, config: &Config, pulls_with: &[&str], has_group: b
     } else {
         (&settings.service_accounts.untrusted, &settings.resources.untrusted)
     };
-    let pod = pod_template(config, is_trusted, pulls_with, has_group);
+    let pod = pod_template(config, is_trusted, pulls_with, namespace_assigns_group);
     let mut spec = json!({ "pipelineTaskName": task.name, "serviceAccountName": account, "podTemplate": pod });
     if *resources != Resources::default() {
         spec["computeResources"] = json!(resources);
@@ -206,10 +206,10 @@ fn task_run_spec(task: &Task, config: &Config, pulls_with: &[&str], has_group: b
 }
 
 /// The configured template, with what is not for the configuration to say set last. Where the cluster gives pods no group
-/// (`has_group`) and the template says nothing either, they get one: a new volume belongs to root, and the tasks do not run as root.
-fn pod_template(config: &Config, has_token: bool, pulls_with: &[&str], has_group: bool) -> Value {
+/// (`namespace_assigns_group`) and the template says nothing either, they get one: a new volume belongs to root, and the tasks do not run as root.
+fn pod_template(config: &Config, has_token: bool, pulls_with: &[&str], namespace_assigns_group: bool) -> Value {
     let mut pod = json!(config.pipelines.pod_template);
-    if !has_group && config.pipelines.pod_template.security_context.is_empty() {
+    if !namespace_assigns_group && config.pipelines.pod_template.security_context.is_empty() {
         pod["securityContext"] = json!({ "fsGroup": VOLUME_GROUP, "fsGroupChangePolicy": "OnRootMismatch" });
     }
     pod["automountServiceAccountToken"] = json!(has_token);
@@ -223,7 +223,7 @@ fn pod_template(config: &Config, has_token: bool, pulls_with: &[&str], has_group
 }
 
 fn parameters(
-    observed: &Observed,
+    observed: &ObservedState,
     pipeline: &Pipeline,
     config: &Config,
     tag: &str,

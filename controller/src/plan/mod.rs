@@ -16,7 +16,6 @@
 
 pub mod action;
 mod blockers;
-pub mod by_name;
 mod conditions;
 mod deletion;
 mod dependents;
@@ -40,35 +39,35 @@ use cnbi_shared::contract::{self, ConditionType, Pipeline, Reason};
 use cnbi_shared::verdict::{Finding, printable};
 use jiff::Timestamp;
 
-use self::action::{Action, Place, Plan};
-use self::blockers::pull_secret;
-use self::conditions::{Board, Word, said_before};
+use self::action::{Action, NamespacedName, Plan};
+use self::blockers::pull_secret_condition;
+use self::conditions::{ConditionValue, Conditions, reported};
 use self::failure::classify;
-use self::history::{history, tidy};
-use self::observed::{Observed, Outcome, Run};
+use self::history::{clean_up_runs, history};
+use self::observed::{ObservedState, Run, RunState};
 use self::request::Request;
 
 /// How long after its run an ImageStream may still be on its way to us.
 const SETTLE: Duration = Duration::from_secs(60);
 
 /// Decides.
-pub fn plan(observed: &Observed, now: Timestamp, config: &Config) -> Plan {
+pub fn plan(observed: &ObservedState, now: Timestamp, config: &Config) -> Plan {
     let target = target(observed, config);
     if let Some(deleted) = observed.deleted {
         return deletion::delete(observed, deleted, now, &target, config);
     }
     let Some(request) = &observed.request else {
-        return ill_formed(observed, now);
+        return plan_invalid(observed, now);
     };
     let pipeline = contract::of(request.build_type());
-    let mut next = Next {
+    let mut next = Planner {
         observed,
         request,
         pipeline,
         config,
         now,
-        board: Board::new(Some(request.build_type()), request.pull_secret.is_some()),
-        status: kept(observed),
+        conditions: Conditions::new(Some(request.build_type()), request.pull_secret.is_some()),
+        status: previous_status(observed),
         actions: Vec::new(),
         requeue: None,
         copy_for: None,
@@ -79,7 +78,7 @@ pub fn plan(observed: &Observed, now: Timestamp, config: &Config) -> Plan {
 }
 
 /// The namespace of the ImageStream: as asked for; else where it was put before; else the configured one.
-pub fn target(observed: &Observed, config: &Config) -> String {
+pub fn target(observed: &ObservedState, config: &Config) -> String {
     let asked = observed.request.as_ref().and_then(|request| request.target.as_deref());
     let before = || observed.status.as_ref()?.image_stream.as_ref()?.namespace.as_deref();
     let configured = || config.default_target(Some(&observed.namespace));
@@ -91,7 +90,7 @@ pub fn target(observed: &Observed, config: &Config) -> String {
 }
 
 /// What stays in a status until something newer is known: the image that is there, and what became of earlier runs.
-fn kept(observed: &Observed) -> Status {
+fn previous_status(observed: &ObservedState) -> Status {
     let before = observed.status.clone().unwrap_or_default();
     let is_current = before.observed_generation == Some(observed.generation);
     Status {
@@ -107,47 +106,53 @@ fn kept(observed: &Observed) -> Status {
     }
 }
 
-fn well_formed(observed: &Observed) -> Word {
-    let Some(first) = observed.judged.denials().next() else {
-        return Word::yes(
+fn validity(observed: &ObservedState) -> ConditionValue {
+    let Some(first) = observed.report.denials().next() else {
+        return ConditionValue::yes(
             "RulesPassed",
             "Every rule that can be judged from the resource alone is passed",
         );
     };
-    let (told, more) = observed.judged.told();
+    let (told, more) = observed.report.told();
     let mut lines: Vec<String> = told.map(Finding::line).collect();
     if more > 0 {
         lines.push(format!("and {more} more"));
     }
-    Word::no(first.rule.id, printable(&lines.join(", "), 30_000))
+    ConditionValue::no(first.rule.id, printable(&lines.join(", "), 30_000))
 }
 
-fn ill_formed(observed: &Observed, now: Timestamp) -> Plan {
-    let word = match well_formed(observed) {
-        word if word.status == "False" => word,
+fn plan_invalid(observed: &ObservedState, now: Timestamp) -> Plan {
+    let value = match validity(observed) {
+        value if value.status == "False" => value,
         // Not reached as long as whatever is accepted can be read.
-        _ => Word::no("Unreadable", "The resource cannot be read"),
+        _ => ConditionValue::no("Unreadable", "The resource cannot be read"),
     };
-    let mut board = Board::new(None, false);
-    board.say(ConditionType::Ready, Word::no(&word.reason, word.message.clone()));
-    board.say(ConditionType::Reconciling, Word::no("Stalled", "Nothing is under way"));
-    board.say(
-        ConditionType::Stalled,
-        Word::yes(&word.reason, "Nothing is built until the resource is corrected"),
+    let mut conditions = Conditions::new(None, false);
+    conditions.set(
+        ConditionType::Ready,
+        ConditionValue::no(&value.reason, value.message.clone()),
     );
-    board.say(ConditionType::WellFormed, word);
-    let mut status = kept(observed);
+    conditions.set(
+        ConditionType::Reconciling,
+        ConditionValue::no("Stalled", "Nothing is under way"),
+    );
+    conditions.set(
+        ConditionType::Stalled,
+        ConditionValue::yes(&value.reason, "Nothing is built until the resource is corrected"),
+    );
+    conditions.set(ConditionType::WellFormed, value);
+    let mut status = previous_status(observed);
     status.phase = Some(Phase::Failed);
     status.pipeline_run = None;
-    status.conditions = board.conditions(observed.status.as_ref(), observed.generation, now);
+    status.conditions = conditions.conditions(observed.status.as_ref(), observed.generation, now);
     let active = observed.runs.iter().filter(|run| !run.has_ended() && !run.is_cancelled);
     let mut actions: Vec<Action> = active
-        .map(|run| Action::CancelRun(Place::new(&run.namespace, &run.name)))
+        .map(|run| Action::CancelRun(NamespacedName::new(&run.namespace, &run.name)))
         .collect();
-    if is_news(observed.status.as_ref(), &status) {
+    if has_changed(observed.status.as_ref(), &status) {
         actions.extend(event(observed.status.as_ref(), &status));
     }
-    let is_new = is_news(observed.status.as_ref(), &status);
+    let is_new = has_changed(observed.status.as_ref(), &status);
     Plan {
         actions,
         status: is_new.then_some(status),
@@ -156,13 +161,13 @@ fn ill_formed(observed: &Observed, now: Timestamp) -> Plan {
 }
 
 /// A plan in the making.
-struct Next<'a> {
-    observed: &'a Observed,
+struct Planner<'a> {
+    observed: &'a ObservedState,
     request: &'a Request,
     pipeline: &'static Pipeline,
     config: &'a Config,
     now: Timestamp,
-    board: Board,
+    conditions: Conditions,
     status: Status,
     actions: Vec<Action>,
     requeue: Option<Duration>,
@@ -171,29 +176,29 @@ struct Next<'a> {
     target: String,
 }
 
-impl Next<'_> {
+impl Planner<'_> {
     fn decide(&mut self) {
         let observed = self.observed;
-        self.board.say(ConditionType::WellFormed, well_formed(observed));
-        if let Some(word) = pull_secret(observed, self.request, self.config, &self.target) {
-            self.board.say(ConditionType::PullSecretReady, word);
-        } else if let Some(said) = said_before(observed.status.as_ref(), ConditionType::PullSecretReady)
-            && said.status == "True"
+        self.conditions.set(ConditionType::WellFormed, validity(observed));
+        if let Some(value) = pull_secret_condition(observed, self.request, self.config, &self.target) {
+            self.conditions.set(ConditionType::PullSecretReady, value);
+        } else if let Some(existing) = reported(observed.status.as_ref(), ConditionType::PullSecretReady)
+            && existing.status == "True"
         {
-            self.board.say(
+            self.conditions.set(
                 ConditionType::PullSecretReady,
-                Word::yes(&said.reason, said.message.clone()),
+                ConditionValue::yes(&existing.reason, existing.message.clone()),
             );
         }
         if !observed.has_finalizer {
             self.actions.push(Action::AddFinalizer);
         }
         // An older run must not pass for the one that the status names: its number would be given out again.
-        let said = self.attempt_said();
+        let reported_attempt = self.reported_attempt();
         let of_generation = observed.runs.iter().filter(|run| run.generation == observed.generation);
         let current = of_generation
             .max_by_key(|run| run.attempt)
-            .filter(|run| run.attempt >= said);
+            .filter(|run| run.attempt >= reported_attempt);
         let is_current = |run: &&Run| current.is_some_and(|current| current.name == run.name);
         for run in observed
             .runs
@@ -201,31 +206,32 @@ impl Next<'_> {
             .filter(|run| !is_current(run) && !run.has_ended() && !run.is_cancelled)
         {
             self.actions
-                .push(Action::CancelRun(Place::new(&run.namespace, &run.name)));
+                .push(Action::CancelRun(NamespacedName::new(&run.namespace, &run.name)));
         }
-        self.actions.extend(tidy(observed, current, self.pipeline, self.config));
+        self.actions
+            .extend(clean_up_runs(observed, current, self.pipeline, self.config));
         self.status.history = history(observed, self.pipeline);
         match current {
-            Some(run) if self.is_beside(run) => self.beside(run),
+            Some(run) if self.is_update_run(run) => self.handle_update_run(run),
             Some(run) => {
-                self.tell_run(run);
-                match run.outcome {
-                    Outcome::Unknown => self.building(run),
-                    Outcome::True => self.succeeded(run),
-                    Outcome::False => self.failed(run, classify(self.pipeline, run)),
+                self.report_run(run);
+                match run.state {
+                    RunState::Running => self.building(run),
+                    RunState::Succeeded => self.succeeded(run),
+                    RunState::Failed => self.failed(run, classify(self.pipeline, run)),
                 }
             }
             None => self.without_run(),
         }
-        self.follow_tag(current);
-        self.copies();
-        self.annotate(current);
+        self.update_from_tag(current);
+        self.sync_secret_copies();
+        self.sync_annotations(current);
     }
 
     fn finish(self) -> Plan {
         let Self {
             observed,
-            board,
+            conditions,
             mut status,
             mut actions,
             requeue,
@@ -233,8 +239,8 @@ impl Next<'_> {
             ..
         } = self;
         let before = observed.status.as_ref();
-        status.conditions = board.conditions(before, observed.generation, now);
-        let is_new = is_news(before, &status);
+        status.conditions = conditions.conditions(before, observed.generation, now);
+        let is_new = has_changed(before, &status);
         if is_new {
             actions.extend(event(before, &status));
         }
@@ -247,29 +253,29 @@ impl Next<'_> {
 }
 
 /// Whether a status says anything that does not stand there. Conditions of others do not count.
-fn is_news(before: Option<&Status>, status: &Status) -> bool {
+fn has_changed(before: Option<&Status>, status: &Status) -> bool {
     let Some(before) = before else { return true };
     let mut before = before.clone();
     before
         .conditions
-        .retain(|said| ConditionType::by_name(&said.type_).is_some());
+        .retain(|existing| ConditionType::by_name(&existing.type_).is_some());
     before
         .conditions
-        .sort_by_key(|said| ConditionType::by_name(&said.type_));
+        .sort_by_key(|existing| ConditionType::by_name(&existing.type_));
     before != *status
 }
 
 /// An Event where `Ready` has come to say something else that is decided; else where there is news of a followed tag.
 fn event(before: Option<&Status>, status: &Status) -> Option<Action> {
-    let said = said_before(Some(status), ConditionType::Ready)?;
-    let earlier = said_before(before, ConditionType::Ready);
-    let is_same = earlier.is_some_and(|earlier| earlier.status == said.status && earlier.reason == said.reason);
+    let existing = reported(Some(status), ConditionType::Ready)?;
+    let earlier = reported(before, ConditionType::Ready);
+    let is_same = earlier.is_some_and(|earlier| earlier.status == existing.status && earlier.reason == existing.reason);
     if is_same {
         return tag_update::event(before, status);
     }
-    (said.status != "Unknown").then(|| Action::Event {
-        is_warning: said.status == "False" && said.reason != Reason::Queued.as_str(),
-        reason: said.reason.clone(),
-        message: said.message.clone(),
+    (existing.status != "Unknown").then(|| Action::Event {
+        is_warning: existing.status == "False" && existing.reason != Reason::Queued.as_str(),
+        reason: existing.reason.clone(),
+        message: existing.message.clone(),
     })
 }

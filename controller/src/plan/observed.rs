@@ -1,20 +1,21 @@
 //! Everything that the plan of one resource's build depends on, but for the time and the configuration.
 //!
 //! Whoever fills this in reads and decides nothing. Two things it must keep: a run that the status names is looked for at
-//! the API server before it is left out of [`Observed::runs`], because a cache may not know it yet; and [`Queue`] counts
+//! the API server before it is left out of [`ObservedState::runs`], because a cache may not know it yet; and [`QueuePosition`] counts
 //! runs that were asked for a moment ago too.
+
+use std::collections::BTreeMap;
 
 use cnbi_shared::api::Status;
 use cnbi_shared::facts::{Fact, PullSecret};
 use cnbi_shared::verdict::Report;
 use jiff::Timestamp;
 
-use super::by_name::ByName;
 use super::request::{Display, Request};
 
 /// One resource and all that belongs to it.
 #[derive(Clone, Debug)]
-pub struct Observed {
+pub struct ObservedState {
     /// Its namespace.
     pub namespace: String,
     /// Its name.
@@ -29,32 +30,32 @@ pub struct Observed {
     pub has_finalizer: bool,
     /// Value of the annotation that asks for another try.
     pub retry: Option<String>,
-    /// What it asks for. `None`: it breaks a fixed rule, which `judged` tells.
+    /// What it asks for. `None`: it breaks a fixed rule, which `report` tells.
     pub request: Option<Request>,
     /// What all rules in force say.
-    pub judged: Report,
+    pub report: Report,
     /// What was said about it before.
     pub status: Option<Status>,
     /// The runs that carry its uid, of all generations.
     pub runs: Vec<Run>,
     /// The ImageStream of its name in the target namespace.
-    pub stream: Stream,
+    pub stream: ImageStreamState,
     /// The pull Secret. `Unknown` where none is named or nobody could look.
     pub secret: Fact<PullSecret>,
     /// Version of that Secret, to see that copies are out of step.
     pub secret_version: Option<String>,
     /// Copies of it that were made for this resource.
-    pub copies: Vec<Copy>,
+    pub copies: Vec<SecretCopy>,
     /// What runs need, as far as it is there.
-    pub installed: Installed,
+    pub prerequisites: Prerequisites,
     /// The Secret or ConfigMap that the configuration names for runs and that is not there: `Secret keys`.
     pub missing_input: Option<String>,
     /// Runs of others.
-    pub queue: Queue,
+    pub queue: QueuePosition,
     /// What the tag of an imported image names now, if anybody has asked.
-    pub upstream: Option<Upstream>,
+    pub upstream: Option<UpstreamDigest>,
     /// What the API server said when this resource's next run was to be made, if it refused.
-    pub refusal: Option<Refusal>,
+    pub rejection: Option<Rejection>,
 }
 
 /// A PipelineRun of ours.
@@ -78,7 +79,7 @@ pub struct Run {
     /// Value of the annotation for retries when it was made.
     pub retry: Option<String>,
     /// Condition `Succeeded`.
-    pub outcome: Outcome,
+    pub state: RunState,
     /// Reason of that condition, where it failed.
     pub reason: String,
     /// Message of that condition, where it failed.
@@ -92,7 +93,7 @@ pub struct Run {
     /// Its TaskRuns. Of a run that succeeded there need not be any: nothing about it is left to tell.
     pub tasks: Vec<TaskRun>,
     /// Its results.
-    pub results: ByName<String>,
+    pub results: BTreeMap<String, String>,
     /// Whether its volume is still there.
     pub has_volume: bool,
     /// Whether a pod of its that has ended is kept for its log, and holds the volume.
@@ -101,14 +102,14 @@ pub struct Run {
 
 /// How something stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Outcome {
+pub enum RunState {
     /// Not decided yet.
     #[default]
-    Unknown,
+    Running,
     /// It succeeded.
-    True,
+    Succeeded,
     /// It failed.
-    False,
+    Failed,
 }
 
 /// A TaskRun of one of our runs.
@@ -117,7 +118,7 @@ pub struct TaskRun {
     /// Name of the task in the pipeline.
     pub task: String,
     /// Condition `Succeeded`.
-    pub outcome: Outcome,
+    pub state: RunState,
     /// Reason of that condition.
     pub reason: String,
     /// Message of that condition, where it failed.
@@ -127,12 +128,12 @@ pub struct TaskRun {
     /// The step that ended with an error.
     pub failed_step: Option<String>,
     /// Its results, whole: they are bounded where they are used.
-    pub results: ByName<String>,
+    pub results: BTreeMap<String, String>,
 }
 
 /// The ImageStream.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Stream {
+pub enum ImageStreamState {
     /// Nobody could look.
     #[default]
     Unknown,
@@ -143,13 +144,13 @@ pub enum Stream {
     /// It belongs to somebody else.
     Foreign,
     /// It belongs to the resource of this namespace and name.
-    Ours {
+    Owned {
         /// Its uid.
         uid: String,
         /// Its display annotations.
         display: Display,
         /// Its tags, by name.
-        tags: ByName<Tag>,
+        tags: BTreeMap<String, Tag>,
     },
 }
 
@@ -164,7 +165,7 @@ pub struct Tag {
 
 /// A copy of the pull Secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Copy {
+pub struct SecretCopy {
     /// Its namespace.
     pub namespace: String,
     /// Its name.
@@ -179,7 +180,7 @@ pub struct Copy {
     clippy::struct_excessive_bools,
     reason = "five things that are there or not, each on its own"
 )]
-pub struct Installed {
+pub struct Prerequisites {
     /// Tekton's API.
     pub api: bool,
     /// The namespace of runs.
@@ -194,7 +195,7 @@ pub struct Installed {
 
 /// Who else is building or waiting.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Queue {
+pub struct QueuePosition {
     /// Runs of other resources that have not ended.
     pub running: u32,
     /// Of these, for resources of the same namespace.
@@ -207,7 +208,7 @@ pub struct Queue {
 
 /// What a registry answered about a tag.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Upstream {
+pub struct UpstreamDigest {
     /// Digest of the image that the tag names.
     pub digest: String,
     /// When it was asked.
@@ -216,11 +217,11 @@ pub struct Upstream {
 
 /// An answer of the API server to the creation of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refusal {
+pub struct Rejection {
     /// The run that was to be made.
     pub run: String,
     /// What it was.
-    pub kind: RefusalKind,
+    pub kind: RejectionKind,
     /// When.
     pub at: Timestamp,
     /// How often in a row, from 1.
@@ -233,7 +234,7 @@ pub struct Refusal {
 
 /// What a refusal means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RefusalKind {
+pub enum RejectionKind {
     /// A quota is used up.
     Quota,
     /// The manifest is not taken: by schema or by Tekton's webhook.
@@ -245,6 +246,6 @@ pub enum RefusalKind {
 impl Run {
     /// It has come to an end, well or badly.
     pub fn has_ended(&self) -> bool {
-        self.outcome != Outcome::Unknown
+        self.state != RunState::Running
     }
 }

@@ -3,38 +3,40 @@
 use cnbi_shared::api::status::{Phase, Step};
 use cnbi_shared::contract::ConditionType;
 
-use super::Next;
-use crate::plan::blockers::{left, wait};
-use crate::plan::conditions::Word;
-use crate::plan::failure::Failure;
+use super::Planner;
+use crate::plan::blockers::{remaining, retry_delay};
+use crate::plan::conditions::ConditionValue;
+use crate::plan::failure::BuildFailure;
 use crate::plan::observed::Run;
 
-impl Next<'_> {
-    pub(super) fn failed(&mut self, run: &Run, failure: Failure) {
-        let is_asked_again = self.observed.retry.is_some() && self.observed.retry != run.retry;
-        if is_asked_again {
+impl Planner<'_> {
+    pub(super) fn failed(&mut self, run: &Run, failure: BuildFailure) {
+        let is_retry_requested = self.observed.retry.is_some() && self.observed.retry != run.retry;
+        if is_retry_requested {
             return self.start(run.attempt.saturating_add(1), 1, "");
         }
         let limit = self.config.retry.limit;
         if failure.reason.is_temporary() && run.tries < limit {
             let began = run.completion.or(run.start).unwrap_or(self.now);
-            let wait = wait(self.config, run.tries, &run.name);
-            return match left(began, wait, self.now) {
+            let retry_delay = retry_delay(self.config, run.tries, &run.name);
+            return match remaining(began, retry_delay, self.now) {
                 None => self.start(
                     run.attempt.saturating_add(1),
                     run.tries.saturating_add(1),
                     &run.upstream,
                 ),
-                Some(left) => {
+                Some(remaining) => {
                     self.failed_at(&failure);
-                    self.requeue = Some(left);
+                    self.requeue = Some(remaining);
                     self.status.phase = Some(Phase::Building);
                     self.status.step = Some(self.step(run));
                     let message = failure.message.clone();
-                    self.board
-                        .say(failure.condition, Word::no(failure.reason.as_str(), message.clone()));
-                    self.under_way(
-                        Word::no(failure.reason.as_str(), message),
+                    self.conditions.set(
+                        failure.condition,
+                        ConditionValue::no(failure.reason.as_str(), message.clone()),
+                    );
+                    self.report_in_progress(
+                        ConditionValue::no(failure.reason.as_str(), message),
                         "Retrying",
                         "The next run follows",
                     );
@@ -47,48 +49,52 @@ impl Next<'_> {
         }
         self.failed_at(&failure);
         self.status.step = Some(Step::Failed);
-        self.give_up(&failure);
+        self.report_permanent_failure(&failure);
     }
 
-    pub(super) fn failed_at(&mut self, failure: &Failure) {
+    pub(super) fn failed_at(&mut self, failure: &BuildFailure) {
         if let (Some(run), Some(task)) = (&mut self.status.pipeline_run, failure.task) {
             run.failed_task = Some(task.name.to_owned());
         }
     }
 
     /// A failure that has nothing to do with any run's own.
-    pub(super) fn stopped(&mut self, failure: &Failure) {
+    pub(super) fn report_stopped(&mut self, failure: &BuildFailure) {
         if failure.reason.is_temporary() {
-            let word = Word::no(failure.reason.as_str(), failure.message.clone());
-            self.board.say(failure.condition, word.clone());
+            let value = ConditionValue::no(failure.reason.as_str(), failure.message.clone());
+            self.conditions.set(failure.condition, value.clone());
             self.status.phase = Some(Phase::Building);
             self.status.step = self.pipeline.finally.last().map(|task| task.step);
-            self.under_way(word, failure.reason.as_str(), "It is looked at again");
+            self.report_in_progress(value, failure.reason.as_str(), "It is looked at again");
         } else {
             self.status.step = Some(Step::Failed);
-            self.give_up(failure);
+            self.report_permanent_failure(failure);
         }
     }
 
-    pub(super) fn give_up(&mut self, failure: &Failure) {
+    pub(super) fn report_permanent_failure(&mut self, failure: &BuildFailure) {
         let reason = failure.reason.as_str();
-        let word = Word::no(reason, failure.message.clone());
-        self.board.say(failure.condition, word.clone());
-        self.board.say(ConditionType::Ready, word);
-        self.board
-            .say(ConditionType::Reconciling, Word::no("Stalled", "Nothing is under way"));
+        let value = ConditionValue::no(reason, failure.message.clone());
+        self.conditions.set(failure.condition, value.clone());
+        self.conditions.set(ConditionType::Ready, value);
+        self.conditions.set(
+            ConditionType::Reconciling,
+            ConditionValue::no("Stalled", "Nothing is under way"),
+        );
         let until =
             "Nothing happens until the spec or the cluster changes, or the annotation meteor.zone/retry is set anew";
-        self.board.say(ConditionType::Stalled, Word::yes(reason, until));
+        self.conditions
+            .set(ConditionType::Stalled, ConditionValue::yes(reason, until));
         self.status.phase = Some(Phase::Failed);
     }
 
-    pub(super) fn under_way(&mut self, ready: Word, reason: &str, what: &str) {
-        self.board.say(ConditionType::Ready, ready);
-        self.board.say(ConditionType::Reconciling, Word::yes(reason, what));
-        self.board.say(
+    pub(super) fn report_in_progress(&mut self, ready: ConditionValue, reason: &str, what: &str) {
+        self.conditions.set(ConditionType::Ready, ready);
+        self.conditions
+            .set(ConditionType::Reconciling, ConditionValue::yes(reason, what));
+        self.conditions.set(
             ConditionType::Stalled,
-            Word::no("Progressing", "Nothing stands in the way for good"),
+            ConditionValue::no("Progressing", "Nothing stands in the way for good"),
         );
     }
 }

@@ -3,36 +3,36 @@
 use cnbi_shared::api::status::{Phase, Step};
 use cnbi_shared::contract::{ConditionType, Reason};
 
-use super::Next;
-use crate::plan::action::{Action, Place};
-use crate::plan::blockers::{obstacle_to, pulled_image};
-use crate::plan::conditions::{Word, said_before};
-use crate::plan::failure::ours;
+use super::Planner;
+use crate::plan::action::{Action, NamespacedName};
+use crate::plan::blockers::{blocker_for, pulled_image};
+use crate::plan::conditions::{ConditionValue, reported};
+use crate::plan::failure::detected;
 use crate::plan::history::SUCCESS;
 use crate::plan::manifest::{Attempt, pipeline_run, run_copy_name, run_name};
 use crate::plan::observed::Run;
 
-impl Next<'_> {
-    pub(super) fn attempt_said(&self) -> u32 {
-        let said = self.status.pipeline_run.as_ref().and_then(|run| run.attempt);
-        said.and_then(|attempt| u32::try_from(attempt).ok()).unwrap_or(0)
+impl Planner<'_> {
+    pub(super) fn reported_attempt(&self) -> u32 {
+        let existing = self.status.pipeline_run.as_ref().and_then(|run| run.attempt);
+        existing.and_then(|attempt| u32::try_from(attempt).ok()).unwrap_or(0)
     }
 
     /// No run of this generation is there. What the status says of one was deleted by hand, or by age.
     pub(super) fn without_run(&mut self) {
-        let said = self.attempt_said();
+        let reported_attempt = self.reported_attempt();
         let named = self.status.pipeline_run.as_ref().and_then(|run| run.name.as_deref());
         let past = self.status.history.iter().find(|past| match named {
             Some(name) => past.name == name,
             None => past.generation == Some(self.observed.generation),
         });
         let past = past.cloned();
-        if self.stands_without(past.as_ref()) {
+        if self.keep_image_without_run(past.as_ref()) {
             return;
         }
         let outcome = past.and_then(|past| past.outcome);
         match outcome.as_deref() {
-            None => self.start(said.saturating_add(1), 1, ""),
+            None => self.start(reported_attempt.saturating_add(1), 1, ""),
             Some(SUCCESS) => {
                 for condition in [
                     ConditionType::PipelineRunCreated,
@@ -40,24 +40,24 @@ impl Next<'_> {
                     ConditionType::ImageValidated,
                     ConditionType::ImageBuilt,
                 ] {
-                    self.board
-                        .say(condition, Word::yes("Done", "A run has done it that is gone"));
+                    self.conditions
+                        .set(condition, ConditionValue::yes("Done", "A run has done it that is gone"));
                 }
-                self.judge_stream(None);
+                self.check_image_stream(None);
             }
             Some(failed) => match Reason::by_name(failed) {
                 Some(reason) if !reason.is_temporary() && self.observed.retry.is_none() => {
-                    let before = said_before(self.observed.status.as_ref(), ConditionType::Ready);
-                    let mut failure = ours(self.pipeline, reason, "A run failed that is gone");
+                    let before = reported(self.observed.status.as_ref(), ConditionType::Ready);
+                    let mut failure = detected(self.pipeline, reason, "A run failed that is gone");
                     if let Some(before) = before.filter(|before| before.reason == failed) {
                         failure.message.clone_from(&before.message);
                     }
-                    let word = Word::yes("Done", "A run has done it that is gone");
-                    self.board.say(ConditionType::PipelineRunCreated, word);
+                    let value = ConditionValue::yes("Done", "A run has done it that is gone");
+                    self.conditions.set(ConditionType::PipelineRunCreated, value);
                     self.status.step = Some(Step::Failed);
-                    self.give_up(&failure);
+                    self.report_permanent_failure(&failure);
                 }
-                _ => self.start(said.saturating_add(1), 1, ""),
+                _ => self.start(reported_attempt.saturating_add(1), 1, ""),
             },
         }
     }
@@ -66,23 +66,23 @@ impl Next<'_> {
     pub(super) fn start(&mut self, number: u32, tries: u32, upstream: &str) {
         let observed = self.observed;
         let name = run_name(&observed.name, &observed.uid, observed.generation, upstream, number);
-        if let Some(obstacle) = obstacle_to(observed, self.request, self.config, &self.target, &name, self.now) {
-            self.requeue = obstacle.again;
+        if let Some(blocker) = blocker_for(observed, self.request, self.config, &self.target, &name, self.now) {
+            self.requeue = blocker.requeue;
             self.status.phase = Some(if number > 1 { Phase::Building } else { Phase::Pending });
-            let Some(reason) = obstacle.reason else {
-                return self.under_way(
-                    Word::unknown("Pending", obstacle.what.clone()),
+            let Some(reason) = blocker.reason else {
+                return self.report_in_progress(
+                    ConditionValue::unknown("Pending", blocker.message.clone()),
                     "Pending",
-                    &obstacle.what,
+                    &blocker.message,
                 );
             };
-            let failure = ours(self.pipeline, reason, &obstacle.what);
-            let word = Word::no(reason.as_str(), failure.message.clone());
+            let failure = detected(self.pipeline, reason, &blocker.message);
+            let value = ConditionValue::no(reason.as_str(), failure.message.clone());
             if reason.is_temporary() {
-                self.board.say(failure.condition, word.clone());
-                self.under_way(word, reason.as_str(), "It goes on by itself");
+                self.conditions.set(failure.condition, value.clone());
+                self.report_in_progress(value, reason.as_str(), "It goes on by itself");
             } else {
-                self.give_up(&failure);
+                self.report_permanent_failure(&failure);
             }
             return;
         }
@@ -94,7 +94,7 @@ impl Next<'_> {
                 upstream,
             },
         );
-        self.tell_run(&run);
+        self.report_run(&run);
         self.building(&run);
     }
 
@@ -123,7 +123,7 @@ impl Next<'_> {
             base.as_deref(),
             secret.as_deref(),
         );
-        let place = Place::new(&namespace, &name);
+        let key = NamespacedName::new(&namespace, &name);
         // As the run will be read back, so that the first thing read of it changes nothing here.
         let run = Run {
             namespace,
@@ -135,8 +135,8 @@ impl Next<'_> {
             retry: observed.retry.clone(),
             ..Run::default()
         };
-        self.copies();
-        self.actions.push(Action::CreateRun { place, manifest });
+        self.sync_secret_copies();
+        self.actions.push(Action::CreateRun { key, manifest });
         run
     }
 }

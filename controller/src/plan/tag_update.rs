@@ -9,14 +9,14 @@ use cnbi_shared::api::status::{PastRun, Phase};
 use cnbi_shared::contract::{ConditionType, Reason};
 use jiff::Timestamp;
 
-use super::Next;
-use crate::plan::action::{Action, Place};
-use crate::plan::blockers::{left, obstacle_to, wait};
-use crate::plan::conditions::{Word, said_before};
-use crate::plan::failure::{Failure, classify, ours};
+use super::Planner;
+use crate::plan::action::{Action, NamespacedName};
+use crate::plan::blockers::{blocker_for, remaining, retry_delay};
+use crate::plan::conditions::{ConditionValue, reported};
+use crate::plan::failure::{BuildFailure, classify, detected};
 use crate::plan::history::{SUCCESS, digest};
 use crate::plan::manifest::{Attempt, run_name};
-use crate::plan::observed::{Outcome, Run, Stream};
+use crate::plan::observed::{ImageStreamState, Run, RunState};
 use crate::plan::request::Build;
 use crate::plan::tag_tracking::{is_digest, tracked};
 
@@ -25,12 +25,13 @@ pub(super) const TAG_UPDATED: &str = "TagUpdated";
 /// It is true, and the image is one that its upstream tag has come to name since.
 pub(super) const NEW_UPSTREAM_TAG: &str = "NewUpstreamTag";
 /// It is true, but the upstream tag names another image by now, which was not taken.
-pub(super) const UPSTREAM_REFUSED: &str = "NewUpstreamTagRefused";
+pub(super) const UPSTREAM_REJECTED: &str = "NewUpstreamTagRefused";
 
-impl Next<'_> {
+impl Planner<'_> {
     pub(super) fn was_ready(&self) -> bool {
-        said_before(self.observed.status.as_ref(), ConditionType::Ready)
-            .is_some_and(|said| said.status == "True" && said.observed_generation == Some(self.observed.generation))
+        reported(self.observed.status.as_ref(), ConditionType::Ready).is_some_and(|existing| {
+            existing.status == "True" && existing.observed_generation == Some(self.observed.generation)
+        })
     }
 
     /// The latest run of this generation that succeeded. `status.history` has to be told before.
@@ -42,80 +43,81 @@ impl Next<'_> {
     }
 
     /// There is an image of this generation that can be used, whatever else is under way.
-    fn stands(&self) -> bool {
+    fn has_usable_image(&self) -> bool {
         let tag = self.request.tag(self.observed.generation);
         let is_usable = match &self.observed.stream {
-            Stream::Ours { tags, .. } => tags.get(&tag).is_some_and(|tag| tag.is_usable),
-            Stream::Unknown => self.was_ready(),
-            Stream::ApiMissing | Stream::Absent | Stream::Foreign => false,
+            ImageStreamState::Owned { tags, .. } => tags.get(&tag).is_some_and(|tag| tag.is_usable),
+            ImageStreamState::Unknown => self.was_ready(),
+            ImageStreamState::ApiMissing | ImageStreamState::Absent | ImageStreamState::Foreign => false,
         };
         is_usable && self.success().is_some()
     }
 
     /// That run is about a new image beside one that can be used.
-    pub(super) fn is_beside(&self, run: &Run) -> bool {
-        let has_succeeded = run.outcome == Outcome::True && digest(run).is_some();
-        !run.upstream.is_empty() && !has_succeeded && self.stands()
+    pub(super) fn is_update_run(&self, run: &Run) -> bool {
+        let has_succeeded = run.state == RunState::Succeeded && digest(run).is_some();
+        !run.upstream.is_empty() && !has_succeeded && self.has_usable_image()
     }
 
-    pub(super) fn beside(&mut self, run: &Run) {
-        let failure = match run.outcome {
-            Outcome::Unknown => return self.looking(run),
-            Outcome::True => ours(
+    pub(super) fn handle_update_run(&mut self, run: &Run) {
+        let failure = match run.state {
+            RunState::Running => return self.report_update_run(run),
+            RunState::Succeeded => detected(
                 self.pipeline,
                 Reason::PipelineInvalid,
                 "The run succeeded but reports no digest of an image",
             ),
-            Outcome::False => classify(self.pipeline, run),
+            RunState::Failed => classify(self.pipeline, run),
         };
-        let is_asked_again = self.observed.retry.is_some() && self.observed.retry != run.retry;
-        if is_asked_again && self.look(&run.upstream, run.attempt.saturating_add(1), 1) {
+        let is_retry_requested = self.observed.retry.is_some() && self.observed.retry != run.retry;
+        if is_retry_requested && self.start_update_run(&run.upstream, run.attempt.saturating_add(1), 1) {
             return;
         }
-        self.stand(run);
+        self.keep_published_image(run);
         self.failed_at(&failure);
         if failure.reason.is_temporary() && run.tries < self.config.retry.limit {
             let began = run.completion.or(run.start).unwrap_or(self.now);
-            match left(began, wait(self.config, run.tries, &run.name), self.now) {
+            match remaining(began, retry_delay(self.config, run.tries, &run.name), self.now) {
                 None => {
                     let (number, tries) = (run.attempt.saturating_add(1), run.tries.saturating_add(1));
-                    if self.look(&run.upstream, number, tries) {
+                    if self.start_update_run(&run.upstream, number, tries) {
                         return;
                     }
                 }
-                Some(left) => self.requeue = Some(left),
+                Some(remaining) => self.requeue = Some(remaining),
             }
             let what = "The next run for the image that the tag names now follows";
-            self.board.say(ConditionType::Reconciling, Word::yes("Retrying", what));
+            self.conditions
+                .set(ConditionType::Reconciling, ConditionValue::yes("Retrying", what));
             return;
         }
-        if self.is_behind(run) {
-            self.refuse(run, &failure);
+        if self.tag_still_differs(run) {
+            self.report_rejected_update(run, &failure);
         }
     }
 
     /// The run for a new image was deleted by hand, and what it was made beside is still there.
-    pub(super) fn stands_without(&mut self, past: Option<&PastRun>) -> bool {
+    pub(super) fn keep_image_without_run(&mut self, past: Option<&PastRun>) -> bool {
         let was_beside =
             past.is_none_or(|past| past.upstream_digest.is_some() && past.outcome.as_deref() != Some(SUCCESS));
-        if !was_beside || !self.stands() {
+        if !was_beside || !self.has_usable_image() {
             return false;
         }
-        let told = said_before(self.observed.status.as_ref(), ConditionType::ImageStreamUpdated)
-            .filter(|said| said.reason == UPSTREAM_REFUSED)
-            .map(|said| Word::yes(UPSTREAM_REFUSED, said.message.clone()));
-        let done = Word::yes("Done", "A run has done it that is gone");
-        self.board.say(ConditionType::PipelineRunCreated, done.clone());
-        self.board.say(ConditionType::ImageValidated, done);
+        let told = reported(self.observed.status.as_ref(), ConditionType::ImageStreamUpdated)
+            .filter(|existing| existing.reason == UPSTREAM_REJECTED)
+            .map(|existing| ConditionValue::yes(UPSTREAM_REJECTED, existing.message.clone()));
+        let done = ConditionValue::yes("Done", "A run has done it that is gone");
+        self.conditions.set(ConditionType::PipelineRunCreated, done.clone());
+        self.conditions.set(ConditionType::ImageValidated, done);
         self.ready_as_before();
         if let Some(told) = told {
-            self.board.say(ConditionType::ImageStreamUpdated, told);
+            self.conditions.set(ConditionType::ImageStreamUpdated, told);
         }
         true
     }
 
     /// Makes a run for what the tag names now, unless that is the image that is there, or one that was looked at.
-    pub(super) fn follow_tag(&mut self, current: Option<&Run>) {
+    pub(super) fn update_from_tag(&mut self, current: Option<&Run>) {
         let Some(upstream) = &self.observed.upstream else {
             return;
         };
@@ -147,24 +149,24 @@ impl Next<'_> {
         }
         let number = current
             .map_or(0, |run| run.attempt)
-            .max(self.attempt_said())
+            .max(self.reported_attempt())
             .saturating_add(1);
-        self.look(&upstream.digest, number, 1);
+        self.start_update_run(&upstream.digest, number, 1);
     }
 
     fn ready_since(&self) -> Timestamp {
-        said_before(self.observed.status.as_ref(), ConditionType::Ready)
-            .filter(|said| said.status == "True")
-            .map_or(self.now, |said| said.last_transition_time.0)
+        reported(self.observed.status.as_ref(), ConditionType::Ready)
+            .filter(|existing| existing.status == "True")
+            .map_or(self.now, |existing| existing.last_transition_time.0)
     }
 
     /// Makes a run for that digest. Where something stands in the way it is looked at again, and nothing is said: what is
     /// there can be used. Whether a run is made.
-    fn look(&mut self, upstream: &str, number: u32, tries: u32) -> bool {
+    fn start_update_run(&mut self, upstream: &str, number: u32, tries: u32) -> bool {
         let observed = self.observed;
         let name = run_name(&observed.name, &observed.uid, observed.generation, upstream, number);
-        if let Some(obstacle) = obstacle_to(observed, self.request, self.config, &self.target, &name, self.now) {
-            self.requeue = obstacle.again.or(self.requeue);
+        if let Some(blocker) = blocker_for(observed, self.request, self.config, &self.target, &name, self.now) {
+            self.requeue = blocker.requeue.or(self.requeue);
             return false;
         }
         let run = self.create(
@@ -175,31 +177,31 @@ impl Next<'_> {
                 upstream,
             },
         );
-        self.looking(&run);
+        self.report_update_run(&run);
         true
     }
 
     /// A run is under way beside what is there.
-    fn looking(&mut self, run: &Run) {
+    fn report_update_run(&mut self, run: &Run) {
         if self.request.pull_secret.is_some() {
             self.copy_for = Some(run.name.clone());
         }
-        self.stand(run);
+        self.keep_published_image(run);
         self.status.step = Some(self.step(run));
         let what = format!(
             "{} names {} now, which is being looked at",
-            self.image_asked_for(),
+            self.source_image(),
             run.upstream
         );
-        self.board
-            .say(ConditionType::Reconciling, Word::yes(NEW_UPSTREAM_TAG, what));
+        self.conditions
+            .set(ConditionType::Reconciling, ConditionValue::yes(NEW_UPSTREAM_TAG, what));
     }
 
     /// What is there stays as it is; `run` is told beside it.
-    fn stand(&mut self, run: &Run) {
-        self.tell_run(run);
-        let done = Word::yes("Done", "An earlier run has done it");
-        self.board.say(ConditionType::ImageValidated, done);
+    fn keep_published_image(&mut self, run: &Run) {
+        self.report_run(run);
+        let done = ConditionValue::yes("Done", "An earlier run has done it");
+        self.conditions.set(ConditionType::ImageValidated, done);
         self.ready_as_before();
     }
 
@@ -208,15 +210,15 @@ impl Next<'_> {
             let wanted = self.success().map(|past| past.name.clone());
             let run = self.observed.runs.iter().find(|run| Some(&run.name) == wanted.as_ref());
             if let Some((run, digest)) = run.and_then(|run| Some((run, digest(run)?))) {
-                self.tell_image(run, digest);
+                self.report_image(run, digest);
             }
         }
-        let place = Place::new(&self.target, &self.observed.name);
-        self.ready(&place, self.request.tag(self.observed.generation));
+        let key = NamespacedName::new(&self.target, &self.observed.name);
+        self.ready(&key, self.request.tag(self.observed.generation));
     }
 
     /// Whether the tag still names what that run has failed for. Where nobody knows, it is as it was said.
-    fn is_behind(&self, run: &Run) -> bool {
+    fn tag_still_differs(&self, run: &Run) -> bool {
         if let Some(upstream) = &self.observed.upstream {
             let image = self.status.image.as_ref().and_then(|image| image.digest.as_ref());
             return image != Some(&upstream.digest);
@@ -224,39 +226,41 @@ impl Next<'_> {
         let before = self.observed.status.as_ref();
         let told = before.and_then(|status| status.pipeline_run.as_ref());
         let was_told = told.is_some_and(|told| told.name.as_ref() == Some(&run.name) && told.completion_time.is_some());
-        let said = said_before(before, ConditionType::ImageStreamUpdated);
-        !was_told || said.is_none_or(|said| said.reason == UPSTREAM_REFUSED)
+        let existing = reported(before, ConditionType::ImageStreamUpdated);
+        !was_told || existing.is_none_or(|existing| existing.reason == UPSTREAM_REJECTED)
     }
 
-    fn refuse(&mut self, run: &Run, failure: &Failure) {
-        let place = Place::new(&self.target, &self.observed.name);
+    fn report_rejected_update(&mut self, run: &Run, failure: &BuildFailure) {
+        let key = NamespacedName::new(&self.target, &self.observed.name);
         let tag = self.request.tag(self.observed.generation);
         let what = format!(
-            "{place}:{tag} stays as it is: {} has come to name {}, which was not taken ({}): {}",
-            self.image_asked_for(),
+            "{key}:{tag} stays as it is: {} has come to name {}, which was not taken ({}): {}",
+            self.source_image(),
             run.upstream,
             failure.reason,
             failure.message
         );
-        self.board
-            .say(ConditionType::ImageStreamUpdated, Word::yes(UPSTREAM_REFUSED, what));
+        self.conditions.set(
+            ConditionType::ImageStreamUpdated,
+            ConditionValue::yes(UPSTREAM_REJECTED, what),
+        );
     }
 
     /// What `ImageStreamUpdated` says of a tag that is as it should be.
-    pub(super) fn tag_word(&self, place: &Place, tag: &str) -> Word {
+    pub(super) fn tag_condition(&self, key: &NamespacedName, tag: &str) -> ConditionValue {
         match self.success().and_then(|past| past.upstream_digest.as_ref()) {
-            Some(digest) => Word::yes(
+            Some(digest) => ConditionValue::yes(
                 NEW_UPSTREAM_TAG,
                 format!(
-                    "{place}:{tag} points at {digest}, which {} has come to name",
-                    self.image_asked_for()
+                    "{key}:{tag} points at {digest}, which {} has come to name",
+                    self.source_image()
                 ),
             ),
-            None => Word::yes(TAG_UPDATED, format!("{place}:{tag} points at the image")),
+            None => ConditionValue::yes(TAG_UPDATED, format!("{key}:{tag} points at the image")),
         }
     }
 
-    fn image_asked_for(&self) -> &str {
+    fn source_image(&self) -> &str {
         match &self.request.build {
             Build::Import { from_image } => from_image.as_str(),
             Build::Packages { .. } | Build::Git { .. } => "the image",
@@ -266,13 +270,13 @@ impl Next<'_> {
 
 /// An Event where a followed tag was taken over, or could not be.
 pub(super) fn event(before: Option<&Status>, status: &Status) -> Option<Action> {
-    let said = said_before(Some(status), ConditionType::ImageStreamUpdated)?;
-    let earlier = said_before(before, ConditionType::ImageStreamUpdated)?;
-    let is_same = earlier.reason == said.reason && earlier.message == said.message;
-    let is_news = [NEW_UPSTREAM_TAG, UPSTREAM_REFUSED].contains(&said.reason.as_str());
-    (is_news && !is_same).then(|| Action::Event {
-        is_warning: said.reason == UPSTREAM_REFUSED,
-        reason: said.reason.clone(),
-        message: said.message.clone(),
+    let existing = reported(Some(status), ConditionType::ImageStreamUpdated)?;
+    let earlier = reported(before, ConditionType::ImageStreamUpdated)?;
+    let is_same = earlier.reason == existing.reason && earlier.message == existing.message;
+    let has_changed = [NEW_UPSTREAM_TAG, UPSTREAM_REJECTED].contains(&existing.reason.as_str());
+    (has_changed && !is_same).then(|| Action::Event {
+        is_warning: existing.reason == UPSTREAM_REJECTED,
+        reason: existing.reason.clone(),
+        message: existing.message.clone(),
     })
 }

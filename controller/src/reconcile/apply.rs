@@ -1,8 +1,6 @@
-//! Does what a plan says, and nothing else: the actions in their order, the status last, and nothing more after the first
-//! that fails.
+//! Applies a plan: the actions in their order, then the status. Stops at the first error.
 //!
-//! Whatever is taken away or changed is fenced by the uid of what was seen, so that nothing is done to a namesake that came
-//! after it.
+//! Every change and delete has the observed uid as a precondition, so that it never hits a later object of the same name.
 
 mod runs;
 
@@ -12,87 +10,88 @@ use kube::runtime::events::{Event, EventType};
 use kube::{Api, Client, Resource};
 use serde_json::json;
 
-use crate::plan::action::{Action, Place, Plan};
-use crate::plan::observed::RefusalKind;
-use crate::reconcile::context::World;
-use crate::reconcile::error::{Class, Failure};
+use crate::plan::action::{Action, NamespacedName, Plan};
+use crate::plan::observed::RejectionKind;
+use crate::reconcile::context::Context;
+use crate::reconcile::error::{Error, ErrorClass};
 use crate::reconcile::secrets;
-use crate::reconcile::snapshot::{RUN, SECRET, Sight};
-use crate::watch::packed::Packed;
-use crate::watch::projections::{Run, Stream, Watched};
+use crate::reconcile::snapshot::{RUN, SECRET, Snapshot};
+use crate::watch::projections::{ImageStream, PipelineRun, WatchedObject};
 use crate::watch::stored::{FINALIZER, Stored};
 
-/// The field manager that owns all that the controller writes.
+/// The field manager of all writes.
 pub const FIELD_MANAGER: &str = "cnbi-controller";
 
-/// Most bytes of an Event's text that Kubernetes takes.
-const NOTE: usize = 1024;
+/// Limit of the note of an Event in bytes, set by Kubernetes.
+const NOTE_LIMIT: usize = 1024;
 
-/// Why a plan was not carried out to its end.
+/// Why a plan was not applied completely.
 #[derive(Debug)]
-pub enum Stopped {
-    /// The API server did not take the run.
-    Refused {
-        /// The run.
+pub enum ApplyError {
+    /// The API server rejected the run.
+    RunRejected {
+        /// Name of the run.
         run: String,
-        /// What it means.
-        kind: RefusalKind,
-        /// In its words.
+        /// Kind of rejection.
+        kind: RejectionKind,
+        /// Message of the API server.
         message: String,
     },
-    /// Something else.
-    Failed(Failure),
+    /// Any other error.
+    Failed(Error),
 }
 
-impl<T: Into<Failure>> From<T> for Stopped {
-    fn from(failure: T) -> Self {
-        Self::Failed(failure.into())
+impl<T: Into<Error>> From<T> for ApplyError {
+    fn from(error: T) -> Self {
+        Self::Failed(error.into())
     }
 }
 
-/// One plan for one resource.
-pub struct Applying<'a> {
-    /// Caches and memory.
-    pub world: &'a World,
+/// Applies one plan to one resource.
+pub struct Apply<'a> {
+    /// Shared state.
+    pub context: &'a Context,
     /// The resource.
     pub resource: &'a Stored,
-    /// What the plan was made from.
-    pub sight: &'a Sight,
+    /// The snapshot that the plan was made from.
+    pub snapshot: &'a Snapshot,
 }
 
-impl Applying<'_> {
-    /// Carries out the plan. Whether anything was written.
-    pub async fn apply(&self, plan: Plan) -> Result<bool, Stopped> {
+impl Apply<'_> {
+    /// Applies the plan. Returns whether anything was written.
+    pub async fn run(&self, plan: Plan) -> Result<bool, ApplyError> {
         let mut has_written = false;
         let mut failed = None;
         for action in &plan.actions {
             let acted = self.act(action).await;
-            match acted.map_err(|stopped| explained(stopped, action, &plan)) {
+            match acted.map_err(|error| as_rejection(error, action, &plan)) {
                 Ok(()) => {}
-                // Where no run waits for the copy, nothing else has to wait for it either.
-                Err(Stopped::Failed(failure)) if matches!(action, Action::CopySecret { .. }) && !makes_run(&plan) => {
-                    failed = Some(failure);
+                // If the plan creates no run, nothing depends on the copy.
+                Err(ApplyError::Failed(error))
+                    if matches!(action, Action::CopySecret { .. }) && plan.created_run().is_none() =>
+                {
+                    failed = Some(error);
                     continue;
                 }
-                Err(stopped) => return Err(stopped),
+                Err(error) => return Err(error),
             }
             has_written |= !matches!(action, Action::Event { .. });
         }
         if let Some(status) = &plan.status {
-            write_status(self.world, self.resource, status).await?;
+            write_status(self.context, self.resource, status).await?;
             has_written = true;
         }
-        failed.map_or(Ok(has_written), |failure| Err(Stopped::Failed(failure)))
+        failed.map_or(Ok(has_written), |error| Err(ApplyError::Failed(error)))
     }
 
-    async fn act(&self, action: &Action) -> Result<(), Stopped> {
-        tracing::debug!(%action, "acting");
+    async fn act(&self, action: &Action) -> Result<(), ApplyError> {
+        tracing::debug!(%action, "applying");
         match action {
             Action::AddFinalizer => Ok(self.write_finalizers(true).await?),
             Action::RemoveFinalizer => {
                 self.write_finalizers(false).await?;
                 let (namespace, name) = self.resource.names();
-                self.world.memory.forget(namespace, name);
+                self.context.pending_writes.forget(namespace, name);
                 Ok(())
             }
             Action::CopySecret {
@@ -102,57 +101,55 @@ impl Applying<'_> {
                 labels,
             } => {
                 let (namespace, name) = self.resource.names();
-                let owner = Place::new(namespace, name);
-                let copied = secrets::copy(&self.world.client, from, to, image, labels, &owner).await?;
-                // A run that names a Secret which is not there would wait for it until its time is over.
-                let copied = copied.ok_or_else(|| Failure::Vanished(format!("the entry of Secret {from}")))?;
-                self.world.memory.copied(self.resource, to, Some(copied));
+                let owner = NamespacedName::new(namespace, name);
+                let copied = secrets::copy(&self.context.client, from, to, image, labels, &owner).await?;
+                // A pod that mounts a missing Secret would wait until the timeout of the run.
+                let copied = copied.ok_or_else(|| Error::Removed(format!("the entry of Secret {from}")))?;
+                self.context
+                    .pending_writes
+                    .record_secret_copy(self.resource, to, Some(copied));
                 Ok(())
             }
-            Action::DeleteSecret(place) => {
-                secrets::delete(&self.world.client, place, self.uid(SECRET, place)).await?;
-                self.world.memory.copied(self.resource, place, None);
+            Action::DeleteSecret(key) => {
+                secrets::delete(&self.context.client, key, self.uid(SECRET, key)).await?;
+                self.context.pending_writes.record_secret_copy(self.resource, key, None);
                 Ok(())
             }
-            Action::CreateRun { place, manifest } => self.create_run(place, manifest).await,
-            Action::CancelRun(place) => Ok(self.cancel_run(place).await?),
-            Action::DeleteRun(place) => {
-                let deleted = runs(&self.world.client, &place.namespace)
-                    .delete(&place.name, &fenced(self.uid(RUN, place)))
+            Action::CreateRun { key, manifest } => self.create_run(key, manifest).await,
+            Action::CancelRun(key) => Ok(self.cancel_run(key).await?),
+            Action::DeleteRun(key) => {
+                let deleted = runs(&self.context.client, &key.namespace)
+                    .delete(&key.name, &delete_params(self.uid(RUN, key)))
                     .await;
-                Ok(gone_is_well(deleted.map(drop))?)
+                Ok(ignore_gone(deleted.map(drop))?)
             }
-            Action::DeleteVolume { place, keep } => Ok(self.delete_volume(place, *keep).await?),
-            Action::PatchStreamAnnotations {
-                place,
-                uid,
-                annotations,
-            } => {
+            Action::DeleteVolume { key, keep } => Ok(self.delete_volume(key, *keep).await?),
+            Action::PatchStreamAnnotations { key, uid, annotations } => {
                 let patch = json!({ "metadata": { "uid": uid, "annotations": annotations } });
-                let patched = streams(&self.world.client, &place.namespace)
-                    .patch(&place.name, &by_us(), &Patch::Merge(patch))
+                let patched = image_streams(&self.context.client, &key.namespace)
+                    .patch(&key.name, &patch_params(), &Patch::Merge(patch))
                     .await;
-                Ok(gone_is_well(patched.map(drop))?)
+                Ok(ignore_gone(patched.map(drop))?)
             }
-            Action::DeleteStream { place, uid } => {
-                let deleted = streams(&self.world.client, &place.namespace)
-                    .delete(&place.name, &fenced(Some(uid.clone())))
+            Action::DeleteStream { key, uid } => {
+                let deleted = image_streams(&self.context.client, &key.namespace)
+                    .delete(&key.name, &delete_params(Some(uid.clone())))
                     .await;
-                Ok(gone_is_well(deleted.map(drop))?)
+                Ok(ignore_gone(deleted.map(drop))?)
             }
             Action::Event {
                 is_warning,
                 reason,
                 message,
             } => {
-                self.tell(*is_warning, reason, message).await;
+                self.publish_event(*is_warning, reason, message).await;
                 Ok(())
             }
         }
     }
 
-    /// A list can only be written whole. The version sees to it that nobody else's entry is lost.
-    async fn write_finalizers(&self, with_ours: bool) -> Result<(), Failure> {
+    /// A merge patch replaces the whole list, so the resource version is a precondition: no finalizer of others is lost.
+    async fn write_finalizers(&self, with_ours: bool) -> Result<(), Error> {
         let (namespace, name) = self.resource.names();
         let metadata = &self.resource.metadata;
         let mut finalizers = metadata.finalizers.clone().unwrap_or_default();
@@ -163,17 +160,17 @@ impl Applying<'_> {
         let patch = json!({ "metadata": {
             "uid": metadata.uid, "resourceVersion": metadata.resource_version, "finalizers": finalizers,
         } });
-        let api: Api<Packed> = Api::namespaced(self.world.client.clone(), namespace);
-        let written = api.patch(name, &by_us(), &Patch::Merge(patch)).await?;
+        let api: Api<Stored> = Api::namespaced(self.context.client.clone(), namespace);
+        let written = api.patch(name, &patch_params(), &Patch::Merge(patch)).await?;
         if with_ours {
-            self.world.memory.wrote(written);
+            self.context.pending_writes.record(written);
         }
         Ok(())
     }
 
-    /// An Event is for people, so nothing waits for it and nothing fails over it.
-    async fn tell(&self, is_warning: bool, reason: &str, message: &str) {
-        let mut end = message.len().min(NOTE);
+    /// Writes an Event. An error is only logged.
+    async fn publish_event(&self, is_warning: bool, reason: &str, message: &str) {
+        let mut end = message.len().min(NOTE_LIMIT);
         while !message.is_char_boundary(end) {
             end -= 1;
         }
@@ -189,78 +186,72 @@ impl Applying<'_> {
             secondary: None,
         };
         let about = self.resource.reference();
-        if let Err(error) = self.world.events.publish(&event, &about).await {
-            tracing::debug!(%error, resource = about.name, "the Event could not be written");
+        if let Err(error) = self.context.events.publish(&event, &about).await {
+            tracing::debug!(%error, resource = about.name, "cannot write an Event");
         }
     }
 
-    fn uid(&self, kind: &'static str, place: &Place) -> Option<String> {
-        let key = (kind, place.namespace.clone(), place.name.clone());
-        self.sight.uids.get(&key).cloned()
+    fn uid(&self, kind: &'static str, key: &NamespacedName) -> Option<String> {
+        let key = (kind, key.namespace.clone(), key.name.clone());
+        self.snapshot.uids.get(&key).cloned()
     }
 }
 
-fn makes_run(plan: &Plan) -> bool {
-    plan.actions
-        .iter()
-        .any(|action| matches!(action, Action::CreateRun { .. }))
-}
-
-/// A run waits for the copies of its Secret, so where one cannot be made the status has to say so as of a run.
-fn explained(stopped: Stopped, action: &Action, plan: &Plan) -> Stopped {
+/// Without the copy of its pull secret a run cannot start, so a copy that is rejected is reported as a rejected run.
+fn as_rejection(error: ApplyError, action: &Action, plan: &Plan) -> ApplyError {
     let run = plan.actions.iter().find_map(|action| match action {
-        Action::CreateRun { place, .. } => Some(&place.name),
+        Action::CreateRun { key, .. } => Some(&key.name),
         _ => None,
     });
-    match (stopped, action, run) {
-        (Stopped::Failed(Failure::Api { source, .. }), Action::CopySecret { to, .. }, Some(run)) if matches!(&*source, kube::Error::Api(status) if matches!(status.code, 403 | 409 | 422)) => {
-            Stopped::Refused {
+    match (error, action, run) {
+        (ApplyError::Failed(Error::Api { source, .. }), Action::CopySecret { to, .. }, Some(run)) if matches!(&*source, kube::Error::Api(status) if matches!(status.code, 403 | 409 | 422)) => {
+            ApplyError::RunRejected {
                 run: run.clone(),
-                kind: RefusalKind::Other,
-                message: format!("the pull Secret cannot be copied to {to}: {source}"),
+                kind: RejectionKind::Other,
+                message: format!("cannot copy the pull secret to {to}: {source}"),
             }
         }
-        (stopped, ..) => stopped,
+        (error, ..) => error,
     }
 }
 
-/// Says it in the status.
-pub async fn write_status(world: &World, resource: &Stored, status: &Status) -> Result<(), Failure> {
+/// Writes the status with server-side apply.
+pub async fn write_status(context: &Context, resource: &Stored, status: &Status) -> Result<(), Error> {
     let (namespace, name) = resource.names();
-    let api: Api<Packed> = Api::namespaced(world.client.clone(), namespace);
+    let api: Api<Stored> = Api::namespaced(context.client.clone(), namespace);
     let body = json!({
-        "apiVersion": Packed::api_version(&()),
-        "kind": Packed::kind(&()),
-        // With the uid, so that what was found out about a resource is never said about a namesake that came after it.
+        "apiVersion": Stored::api_version(&()),
+        "kind": Stored::kind(&()),
+        // The uid is a precondition: a later resource of the same name is not changed.
         "metadata": { "name": name, "uid": resource.metadata.uid },
         "status": status,
     });
-    // Nobody else says what these fields say, so a conflict would be with a person who tried.
+    // The controller owns these fields; a conflict means that somebody has edited the status.
     let params = PatchParams::apply(FIELD_MANAGER).force();
     let written = api.patch_status(name, &params, &Patch::Apply(&body)).await?;
-    world.memory.wrote(written);
+    context.pending_writes.record(written);
     Ok(())
 }
 
 /// PipelineRuns of a namespace.
-pub fn runs(client: &Client, namespace: &str) -> Api<Watched<Run>> {
+pub fn runs(client: &Client, namespace: &str) -> Api<WatchedObject<PipelineRun>> {
     Api::namespaced(client.clone(), namespace)
 }
 
 /// ImageStreams of a namespace.
-pub fn streams(client: &Client, namespace: &str) -> Api<Watched<Stream>> {
+pub fn image_streams(client: &Client, namespace: &str) -> Api<WatchedObject<ImageStream>> {
     Api::namespaced(client.clone(), namespace)
 }
 
-fn by_us() -> PatchParams {
+fn patch_params() -> PatchParams {
     PatchParams {
         field_manager: Some(FIELD_MANAGER.to_owned()),
         ..PatchParams::default()
     }
 }
 
-/// Deletes with what belongs to it, and only what has that uid.
-pub fn fenced(uid: Option<String>) -> DeleteParams {
+/// Deletes in the background with all dependents, with the uid as a precondition.
+pub fn delete_params(uid: Option<String>) -> DeleteParams {
     DeleteParams {
         propagation_policy: Some(PropagationPolicy::Background),
         preconditions: Some(Preconditions {
@@ -271,10 +262,10 @@ pub fn fenced(uid: Option<String>) -> DeleteParams {
     }
 }
 
-/// What is gone, or is another object by now, needs nothing more.
-pub fn gone_is_well(answer: kube::Result<()>) -> Result<(), Failure> {
-    match answer.map_err(Failure::from) {
-        Err(failure) if failure.class() == Class::Gone => Ok(()),
+/// Treats a missing object, and a conflict with a later object of the same name, as success.
+pub fn ignore_gone(answer: kube::Result<()>) -> Result<(), Error> {
+    match answer.map_err(Error::from) {
+        Err(error) if error.class() == ErrorClass::Gone => Ok(()),
         answer => answer,
     }
 }

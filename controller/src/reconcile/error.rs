@@ -1,57 +1,57 @@
-//! What can go wrong between us and the API server, and when to try again.
+//! Errors of a reconcile, and the delay until the next one.
 
 use std::fmt;
 use std::time::Duration;
 
-/// First wait after a failure, doubled with each further one.
-const FIRST: Duration = Duration::from_secs(1);
+/// The first delay after an error, doubled with each further one.
+const FIRST_BACKOFF: Duration = Duration::from_secs(1);
 
-/// The longest wait.
-const LONGEST: Duration = Duration::from_secs(300);
+/// The longest delay.
+const LONGEST_BACKOFF: Duration = Duration::from_secs(300);
 
-/// A request that did not do what was wanted.
+/// Why a reconcile failed.
 #[derive(Debug, thiserror::Error)]
-pub enum Failure {
-    /// The API server answered with an error, or not at all.
+pub enum Error {
+    /// The API server responded with an error, or not at all.
     #[error("{class}: {source}")]
     Api {
-        /// What to make of it.
-        class: Class,
-        /// For the log.
+        /// Its class.
+        class: ErrorClass,
+        /// The error itself.
         source: Box<kube::Error>,
     },
-    /// What was about to be used is not there any more; a closer look says what follows.
-    #[error("{0} has gone meanwhile")]
-    Vanished(String),
-    /// No answer in time.
-    #[error("no answer within {0:?}")]
+    /// An object or entry was removed between read and write. The next reconcile reads again.
+    #[error("{0} was removed during the reconcile")]
+    Removed(String),
+    /// The reconcile exceeded its deadline.
+    #[error("reconcile did not finish within {0:?}")]
     Deadline(Duration),
 }
 
-/// What kind of failure it is; also a metric label.
+/// Class of an error, also the label of a metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Class {
-    /// The resource is no more, or another one has its name. Nothing is left to do.
+pub enum ErrorClass {
+    /// The object does not exist any more, or was changed or replaced.
     Gone,
-    /// We may not. Somebody has to change our rights.
+    /// The controller lacks a permission.
     Denied,
-    /// The API server does not take what we send; it may after an upgrade or another schema.
-    Refused,
-    /// The API server cannot answer now.
+    /// The API server rejects the request as invalid.
+    Rejected,
+    /// The API server is unavailable.
     Unavailable,
 }
 
-impl fmt::Display for Class {
+impl fmt::Display for ErrorClass {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(self.as_str())
     }
 }
 
-impl From<kube::Error> for Failure {
+impl From<kube::Error> for Error {
     fn from(source: kube::Error) -> Self {
         let class = match &source {
-            kube::Error::Api(status) => Class::of(status.code),
-            _ => Class::Unavailable,
+            kube::Error::Api(status) => ErrorClass::of(status.code),
+            _ => ErrorClass::Unavailable,
         };
         Self::Api {
             class,
@@ -60,13 +60,13 @@ impl From<kube::Error> for Failure {
     }
 }
 
-impl Class {
-    /// As a word, for logs and metrics.
+impl ErrorClass {
+    /// For logs and metrics.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Gone => "gone",
             Self::Denied => "denied",
-            Self::Refused => "refused",
+            Self::Rejected => "refused",
             Self::Unavailable => "unavailable",
         }
     }
@@ -76,28 +76,28 @@ impl Class {
             404 | 409 | 410 => Self::Gone,
             401 | 403 => Self::Denied,
             408 | 429 | 500.. => Self::Unavailable,
-            _ => Self::Refused,
+            _ => Self::Rejected,
         }
     }
 }
 
-impl Failure {
-    /// What kind of failure it is.
-    pub fn class(&self) -> Class {
+impl Error {
+    /// Its class.
+    pub fn class(&self) -> ErrorClass {
         match self {
             Self::Api { class, .. } => *class,
-            Self::Vanished(_) => Class::Gone,
-            Self::Deadline(_) => Class::Unavailable,
+            Self::Removed(_) => ErrorClass::Gone,
+            Self::Deadline(_) => ErrorClass::Unavailable,
         }
     }
 }
 
-/// How long to wait after so many failures in a row (from 1), with `seed` spreading those who failed together over a
-/// quarter of the wait.
-pub fn wait(failures: u32, seed: u64) -> Duration {
-    let doubled = FIRST.saturating_mul(2_u32.saturating_pow(failures.saturating_sub(1)));
-    let wait = doubled.min(LONGEST);
-    wait + wait / 4 * u32::try_from(seed % 1000).unwrap_or_default() / 1000
+/// The delay after so many errors in a row, from 1. `seed` spreads resources that failed at the same time over a quarter of
+/// the delay.
+pub fn backoff(failures: u32, seed: u64) -> Duration {
+    let doubled = FIRST_BACKOFF.saturating_mul(2_u32.saturating_pow(failures.saturating_sub(1)));
+    let delay = doubled.min(LONGEST_BACKOFF);
+    delay + delay / 4 * u32::try_from(seed % 1000).unwrap_or_default() / 1000
 }
 
 #[cfg(test)]
@@ -105,24 +105,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn failures_are_told_apart() {
+    fn status_codes_have_classes() {
         for (code, class) in [
-            (404, Class::Gone),
-            (409, Class::Gone),
-            (403, Class::Denied),
-            (422, Class::Refused),
-            (429, Class::Unavailable),
-            (503, Class::Unavailable),
+            (404, ErrorClass::Gone),
+            (409, ErrorClass::Gone),
+            (403, ErrorClass::Denied),
+            (422, ErrorClass::Rejected),
+            (429, ErrorClass::Unavailable),
+            (503, ErrorClass::Unavailable),
         ] {
-            assert_eq!(Class::of(code), class, "{code}");
+            assert_eq!(ErrorClass::of(code), class, "{code}");
         }
     }
 
     #[test]
-    fn waits_double_up_to_a_limit_and_are_spread() {
-        assert_eq!(wait(1, 0), FIRST);
-        assert_eq!(wait(3, 0), 4 * FIRST);
-        assert_eq!(wait(u32::MAX, 0), LONGEST);
-        assert!(wait(3, 999) > wait(3, 0) && wait(3, 999) < 5 * FIRST);
+    fn delays_double_up_to_a_limit_and_are_spread() {
+        assert_eq!(backoff(1, 0), FIRST_BACKOFF);
+        assert_eq!(backoff(3, 0), 4 * FIRST_BACKOFF);
+        assert_eq!(backoff(u32::MAX, 0), LONGEST_BACKOFF);
+        assert!(backoff(3, 999) > backoff(3, 0) && backoff(3, 999) < 5 * FIRST_BACKOFF);
     }
 }

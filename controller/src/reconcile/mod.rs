@@ -1,4 +1,4 @@
-//! One visit of one resource: observe, plan, look closer where it matters, apply.
+//! One reconcile of one resource: read a snapshot, plan, confirm with the API server where a write cannot be undone, apply.
 
 pub mod apply;
 pub mod context;
@@ -11,193 +11,255 @@ pub mod progress;
 pub mod secrets;
 pub mod snapshot;
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cnbi_shared::active_config::ActiveConfig;
 use cnbi_shared::config::Config;
 use jiff::Timestamp;
+use kube::runtime::controller;
+use tracing::Instrument;
 
-use crate::metrics::Metrics;
-use crate::plan::action::{Action, Plan};
-use crate::plan::observed::Refusal;
+use crate::metrics::ReconcileResult;
+use crate::plan::action::Plan;
+use crate::plan::observed::Rejection;
 use crate::plan::plan;
-use crate::reconcile::apply::{Applying, Stopped, write_status};
-use crate::reconcile::context::{World, active};
-use crate::reconcile::error::{Class, Failure};
+use crate::reconcile::apply::{Apply, ApplyError, write_status};
+use crate::reconcile::context::{Context, active};
+use crate::reconcile::error::{Error, ErrorClass, backoff};
 use crate::reconcile::progress::progress;
-use crate::reconcile::snapshot::Sight;
+use crate::reconcile::snapshot::Snapshot;
 use crate::unconfigured::unconfigured;
-use crate::watch::packed::{Packed, is_queued};
-use crate::watch::stored::Stored;
+use crate::watch::stored::{Stored, is_queued};
 
-/// How often the copy of a pull Secret is compared with the Secret, of which nobody tells us.
-const COPIES: Duration = Duration::from_secs(300);
+/// Limit of the duration of one reconcile.
+const DEADLINE: Duration = Duration::from_secs(30);
 
-/// What came of a visit.
+/// How often a copy of a pull secret is compared with the original, which is not watched.
+const COPY_CHECK_INTERVAL: Duration = Duration::from_secs(300);
+
+/// How soon to reconcile again after the API server has rejected two runs in one reconcile.
+const REJECTED_REQUEUE: Duration = Duration::from_secs(1);
+
+/// How soon to reconcile again after a conflict, if the watch does not deliver the change first.
+const CONFLICT_REQUEUE: Duration = Duration::from_secs(5);
+
+/// Result of a reconcile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Visited {
-    /// Whether anything was written.
-    pub has_written: bool,
-    /// When to come again though nothing has changed.
-    pub again: Option<Duration>,
+struct Outcome {
+    has_written: bool,
+    /// When to reconcile again although nothing has changed.
+    requeue: Option<Duration>,
 }
 
-/// Visits a resource.
-pub async fn visit(
-    world: &World,
-    seen: &Arc<Packed>,
-    in_force: &ActiveConfig,
-    metrics: &Metrics,
-) -> Result<Visited, Failure> {
-    let resource = world.memory.newest(seen).unpack();
-    let Some(config) = in_force.config() else {
-        return say_unconfigured(world, &resource).await;
+/// Entry point for [`kube::runtime::Controller`].
+pub async fn reconcile(resource: Arc<Stored>, context: Arc<Context>) -> Result<controller::Action, Error> {
+    // The context holds the sender, so this cannot fail.
+    let _ = context.synced.subscribe().wait_for(|synced| *synced).await;
+    let active_config = context.active_config.borrow().clone();
+    let start = Instant::now();
+    let (namespace, name) = resource.names();
+    let span = tracing::info_span!(
+        "reconcile",
+        namespace,
+        name,
+        uid = resource.uid(),
+        generation = resource.metadata.generation
+    );
+    let run = reconcile_resource(&context, &resource, &active_config).instrument(span);
+    let result = tokio::time::timeout(DEADLINE, run).await;
+    context.metrics.observe_reconcile(start.elapsed());
+    let outcome = result.unwrap_or(Err(Error::Deadline(DEADLINE)))?;
+    context.clear_failures(namespace, name);
+    context.metrics.reconciled(if outcome.has_written {
+        ReconcileResult::Updated
+    } else {
+        ReconcileResult::Unchanged
+    });
+    Ok(outcome
+        .requeue
+        .map_or_else(controller::Action::await_change, controller::Action::requeue))
+}
+
+/// Error policy for [`kube::runtime::Controller`]: exponential backoff per resource.
+#[allow(clippy::needless_pass_by_value, reason = "the signature is kube's")]
+pub fn error_policy(resource: Arc<Stored>, error: &Error, context: Arc<Context>) -> controller::Action {
+    let (namespace, name) = resource.names();
+    let mut seed = DefaultHasher::new();
+    resource.uid().hash(&mut seed);
+    let requeue = backoff(context.count_failure(namespace, name), seed.finish());
+    context.metrics.reconciled(ReconcileResult::Failed);
+    context.metrics.reconcile_failed(error.class());
+    tracing::warn!(namespace, name, %error, retry_in = ?requeue, "reconcile failed");
+    controller::Action::requeue(requeue)
+}
+
+async fn reconcile_resource(
+    context: &Context,
+    watched: &Arc<Stored>,
+    active_config: &ActiveConfig,
+) -> Result<Outcome, Error> {
+    let resource = context.pending_writes.newest(watched);
+    let Some(config) = active_config.config() else {
+        return report_unconfigured(context, &resource).await;
     };
-    // Once more where the API server refuses the run: then the status has to say so.
-    let mut again = true;
+    // A second pass after the API server has rejected the run, so that the status shows why.
+    let mut may_repeat = true;
     loop {
-        let mut sight = Sight::take(world, &resource, config, in_force.generation()).await?;
-        let plan = decide(world, &mut sight, &resource, config).await?;
+        let mut snapshot = Snapshot::observe(context, &resource, config, active_config.generation()).await?;
+        let plan = decide(context, &mut snapshot, &resource, config).await?;
         let requeue = plan.requeue;
         let created = created(&plan);
-        let applying = Applying {
-            world,
+        let apply = Apply {
+            context,
             resource: &resource,
-            sight: &sight,
+            snapshot: &snapshot,
         };
-        let applied = applying.apply(plan).await;
-        count(world, &resource, &sight, metrics);
-        sight.forget_tasks(world);
-        if let (Err(_), Some((namespace, name))) = (&applied, &created) {
-            world.turns().settle((namespace, name));
+        let result = apply.run(plan).await;
+        count_progress(context, &resource, &snapshot);
+        snapshot.forget_succeeded_tasks(context);
+        if let (Err(_), Some((namespace, name))) = (&result, &created) {
+            context.queue().release((namespace, name));
         }
-        match applied {
+        match result {
             Ok(has_written) => {
-                let copies = config.pull_secrets.copy_to_target && !sight.observed.copies.is_empty();
-                let again = if copies {
-                    Some(requeue.map_or(COPIES, |requeue| requeue.min(COPIES)))
+                let has_copies = config.pull_secrets.copy_to_target && !snapshot.observed.copies.is_empty();
+                let requeue = if has_copies {
+                    Some(requeue.map_or(COPY_CHECK_INTERVAL, |requeue| requeue.min(COPY_CHECK_INTERVAL)))
                 } else {
                     requeue
                 };
-                return Ok(Visited { has_written, again });
+                return Ok(Outcome { has_written, requeue });
             }
-            Err(Stopped::Refused { run, kind, message }) if again => {
-                tracing::warn!(run, ?kind, message, "the API server did not take the run");
-                let refusal = Refusal {
+            Err(ApplyError::RunRejected { run, kind, message }) if may_repeat => {
+                tracing::warn!(run, ?kind, message, "the API server rejected the PipelineRun");
+                let rejection = Rejection {
                     run,
                     kind,
                     at: Timestamp::now(),
                     times: 0,
-                    retry: sight.observed.retry.clone(),
+                    retry: snapshot.observed.retry.clone(),
                     message,
                 };
-                world.memory.refused(&resource, refusal, in_force.generation());
-                again = false;
+                context
+                    .pending_writes
+                    .record_rejection(&resource, rejection, active_config.generation());
+                may_repeat = false;
             }
-            Err(Stopped::Refused { .. }) => {
-                return Ok(Visited {
+            Err(ApplyError::RunRejected { .. }) => {
+                return Ok(Outcome {
                     has_written: false,
-                    again: Some(Duration::from_secs(1)),
+                    requeue: Some(REJECTED_REQUEUE),
                 });
             }
-            // The watch tells what became of it, if it does not come again first.
-            Err(Stopped::Failed(failure)) if failure.class() == Class::Gone => {
-                tracing::debug!(%failure, "something has changed meanwhile");
-                return Ok(Visited {
+            Err(ApplyError::Failed(error)) if error.class() == ErrorClass::Gone => {
+                tracing::debug!(%error, "the object has changed since it was read");
+                return Ok(Outcome {
                     has_written: false,
-                    again: Some(Duration::from_secs(5)),
+                    requeue: Some(CONFLICT_REQUEUE),
                 });
             }
-            Err(Stopped::Failed(failure)) => return Err(failure),
+            Err(ApplyError::Failed(error)) => return Err(error),
         }
     }
 }
 
-/// Counts what the status tells since this visit, also where something else failed after it was written.
-fn count(world: &World, resource: &Stored, sight: &Sight, metrics: &Metrics) {
-    let written = world.memory.written(resource).map(|written| written.unpack());
-    let Some(told) = written.as_ref().and_then(|written| written.status.as_ref()) else {
+/// Counts what the status reports for the first time, also where a later write failed.
+fn count_progress(context: &Context, resource: &Stored, snapshot: &Snapshot) {
+    let written = context.pending_writes.get(resource);
+    let Some(status) = written.as_ref().and_then(|written| written.status.as_ref()) else {
         return;
     };
-    let Some(request) = &sight.observed.request else {
+    let Some(request) = &snapshot.observed.request else {
         return;
     };
-    let progress = progress(resource.status.as_ref(), told, resource.created());
+    let progress = progress(resource.status.as_ref(), status, resource.created());
     for past in progress.ended {
-        // The resource may ask for something else by now.
-        let of_run = world.runs.cache().group(resource.uid()).find_map(|run| {
-            let is_it = run.place.name == past.name;
-            run.kept.build_type.filter(|_| is_it)
+        // The build type is the run's: the spec may have changed since.
+        let of_run = context.runs.cache().group(resource.uid()).find_map(|run| {
+            let is_same = run.key.name == past.name;
+            run.data.build_type.filter(|_| is_same)
         });
         let outcome = past.outcome.as_deref().unwrap_or_default();
-        metrics.run_completed(of_run.unwrap_or_else(|| request.build_type()), outcome);
+        context
+            .metrics
+            .run_completed(of_run.unwrap_or_else(|| request.build_type()), outcome);
     }
-    if let Some(took) = progress.ready_after {
-        metrics.ready_after(request.build_type(), took);
+    if let Some(duration) = progress.ready_after {
+        context.metrics.ready_after(request.build_type(), duration);
     }
 }
 
-/// Plans, looks closer, and plans again: what may be made is counted in the same moment as it is decided.
-async fn decide(world: &World, sight: &mut Sight, resource: &Stored, config: &Config) -> Result<Plan, Failure> {
-    let first = take_turn(world, sight, resource, config, false);
-    if !sight.look_closer(world, resource, config, &first).await? {
-        return Ok(take_turn(world, sight, resource, config, true));
+/// Plans from the caches, confirms with the API server, and plans again. The queue counts a new run in the same moment as the
+/// plan is final.
+async fn decide(context: &Context, snapshot: &mut Snapshot, resource: &Stored, config: &Config) -> Result<Plan, Error> {
+    let draft = plan_and_admit(context, snapshot, resource, config, false);
+    if !snapshot
+        .confirm_with_api_server(context, resource, config, &draft)
+        .await?
+    {
+        return Ok(plan_and_admit(context, snapshot, resource, config, true));
     }
-    let second = take_turn(world, sight, resource, config, true);
-    // What a closer look at the Secret made possible needs the other questions too.
-    if created(&second).is_some() && created(&first).is_none() {
-        sight.look_closer(world, resource, config, &second).await?;
-        return Ok(take_turn(world, sight, resource, config, true));
+    let confirmed = plan_and_admit(context, snapshot, resource, config, true);
+    // If reading the pull secret made a run possible, the other prerequisites of the run have not been confirmed yet.
+    if created(&confirmed).is_some() && created(&draft).is_none() {
+        snapshot
+            .confirm_with_api_server(context, resource, config, &confirmed)
+            .await?;
+        return Ok(plan_and_admit(context, snapshot, resource, config, true));
     }
-    Ok(second)
+    Ok(confirmed)
 }
 
-/// Plans, with the queue as it is. `for_good`: what is planned is going to be done.
-fn take_turn(world: &World, sight: &mut Sight, resource: &Stored, config: &Config, for_good: bool) -> Plan {
-    let runs = world.active_runs();
+/// Plans with the current position in the build queue. A `final_plan` updates the queue: it is going to be applied.
+fn plan_and_admit(
+    context: &Context,
+    snapshot: &mut Snapshot,
+    resource: &Stored,
+    config: &Config,
+    final_plan: bool,
+) -> Plan {
+    let runs = context.active_runs();
     let (namespace, name) = resource.names();
     let uid = resource.uid();
     let since = resource.created();
     let limits = config.pipelines.max_concurrent;
     let now = Instant::now();
-    let mut turns = world.turns();
-    turns.expire(now);
-    sight.observed.queue = turns.queue(uid, namespace, since, active(&runs), limits);
-    let plan = plan(&sight.observed, Timestamp::now(), config);
-    if !for_good {
+    let mut queue = context.queue();
+    queue.expire(now);
+    snapshot.observed.queue = queue.position(uid, namespace, since, active(&runs), limits);
+    let plan = plan(&snapshot.observed, Timestamp::now(), config);
+    if !final_plan {
         return plan;
     }
     if let Some((run_namespace, run)) = created(&plan) {
-        turns.request((&run_namespace, &run), uid, namespace, now);
-    } else if waits(&plan, sight) {
-        turns.wait(uid, namespace, name, since, now);
+        queue.admit((&run_namespace, &run), uid, namespace, now);
+    } else if is_waiting(&plan, snapshot) {
+        queue.enqueue(uid, namespace, name, since, now);
     } else {
-        turns.leave(uid);
+        queue.remove(uid);
     }
     plan
 }
 
 fn created(plan: &Plan) -> Option<(String, String)> {
-    plan.actions.iter().find_map(|action| match action {
-        Action::CreateRun { place, .. } => Some((place.namespace.clone(), place.name.clone())),
-        _ => None,
-    })
+    plan.created_run().map(|run| (run.namespace.clone(), run.name.clone()))
 }
 
-fn waits(plan: &Plan, sight: &Sight) -> bool {
-    let observed = &sight.observed;
+fn is_waiting(plan: &Plan, snapshot: &Snapshot) -> bool {
+    let observed = &snapshot.observed;
     observed.deleted.is_none() && is_queued(plan.status.as_ref().or(observed.status.as_ref()))
 }
 
-async fn say_unconfigured(world: &World, resource: &Stored) -> Result<Visited, Failure> {
+async fn report_unconfigured(context: &Context, resource: &Stored) -> Result<Outcome, Error> {
     let status = unconfigured(resource, Timestamp::now());
     let has_written = status.is_some();
     if let Some(status) = status {
-        write_status(world, resource, &status).await?;
+        write_status(context, resource, &status).await?;
     }
-    Ok(Visited {
+    Ok(Outcome {
         has_written,
-        again: None,
+        requeue: None,
     })
 }

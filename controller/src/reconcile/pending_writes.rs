@@ -1,226 +1,213 @@
-//! What the controller remembers of its own doings, because nobody else can tell it, or not yet.
+//! Results of the controller's own writes that the watches have not delivered yet, and cached metadata of secret copies.
 //!
-//! None of it is needed to be right after a restart: it spares questions, and keeps a visit from acting on what the caches
-//! have not caught up with.
+//! Without them a reconcile would act on stale caches. They are not needed after a restart.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use kube::Resource;
-
-use crate::plan::action::Place;
-use crate::plan::observed::Refusal;
-use crate::watch::packed::Packed;
+use crate::plan::action::NamespacedName;
+use crate::plan::observed::Rejection;
 use crate::watch::stored::Stored;
 
-/// How long it is believed that a copy of a Secret is as it was.
-const COPY: Duration = Duration::from_secs(300);
+/// How long the metadata of a copy of a Secret is cached.
+const COPY_TTL: Duration = Duration::from_secs(300);
 
-/// What is remembered.
+/// Pending writes of all resources, by namespace and name.
 #[derive(Debug, Default)]
-pub struct Memory(Mutex<HashMap<(String, String), Remembered>>);
+pub struct PendingWrites(Mutex<HashMap<(String, String), Entry>>);
 
-/// What is remembered of one resource.
+/// Pending writes of one resource.
 #[derive(Debug, Default)]
-struct Remembered {
+struct Entry {
     uid: Box<str>,
-    /// The resource as our last write left it, until the watch has brought as much.
-    written: Option<Arc<Packed>>,
-    /// And under which configuration. Few are ever refused.
-    refusal: Option<Box<(Refusal, i64)>>,
-    copies: HashMap<(String, String), (Instant, Option<Copied>)>,
+    /// The response to the last write, until the watch delivers the same or a newer version.
+    written: Option<Arc<Stored>>,
+    /// The last rejection, and the generation of the configuration at that time.
+    rejection: Option<Box<(Rejection, i64)>>,
+    copies: HashMap<NamespacedName, (Instant, Option<CopyMetadata>)>,
 }
 
-/// A copy of a Secret that is there.
+/// Metadata of a copy of a Secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Copied {
+pub struct CopyMetadata {
     /// Its uid.
     pub uid: Option<String>,
-    /// The version of the Secret that it was copied from.
+    /// The resource version of the original when it was copied.
     pub version: Option<String>,
 }
 
-impl Memory {
-    fn all(&self) -> MutexGuard<'_, HashMap<(String, String), Remembered>> {
+impl PendingWrites {
+    fn all(&self) -> MutexGuard<'_, HashMap<(String, String), Entry>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn with<T>(&self, resource: &Stored, act: impl FnOnce(&mut Remembered) -> T) -> T {
-        self.with_names(resource.names(), resource.uid(), act)
-    }
-
-    fn with_names<T>(&self, (namespace, name): (&str, &str), uid: &str, act: impl FnOnce(&mut Remembered) -> T) -> T {
+    fn with<T>(&self, resource: &Stored, act: impl FnOnce(&mut Entry) -> T) -> T {
+        let (namespace, name) = resource.names();
         let mut all = self.all();
-        let remembered = all.entry((namespace.to_owned(), name.to_owned())).or_default();
-        if *remembered.uid != *uid {
-            // Another one that had the name before: nothing of it counts.
-            *remembered = Remembered {
-                uid: uid.into(),
-                ..Remembered::default()
+        let entry = all.entry((namespace.to_owned(), name.to_owned())).or_default();
+        if *entry.uid != *resource.uid() {
+            // The entry belongs to a deleted resource of the same name.
+            *entry = Entry {
+                uid: resource.uid().into(),
+                ..Entry::default()
             };
         }
-        act(remembered)
+        act(entry)
     }
 
-    /// The newer of what the watch has brought and what our own last write has left.
-    pub fn newest(&self, seen: &Arc<Packed>) -> Arc<Packed> {
-        self.with_names(seen.names(), seen.uid(), |remembered| {
-            let Some(written) = &remembered.written else {
-                return Arc::clone(seen);
+    /// The newer of the watched resource and the response to the last write.
+    pub fn newest(&self, watched: &Arc<Stored>) -> Arc<Stored> {
+        self.with(watched, |entry| {
+            let Some(written) = &entry.written else {
+                return Arc::clone(watched);
             };
-            if version(seen) >= version(written) {
-                remembered.written = None;
-                return Arc::clone(seen);
+            if version(watched) >= version(written) {
+                entry.written = None;
+                return Arc::clone(watched);
             }
             Arc::clone(written)
         })
     }
 
-    /// This is what our write left.
-    pub fn wrote(&self, resource: Packed) {
+    /// Records the response to a write.
+    pub fn record(&self, resource: Stored) {
         let resource = Arc::new(resource);
-        self.with_names(resource.names(), resource.uid(), |remembered| {
-            remembered.written = Some(Arc::clone(&resource));
-        });
+        self.with(&resource, |entry| entry.written = Some(Arc::clone(&resource)));
     }
 
-    /// The resource as our last write left it, where the watch has not brought as much yet.
-    pub fn written(&self, resource: &Stored) -> Option<Arc<Packed>> {
+    /// The response to the last write, if the watch has not delivered it yet.
+    pub fn get(&self, resource: &Stored) -> Option<Arc<Stored>> {
         let (namespace, name) = resource.names();
         let all = self.all();
-        let remembered = all.get(&(namespace.to_owned(), name.to_owned()))?;
-        remembered
-            .written
-            .clone()
-            .filter(|_| *remembered.uid == *resource.uid())
+        let entry = all.get(&(namespace.to_owned(), name.to_owned()))?;
+        entry.written.clone().filter(|_| *entry.uid == *resource.uid())
     }
 
-    /// The resource is gone. Whether anything was remembered of it: then it has not gone by our doing.
+    /// Forgets a deleted resource. Returns whether there was an entry: the entry is removed together with the finalizer, so one
+    /// that is left shows that somebody else has removed the finalizer.
     pub fn forget(&self, namespace: &str, name: &str) -> bool {
         self.all().remove(&(namespace.to_owned(), name.to_owned())).is_some()
     }
 
-    /// The API server did not take a run, under that configuration.
-    pub fn refused(&self, resource: &Stored, mut refusal: Refusal, configuration: i64) {
-        self.with(resource, |remembered| {
-            let before = remembered.refusal.take().map(|before| before.0);
-            let before = before.filter(|before| before.run == refusal.run && before.retry == refusal.retry);
-            refusal.times = before.map_or(1, |before| before.times.saturating_add(1));
-            remembered.refusal = Some(Box::new((refusal, configuration)));
+    /// Records that the API server has rejected a run. `configuration` is the generation of the active configuration.
+    pub fn record_rejection(&self, resource: &Stored, mut rejection: Rejection, configuration: i64) {
+        self.with(resource, |entry| {
+            let before = entry.rejection.take().map(|before| before.0);
+            let before = before.filter(|before| before.run == rejection.run && before.retry == rejection.retry);
+            rejection.times = before.map_or(1, |before| before.times.saturating_add(1));
+            entry.rejection = Some(Box::new((rejection, configuration)));
         });
     }
 
-    /// The last refusal under that configuration. Another one may make another run.
-    pub fn refusal(&self, resource: &Stored, configuration: i64) -> Option<Refusal> {
-        self.with(resource, |remembered| {
-            let (refusal, under) = &**remembered.refusal.as_ref()?;
-            (*under == configuration).then(|| refusal.clone())
+    /// The last rejection under that configuration. With another configuration the run may differ.
+    pub fn rejection(&self, resource: &Stored, configuration: i64) -> Option<Rejection> {
+        self.with(resource, |entry| {
+            let (rejection, under) = &**entry.rejection.as_ref()?;
+            (*under == configuration).then(|| rejection.clone())
         })
     }
 
-    /// What is known of a copy; `None`: somebody has to look.
-    pub fn copy(&self, resource: &Stored, place: &Place) -> Option<Option<Copied>> {
-        self.with(resource, |remembered| {
-            let key = (place.namespace.clone(), place.name.clone());
-            let (learned, copied) = remembered.copies.get(&key)?;
-            // Only we make copies, so that there is none stays true.
-            (copied.is_none() || learned.elapsed() < COPY).then(|| copied.clone())
+    /// Cached metadata of a copy: `None` if it has to be read, `Some(None)` if no copy exists.
+    pub fn secret_copy(&self, resource: &Stored, key: &NamespacedName) -> Option<Option<CopyMetadata>> {
+        self.with(resource, |entry| {
+            let (read, copy) = entry.copies.get(key)?;
+            // Only the controller creates copies, so the absence of one does not expire.
+            (copy.is_none() || read.elapsed() < COPY_TTL).then(|| copy.clone())
         })
     }
 
-    /// This is how a copy stands.
-    pub fn copied(&self, resource: &Stored, place: &Place, copied: Option<Copied>) {
-        self.with(resource, |remembered| {
-            let key = (place.namespace.clone(), place.name.clone());
-            remembered.copies.insert(key, (Instant::now(), copied));
+    /// Caches the metadata of a copy, or its absence.
+    pub fn record_secret_copy(&self, resource: &Stored, key: &NamespacedName, copy: Option<CopyMetadata>) {
+        self.with(resource, |entry| {
+            entry.copies.insert(key.clone(), (Instant::now(), copy));
         });
     }
 }
 
-/// Versions of one kind can be compared as numbers.
-fn version(resource: &Packed) -> u128 {
-    let version = resource.meta().resource_version.as_deref();
+/// Resource versions of one kind are comparable as numbers.
+fn version(resource: &Stored) -> u128 {
+    let version = resource.metadata.resource_version.as_deref();
     version.and_then(|version| version.parse().ok()).unwrap_or(0)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::observed::RefusalKind;
+    use crate::plan::observed::RejectionKind;
 
-    fn packed(uid: &str, version: &str) -> Packed {
+    fn stored(uid: &str, version: &str) -> Stored {
         let json =
             format!(r#"{{"metadata":{{"namespace":"a","name":"x","uid":"{uid}","resourceVersion":"{version}"}}}}"#);
         serde_json::from_str(&json).unwrap()
     }
 
-    fn stored(uid: &str, version: &str) -> Stored {
-        packed(uid, version).unpack()
-    }
-
-    fn newest(memory: &Memory, uid: &str, version: &str) -> String {
-        let newest = memory.newest(&Arc::new(packed(uid, version)));
-        newest.meta().resource_version.clone().unwrap()
+    fn newest(pending_writes: &PendingWrites, uid: &str, version: &str) -> String {
+        let newest = pending_writes.newest(&Arc::new(stored(uid, version)));
+        newest.metadata.resource_version.clone().unwrap()
     }
 
     #[test]
-    fn what_was_written_counts_until_the_watch_brings_it() {
-        let memory = Memory::default();
-        assert_eq!(newest(&memory, "1", "9"), "9");
-        memory.wrote(packed("1", "10"));
-        assert_eq!(newest(&memory, "1", "9"), "10");
-        assert_eq!(newest(&memory, "1", "11"), "11");
-        assert_eq!(newest(&memory, "1", "10"), "10");
-        memory.wrote(packed("1", "12"));
+    fn the_last_write_is_used_until_the_watch_delivers_it() {
+        let pending_writes = PendingWrites::default();
+        assert_eq!(newest(&pending_writes, "1", "9"), "9");
+        pending_writes.record(stored("1", "10"));
+        assert_eq!(newest(&pending_writes, "1", "9"), "10");
+        assert_eq!(newest(&pending_writes, "1", "11"), "11");
+        assert_eq!(newest(&pending_writes, "1", "10"), "10");
+        pending_writes.record(stored("1", "12"));
         assert_eq!(
-            memory
-                .written(&stored("1", "9"))
+            pending_writes
+                .get(&stored("1", "9"))
                 .unwrap()
-                .meta()
+                .metadata
                 .resource_version
                 .as_deref(),
             Some("12")
         );
-        assert!(memory.written(&stored("2", "9")).is_none());
-        assert_eq!(newest(&memory, "2", "11"), "11", "a namesake is somebody else");
-        assert!(memory.forget("a", "x"));
-        assert!(memory.written(&stored("2", "9")).is_none());
-        assert!(!memory.forget("a", "x"), "to ask is not to remember");
+        assert!(pending_writes.get(&stored("2", "9")).is_none());
+        assert_eq!(
+            newest(&pending_writes, "2", "11"),
+            "11",
+            "another resource of the same name"
+        );
+        assert!(pending_writes.forget("a", "x"));
+        assert!(pending_writes.get(&stored("2", "9")).is_none());
+        assert!(!pending_writes.forget("a", "x"), "reading creates no entry");
     }
 
     #[test]
-    fn a_refusal_counts_for_its_run_and_its_configuration() {
-        let memory = Memory::default();
+    fn a_rejection_belongs_to_its_run_and_its_configuration() {
+        let pending_writes = PendingWrites::default();
         let resource = stored("1", "1");
-        let refusal = |run: &str| Refusal {
+        let rejection = |run: &str| Rejection {
             run: run.to_owned(),
-            kind: RefusalKind::Other,
+            kind: RejectionKind::Other,
             at: jiff::Timestamp::UNIX_EPOCH,
             times: 0,
             retry: None,
             message: String::new(),
         };
-        memory.refused(&resource, refusal("r"), 1);
-        memory.refused(&resource, refusal("r"), 1);
-        assert_eq!(memory.refusal(&resource, 1).unwrap().times, 2);
-        assert_eq!(memory.refusal(&resource, 2), None);
-        memory.refused(&resource, refusal("other"), 1);
-        assert_eq!(memory.refusal(&resource, 1).unwrap().times, 1);
+        pending_writes.record_rejection(&resource, rejection("r"), 1);
+        pending_writes.record_rejection(&resource, rejection("r"), 1);
+        assert_eq!(pending_writes.rejection(&resource, 1).unwrap().times, 2);
+        assert_eq!(pending_writes.rejection(&resource, 2), None);
+        pending_writes.record_rejection(&resource, rejection("other"), 1);
+        assert_eq!(pending_writes.rejection(&resource, 1).unwrap().times, 1);
     }
 
     #[test]
-    fn a_copy_is_known_once_somebody_has_looked() {
-        let memory = Memory::default();
-        let (resource, place) = (stored("1", "1"), Place::new("n", "s"));
-        assert_eq!(memory.copy(&resource, &place), None);
-        memory.copied(&resource, &place, None);
-        assert_eq!(memory.copy(&resource, &place), Some(None));
-        let copied = Copied {
+    fn the_absence_of_a_copy_is_cached() {
+        let pending_writes = PendingWrites::default();
+        let (resource, key) = (stored("1", "1"), NamespacedName::new("n", "s"));
+        assert_eq!(pending_writes.secret_copy(&resource, &key), None);
+        pending_writes.record_secret_copy(&resource, &key, None);
+        assert_eq!(pending_writes.secret_copy(&resource, &key), Some(None));
+        let copied = CopyMetadata {
             uid: None,
             version: Some("7".to_owned()),
         };
-        memory.copied(&resource, &place, Some(copied.clone()));
-        assert_eq!(memory.copy(&resource, &place), Some(Some(copied)));
+        pending_writes.record_secret_copy(&resource, &key, Some(copied.clone()));
+        assert_eq!(pending_writes.secret_copy(&resource, &key), Some(Some(copied)));
     }
 }

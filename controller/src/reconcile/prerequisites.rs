@@ -12,29 +12,29 @@ use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret, ServiceAccount};
 use kube::api::{ApiResource, DynamicObject, GroupVersionKind};
 use kube::{Api, Client};
 
-use crate::plan::observed::Installed;
-use crate::reconcile::error::Failure;
+use crate::plan::observed::Prerequisites;
+use crate::reconcile::error::Error;
 
 /// How long an answer is believed.
-const BELIEVED: Duration = Duration::from_secs(5);
+const TTL: Duration = Duration::from_secs(5);
 
 /// What was looked up lately.
-pub struct Sites {
+pub struct PrerequisiteChecker {
     client: Client,
-    namespaces: Lately<String, bool>,
-    builds: Lately<(String, String), (bool, bool)>,
-    inputs: Lately<(String, bool, String), bool>,
-    constraints: Lately<(), bool>,
+    namespaces: TtlCache<String, bool>,
+    builds: TtlCache<(String, String), (bool, bool)>,
+    inputs: TtlCache<(String, bool, String), bool>,
+    constraints: TtlCache<(), bool>,
 }
 
 /// Answers with the time of their asking.
 #[derive(Debug)]
-struct Lately<K, V>(Mutex<HashMap<K, (Instant, V)>>);
+struct TtlCache<K, V>(Mutex<HashMap<K, (Instant, V)>>);
 
-impl<K: Eq + Hash, V: Copy> Lately<K, V> {
+impl<K: Eq + Hash, V: Copy> TtlCache<K, V> {
     fn get(&self, key: &K) -> Option<V> {
         let mut answers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        answers.retain(|_, (asked, _)| asked.elapsed() < BELIEVED);
+        answers.retain(|_, (asked, _)| asked.elapsed() < TTL);
         answers.get(key).map(|(_, answer)| *answer)
     }
 
@@ -44,20 +44,20 @@ impl<K: Eq + Hash, V: Copy> Lately<K, V> {
     }
 }
 
-impl Sites {
+impl PrerequisiteChecker {
     /// Nothing is known yet.
     pub fn new(client: Client) -> Self {
         Self {
             client,
-            namespaces: Lately(Mutex::default()),
-            builds: Lately(Mutex::default()),
-            inputs: Lately(Mutex::default()),
-            constraints: Lately(Mutex::default()),
+            namespaces: TtlCache(Mutex::default()),
+            builds: TtlCache(Mutex::default()),
+            inputs: TtlCache(Mutex::default()),
+            constraints: TtlCache(Mutex::default()),
         }
     }
 
     /// Whether that namespace is there, and is not on its way out.
-    pub async fn has_namespace(&self, name: &str) -> Result<bool, Failure> {
+    pub async fn has_namespace(&self, name: &str) -> Result<bool, Error> {
         let key = name.to_owned();
         if let Some(answer) = self.namespaces.get(&key) {
             return Ok(answer);
@@ -70,7 +70,7 @@ impl Sites {
     }
 
     /// Whether the Secret or the ConfigMap is there that a workspace of that kind is bound to.
-    pub async fn has_input(&self, namespace: &str, kind: WorkspaceKind, name: &str) -> Result<bool, Failure> {
+    pub async fn has_input(&self, namespace: &str, kind: WorkspaceKind, name: &str) -> Result<bool, Error> {
         let is_map = kind == WorkspaceKind::OptionalConfigMap;
         let key = (namespace.to_owned(), is_map, name.to_owned());
         if let Some(answer) = self.inputs.get(&key) {
@@ -88,46 +88,46 @@ impl Sites {
     }
 
     /// What is there of what a run of that pipeline needs; `api` says whether Tekton's API is.
-    pub async fn installed(
+    pub async fn prerequisites(
         &self,
         api: bool,
         namespace: &str,
         pipeline: &str,
         config: &Config,
-    ) -> Result<Installed, Failure> {
-        let mut installed = Installed {
+    ) -> Result<Prerequisites, Error> {
+        let mut prerequisites = Prerequisites {
             api,
             namespace: false,
             pipeline: false,
             accounts: false,
             constraints: false,
         };
-        installed.namespace = self.has_namespace(namespace).await?;
-        if !api || !installed.namespace {
-            return Ok(installed);
+        prerequisites.namespace = self.has_namespace(namespace).await?;
+        if !api || !prerequisites.namespace {
+            return Ok(prerequisites);
         }
-        installed.constraints = self.has_constraints().await?;
+        prerequisites.constraints = self.has_constraints().await?;
         let key = (namespace.to_owned(), pipeline.to_owned());
         if let Some((pipeline, accounts)) = self.builds.get(&key) {
-            return Ok(Installed {
+            return Ok(Prerequisites {
                 pipeline,
                 accounts,
-                ..installed
+                ..prerequisites
             });
         }
         let kind = ApiResource::from_gvk(&GroupVersionKind::gvk("tekton.dev", "v1", "Pipeline"));
         let pipelines: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), namespace, &kind);
-        installed.pipeline = is_there(pipelines.get_metadata_opt(pipeline).await, namespace)?;
+        prerequisites.pipeline = is_there(pipelines.get_metadata_opt(pipeline).await, namespace)?;
         let accounts: Api<ServiceAccount> = Api::namespaced(self.client.clone(), namespace);
         let names = &config.pipelines.service_accounts;
-        installed.accounts = is_there(accounts.get_metadata_opt(&names.trusted).await, namespace)?
+        prerequisites.accounts = is_there(accounts.get_metadata_opt(&names.trusted).await, namespace)?
             && is_there(accounts.get_metadata_opt(&names.untrusted).await, namespace)?;
-        self.builds.set(key, (installed.pipeline, installed.accounts));
-        Ok(installed)
+        self.builds.set(key, (prerequisites.pipeline, prerequisites.accounts));
+        Ok(prerequisites)
     }
 
     /// Whether the cluster has SecurityContextConstraints. Everybody who may log in may ask which APIs there are.
-    async fn has_constraints(&self) -> Result<bool, Failure> {
+    async fn has_constraints(&self) -> Result<bool, Error> {
         if let Some(answer) = self.constraints.get(&()) {
             return Ok(answer);
         }
@@ -139,7 +139,7 @@ impl Sites {
 }
 
 /// The rights to look are installed with what is looked for, so who may not look finds nothing.
-fn is_there<T>(found: kube::Result<Option<T>>, namespace: &str) -> Result<bool, Failure> {
+fn is_there<T>(found: kube::Result<Option<T>>, namespace: &str) -> Result<bool, Error> {
     match found {
         Ok(found) => Ok(found.is_some()),
         Err(kube::Error::Api(status)) if status.code == 403 => {

@@ -16,10 +16,10 @@ use kube::api::{DeleteParams, ObjectMeta, Patch, PatchParams, Preconditions};
 use kube::{Api, Client};
 use serde_json::{Map, Value, json};
 
-use crate::plan::action::Place;
+use crate::plan::action::NamespacedName;
 use crate::reconcile::apply::FIELD_MANAGER;
-use crate::reconcile::error::{Class, Failure};
-use crate::reconcile::pending_writes::Copied;
+use crate::reconcile::error::{Error, ErrorClass};
+use crate::reconcile::pending_writes::CopyMetadata;
 
 /// Annotation of a copy: the version of the Secret that it was copied from.
 const SOURCE_VERSION: &str = "meteor.zone/source-version";
@@ -29,8 +29,8 @@ fn api(client: &Client, namespace: &str) -> Api<Secret> {
 }
 
 /// What matters of a Secret, and its version.
-pub async fn read(client: &Client, place: &Place) -> Result<(Fact<PullSecret>, Option<String>), Failure> {
-    let Some(secret) = api(client, &place.namespace).get_opt(&place.name).await? else {
+pub async fn read(client: &Client, key: &NamespacedName) -> Result<(Fact<PullSecret>, Option<String>), Error> {
+    let Some(secret) = api(client, &key.namespace).get_opt(&key.name).await? else {
         return Ok((Fact::Absent, None));
     };
     let registries = PullSecret::read(secret.type_.as_deref().unwrap_or_default(), content(&secret));
@@ -38,8 +38,8 @@ pub async fn read(client: &Client, place: &Place) -> Result<(Fact<PullSecret>, O
 }
 
 /// A copy, if it is there.
-pub async fn read_copy(client: &Client, place: &Place) -> Result<Option<Copied>, Failure> {
-    let found = api(client, &place.namespace).get_metadata_opt(&place.name).await?;
+pub async fn read_copy(client: &Client, key: &NamespacedName) -> Result<Option<CopyMetadata>, Error> {
+    let found = api(client, &key.namespace).get_metadata_opt(&key.name).await?;
     Ok(found.map(|found| copied(found.metadata)))
 }
 
@@ -47,10 +47,10 @@ pub async fn read_copy(client: &Client, place: &Place) -> Result<Option<Copied>,
 /// that is a name and a password.
 pub async fn authorization(
     client: &Client,
-    place: &Place,
+    key: &NamespacedName,
     image: &ImageReference,
-) -> Result<Option<HeaderValue>, Failure> {
-    let secret = api(client, &place.namespace).get_opt(&place.name).await?;
+) -> Result<Option<HeaderValue>, Error> {
+    let secret = api(client, &key.namespace).get_opt(&key.name).await?;
     Ok(secret.and_then(|secret| basic(&only(&secret, image)?)))
 }
 
@@ -75,12 +75,12 @@ fn basic(config: &[u8]) -> Option<HeaderValue> {
 /// Copies the entry for the image's registry, and no other. `None`: the Secret has none any more, so nothing was done.
 pub async fn copy(
     client: &Client,
-    from: &Place,
-    to: &Place,
+    from: &NamespacedName,
+    to: &NamespacedName,
     image: &str,
     labels: &BTreeMap<String, String>,
-    owner: &Place,
-) -> Result<Option<Copied>, Failure> {
+    owner: &NamespacedName,
+) -> Result<Option<CopyMetadata>, Error> {
     let Some(secret) = api(client, &from.namespace).get_opt(&from.name).await? else {
         return Ok(None);
     };
@@ -110,7 +110,7 @@ pub async fn copy(
 }
 
 /// Deletes a copy.
-pub async fn delete(client: &Client, place: &Place, uid: Option<String>) -> Result<(), Failure> {
+pub async fn delete(client: &Client, key: &NamespacedName, uid: Option<String>) -> Result<(), Error> {
     let params = DeleteParams {
         preconditions: Some(Preconditions {
             uid,
@@ -118,18 +118,18 @@ pub async fn delete(client: &Client, place: &Place, uid: Option<String>) -> Resu
         }),
         ..DeleteParams::default()
     };
-    match api(client, &place.namespace)
-        .delete(&place.name, &params)
+    match api(client, &key.namespace)
+        .delete(&key.name, &params)
         .await
-        .map_err(Failure::from)
+        .map_err(Error::from)
     {
-        Err(failure) if failure.class() != Class::Gone => Err(failure),
+        Err(error) if error.class() != ErrorClass::Gone => Err(error),
         _ => Ok(()),
     }
 }
 
-fn copied(metadata: ObjectMeta) -> Copied {
-    Copied {
+fn copied(metadata: ObjectMeta) -> CopyMetadata {
+    CopyMetadata {
         uid: metadata.uid,
         version: metadata.annotations.and_then(|mut all| all.remove(SOURCE_VERSION)),
     }

@@ -1,6 +1,6 @@
 //! All that a decision about one resource needs, read before it is made. Decides nothing.
 //!
-//! A first look takes what the caches have. Before anything is made or taken away for good, [`Sight::look_closer`] asks the
+//! A first look takes what the caches have. Before anything is made or taken away for good, [`Snapshot::confirm_with_api_server`] asks the
 //! API server about what a cache may not know yet.
 
 mod dependents;
@@ -18,43 +18,43 @@ use cnbi_shared::facts::{Fact, Facts, Lookup, LookupResult};
 use cnbi_shared::rules::{accept, evaluate};
 use cnbi_shared::verdict::Report;
 
-use crate::plan::action::{Action, Place, Plan};
+use crate::plan::action::{Action, NamespacedName, Plan};
 use crate::plan::manifest::{RETRY, inputs};
-use crate::plan::observed::{Installed, Observed, Queue, Stream};
+use crate::plan::observed::{ImageStreamState, ObservedState, Prerequisites, QueuePosition};
 use crate::plan::request::{Build, Request};
 use crate::plan::target;
-use crate::reconcile::context::World;
-use crate::reconcile::error::Failure;
+use crate::reconcile::context::Context;
+use crate::reconcile::error::Error;
 use crate::reconcile::secrets;
 use crate::watch::stored::Stored;
 
 /// What is seen of a resource.
 #[derive(Debug)]
-pub struct Sight {
+pub struct Snapshot {
     /// What plans look at.
-    pub observed: Observed,
+    pub observed: ObservedState,
     /// Namespace of the ImageStream.
     pub target: String,
     /// Uids of the runs, and of the copies of Secrets, by their places: nothing else of their names is to be touched.
     pub uids: BTreeMap<(&'static str, String, String), String>,
 }
 
-/// For [`Sight::uids`].
+/// For [`Snapshot::uids`].
 pub const RUN: &str = "run";
-/// For [`Sight::uids`].
+/// For [`Snapshot::uids`].
 pub const SECRET: &str = "secret";
 
 /// Reads what is stored of one resource: no look at the cluster.
-pub fn of(resource: &Stored, config: &Config) -> Observed {
+pub fn of(resource: &Stored, config: &Config) -> ObservedState {
     let (namespace, name) = resource.names();
     let metadata = &resource.metadata;
-    let whole = resource.whole();
+    let whole = resource.without_status();
     let mut draft = UnvalidatedImage::from(&whole);
     // That there is no spec, or none that reads as one, is for the rules to find.
     draft.spec = resource.spec.clone();
-    let judged = judge(draft, config);
+    let report = judge(draft, config);
     let accepted = resource.spec.value().and_then(|_| accept(whole, config).ok());
-    Observed {
+    ObservedState {
         namespace: namespace.to_owned(),
         name: name.to_owned(),
         uid: resource.uid().to_owned(),
@@ -63,14 +63,14 @@ pub fn of(resource: &Stored, config: &Config) -> Observed {
         has_finalizer: resource.has_finalizer(),
         retry: resource.annotation(RETRY).map(str::to_owned),
         request: accepted.and_then(|accepted| Request::of(&accepted)),
-        judged,
+        report,
         status: resource.status.clone(),
         runs: Vec::new(),
-        stream: Stream::Unknown,
+        stream: ImageStreamState::Unknown,
         secret: Fact::Unknown,
         secret_version: None,
         copies: Vec::new(),
-        installed: Installed {
+        prerequisites: Prerequisites {
             api: true,
             namespace: true,
             pipeline: true,
@@ -78,9 +78,9 @@ pub fn of(resource: &Stored, config: &Config) -> Observed {
             constraints: false,
         },
         missing_input: None,
-        queue: Queue::default(),
+        queue: QueuePosition::default(),
         upstream: None,
-        refusal: None,
+        rejection: None,
     }
 }
 
@@ -91,71 +91,76 @@ fn judge(mut draft: UnvalidatedImage, config: &Config) -> Report {
     evaluate(&AdmissionInput::create(&draft), &facts, config)
 }
 
-impl Sight {
+impl Snapshot {
     /// The first look. `configuration` counts the configurations that have been in force.
-    pub async fn take(world: &World, resource: &Stored, config: &Config, configuration: i64) -> Result<Self, Failure> {
+    pub async fn observe(
+        context: &Context,
+        resource: &Stored,
+        config: &Config,
+        configuration: i64,
+    ) -> Result<Self, Error> {
         let observed = of(resource, config);
         let target = target(&observed, config);
-        let mut sight = Self {
+        let mut snapshot = Self {
             observed,
             target,
             uids: BTreeMap::new(),
         };
-        sight.observed.upstream = world.upstreams.known(resource);
-        sight.see_runs(world, config).await?;
-        sight.observed.installed.api = world.has_tekton();
-        sight.see_stream(world).await?;
-        if sight.observed.request.is_some() && sight.observed.deleted.is_none() {
-            if sight.is_idle() {
-                sight.see_site(world, config).await?;
+        snapshot.observed.upstream = context.upstreams.digest(resource);
+        snapshot.observe_runs(context, config).await?;
+        snapshot.observed.prerequisites.api = context.has_tekton();
+        snapshot.observe_image_stream(context).await?;
+        if snapshot.observed.request.is_some() && snapshot.observed.deleted.is_none() {
+            if snapshot.is_idle() {
+                snapshot.observe_prerequisites(context, config).await?;
             }
-            if sight.needs_secret(config) {
-                sight.see_secret(world).await?;
+            if snapshot.needs_secret(config) {
+                snapshot.observe_secret(context).await?;
             }
         }
-        sight.see_copies(world, resource, config).await?;
-        sight.observed.refusal = world.memory.refusal(resource, configuration);
-        Ok(sight)
+        snapshot.observe_copies(context, resource, config).await?;
+        snapshot.observed.rejection = context.pending_writes.rejection(resource, configuration);
+        Ok(snapshot)
     }
 
     /// Asks the API server before a plan's steps that nobody can take back. Whether anything may have changed.
-    pub async fn look_closer(
+    pub async fn confirm_with_api_server(
         &mut self,
-        world: &World,
+        context: &Context,
         resource: &Stored,
         config: &Config,
         plan: &Plan,
-    ) -> Result<bool, Failure> {
-        let is_waiting_for_secret = self.is_blind(plan);
+    ) -> Result<bool, Error> {
+        let is_waiting_for_secret = self.needs_secret_lookup(plan);
         if is_waiting_for_secret {
-            self.see_secret(world).await?;
+            self.observe_secret(context).await?;
         }
         let created = plan.actions.iter().find_map(|action| match action {
-            Action::CreateRun { place, .. } => Some(place.clone()),
+            Action::CreateRun { key, .. } => Some(key.clone()),
             _ => None,
         });
-        if let Some(place) = created {
-            if let Some(run) = self.find_run(world, &place).await? {
+        if let Some(key) = created {
+            if let Some(run) = self.fetch_run(context, &key).await? {
                 self.add_run(&run);
                 return Ok(true);
             }
-            self.see_site(world, config).await?;
-            self.find_stream(world).await?;
+            self.observe_prerequisites(context, config).await?;
+            self.fetch_image_stream(context).await?;
             return Ok(true);
         }
         if plan.actions.contains(&Action::RemoveFinalizer) {
-            if self.observed.installed.api {
-                self.list_runs(world, config).await?;
+            if self.observed.prerequisites.api {
+                self.list_runs(context, config).await?;
             }
-            self.find_stream(world).await?;
-            self.see_copies(world, resource, config).await?;
+            self.fetch_image_stream(context).await?;
+            self.observe_copies(context, resource, config).await?;
             return Ok(true);
         }
         Ok(is_waiting_for_secret)
     }
 
     /// Whether the plan would go on if somebody looked at the Secret.
-    fn is_blind(&self, plan: &Plan) -> bool {
+    fn needs_secret_lookup(&self, plan: &Plan) -> bool {
         let observed = &self.observed;
         let names_secret = observed
             .request
@@ -190,7 +195,7 @@ impl Sight {
     }
 
     /// The tag names another image than the one that is there.
-    fn has_news(&self) -> bool {
+    fn has_new_digest(&self) -> bool {
         let image = self.observed.status.as_ref().and_then(|status| status.image.as_ref());
         let has = image.and_then(|image| image.digest.as_ref());
         self.observed
@@ -205,20 +210,22 @@ impl Sight {
         };
         request.pull_secret.is_some()
             && (self.is_idle()
-                || self.has_news()
+                || self.has_new_digest()
                 || !self.said(ConditionType::PullSecretReady)
                 || (config.pull_secrets.copy_to_target && matches!(request.build, Build::Import { .. })))
     }
 
-    async fn see_site(&mut self, world: &World, config: &Config) -> Result<(), Failure> {
+    async fn observe_prerequisites(&mut self, context: &Context, config: &Config) -> Result<(), Error> {
         if let Some(request) = &self.observed.request {
             let namespace = config.pipelines.namespace_of_runs(&self.observed.namespace);
             let pipeline = contract::of(request.build_type()).name;
-            let installed = world.sites.installed(world.has_tekton(), namespace, pipeline, config);
-            self.observed.installed = installed.await?;
+            let prerequisites = context
+                .prerequisites
+                .prerequisites(context.has_tekton(), namespace, pipeline, config);
+            self.observed.prerequisites = prerequisites.await?;
             self.observed.missing_input = None;
             for (kind, name) in inputs(request, config) {
-                if !world.sites.has_input(namespace, kind, name).await? {
+                if !context.prerequisites.has_input(namespace, kind, name).await? {
                     let kind = match kind {
                         WorkspaceKind::OptionalConfigMap => "ConfigMap",
                         WorkspaceKind::OptionalSecret | WorkspaceKind::Volume => "Secret",
@@ -231,11 +238,11 @@ impl Sight {
         Ok(())
     }
 
-    async fn see_secret(&mut self, world: &World) -> Result<(), Failure> {
+    async fn observe_secret(&mut self, context: &Context) -> Result<(), Error> {
         let request = self.observed.request.as_ref();
         if let Some(name) = request.and_then(|request| request.pull_secret.as_deref()) {
-            let place = Place::new(&self.observed.namespace, name);
-            (self.observed.secret, self.observed.secret_version) = secrets::read(&world.client, &place).await?;
+            let key = NamespacedName::new(&self.observed.namespace, name);
+            (self.observed.secret, self.observed.secret_version) = secrets::read(&context.client, &key).await?;
         }
         Ok(())
     }

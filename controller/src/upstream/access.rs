@@ -1,4 +1,4 @@
-//! Registries as the configuration says that they are reached, made anew when that changes.
+//! The registry client for the current network configuration, rebuilt when that changes.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -6,48 +6,48 @@ use cnbi_shared::config::{Config, Network};
 use kube::Client;
 use rustls::pki_types::CertificateDer;
 
-use super::Failed;
-use crate::plan::action::Place;
+use super::LookupError;
+use crate::plan::action::NamespacedName;
 use crate::upstream::authorities;
-use crate::upstream::registry::Registries;
+use crate::upstream::registry::RegistryClient;
 
-/// What registries are asked through. Making it reads all public authorities, so the last one is kept.
+/// Caches the last client: creating one loads all public CA certificates.
 #[derive(Default)]
-pub(super) struct Access(Mutex<Option<Made>>);
+pub(super) struct RegistryClients(Mutex<Option<CachedClient>>);
 
-struct Made {
+struct CachedClient {
     network: Network,
     authorities: Vec<CertificateDer<'static>>,
-    registries: Registries,
+    registries: RegistryClient,
 }
 
-impl Access {
-    /// For a resource of that namespace.
-    pub(super) async fn registries(
+impl RegistryClients {
+    /// The client for a resource of that namespace.
+    pub(super) async fn client(
         &self,
         client: &Client,
         config: &Config,
         namespace: &str,
-    ) -> Result<Registries, Failed> {
+    ) -> Result<RegistryClient, LookupError> {
         let network = &config.network;
         let mut authorities = Vec::new();
         if !network.ca_config_map.is_empty() {
-            let place = Place::new(config.pipelines.namespace_of_runs(namespace), &network.ca_config_map);
-            let found = authorities::read(client, &place).await;
-            authorities = found.ok().flatten().ok_or(Failed::NoAuthorities)?;
+            let key = NamespacedName::new(config.pipelines.namespace_of_runs(namespace), &network.ca_config_map);
+            let found = authorities::read(client, &key).await;
+            authorities = found.ok().flatten().ok_or(LookupError::NoAuthorities)?;
         }
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(made) = &*last
-            && made.network == *network
-            && made.authorities == authorities
+        if let Some(cached) = &*last
+            && cached.network == *network
+            && cached.authorities == authorities
         {
-            return Ok(made.registries.clone());
+            return Ok(cached.registries.clone());
         }
-        let registries = Registries::new(network, authorities.clone()).map_err(|error| {
-            tracing::warn!(%error, "the authorities that the configuration names cannot be used");
-            Failed::NoAuthorities
+        let registries = RegistryClient::new(network, authorities.clone()).map_err(|error| {
+            tracing::warn!(%error, "network.caConfigMap contains invalid CA certificates");
+            LookupError::NoAuthorities
         })?;
-        *last = Some(Made {
+        *last = Some(CachedClient {
             network: network.clone(),
             authorities,
             registries: registries.clone(),

@@ -1,23 +1,22 @@
-//! The certificate authorities that an admin trusts besides the public ones, from the ConfigMap that the configuration
-//! names.
+//! Additional CA certificates, from the ConfigMap `network.caConfigMap`.
 
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{Api, Client};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 
-use crate::plan::action::Place;
-use crate::reconcile::error::Failure;
+use crate::plan::action::NamespacedName;
+use crate::reconcile::error::Error;
 
-/// PEM, in any of the entries. `None`: there is no such ConfigMap, or no certificate in it.
-pub async fn read(client: &Client, place: &Place) -> Result<Option<Vec<CertificateDer<'static>>>, Failure> {
-    let maps: Api<ConfigMap> = Api::namespaced(client.clone(), &place.namespace);
-    let found = maps.get_opt(&place.name).await?;
+/// Reads all PEM certificates of all entries. `None` if the ConfigMap does not exist or contains none.
+pub async fn read(client: &Client, key: &NamespacedName) -> Result<Option<Vec<CertificateDer<'static>>>, Error> {
+    let maps: Api<ConfigMap> = Api::namespaced(client.clone(), &key.namespace);
+    let found = maps.get_opt(&key.name).await?;
     let authorities = found.as_ref().map(certificates).unwrap_or_default();
     Ok(Some(authorities).filter(|authorities| !authorities.is_empty()))
 }
 
-/// What is no certificate is passed over, as the tasks of a run do.
+/// Anything else than a certificate is ignored, as in the tasks of a run.
 fn certificates(map: &ConfigMap) -> Vec<CertificateDer<'static>> {
     let texts = map.data.iter().flatten().map(|(_, text)| text.as_bytes());
     let bytes = map.binary_data.iter().flatten().map(|(_, bytes)| bytes.0.as_slice());
@@ -34,14 +33,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn certificates_of_all_entries_are_taken_and_nothing_else() {
+    fn all_entries_are_read_and_only_certificates_used() {
         let pem = |body: &str| format!("-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n");
         let map: ConfigMap = serde_json::from_value(json!({
             "data": {
                 "README": "not PEM", "a.crt": format!("a comment\n{}{}", pem("AQ=="), pem("Ag==")),
                 "key": "-----BEGIN PRIVATE KEY-----\nBA==\n-----END PRIVATE KEY-----\n",
             },
-            // base64 of a certificate in PEM, as kubectl puts there what is no UTF-8.
+            // base64 of a certificate in PEM, as kubectl stores files that are not UTF-8.
             "binaryData": {"b": "/////woKLS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0tCkF3PT0KLS0tLS1FTkQgQ0VSVElGSUNBVEUtLS0tLQo="},
         }))
         .unwrap();

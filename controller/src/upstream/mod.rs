@@ -1,8 +1,7 @@
-//! Follows the tags of imported images: asks their registries, when it is time to, what they name now.
+//! Looks up at which digests the tags of imported images point, at the configured interval.
 //!
-//! Only about resources that are Ready, so that whoever never got an image makes no traffic; and one registry after the other
-//! is asked a few questions at a time, so that a slow one holds up nobody else for long. What an answer means is for
-//! [`crate::plan::plan`]; answers are kept in memory only and asked for again after a restart.
+//! Only for resources that are Ready. Each registry gets a few requests per round, so that a slow one does not delay the others.
+//! [`crate::plan`] decides what a new digest means. Digests are in memory only and are looked up again after a restart.
 
 mod access;
 pub mod authorities;
@@ -26,97 +25,94 @@ use kube::runtime::reflector::{ObjectRef, Store};
 use tokio::sync::watch;
 
 use crate::metrics::Metrics;
-use crate::plan::action::Place;
-use crate::plan::observed::Upstream;
-use crate::plan::tag_tracking::{Asked, is_followed, until_asked};
+use crate::plan::action::NamespacedName;
+use crate::plan::observed::UpstreamDigest;
+use crate::plan::tag_tracking::{LastLookup, is_trackable, until_next_lookup};
 use crate::reconcile::secrets;
-use crate::upstream::registry::Unanswered;
-use crate::watch::packed::Packed;
+use crate::upstream::registry::RegistryError;
 use crate::watch::stored::Stored;
-use access::Access;
+use access::RegistryClients;
 
-/// How many registries are asked side by side.
-const SIDE_BY_SIDE: usize = 8;
-/// How many questions one registry gets in a row before the others have theirs.
-const IN_A_ROW: usize = 4;
-/// How soon to look whose time has come.
-const SOONEST: Duration = Duration::from_millis(100);
-/// How late to look for resources that have become Ready.
-const LATEST: Duration = Duration::from_secs(5);
+/// How many registries are called concurrently.
+const CONCURRENT_REGISTRIES: usize = 8;
+/// Limit of lookups per registry in one round.
+const LOOKUPS_PER_ROUND: usize = 4;
+/// The shortest time between two rounds.
+const MIN_WAIT: Duration = Duration::from_millis(100);
+/// The longest time between two rounds: resources become Ready meanwhile.
+const MAX_WAIT: Duration = Duration::from_secs(5);
 
-/// What is known of tags, by the uids of resources.
+/// Digests of tags, by the uids of resources.
 #[derive(Debug, Default)]
 pub struct Upstreams(Mutex<HashMap<String, Entry>>);
 
-/// What is known for one resource.
+/// The lookups of one resource.
 #[derive(Clone, Debug)]
 struct Entry {
-    image: Arc<str>,
-    /// When it began to be followed.
+    image: Box<str>,
+    /// When tracking began.
     began: Timestamp,
-    last: Option<Asked>,
-    answer: Option<Upstream>,
+    last: Option<LastLookup>,
+    digest: Option<UpstreamDigest>,
 }
 
-/// What is to be asked for one resource.
+/// A lookup that is due.
 #[derive(Debug)]
-struct Question {
+struct DigestLookup {
     uid: String,
     image: ImageReference,
-    /// The pull Secret.
-    secret: Option<Place>,
-    /// The digest that it has.
-    has: Option<String>,
-    resource: ObjectRef<Packed>,
+    /// The pull secret.
+    secret: Option<NamespacedName>,
+    /// The digest of the published image.
+    published: Option<String>,
+    resource: ObjectRef<Stored>,
 }
 
-/// Why nothing is known after a question.
+/// Why a lookup failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Failed {
-    /// The pull Secret is not there, or has nothing for that registry.
+enum LookupError {
+    /// The pull secret is missing, or has no entry for the registry.
     NoCredential,
-    /// The ConfigMap with further authorities is not there, or has none that can be used.
+    /// The ConfigMap with CA certificates is missing, or contains no valid one.
     NoAuthorities,
-    Registry(Unanswered),
+    Registry(RegistryError),
 }
 
-impl Failed {
+impl LookupError {
     fn label(self) -> &'static str {
         match self {
             Self::NoCredential => "no_credential",
             Self::NoAuthorities => "no_authorities",
-            Self::Registry(unanswered) => unanswered.label(),
+            Self::Registry(error) => error.label(),
         }
     }
 }
 
-/// The image whose tag may be followed.
+/// The image of an import that is named by a tag.
 fn image(resource: &Stored) -> Option<ImageReference> {
     let spec = resource.spec.value()?;
     let is_import = spec.build_type() == Some(BuildType::ImageImport);
     let image = ImageReference::parse(spec.from_image.text().filter(|_| is_import)?).ok()?;
-    is_followed(&image).then_some(image)
+    is_trackable(&image).then_some(image)
 }
 
-/// The image whose tag is followed: the resource is Ready.
-pub fn followed(resource: &Stored) -> Option<ImageReference> {
+/// The image whose tag is tracked: the resource is Ready.
+fn tracked_image(resource: &Stored) -> Option<ImageReference> {
     let status = resource.status.as_ref()?;
     let is_ready = status.phase == Some(Phase::Ready) && status.observed_generation == resource.metadata.generation;
     let is_staying = resource.metadata.deletion_timestamp.is_none();
     image(resource).filter(|_| is_ready && is_staying)
 }
 
-/// What is to be asked about it.
-fn question(resource: &Packed, image: ImageReference) -> Option<Question> {
-    let stored = resource.unpack();
-    let namespace = stored.metadata.namespace.as_deref()?;
-    let secret = stored.spec.value()?.pull_secret();
-    let has = stored.status.as_ref()?.image.as_ref();
-    Some(Question {
+fn lookup(resource: &Stored, image: ImageReference) -> Option<DigestLookup> {
+    let namespace = resource.metadata.namespace.as_deref()?;
+    let secret = resource.spec.value()?.pull_secret();
+    let published = resource.status.as_ref()?.image.as_ref();
+    Some(DigestLookup {
         uid: resource.uid().to_owned(),
         image,
-        secret: secret.map(|name| Place::new(namespace, name)),
-        has: has.and_then(|image| image.digest.clone()),
+        secret: secret.map(|name| NamespacedName::new(namespace, name)),
+        published: published.and_then(|image| image.digest.clone()),
         resource: ObjectRef::from_obj(resource),
     })
 }
@@ -126,169 +122,176 @@ impl Upstreams {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What the tag of the resource's image names, as far as anybody has asked.
-    pub fn known(&self, resource: &Stored) -> Option<Upstream> {
+    /// The last digest of the resource's tag, if one was looked up.
+    pub fn digest(&self, resource: &Stored) -> Option<UpstreamDigest> {
         let all = self.all();
         let entry = all.get(resource.metadata.uid.as_deref()?)?;
         let image = image(resource)?;
-        entry.answer.clone().filter(|_| *entry.image == *image.as_str())
+        entry.digest.clone().filter(|_| *entry.image == *image.as_str())
     }
 
-    /// Asks for as long as it is polled, and says which resources are touched by an answer.
-    pub async fn follow(
+    /// Runs forever. Requests a reconcile of each resource whose tag points at a new digest.
+    pub async fn run(
         &self,
         client: &Client,
-        resources: &Store<Packed>,
-        mut in_force: watch::Receiver<ActiveConfig>,
+        resources: &Store<Stored>,
+        mut active_config: watch::Receiver<ActiveConfig>,
         metrics: &Metrics,
-        touched: &UnboundedSender<ObjectRef<Packed>>,
+        reconcile_requests: &UnboundedSender<ObjectRef<Stored>>,
     ) {
-        let access = Access::default();
+        let clients = RegistryClients::default();
         loop {
-            let config = in_force.borrow_and_update().config().cloned();
+            let config = active_config.borrow_and_update().config().cloned();
             let every = config.as_ref().and_then(|config| config.tracking.every());
             let wait = if let (Some(config), Some(every)) = (config, every) {
                 let (due, wait) = self.due(&resources.state(), every, Timestamp::now());
-                let ask = |of_registry| self.ask_in_a_row(client, &access, &config, metrics, touched, of_registry);
-                futures::stream::iter(due).for_each_concurrent(SIDE_BY_SIDE, ask).await;
+                let look_up =
+                    |lookups| self.look_up_in_order(client, &clients, &config, metrics, reconcile_requests, lookups);
+                futures::stream::iter(due)
+                    .for_each_concurrent(CONCURRENT_REGISTRIES, look_up)
+                    .await;
                 wait
             } else {
                 self.all().clear();
-                LATEST
+                MAX_WAIT
             };
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
-                changed = in_force.changed() => if changed.is_err() { return },
+                changed = active_config.changed() => if changed.is_err() { return },
             }
         }
     }
 
-    /// Whose time has come, by registry, and how long until the next one's.
-    fn due(&self, resources: &[Arc<Packed>], every: Period, now: Timestamp) -> (Vec<Vec<Question>>, Duration) {
+    /// The lookups that are due, by registry, and the time until the next round.
+    fn due(&self, resources: &[Arc<Stored>], every: Period, now: Timestamp) -> (Vec<Vec<DigestLookup>>, Duration) {
         let mut all = self.all();
-        let mut followed = HashMap::new();
-        let mut due: BTreeMap<String, Vec<Question>> = BTreeMap::new();
-        let mut wait = LATEST;
+        let mut tracked = HashMap::new();
+        let mut due: BTreeMap<String, Vec<DigestLookup>> = BTreeMap::new();
+        let mut wait = MAX_WAIT;
         for resource in resources {
-            let Some(follows) = &resource.glance.follows else {
+            let Some(image) = tracked_image(resource) else {
                 continue;
             };
-            let known = all.remove(resource.uid()).filter(|known| known.image == *follows);
+            let known = all
+                .remove(resource.uid())
+                .filter(|known| *known.image == *image.as_str());
             let entry = known.unwrap_or_else(|| Entry {
-                image: Arc::clone(follows),
+                image: image.as_str().into(),
                 began: now,
                 last: None,
-                answer: None,
+                digest: None,
             });
-            let left = until_asked(every, resource.uid(), entry.began, entry.last, now);
-            followed.insert(resource.uid().to_owned(), entry);
-            if let Some(left) = left {
-                wait = wait.min(left);
+            let remaining = until_next_lookup(every, resource.uid(), entry.began, entry.last, now);
+            tracked.insert(resource.uid().to_owned(), entry);
+            if let Some(remaining) = remaining {
+                wait = wait.min(remaining);
                 continue;
             }
-            let Ok(image) = ImageReference::parse(follows) else {
-                continue;
-            };
             let of_registry = due.entry(credentials::registry(&image).to_owned()).or_default();
-            if of_registry.len() < IN_A_ROW {
-                of_registry.extend(question(resource, image));
+            if of_registry.len() < LOOKUPS_PER_ROUND {
+                of_registry.extend(lookup(resource, image));
             } else {
-                wait = SOONEST;
+                wait = MIN_WAIT;
             }
         }
-        *all = followed;
+        *all = tracked;
         let due = due
             .into_values()
             .filter(|of_registry| !of_registry.is_empty())
             .collect();
-        (due, wait.max(SOONEST))
+        (due, wait.max(MIN_WAIT))
     }
 
-    async fn ask_in_a_row(
+    async fn look_up_in_order(
         &self,
         client: &Client,
-        access: &Access,
+        clients: &RegistryClients,
         config: &Config,
         metrics: &Metrics,
-        touched: &UnboundedSender<ObjectRef<Packed>>,
-        questions: Vec<Question>,
+        reconcile_requests: &UnboundedSender<ObjectRef<Stored>>,
+        lookups: Vec<DigestLookup>,
     ) {
-        let mut out_of_order = None;
-        for question in questions {
-            let answer = match out_of_order {
-                Some(failed) => Err(failed),
-                None => ask(client, access, config, &question).await,
+        let mut unavailable = None;
+        for lookup in lookups {
+            let digest = match unavailable {
+                Some(error) => Err(error),
+                None => look_up(client, clients, config, &lookup).await,
             };
-            if let Err(failed @ Failed::Registry(Unanswered::Busy(_) | Unanswered::Unreachable)) = answer {
-                out_of_order = Some(failed);
+            if let Err(error @ LookupError::Registry(RegistryError::Busy(_) | RegistryError::Unreachable)) = digest {
+                unavailable = Some(error);
             }
-            metrics.registry_request(answer.as_ref().map_or_else(|failed| failed.label(), |_| "success"));
-            let namespace = question.resource.namespace.as_deref().unwrap_or_default();
-            let name = &question.resource.name;
-            match &answer {
-                Ok(digest) if question.has.as_ref() != Some(digest) => {
-                    tracing::info!(namespace, name, digest, "the tag names another image");
+            metrics.registry_request(digest.as_ref().map_or_else(|error| error.label(), |_| "success"));
+            let namespace = lookup.resource.namespace.as_deref().unwrap_or_default();
+            let name = &lookup.resource.name;
+            match &digest {
+                Ok(digest) if lookup.published.as_ref() != Some(digest) => {
+                    tracing::info!(namespace, name, digest, "the tag points at a new digest");
                 }
                 Ok(_) => {}
-                Err(failed) => tracing::warn!(
+                Err(error) => tracing::warn!(
                     namespace,
                     name,
-                    why = failed.label(),
-                    "it is not known what the tag names"
+                    reason = error.label(),
+                    "cannot look up the digest of the tag"
                 ),
             }
-            let is_news = answer
+            let is_new = digest
                 .as_ref()
-                .is_ok_and(|digest| question.has.as_ref() != Some(digest));
-            self.answered(&question.uid, answer, Timestamp::now());
-            // Nobody listens any more when the program ends.
-            if is_news {
-                let _ = touched.unbounded_send(question.resource);
+                .is_ok_and(|digest| lookup.published.as_ref() != Some(digest));
+            self.record(&lookup.uid, digest, Timestamp::now());
+            // Fails only while the program shuts down.
+            if is_new {
+                let _ = reconcile_requests.unbounded_send(lookup.resource);
             }
         }
     }
 
-    fn answered(&self, uid: &str, answer: Result<String, Failed>, at: Timestamp) {
+    fn record(&self, uid: &str, digest: Result<String, LookupError>, at: Timestamp) {
         let mut all = self.all();
         let Some(entry) = all.get_mut(uid) else { return };
         let failures = entry.last.map_or(0, |last| last.failures);
-        entry.last = Some(match &answer {
-            Ok(_) => Asked {
+        entry.last = Some(match &digest {
+            Ok(_) => LastLookup {
                 at,
                 failures: 0,
-                told_to_wait: Duration::ZERO,
+                retry_after: Duration::ZERO,
             },
-            Err(failed) => Asked {
+            Err(error) => LastLookup {
                 at,
                 failures: failures.saturating_add(1),
-                told_to_wait: match failed {
-                    Failed::Registry(Unanswered::Busy(wait)) => *wait,
+                retry_after: match error {
+                    LookupError::Registry(RegistryError::Busy(wait)) => *wait,
                     _ => Duration::ZERO,
                 },
             },
         });
-        if let Ok(digest) = answer {
-            entry.answer = Some(Upstream { digest, at });
+        if let Ok(digest) = digest {
+            entry.digest = Some(UpstreamDigest { digest, at });
         }
     }
 }
 
-async fn ask(client: &Client, access: &Access, config: &Config, question: &Question) -> Result<String, Failed> {
-    let namespace = question.resource.namespace.as_deref().unwrap_or_default();
-    let registries = access.registries(client, config, namespace).await?;
+async fn look_up(
+    client: &Client,
+    clients: &RegistryClients,
+    config: &Config,
+    lookup: &DigestLookup,
+) -> Result<String, LookupError> {
+    let namespace = lookup.resource.namespace.as_deref().unwrap_or_default();
+    let registries = clients.client(client, config, namespace).await?;
     let mut credential = None;
-    if let Some(secret) = &question.secret {
-        let found = secrets::authorization(client, secret, &question.image).await;
-        credential = Some(found.ok().flatten().ok_or(Failed::NoCredential)?);
+    if let Some(secret) = &lookup.secret {
+        let found = secrets::authorization(client, secret, &lookup.image).await;
+        credential = Some(found.ok().flatten().ok_or(LookupError::NoCredential)?);
     }
-    let registry = credentials::registry(&question.image);
+    let registry = credentials::registry(&lookup.image);
     let is_insecure = config
         .network
         .insecure_registries
         .iter()
         .any(|insecure| insecure.eq_ignore_ascii_case(registry));
-    let digest = registries.digest(&question.image, credential, is_insecure).await;
-    digest.map_err(Failed::Registry)
+    let digest = registries.digest(&lookup.image, credential, is_insecure).await;
+    digest.map_err(LookupError::Registry)
 }
 
 #[cfg(test)]
@@ -300,7 +303,7 @@ mod tests {
 
     const EVERY: Period = Period::seconds(60);
 
-    fn resource(uid: usize, image: &str, phase: &str) -> Arc<Packed> {
+    fn resource(uid: usize, image: &str, phase: &str) -> Arc<Stored> {
         let resource = json!({
             "metadata": {"name": format!("r{uid}"), "namespace": "a", "uid": uid.to_string(), "generation": 1},
             "spec": {"buildType": "ImageImport", "fromImage": image},
@@ -313,15 +316,15 @@ mod tests {
         Timestamp::UNIX_EPOCH + SignedDuration::from_secs(1_800_000_000 + seconds)
     }
 
-    fn uids(due: &[Vec<Question>]) -> Vec<Vec<&str>> {
-        fn of_registry(questions: &[Question]) -> Vec<&str> {
-            questions.iter().map(|question| question.uid.as_str()).collect()
+    fn uids(due: &[Vec<DigestLookup>]) -> Vec<Vec<&str>> {
+        fn of_registry(lookups: &[DigestLookup]) -> Vec<&str> {
+            lookups.iter().map(|lookup| lookup.uid.as_str()).collect()
         }
-        due.iter().map(|questions| of_registry(questions)).collect()
+        due.iter().map(|lookups| of_registry(lookups)).collect()
     }
 
     #[test]
-    fn only_ready_resources_with_a_tag_are_asked_about() {
+    fn only_ready_resources_with_a_tag_are_looked_up() {
         let upstreams = Upstreams::default();
         let digest = format!("quay.io/a/b:v1@sha256:{}", "0".repeat(64));
         let all = [
@@ -332,51 +335,43 @@ mod tests {
         ];
         assert!(
             upstreams.due(&all, EVERY, at(0)).0.is_empty(),
-            "each has its moment of the interval"
+            "the first lookups are spread over the interval"
         );
         let (due, _) = upstreams.due(&all, EVERY, at(60));
         assert_eq!(uids(&due), [["4"], ["1"]]);
-        upstreams.answered("1", Ok("sha256:new".into()), at(61));
-        assert_eq!(upstreams.known(&all[0].unpack()).unwrap().digest, "sha256:new");
+        upstreams.record("1", Ok("sha256:new".into()), at(61));
+        assert_eq!(upstreams.digest(&all[0]).unwrap().digest, "sha256:new");
         let (due, wait) = upstreams.due(&all, EVERY, at(62));
         assert_eq!(uids(&due), [["4"]]);
-        assert!(wait <= LATEST);
+        assert!(wait <= MAX_WAIT);
         let other = resource(1, "quay.io/a/b:v2", "Ready");
-        assert_eq!(
-            upstreams.known(&other.unpack()),
-            None,
-            "the answer was about another tag"
-        );
+        assert_eq!(upstreams.digest(&other), None, "the digest belongs to another tag");
         upstreams.due(&[], EVERY, at(63));
-        assert_eq!(
-            upstreams.known(&all[0].unpack()),
-            None,
-            "nothing is kept of resources that are gone"
-        );
+        assert_eq!(upstreams.digest(&all[0]), None, "deleted resources are forgotten");
     }
 
     #[test]
-    fn a_registry_with_many_images_waits_its_turn() {
+    fn a_registry_gets_a_limited_number_of_lookups_per_round() {
         let upstreams = Upstreams::default();
         let all: Vec<_> = (0..10).map(|uid| resource(uid, "quay.io/a/b:v1", "Ready")).collect();
         upstreams.due(&all, EVERY, at(0));
         let (due, wait) = upstreams.due(&all, EVERY, at(60));
-        assert_eq!((due.len(), due[0].len(), wait), (1, IN_A_ROW, SOONEST));
+        assert_eq!((due.len(), due[0].len(), wait), (1, LOOKUPS_PER_ROUND, MIN_WAIT));
     }
 
     #[test]
-    fn failures_wait_longer_and_keep_what_is_known() {
+    fn failures_back_off_and_keep_the_last_digest() {
         let upstreams = Upstreams::default();
         let all = [resource(1, "quay.io/a/b:v1", "Ready")];
         upstreams.due(&all, EVERY, at(0));
-        upstreams.answered("1", Ok("sha256:new".into()), at(60));
-        upstreams.answered("1", Err(Failed::Registry(Unanswered::Unreachable)), at(130));
+        upstreams.record("1", Ok("sha256:new".into()), at(60));
+        upstreams.record("1", Err(LookupError::Registry(RegistryError::Unreachable)), at(130));
         assert!(upstreams.due(&all, EVERY, at(130 + 70)).0.is_empty());
         assert_eq!(uids(&upstreams.due(&all, EVERY, at(130 + 133)).0), [["1"]]);
-        assert!(upstreams.known(&all[0].unpack()).is_some());
-        upstreams.answered(
+        assert!(upstreams.digest(&all[0]).is_some());
+        upstreams.record(
             "1",
-            Err(Failed::Registry(Unanswered::Busy(Duration::from_secs(3600)))),
+            Err(LookupError::Registry(RegistryError::Busy(Duration::from_secs(3600)))),
             at(300),
         );
         assert!(upstreams.due(&all, EVERY, at(300 + 3599)).0.is_empty());

@@ -26,32 +26,32 @@ use url::Url;
 
 use crate::plan::tag_tracking::is_digest;
 use challenge::{Challenge, token};
-use egress::Outward;
+use egress::ProxyConnector;
 
 /// How long one question may take, with all that it needs.
 const DEADLINE: Duration = Duration::from_secs(15);
 /// How often one question may be sent elsewhere.
-const REDIRECTS: usize = 3;
+const MAX_REDIRECTS: usize = 3;
 /// The largest token, in bytes.
-const TOKEN: usize = 64 * 1024;
+const TOKEN_LIMIT: usize = 64 * 1024;
 /// The largest manifest that registries have to take, in bytes.
-const MANIFEST: usize = 4 * 1024 * 1024;
+const MANIFEST_LIMIT: usize = 4 * 1024 * 1024;
 /// Where a registry says what a manifest's digest is.
 const CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
 /// The kinds of manifest that there are. A registry that is not told may convert one, and then its digest is another.
-const KINDS: &str = "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, \
+const MANIFEST_TYPES: &str = "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, \
                      application/vnd.docker.distribution.manifest.list.v2+json, \
                      application/vnd.docker.distribution.manifest.v2+json";
 
 /// Speaks to registries.
 #[derive(Clone, Debug)]
-pub struct Registries {
-    client: Client<hyper_rustls::HttpsConnector<Outward>, Empty<Bytes>>,
+pub struct RegistryClient {
+    client: Client<hyper_rustls::HttpsConnector<ProxyConnector>, Empty<Bytes>>,
 }
 
 /// Why a registry gave no digest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Unanswered {
+pub enum RegistryError {
     /// It has no such tag.
     #[error("it has no such image")]
     NotFound,
@@ -66,10 +66,10 @@ pub enum Unanswered {
     Unreachable,
     /// It answered with something that makes no sense.
     #[error("its answer makes no sense")]
-    Unintelligible,
+    InvalidResponse,
 }
 
-impl Unanswered {
+impl RegistryError {
     /// The label of a metric.
     pub fn label(self) -> &'static str {
         match self {
@@ -77,13 +77,13 @@ impl Unanswered {
             Self::Unauthorized => "unauthorized",
             Self::Busy(_) => "busy",
             Self::Unreachable => "unreachable",
-            Self::Unintelligible => "unintelligible",
+            Self::InvalidResponse => "unintelligible",
         }
     }
 }
 
 /// One question, and what is known on the way to its answer.
-struct Question {
+struct DigestRequest {
     /// Of the registry; every address that the credential may go to has it.
     origin: url::Origin,
     scheme: &'static str,
@@ -92,7 +92,7 @@ struct Question {
     credential: Option<HeaderValue>,
 }
 
-impl Registries {
+impl RegistryClient {
     /// By the proxies of `network`, with `authorities` trusted besides those of this machine; `SSL_CERT_FILE` names others.
     pub fn new(network: &Network, authorities: Vec<CertificateDer<'static>>) -> Result<Self, rustls::Error> {
         let connector = egress::connector(network, authorities)?;
@@ -111,82 +111,88 @@ impl Registries {
         image: &ImageReference,
         credential: Option<HeaderValue>,
         is_insecure: bool,
-    ) -> Result<String, Unanswered> {
-        let asked = tokio::time::timeout(DEADLINE, self.ask(image, credential, is_insecure)).await;
-        asked.unwrap_or(Err(Unanswered::Unreachable))
+    ) -> Result<String, RegistryError> {
+        let asked = tokio::time::timeout(DEADLINE, self.resolve(image, credential, is_insecure)).await;
+        asked.unwrap_or(Err(RegistryError::Unreachable))
     }
 
-    async fn ask(
+    async fn resolve(
         &self,
         image: &ImageReference,
         credential: Option<HeaderValue>,
         is_insecure: bool,
-    ) -> Result<String, Unanswered> {
+    ) -> Result<String, RegistryError> {
         let (host, repository) = address(image);
         let scheme = if is_insecure { "http" } else { "https" };
         let tag = image.tag().unwrap_or("latest");
         let url = format!("{scheme}://{host}/v2/{repository}/manifests/{tag}");
-        let url = Url::parse(&url).map_err(|_| Unanswered::Unintelligible)?;
-        let question = Question {
+        let url = Url::parse(&url).map_err(|_| RegistryError::InvalidResponse)?;
+        let digest_request = DigestRequest {
             origin: url.origin(),
             scheme,
             repository,
             credential,
         };
         let mut authorization = None;
-        let mut answer = self
-            .manifest(&question, Method::HEAD, &url, authorization.as_ref())
+        let mut response = self
+            .manifest(&digest_request, Method::HEAD, &url, authorization.as_ref())
             .await?;
-        if answer.status() == StatusCode::UNAUTHORIZED {
-            authorization = Some(self.authorize(&question, answer.headers()).await?);
-            answer = self
-                .manifest(&question, Method::HEAD, &url, authorization.as_ref())
+        if response.status() == StatusCode::UNAUTHORIZED {
+            authorization = Some(self.authorize(&digest_request, response.headers()).await?);
+            response = self
+                .manifest(&digest_request, Method::HEAD, &url, authorization.as_ref())
                 .await?;
         }
-        judged(&answer)?;
-        if let Some(told) = answer.headers().get(CONTENT_DIGEST) {
-            let told = told.to_str().map_err(|_| Unanswered::Unintelligible)?;
+        check_status(&response)?;
+        if let Some(told) = response.headers().get(CONTENT_DIGEST) {
+            let told = told.to_str().map_err(|_| RegistryError::InvalidResponse)?;
             return Some(told.to_owned())
                 .filter(|told| is_digest(told))
-                .ok_or(Unanswered::Unintelligible);
+                .ok_or(RegistryError::InvalidResponse);
         }
         // Some say nothing about it, but what they give can be counted on.
-        let answer = self
-            .manifest(&question, Method::GET, &url, authorization.as_ref())
+        let response = self
+            .manifest(&digest_request, Method::GET, &url, authorization.as_ref())
             .await?;
-        judged(&answer)?;
-        Ok(digest_of(&read(answer, MANIFEST).await?))
+        check_status(&response)?;
+        Ok(digest_of(&read(response, MANIFEST_LIMIT).await?))
     }
 
     /// Asks for the manifest, wherever that leads within bounds.
     async fn manifest(
         &self,
-        question: &Question,
+        digest_request: &DigestRequest,
         method: Method,
         url: &Url,
         authorization: Option<&HeaderValue>,
-    ) -> Result<Response<Incoming>, Unanswered> {
+    ) -> Result<Response<Incoming>, RegistryError> {
         let mut url = url.clone();
-        for _ in 0..=REDIRECTS {
-            let is_registry = url.origin() == question.origin;
-            let answer = self
+        for _ in 0..=MAX_REDIRECTS {
+            let is_registry = url.origin() == digest_request.origin;
+            let response = self
                 .send(method.clone(), &url, authorization.filter(|_| is_registry))
                 .await?;
-            if !answer.status().is_redirection() {
-                return Ok(answer);
+            if !response.status().is_redirection() {
+                return Ok(response);
             }
-            let to = answer.headers().get(LOCATION).and_then(|to| to.to_str().ok());
-            let to = to.and_then(|to| url.join(to).ok()).ok_or(Unanswered::Unintelligible)?;
-            if !(to.scheme() == "https" || to.origin() == question.origin) {
-                return Err(Unanswered::Unintelligible);
+            let to = response.headers().get(LOCATION).and_then(|to| to.to_str().ok());
+            let to = to
+                .and_then(|to| url.join(to).ok())
+                .ok_or(RegistryError::InvalidResponse)?;
+            if !(to.scheme() == "https" || to.origin() == digest_request.origin) {
+                return Err(RegistryError::InvalidResponse);
             }
             url = to;
         }
-        Err(Unanswered::Unintelligible)
+        Err(RegistryError::InvalidResponse)
     }
 
     /// What the registry wants to see: the credential itself, or a token that is had for it.
-    async fn authorize(&self, question: &Question, headers: &HeaderMap) -> Result<HeaderValue, Unanswered> {
+    async fn authorize(
+        &self,
+        digest_request: &DigestRequest,
+        headers: &HeaderMap,
+    ) -> Result<HeaderValue, RegistryError> {
         let wanted = headers.get_all(WWW_AUTHENTICATE).iter();
         let wanted: Vec<Challenge> = wanted
             .filter_map(|text| text.to_str().ok())
@@ -197,25 +203,25 @@ impl Registries {
             Challenge::Basic => None,
         });
         let Some((realm, service)) = bearer else {
-            let credential = question
+            let credential = digest_request
                 .credential
                 .clone()
                 .filter(|_| wanted.contains(&Challenge::Basic));
-            return credential.ok_or(Unanswered::Unauthorized);
+            return credential.ok_or(RegistryError::Unauthorized);
         };
-        let mut url = Url::parse(realm).map_err(|_| Unanswered::Unintelligible)?;
+        let mut url = Url::parse(realm).map_err(|_| RegistryError::InvalidResponse)?;
         let has_user = !url.username().is_empty() || url.password().is_some();
-        if has_user || !(url.scheme() == "https" || url.scheme() == question.scheme) {
-            return Err(Unanswered::Unintelligible);
+        if has_user || !(url.scheme() == "https" || url.scheme() == digest_request.scheme) {
+            return Err(RegistryError::InvalidResponse);
         }
-        let scope = format!("repository:{}:pull", question.repository);
+        let scope = format!("repository:{}:pull", digest_request.repository);
         url.query_pairs_mut().append_pair("scope", &scope);
         if let Some(service) = service {
             url.query_pairs_mut().append_pair("service", service);
         }
-        let answer = self.send(Method::GET, &url, question.credential.as_ref()).await?;
-        judged(&answer)?;
-        token(&read(answer, TOKEN).await?).ok_or(Unanswered::Unintelligible)
+        let response = self.send(Method::GET, &url, digest_request.credential.as_ref()).await?;
+        check_status(&response)?;
+        token(&read(response, TOKEN_LIMIT).await?).ok_or(RegistryError::InvalidResponse)
     }
 
     async fn send(
@@ -223,17 +229,20 @@ impl Registries {
         method: Method,
         url: &Url,
         authorization: Option<&HeaderValue>,
-    ) -> Result<Response<Incoming>, Unanswered> {
+    ) -> Result<Response<Incoming>, RegistryError> {
         let mut request = Request::builder()
             .method(method)
             .uri(url.as_str())
-            .header(ACCEPT, KINDS)
+            .header(ACCEPT, MANIFEST_TYPES)
             .header(USER_AGENT, concat!("cnbi-controller/", env!("CARGO_PKG_VERSION")));
         if let Some(authorization) = authorization {
             request = request.header(AUTHORIZATION, authorization.clone());
         }
-        let request = request.body(Empty::new()).map_err(|_| Unanswered::Unintelligible)?;
-        self.client.request(request).await.map_err(|_| Unanswered::Unreachable)
+        let request = request.body(Empty::new()).map_err(|_| RegistryError::InvalidResponse)?;
+        self.client
+            .request(request)
+            .await
+            .map_err(|_| RegistryError::Unreachable)
     }
 }
 
@@ -248,26 +257,26 @@ fn address(image: &ImageReference) -> (String, String) {
 }
 
 /// What the status of an answer means.
-fn judged(answer: &Response<Incoming>) -> Result<(), Unanswered> {
-    match answer.status() {
+fn check_status(response: &Response<Incoming>) -> Result<(), RegistryError> {
+    match response.status() {
         StatusCode::OK => Ok(()),
-        StatusCode::NOT_FOUND => Err(Unanswered::NotFound),
-        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(Unanswered::Unauthorized),
+        StatusCode::NOT_FOUND => Err(RegistryError::NotFound),
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(RegistryError::Unauthorized),
         status if status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error() => {
-            let told = answer
+            let told = response
                 .headers()
                 .get(RETRY_AFTER)
                 .and_then(|told| told.to_str().ok()?.trim().parse().ok());
-            Err(Unanswered::Busy(Duration::from_secs(told.unwrap_or_default())))
+            Err(RegistryError::Busy(Duration::from_secs(told.unwrap_or_default())))
         }
-        _ => Err(Unanswered::Unintelligible),
+        _ => Err(RegistryError::InvalidResponse),
     }
 }
 
-async fn read(answer: Response<Incoming>, limit: usize) -> Result<Bytes, Unanswered> {
-    let body = Limited::new(answer.into_body(), limit).collect().await;
+async fn read(response: Response<Incoming>, limit: usize) -> Result<Bytes, RegistryError> {
+    let body = Limited::new(response.into_body(), limit).collect().await;
     body.map(http_body_util::Collected::to_bytes)
-        .map_err(|_| Unanswered::Unintelligible)
+        .map_err(|_| RegistryError::InvalidResponse)
 }
 
 fn digest_of(manifest: &[u8]) -> String {

@@ -1,21 +1,18 @@
-//! Objects of one kind, found by what they belong to.
-//!
-//! Filled with the events of a watch. What an event changes is told by the resource that has to be looked at, also where
-//! an object has passed from one to another or was missed while the watch was away.
+//! Objects of one kind, indexed by the resource that they belong to. Filled with the events of a watch.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use kube::runtime::watcher::Event;
 
-use crate::plan::action::Place;
-use crate::watch::projections::{Kept, Kind, Watched};
+use crate::plan::action::NamespacedName;
+use crate::watch::projections::{ProjectedKind, Projection, WatchedObject};
 
 /// All objects of one kind.
 #[derive(Debug)]
 pub struct Cache<K> {
     objects: Objects<K>,
-    /// What a list that is under way has brought so far.
+    /// Objects of a list that is not complete yet.
     listing: Option<Objects<K>>,
 }
 
@@ -28,13 +25,12 @@ impl<K> Default for Cache<K> {
     }
 }
 
-/// There are thousands of groups and few objects in each, so a list costs less than a tree, and no key is kept twice.
 #[derive(Debug)]
 struct Objects<K> {
-    /// Each in the order of namespaces and names.
-    groups: HashMap<String, Vec<Arc<Kept<K>>>>,
-    /// Those that are under way, by namespace and name: a few of thousands, which every visit asks for.
-    active: BTreeMap<Place, Arc<Kept<K>>>,
+    /// By [`ProjectedKind::index_key`].
+    groups: HashMap<String, BTreeMap<NamespacedName, Arc<Projection<K>>>>,
+    /// The active ones: a few of thousands, which every reconcile reads.
+    active: BTreeMap<NamespacedName, Arc<Projection<K>>>,
 }
 
 impl<K> Default for Objects<K> {
@@ -46,116 +42,105 @@ impl<K> Default for Objects<K> {
     }
 }
 
-impl<K: Kind> Objects<K> {
-    /// Puts an object in; what stood in its place.
-    fn put(&mut self, object: Kept<K>) -> Option<Arc<Kept<K>>> {
-        let group = object.kept.group(&object.place)?;
+impl<K: ProjectedKind> Objects<K> {
+    /// Inserts an object. Returns the object that it replaces.
+    fn insert(&mut self, object: Projection<K>) -> Option<Arc<Projection<K>>> {
+        let group = object.data.index_key(&object.key)?;
         let object = Arc::new(object);
-        if object.kept.is_active() {
-            self.active.insert(object.place.clone(), Arc::clone(&object));
+        if object.data.is_active() {
+            self.active.insert(object.key.clone(), Arc::clone(&object));
         } else {
-            self.active.remove(&object.place);
+            self.active.remove(&object.key);
         }
-        let members = self.groups.entry(group).or_default();
-        match members.binary_search_by(|member| member.place.cmp(&object.place)) {
-            Ok(at) => Some(std::mem::replace(&mut members[at], object)),
-            Err(at) => {
-                // Most groups have one member and will have no more.
-                members.reserve_exact(1);
-                members.insert(at, object);
-                None
-            }
+        self.groups.entry(group).or_default().insert(object.key.clone(), object)
+    }
+
+    fn remove(&mut self, object: &Projection<K>) {
+        self.active.remove(&object.key);
+        if let Some(group) = object.data.index_key(&object.key) {
+            self.retain(&group, |member| member.key != object.key);
         }
     }
 
-    fn take_out(&mut self, object: &Kept<K>) {
-        let Some(group) = object.kept.group(&object.place) else {
-            return;
-        };
-        if let Some(members) = self.groups.get_mut(&group) {
-            members.retain(|member| member.place != object.place);
+    fn retain(&mut self, group: &str, keep: impl Fn(&Projection<K>) -> bool) {
+        if let Some(members) = self.groups.get_mut(group) {
+            members.retain(|_, member| keep(member));
             if members.is_empty() {
-                self.groups.remove(&group);
+                self.groups.remove(group);
             }
         }
-        self.active.remove(&object.place);
     }
 
-    fn all(&self) -> impl Iterator<Item = &Arc<Kept<K>>> {
-        self.groups.values().flatten()
+    fn all(&self) -> impl Iterator<Item = &Arc<Projection<K>>> {
+        self.groups.values().flat_map(BTreeMap::values)
     }
 }
 
-impl<K: Kind> Cache<K> {
-    /// Takes an event in. The resources to look at.
-    pub fn take(&mut self, event: Event<Watched<K>>) -> BTreeSet<(String, String)> {
-        let mut touched = BTreeSet::new();
+impl<K: ProjectedKind> Cache<K> {
+    /// Applies an event. Returns namespace and name of the resources to reconcile: also the previous owner of an object, and
+    /// the owners of objects that a new list no longer contains.
+    pub fn apply(&mut self, event: Event<WatchedObject<K>>) -> BTreeSet<(String, String)> {
+        let mut owners = BTreeSet::new();
         match event {
             Event::Init => self.listing = Some(Objects::default()),
             Event::InitApply(object) => {
-                self.listing.get_or_insert_default().put(object.into_kept());
+                self.listing.get_or_insert_default().insert(object.into_projection());
             }
             Event::InitDone => {
                 let before = std::mem::replace(&mut self.objects, self.listing.take().unwrap_or_default());
                 let all = before.all().chain(self.objects.all());
-                all.for_each(|object| touch(&mut touched, object));
+                all.for_each(|object| add_owner(&mut owners, object));
             }
             Event::Apply(object) => {
-                let object = object.into_kept();
-                touch(&mut touched, &object);
-                if let Some(before) = self.objects.put(object) {
-                    touch(&mut touched, &before);
+                let object = object.into_projection();
+                add_owner(&mut owners, &object);
+                if let Some(before) = self.objects.insert(object) {
+                    add_owner(&mut owners, &before);
                 }
             }
             Event::Delete(object) => {
-                let object = object.into_kept();
-                touch(&mut touched, &object);
-                self.objects.take_out(&object);
+                let object = object.into_projection();
+                add_owner(&mut owners, &object);
+                self.objects.remove(&object);
             }
         }
-        touched
+        owners
     }
 
-    /// Forgets those of a group that are of no use to anybody any more.
-    pub fn retain(&mut self, group: &str, is_of_use: impl Fn(&Kept<K>) -> bool) {
-        let Some(members) = self.objects.groups.get_mut(group) else {
-            return;
-        };
-        members.retain(|member| is_of_use(member));
-        if members.is_empty() {
-            self.objects.groups.remove(group);
-        }
+    /// Drops the objects of a group that are not needed any more.
+    pub fn retain(&mut self, group: &str, keep: impl Fn(&Projection<K>) -> bool) {
+        self.objects.retain(group, keep);
     }
 
-    /// Forgets all. The resources to look at.
+    /// Drops all objects. Returns the resources to reconcile.
     pub fn clear(&mut self) -> BTreeSet<(String, String)> {
         self.listing = None;
-        self.take(Event::InitDone)
+        self.apply(Event::InitDone)
     }
 
-    /// The objects of a group.
-    pub fn group(&self, group: &str) -> impl Iterator<Item = &Arc<Kept<K>>> {
-        self.objects.groups.get(group).into_iter().flatten()
+    /// The objects of a group, ordered by key.
+    pub fn group(&self, group: &str) -> impl Iterator<Item = &Arc<Projection<K>>> {
+        self.objects.groups.get(group).into_iter().flat_map(BTreeMap::values)
     }
 
-    /// The object of that name in a group.
-    pub fn find(&self, group: &str, place: &Place) -> Option<&Arc<Kept<K>>> {
-        self.group(group).find(|object| object.place == *place)
+    /// The object of that key in a group.
+    pub fn find(&self, group: &str, key: &NamespacedName) -> Option<&Arc<Projection<K>>> {
+        self.objects.groups.get(group)?.get(key)
     }
 
-    /// The objects that are under way.
-    pub fn active(&self) -> impl Iterator<Item = &Arc<Kept<K>>> {
+    /// The active objects.
+    pub fn active(&self) -> impl Iterator<Item = &Arc<Projection<K>>> {
         self.objects.active.values()
     }
 
     /// All objects.
-    pub fn all(&self) -> impl Iterator<Item = &Arc<Kept<K>>> {
+    pub fn all(&self) -> impl Iterator<Item = &Arc<Projection<K>>> {
         self.objects.all()
     }
 }
 
-fn touch<K>(touched: &mut BTreeSet<(String, String)>, object: &Kept<K>) {
-    touched.extend(object.owner.clone().map(|owner| (owner.namespace, owner.name)));
+fn add_owner<K>(owners: &mut BTreeSet<(String, String)>, object: &Projection<K>) {
+    owners.extend(object.owner.clone().map(|owner| (owner.namespace, owner.name)));
 }
 
 #[cfg(test)]
@@ -163,45 +148,45 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::watch::projections::{Run, Stream};
+    use crate::watch::projections::{ImageStream, PipelineRun};
 
-    fn stream(name: &str, owner: &str) -> Watched<Stream> {
+    fn stream(name: &str, owner: &str) -> WatchedObject<ImageStream> {
         serde_json::from_value(json!({
             "metadata": {"name": name, "namespace": "n", "annotations": {"meteor.zone/owned-by": owner}},
         }))
         .unwrap()
     }
 
-    fn owners(touched: BTreeSet<(String, String)>) -> Vec<String> {
-        touched
+    fn names(owners: BTreeSet<(String, String)>) -> Vec<String> {
+        owners
             .into_iter()
             .map(|(namespace, name)| format!("{namespace}/{name}"))
             .collect()
     }
 
     #[test]
-    fn every_resource_that_an_event_is_about_is_told() {
+    fn an_event_names_the_current_and_the_previous_owner() {
         let mut cache = Cache::default();
-        assert_eq!(owners(cache.take(Event::Init)), [""; 0]);
-        cache.take(Event::InitApply(stream("s", "a/s")));
-        assert_eq!(cache.all().count(), 0, "a list counts when it is complete");
-        assert_eq!(owners(cache.take(Event::InitDone)), ["a/s"]);
-        assert_eq!(owners(cache.take(Event::Apply(stream("s", "b/s")))), ["a/s", "b/s"]);
-        let place = Place::new("n", "s");
-        assert!(cache.find("n/s", &place).is_some());
-        // The watch was away, and the object went meanwhile.
-        cache.take(Event::Init);
-        assert!(cache.find("n/s", &place).is_some());
-        assert_eq!(owners(cache.take(Event::InitDone)), ["b/s"]);
-        assert!(cache.find("n/s", &place).is_none());
-        cache.take(Event::Apply(stream("t", "c/t")));
-        assert_eq!(owners(cache.take(Event::Delete(stream("t", "c/t")))), ["c/t"]);
+        assert_eq!(names(cache.apply(Event::Init)), [""; 0]);
+        cache.apply(Event::InitApply(stream("s", "a/s")));
+        assert_eq!(cache.all().count(), 0, "an incomplete list is not used");
+        assert_eq!(names(cache.apply(Event::InitDone)), ["a/s"]);
+        assert_eq!(names(cache.apply(Event::Apply(stream("s", "b/s")))), ["a/s", "b/s"]);
+        let key = NamespacedName::new("n", "s");
+        assert!(cache.find("n/s", &key).is_some());
+        // The watch was interrupted, and the object was deleted meanwhile.
+        cache.apply(Event::Init);
+        assert!(cache.find("n/s", &key).is_some());
+        assert_eq!(names(cache.apply(Event::InitDone)), ["b/s"]);
+        assert!(cache.find("n/s", &key).is_none());
+        cache.apply(Event::Apply(stream("t", "c/t")));
+        assert_eq!(names(cache.apply(Event::Delete(stream("t", "c/t")))), ["c/t"]);
         assert_eq!(cache.all().count(), 0);
-        cache.take(Event::Apply(stream("t", "c/t")));
-        assert_eq!(owners(cache.clear()), ["c/t"]);
+        cache.apply(Event::Apply(stream("t", "c/t")));
+        assert_eq!(names(cache.clear()), ["c/t"]);
     }
 
-    fn run(name: &str, outcome: &str) -> Watched<Run> {
+    fn run(name: &str, outcome: &str) -> WatchedObject<PipelineRun> {
         serde_json::from_value(json!({
             "metadata": {"name": name, "namespace": "n", "labels": {
                 "meteor.zone/uid": "u", "meteor.zone/generation": "1", "meteor.zone/attempt": "1",
@@ -212,27 +197,27 @@ mod tests {
     }
 
     #[test]
-    fn those_under_way_are_known_whatever_happens_to_them() {
+    fn the_active_runs_follow_every_event() {
         let mut cache = Cache::default();
-        let active = |cache: &Cache<Run>| -> Vec<String> {
-            let names = cache.active().map(|run| run.place.name.clone());
+        let active = |cache: &Cache<PipelineRun>| -> Vec<String> {
+            let names = cache.active().map(|run| run.key.name.clone());
             names.collect()
         };
         for name in ["b", "a", "c"] {
-            cache.take(Event::Apply(run(name, "Unknown")));
+            cache.apply(Event::Apply(run(name, "Unknown")));
         }
         assert_eq!(active(&cache), ["a", "b", "c"]);
-        let of_group: Vec<_> = cache.group("u").map(|run| run.place.name.clone()).collect();
+        let of_group: Vec<_> = cache.group("u").map(|run| run.key.name.clone()).collect();
         assert_eq!(of_group, ["a", "b", "c"]);
-        cache.take(Event::Apply(run("b", "True")));
-        cache.take(Event::Delete(run("c", "Unknown")));
+        cache.apply(Event::Apply(run("b", "True")));
+        cache.apply(Event::Delete(run("c", "Unknown")));
         assert_eq!(active(&cache), ["a"]);
         assert_eq!(cache.all().count(), 2);
-        cache.take(Event::Init);
-        cache.take(Event::InitApply(run("d", "Unknown")));
-        cache.take(Event::InitApply(run("b", "True")));
-        assert_eq!(active(&cache), ["a"], "a list counts when it is complete");
-        cache.take(Event::InitDone);
+        cache.apply(Event::Init);
+        cache.apply(Event::InitApply(run("d", "Unknown")));
+        cache.apply(Event::InitApply(run("b", "True")));
+        assert_eq!(active(&cache), ["a"], "an incomplete list is not used");
+        cache.apply(Event::InitDone);
         assert_eq!(active(&cache), ["d"]);
         cache.clear();
         assert_eq!(active(&cache), [""; 0]);

@@ -1,8 +1,7 @@
-//! Watches: the resources themselves ([`stored`]), and what runs leave on a cluster ([`projections`]), kept up to date by
-//! [`reflector`] in a [`cache`].
+//! Watches. [`stored`] is the part of a `CustomNBImage` that is kept in memory, [`projections`] the parts of PipelineRuns,
+//! TaskRuns and ImageStreams. A [`reflector`] keeps each [`cache`] up to date. An invalid object never ends a watch.
 
 pub mod cache;
-pub mod packed;
 pub mod projections;
 pub mod reflector;
 pub mod stored;

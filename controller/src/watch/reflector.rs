@@ -1,4 +1,5 @@
-//! Follows the objects of one kind, whose API may not be there, may come later and may go again.
+//! A reflector for one kind of object. In contrast to the one of `kube`, it supports an API that is missing, is installed
+//! later, or is removed again, and it indexes the objects by owner.
 
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,137 +14,140 @@ use tokio::sync::{Notify, watch};
 
 use crate::metrics::Metrics;
 use crate::watch::cache::Cache;
-use crate::watch::packed::Packed;
-use crate::watch::projections::{Kind, Watched};
+use crate::watch::projections::{ProjectedKind, WatchedObject};
+use crate::watch::stored::Stored;
 
-/// Objects that are listed at a time. A page is in memory as a whole for a moment, several times over, and what holds it is
-/// kept by the connection; a run may be ten KiB of JSON, of which less than one is kept.
+/// Page size of lists. A page is in memory as a whole, as JSON and deserialised; a run may have 10 KiB of JSON, of which less
+/// than 1 KiB is kept.
 pub const PAGE: u32 = 50;
 
-/// The first wait after a failure, doubled with each further one.
-const FIRST: Duration = Duration::from_millis(200);
+/// The first retry delay, doubled with each further failure.
+const FIRST_RETRY: Duration = Duration::from_millis(200);
 
-/// The longest wait after a failure.
-const LONGEST: Duration = Duration::from_secs(10);
+/// The longest retry delay.
+const LONGEST_RETRY: Duration = Duration::from_secs(10);
 
-/// How often to look for an API that is not there.
-const ABSENT: Duration = Duration::from_secs(15);
+/// How often to check whether a missing API has been installed.
+const ABSENT_RETRY: Duration = Duration::from_secs(15);
 
-/// What is known of a kind's objects.
+/// State of a reflector.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Known {
-    /// Nothing yet.
+pub enum SyncState {
+    /// The first list is not complete.
     #[default]
-    Nothing,
-    /// The cluster has no such API, so there are none.
+    Pending,
+    /// The cluster does not serve the API, so no objects exist.
     ApiAbsent,
-    /// All of them.
-    All,
+    /// The cache contains all objects.
+    Synced,
 }
 
-/// The objects of one kind, as they were seen last.
+/// The objects of one kind, kept up to date by a watch.
 #[derive(Debug)]
-pub struct Followed<K> {
+pub struct Reflector<K> {
     cache: Mutex<Cache<K>>,
-    known: watch::Sender<Known>,
+    state: watch::Sender<SyncState>,
     changes: Notify,
 }
 
-impl<K> Default for Followed<K> {
+impl<K> Default for Reflector<K> {
     fn default() -> Self {
         Self {
             cache: Mutex::default(),
-            known: watch::Sender::default(),
+            state: watch::Sender::default(),
             changes: Notify::new(),
         }
     }
 }
 
-impl<K: Kind> Followed<K> {
-    /// The objects. Not to be held across an await.
+impl<K: ProjectedKind> Reflector<K> {
+    /// The objects. Do not hold the guard across an await.
     pub fn cache(&self) -> MutexGuard<'_, Cache<K>> {
         self.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What is known now.
-    pub fn known(&self) -> Known {
-        *self.known.borrow()
+    /// The current state.
+    pub fn state(&self) -> SyncState {
+        *self.state.borrow()
     }
 
-    /// Waits until it is known what there is.
-    pub async fn until_known(&self) {
-        let mut known = self.known.subscribe();
-        // The sender lives as long as we do.
-        let _ = known.wait_for(|known| *known != Known::Nothing).await;
+    /// Waits until the first list is complete, or the API is known to be absent.
+    pub async fn wait_until_synced(&self) {
+        let mut state = self.state.subscribe();
+        // `self` holds the sender, so this cannot fail.
+        let _ = state.wait_for(|state| *state != SyncState::Pending).await;
     }
 
-    /// Waits until something has changed since it was waited last.
+    /// Waits for the next change since the last call.
     pub async fn changed(&self) {
         self.changes.notified().await;
     }
 
-    /// Follows the objects for as long as it is polled, and says which resources they touch.
-    pub async fn follow(
+    /// Watches the objects. Requests a reconcile of each resource that an event is about. Never returns.
+    pub async fn watch(
         self: Arc<Self>,
-        client: Client,
-        metrics: Arc<Metrics>,
-        touched: UnboundedSender<ObjectRef<Packed>>,
+        (client, metrics, reconcile_requests): (Client, Arc<Metrics>, UnboundedSender<ObjectRef<Stored>>),
     ) {
-        let api: Api<Watched<K>> = Api::all(client);
-        let tell = |resources: std::collections::BTreeSet<(String, String)>| {
+        let api: Api<WatchedObject<K>> = Api::all(client);
+        let request = |resources: std::collections::BTreeSet<(String, String)>| {
             for (namespace, name) in resources {
-                // Nobody listens any more when the program ends.
-                let _ = touched.unbounded_send(ObjectRef::new(&name).within(&namespace));
+                // Fails only while the program shuts down.
+                let _ = reconcile_requests.unbounded_send(ObjectRef::new(&name).within(&namespace));
             }
         };
         let config = watcher::Config::default().labels(K::SELECTOR).page_size(PAGE);
         let mut events = pin!(watcher(api, config));
-        let mut wait = FIRST;
-        // The stream has no end; what it yields after an error is its next try, so the waits are made here.
+        let mut retry = FIRST_RETRY;
+        // The stream never ends. It retries as soon as it is polled after an error, so the delay is here.
         while let Some(event) = events.next().await {
             match event {
                 Ok(event) => {
                     let is_complete = matches!(event, watcher::Event::InitDone);
                     if !matches!(event, watcher::Event::Init) {
-                        wait = FIRST;
+                        retry = FIRST_RETRY;
                     }
-                    let resources = self.cache().take(event);
+                    let resources = self.cache().apply(event);
                     if is_complete {
-                        self.learn(Known::All);
+                        self.set_state(SyncState::Synced);
                     }
                     self.changes.notify_one();
-                    tell(resources);
+                    request(resources);
                 }
                 Err(error) if is_absent(&error) => {
                     let resources = self.cache().clear();
-                    self.learn(Known::ApiAbsent);
-                    tell(resources);
-                    tokio::time::sleep(ABSENT).await;
+                    self.set_state(SyncState::ApiAbsent);
+                    request(resources);
+                    tokio::time::sleep(ABSENT_RETRY).await;
                 }
                 Err(error) => {
-                    // That a watch has become too old is the way of watches; the list after it heals it.
+                    // An expired resource version is normal: the watcher lists again.
                     if !is_expired(&error) {
                         metrics.watch_failed();
-                        tracing::warn!(kind = K::KIND, %error, "the objects cannot be watched; trying again");
-                        tokio::time::sleep(wait).await;
-                        wait = wait.saturating_mul(2).min(LONGEST);
+                        tracing::warn!(kind = K::KIND, %error, "watch failed; retrying");
+                        tokio::time::sleep(retry).await;
+                        retry = retry.saturating_mul(2).min(LONGEST_RETRY);
                     }
                 }
             }
         }
     }
 
-    fn learn(&self, known: Known) {
-        let is_news = self.known.send_if_modified(|before| {
-            let is_news = *before != known;
-            *before = known;
-            is_news
+    fn set_state(&self, state: SyncState) {
+        let has_changed = self.state.send_if_modified(|before| {
+            let has_changed = *before != state;
+            *before = state;
+            has_changed
         });
-        match known {
-            Known::ApiAbsent if is_news => {
-                tracing::warn!(group = K::GROUP, kind = K::KIND, again_every = ?ABSENT, "the cluster has no such API");
+        match state {
+            SyncState::ApiAbsent if has_changed => tracing::warn!(
+                group = K::GROUP,
+                kind = K::KIND,
+                check_every = ?ABSENT_RETRY,
+                "the cluster does not serve this API"
+            ),
+            SyncState::Synced if has_changed => {
+                tracing::info!(kind = K::KIND, objects = self.cache().all().count(), "watch synced");
             }
-            Known::All if is_news => tracing::info!(kind = K::KIND, objects = self.cache().all().count(), "listed"),
             _ => {}
         }
     }

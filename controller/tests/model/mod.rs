@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use cnbi_controller::plan::action::{Action, Plan};
 use cnbi_controller::plan::observed::{
-    Copy, Installed, Observed, Outcome, Queue, Refusal, RefusalKind, Run, Stream, Tag, TaskRun, Upstream,
+    ImageStreamState, ObservedState, Prerequisites, QueuePosition, Rejection, RejectionKind, Run, RunState, SecretCopy,
+    Tag, TaskRun, UpstreamDigest,
 };
 use cnbi_controller::plan::request::{Display, Request};
 use cnbi_shared::admission_input::AdmissionInput;
@@ -20,7 +21,7 @@ use serde_json::{Value, json};
 pub const DIGEST: &str = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
 /// What a case says, and for the rest: an import, generation 1, everything installed, nothing made yet.
-pub fn observed(case: &Value, config: &Config) -> Observed {
+pub fn observed(case: &Value, config: &Config) -> ObservedState {
     let annotations = case.get("annotations").cloned().unwrap_or(json!({}));
     let mut all = json!({ DISPLAY_NAME: "Example", DESCRIPTION: "For tests", CREATOR: "alice" });
     for (key, value) in annotations.as_object().unwrap() {
@@ -35,7 +36,7 @@ pub fn observed(case: &Value, config: &Config) -> Observed {
     .unwrap();
     let draft = UnvalidatedImage::from(&resource);
     let facts = Facts::none().with(Lookup::Configuration, LookupResult::Yes);
-    let judged = evaluate(&AdmissionInput::create(&draft), &facts, config);
+    let report = evaluate(&AdmissionInput::create(&draft), &facts, config);
     let request = accept(resource, config)
         .ok()
         .map(|accepted| Request::of(&accepted).expect("accepted"));
@@ -52,7 +53,7 @@ pub fn observed(case: &Value, config: &Config) -> Observed {
             serde_json::from_value(object["registries"].clone()).unwrap(),
         )),
     };
-    Observed {
+    ObservedState {
         namespace: "team-a".into(),
         name: "example".into(),
         uid: "1".into(),
@@ -61,7 +62,7 @@ pub fn observed(case: &Value, config: &Config) -> Observed {
         has_finalizer: case["finalizer"].as_bool().unwrap_or(true),
         retry: text(case.get("retry")),
         request,
-        judged,
+        report,
         status: case.get("status").map(|status| match status.as_str() {
             Some(_) => ready(),
             None => serde_json::from_value(status.clone()).unwrap(),
@@ -72,13 +73,13 @@ pub fn observed(case: &Value, config: &Config) -> Observed {
         secret,
         copies: list("copies")
             .iter()
-            .map(|copy| Copy {
+            .map(|copy| SecretCopy {
                 namespace: text(copy.get("namespace")).unwrap(),
                 name: text(copy.get("name")).unwrap(),
                 version: text(copy.get("version")),
             })
             .collect(),
-        installed: Installed {
+        prerequisites: Prerequisites {
             api: has("tekton"),
             namespace: has("namespace"),
             pipeline: has("pipeline"),
@@ -86,26 +87,26 @@ pub fn observed(case: &Value, config: &Config) -> Observed {
             constraints: case["constraints"].as_bool().unwrap_or(false),
         },
         missing_input: text(case.get("missingInput")),
-        queue: Queue {
+        queue: QueuePosition {
             running: number("running"),
             running_in_namespace: number("runningInNamespace"),
             ahead: number("ahead"),
             ahead_in_namespace: number("aheadInNamespace"),
         },
-        upstream: case.get("upstream").map(|upstream| Upstream {
+        upstream: case.get("upstream").map(|upstream| UpstreamDigest {
             digest: digest(text(upstream.get("digest"))).unwrap(),
             at: time(upstream.get("at")).unwrap_or("2026-03-01T11:59:30Z".parse().unwrap()),
         }),
-        refusal: case.get("refusal").map(|refusal| Refusal {
-            run: text(refusal.get("run")).unwrap(),
-            kind: match refusal["kind"].as_str() {
-                Some("quota") => RefusalKind::Quota,
-                Some("invalid") => RefusalKind::Invalid,
-                _ => RefusalKind::Other,
+        rejection: case.get("refusal").map(|rejection| Rejection {
+            run: text(rejection.get("run")).unwrap(),
+            kind: match rejection["kind"].as_str() {
+                Some("quota") => RejectionKind::Quota,
+                Some("invalid") => RejectionKind::Invalid,
+                _ => RejectionKind::Other,
             },
-            at: time(refusal.get("at")).unwrap(),
+            at: time(rejection.get("at")).unwrap(),
             times: 1,
-            retry: text(refusal.get("retry")),
+            retry: text(rejection.get("retry")),
             message: "no".into(),
         }),
     }
@@ -144,11 +145,11 @@ fn time(value: Option<&Value>) -> Option<Timestamp> {
     text(value).map(|text| text.parse().unwrap())
 }
 
-fn outcome(value: &Value) -> Outcome {
+fn run_state_of(value: &Value) -> RunState {
     match value.as_bool() {
-        Some(true) => Outcome::True,
-        Some(false) => Outcome::False,
-        None => Outcome::Unknown,
+        Some(true) => RunState::Succeeded,
+        Some(false) => RunState::Failed,
+        None => RunState::Running,
     }
 }
 
@@ -160,16 +161,16 @@ fn texts(value: Option<&Value>) -> BTreeMap<String, String> {
 
 fn run(value: &Value) -> Run {
     let number = |key: &str| u32::try_from(value[key].as_u64().unwrap_or(1)).unwrap();
-    let outcome_of_run = outcome(&value["succeeded"]);
+    let run_state = run_state_of(&value["succeeded"]);
     let mut results = texts(value.get("results"));
-    if outcome_of_run == Outcome::True && value.get("results").is_none() {
+    if run_state == RunState::Succeeded && value.get("results").is_none() {
         let digest = digest(text(value.get("upstream"))).unwrap_or(DIGEST.into());
         results.insert("reference".into(), format!("quay.io/a/b@{digest}"));
         results.insert("digest".into(), digest);
     }
     let task = |value: &Value| TaskRun {
         task: text(value.get("task")).unwrap(),
-        outcome: outcome(&value["succeeded"]),
+        state: run_state_of(&value["succeeded"]),
         reason: text(value.get("reason")).unwrap_or_default(),
         message: text(value.get("message")).unwrap_or_default(),
         pod: text(value.get("pod")),
@@ -184,7 +185,7 @@ fn run(value: &Value) -> Run {
         tries: number("tries"),
         upstream: digest(text(value.get("upstream"))).unwrap_or_default(),
         retry: text(value.get("retry")),
-        outcome: outcome_of_run,
+        state: run_state,
         reason: text(value.get("reason")).unwrap_or_default(),
         message: String::new(),
         is_cancelled: value["cancelled"].as_bool().unwrap_or(false),
@@ -205,16 +206,16 @@ fn display(name: &str) -> Display {
     }
 }
 
-fn stream(value: Option<&Value>) -> Stream {
+fn stream(value: Option<&Value>) -> ImageStreamState {
     match value {
-        None => Stream::Absent,
+        None => ImageStreamState::Absent,
         Some(Value::String(text)) => match text.as_str() {
-            "unknown" => Stream::Unknown,
-            "no api" => Stream::ApiMissing,
-            "foreign" => Stream::Foreign,
+            "unknown" => ImageStreamState::Unknown,
+            "no api" => ImageStreamState::ApiMissing,
+            "foreign" => ImageStreamState::Foreign,
             other => panic!("{other}"),
         },
-        Some(object) => Stream::Ours {
+        Some(object) => ImageStreamState::Owned {
             uid: "s1".into(),
             display: display(object["name"].as_str().unwrap_or("Example")),
             tags: object["tags"]
@@ -235,26 +236,26 @@ fn stream(value: Option<&Value>) -> Stream {
 }
 
 /// Does what a plan says.
-pub fn apply(observed: &mut Observed, plan: &Plan) {
+pub fn apply(observed: &mut ObservedState, plan: &Plan) {
     for action in &plan.actions {
         match action {
             Action::AddFinalizer => observed.has_finalizer = true,
             Action::RemoveFinalizer => observed.has_finalizer = false,
             Action::CopySecret { to, .. } => {
                 observed.copies.retain(|copy| copy.name != to.name);
-                observed.copies.push(Copy {
+                observed.copies.push(SecretCopy {
                     namespace: to.namespace.clone(),
                     name: to.name.clone(),
                     version: observed.secret_version.clone(),
                 });
             }
-            Action::DeleteSecret(place) => observed.copies.retain(|copy| copy.name != place.name),
-            Action::CreateRun { place, manifest } => {
+            Action::DeleteSecret(key) => observed.copies.retain(|copy| copy.name != key.name),
+            Action::CreateRun { key, manifest } => {
                 let metadata = &manifest["metadata"];
                 let number = |value: &Value| value.as_str().unwrap().parse().unwrap();
                 observed.runs.push(Run {
-                    namespace: place.namespace.clone(),
-                    name: place.name.clone(),
+                    namespace: key.namespace.clone(),
+                    name: key.name.clone(),
                     generation: observed.generation,
                     attempt: number(&metadata["labels"]["meteor.zone/attempt"]),
                     tries: number(&metadata["annotations"]["meteor.zone/tries"]),
@@ -264,22 +265,22 @@ pub fn apply(observed: &mut Observed, plan: &Plan) {
                     ..Run::default()
                 });
             }
-            Action::CancelRun(place) => {
+            Action::CancelRun(key) => {
                 observed
                     .runs
                     .iter_mut()
-                    .filter(|run| run.name == place.name)
+                    .filter(|run| run.name == key.name)
                     .for_each(|run| run.is_cancelled = true);
             }
-            Action::DeleteRun(place) => observed.runs.retain(|run| run.name != place.name),
-            Action::DeleteVolume { place, keep } => {
-                for run in observed.runs.iter_mut().filter(|run| run.name == place.name) {
+            Action::DeleteRun(key) => observed.runs.retain(|run| run.name != key.name),
+            Action::DeleteVolume { key, keep } => {
+                for run in observed.runs.iter_mut().filter(|run| run.name == key.name) {
                     run.has_volume = false;
                     run.has_kept_pod = keep.is_some();
                 }
             }
             Action::PatchStreamAnnotations { annotations, .. } => {
-                if let Stream::Ours { display, .. } = &mut observed.stream {
+                if let ImageStreamState::Owned { display, .. } = &mut observed.stream {
                     for (key, value) in annotations {
                         match key.as_str() {
                             DISPLAY_NAME => display.name.clone_from(value),
@@ -289,7 +290,7 @@ pub fn apply(observed: &mut Observed, plan: &Plan) {
                     }
                 }
             }
-            Action::DeleteStream { .. } => observed.stream = Stream::Absent,
+            Action::DeleteStream { .. } => observed.stream = ImageStreamState::Absent,
             Action::Event { .. } => {}
         }
     }
@@ -317,7 +318,7 @@ impl Chance {
 }
 
 /// One thing happens: to a run, to the stream, to the resource.
-pub fn happen(observed: &mut Observed, chance: &mut Chance, time: Timestamp) {
+pub fn happen(observed: &mut ObservedState, chance: &mut Chance, time: Timestamp) {
     const REASONS: [&str; 6] = [
         "Failed",
         "Cancelled",
@@ -331,25 +332,25 @@ pub fn happen(observed: &mut Observed, chance: &mut Chance, time: Timestamp) {
         .iter_mut()
         .filter(|run| run.is_cancelled && !run.has_ended())
     {
-        run.outcome = Outcome::False;
+        run.state = RunState::Failed;
         run.reason = "Cancelled".into();
         run.completion = Some(time);
     }
     let active = observed.runs.iter().position(|run| !run.has_ended());
     if chance.below(4) == 0 {
         let digest = digest(Some(chance.below(4).to_string())).unwrap_or_default();
-        observed.upstream = Some(Upstream { digest, at: time });
+        observed.upstream = Some(UpstreamDigest { digest, at: time });
     }
     match (chance.below(10), active) {
         (0..=2, Some(index)) => {
             let run = &mut observed.runs[index];
-            run.outcome = Outcome::False;
+            run.state = RunState::Failed;
             run.reason = REASONS[chance.below(6) as usize].into();
             run.completion = Some(time);
         }
         (3..=4, Some(index)) => {
             let run = &mut observed.runs[index];
-            run.outcome = Outcome::True;
+            run.state = RunState::Succeeded;
             run.completion = Some(time);
             let digest = if run.upstream.is_empty() { DIGEST } else { &run.upstream };
             run.results = [("digest".to_owned(), digest.to_owned())].into_iter().collect();
@@ -357,7 +358,7 @@ pub fn happen(observed: &mut Observed, chance: &mut Chance, time: Timestamp) {
                 is_usable: chance.below(4) > 0,
                 failure: None,
             };
-            observed.stream = Stream::Ours {
+            observed.stream = ImageStreamState::Owned {
                 uid: "s1".into(),
                 display: display("Example"),
                 tags: [("v1".to_owned(), tag)].into_iter().collect(),
@@ -369,8 +370,8 @@ pub fn happen(observed: &mut Observed, chance: &mut Chance, time: Timestamp) {
         }
         (6, _) => observed.generation += 1,
         (7, _) => observed.retry = Some(chance.below(1000).to_string()),
-        (8, _) => observed.stream = Stream::Absent,
-        (9, _) => observed.installed.pipeline = !observed.installed.pipeline,
+        (8, _) => observed.stream = ImageStreamState::Absent,
+        (9, _) => observed.prerequisites.pipeline = !observed.prerequisites.pipeline,
         _ => {}
     }
 }

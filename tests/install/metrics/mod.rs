@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use cnbi_controller::metrics::{Metrics as OfController, ReconcileResult, ResourceCounts};
-use cnbi_controller::reconcile::error::Class;
+use cnbi_controller::reconcile::error::ErrorClass;
 use cnbi_runtime::metrics::Renamed;
 use cnbi_shared::api::BuildType;
 use cnbi_shared::api::status::Phase;
@@ -35,7 +35,7 @@ fn of_controller() -> String {
     let metrics = OfController::default();
     metrics.reconciled(ReconcileResult::Unchanged);
     metrics.observe_reconcile(Duration::from_secs(1));
-    metrics.reconcile_failed(Class::Gone);
+    metrics.reconcile_failed(ErrorClass::Gone);
     metrics.watch_failed();
     metrics.config.loaded(true);
     metrics.set_leader();

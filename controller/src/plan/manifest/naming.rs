@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use cnbi_shared::grammar::dns::LABEL_MAX;
 use ring::digest::{SHA256, digest};
 
-use crate::plan::observed::Observed;
+use crate::plan::observed::ObservedState;
 
 /// Label of everything that belongs to a resource: its uid.
 pub const UID: &str = "meteor.zone/uid";
@@ -81,7 +81,7 @@ fn hash(parts: &[&str]) -> String {
 }
 
 /// The labels of everything that is made for a resource.
-pub fn labels(observed: &Observed) -> BTreeMap<String, String> {
+pub fn labels(observed: &ObservedState) -> BTreeMap<String, String> {
     [
         ("app.kubernetes.io/name", "cnbi"),
         ("app.kubernetes.io/component", "build"),

@@ -1,85 +1,88 @@
-//! What a resource has besides its runs: the ImageStream, and copies of its pull Secret.
+//! The ImageStream of a resource and the copies of its pull secret.
 
 use cnbi_shared::config::Config;
 use kube::Api;
 
-use super::{SECRET, Sight};
-use crate::plan::action::Place;
+use super::{SECRET, Snapshot};
+use crate::plan::action::NamespacedName;
 use crate::plan::manifest::{run_copy_name, run_name, target_copy_name};
-use crate::plan::observed::{Copy, Stream};
-use crate::reconcile::context::World;
-use crate::reconcile::error::Failure;
+use crate::plan::observed::{ImageStreamState, SecretCopy};
+use crate::reconcile::context::Context;
+use crate::reconcile::error::Error;
 use crate::reconcile::secrets;
-use crate::watch::projections::{self, Kept, Watched};
-use crate::watch::reflector::Known;
+use crate::watch::projections::{self, Projection, WatchedObject};
+use crate::watch::reflector::SyncState;
 use crate::watch::stored::Stored;
 
-impl Sight {
-    pub(super) async fn see_stream(&mut self, world: &World) -> Result<(), Failure> {
-        let place = Place::new(&self.target, &self.observed.name);
-        self.observed.stream = match world.streams.known() {
-            Known::Nothing => Stream::Unknown,
-            Known::ApiAbsent => Stream::ApiMissing,
-            Known::All => {
-                let found = world.streams.cache().find(&place.to_string(), &place).cloned();
+impl Snapshot {
+    pub(super) async fn observe_image_stream(&mut self, context: &Context) -> Result<(), Error> {
+        let key = NamespacedName::new(&self.target, &self.observed.name);
+        self.observed.stream = match context.image_streams.state() {
+            SyncState::Pending => ImageStreamState::Unknown,
+            SyncState::ApiAbsent => ImageStreamState::ApiMissing,
+            SyncState::Synced => {
+                let found = context.image_streams.cache().find(&key.to_string(), &key).cloned();
                 match found {
                     Some(stream) => self.stream(&stream),
-                    None if self.observed.deleted.is_none() && !world.sites.has_namespace(&self.target).await? => {
-                        Stream::ApiMissing
+                    None if self.observed.deleted.is_none()
+                        && !context.prerequisites.has_namespace(&self.target).await? =>
+                    {
+                        ImageStreamState::ApiMissing
                     }
-                    None => Stream::Absent,
+                    None => ImageStreamState::Absent,
                 }
             }
         };
         Ok(())
     }
 
-    /// The stream, asked of the API server where the cache has none: it selects by a label that anybody can take off.
-    pub(super) async fn find_stream(&mut self, world: &World) -> Result<(), Failure> {
-        if self.observed.stream == Stream::Absent {
-            let api: Api<Watched<projections::Stream>> = Api::namespaced(world.client.clone(), &self.target);
+    /// Reads the ImageStream from the API server if the cache has none: the watch selects by a label that users can remove.
+    pub(super) async fn fetch_image_stream(&mut self, context: &Context) -> Result<(), Error> {
+        if self.observed.stream == ImageStreamState::Absent {
+            let api: Api<WatchedObject<projections::ImageStream>> =
+                Api::namespaced(context.client.clone(), &self.target);
             if let Some(stream) = api.get_opt(&self.observed.name).await? {
-                self.observed.stream = self.stream(&stream.into_kept());
+                self.observed.stream = self.stream(&stream.into_projection());
             }
         }
         Ok(())
     }
 
-    fn stream(&self, stream: &Kept<projections::Stream>) -> Stream {
+    fn stream(&self, stream: &Projection<projections::ImageStream>) -> ImageStreamState {
         let observed = &self.observed;
-        if stream.kept.is_terminating {
-            return Stream::Absent;
+        if stream.data.is_terminating {
+            return ImageStreamState::Absent;
         }
-        if stream.owner != Some(Place::new(&observed.namespace, &observed.name)) {
-            return Stream::Foreign;
+        if stream.owner != Some(NamespacedName::new(&observed.namespace, &observed.name)) {
+            return ImageStreamState::Foreign;
         }
-        Stream::Ours {
+        ImageStreamState::Owned {
             uid: stream.uid.clone().unwrap_or_default(),
-            display: stream.kept.display.clone(),
-            tags: stream.kept.tags.clone(),
+            display: stream.data.display.clone(),
+            tags: stream.data.tags.clone(),
         }
     }
 
-    /// Copies of the pull Secret have names that follow from the resource's and its runs'.
-    pub(super) async fn see_copies(
+    /// The copies of the pull secret. Their names are derived from the resource and its runs.
+    pub(super) async fn observe_copies(
         &mut self,
-        world: &World,
+        context: &Context,
         resource: &Stored,
         config: &Config,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), Error> {
         self.observed.copies.clear();
         let observed = &self.observed;
         let of_runs = observed
             .runs
             .iter()
-            .map(|run| Place::new(&run.namespace, &run_copy_name(&run.name)));
+            .map(|run| NamespacedName::new(&run.namespace, &run_copy_name(&run.name)));
         let has_secret = observed
             .request
             .as_ref()
             .is_some_and(|request| request.pull_secret.is_some());
-        let mut places: Vec<Place> = if has_secret { of_runs.collect() } else { Vec::new() };
+        let mut keys: Vec<NamespacedName> = if has_secret { of_runs.collect() } else { Vec::new() };
         if has_secret && observed.deleted.is_some() {
-            // Made for a run that did not come about any more.
+            // The copy for a next run that was never created.
             let said = observed
                 .status
                 .as_ref()
@@ -87,47 +90,47 @@ impl Sight {
             let next = u32::try_from(said.unwrap_or(0)).unwrap_or(0).saturating_add(1);
             let next = run_name(&observed.name, &observed.uid, observed.generation, "", next);
             let namespace = config.pipelines.namespace_of_runs(&observed.namespace);
-            places.push(Place::new(namespace, &run_copy_name(&next)));
+            keys.push(NamespacedName::new(namespace, &run_copy_name(&next)));
         }
         if has_secret && self.target != observed.namespace {
-            places.push(Place::new(
+            keys.push(NamespacedName::new(
                 &self.target,
                 &target_copy_name(&observed.name, &observed.uid),
             ));
         }
-        // In the resource's own namespace the run has the Secret itself.
-        let copied = |kept: &Kept<projections::Run>| {
-            let secret = kept.kept.secret.as_deref()?;
-            let place = Place::new(&kept.place.namespace, secret);
-            (secret == run_copy_name(&kept.place.name)).then_some(place)
+        // A run in the resource's own namespace mounts the original.
+        let copied = |run: &Projection<projections::PipelineRun>| {
+            let secret = run.data.secret.as_deref()?;
+            let key = NamespacedName::new(&run.key.namespace, secret);
+            (secret == run_copy_name(&run.key.name)).then_some(key)
         };
-        let runs: Vec<_> = world.runs.cache().group(&observed.uid).cloned().collect();
-        for place in runs
+        let runs: Vec<_> = context.runs.cache().group(&observed.uid).cloned().collect();
+        for key in runs
             .iter()
             .filter(|run| self.is_trusted(run, config))
             .filter_map(|run| copied(run))
         {
-            if !places.contains(&place) {
-                places.push(place);
+            if !keys.contains(&key) {
+                keys.push(key);
             }
         }
-        places.retain(|place| place.namespace != observed.namespace);
-        for place in places {
-            let known = if let Some(known) = world.memory.copy(resource, &place) {
-                known
+        keys.retain(|key| key.namespace != observed.namespace);
+        for key in keys {
+            let copy = if let Some(copy) = context.pending_writes.secret_copy(resource, &key) {
+                copy
             } else {
-                let found = secrets::read_copy(&world.client, &place).await?;
-                world.memory.copied(resource, &place, found.clone());
+                let found = secrets::read_copy(&context.client, &key).await?;
+                context.pending_writes.record_secret_copy(resource, &key, found.clone());
                 found
             };
-            if let Some(copied) = known {
+            if let Some(copied) = copy {
                 if let Some(uid) = copied.uid {
-                    let key = (SECRET, place.namespace.clone(), place.name.clone());
+                    let key = (SECRET, key.namespace.clone(), key.name.clone());
                     self.uids.insert(key, uid);
                 }
-                self.observed.copies.push(Copy {
-                    namespace: place.namespace,
-                    name: place.name,
+                self.observed.copies.push(SecretCopy {
+                    namespace: key.namespace,
+                    name: key.name,
                     version: copied.version,
                 });
             }

@@ -37,7 +37,7 @@ impl Challenge {
 }
 
 /// The value for `Authorization` that an answer with a token means; `None`: it holds none that can be sent.
-pub(super) fn token(answer: &[u8]) -> Option<HeaderValue> {
+pub(super) fn token(response: &[u8]) -> Option<HeaderValue> {
     #[derive(Deserialize)]
     struct Answer<'a> {
         #[serde(borrow)]
@@ -45,7 +45,7 @@ pub(super) fn token(answer: &[u8]) -> Option<HeaderValue> {
         #[serde(borrow)]
         access_token: Option<std::borrow::Cow<'a, str>>,
     }
-    let Answer { token, access_token } = serde_json::from_slice(answer).ok()?;
+    let Answer { token, access_token } = serde_json::from_slice(response).ok()?;
     let mut value = HeaderValue::from_str(&format!("Bearer {}", token.or(access_token)?)).ok()?;
     value.set_sensitive(true);
     Some(value)
@@ -83,8 +83,8 @@ mod tests {
         assert_eq!(token(br#"{"token":"a.b","expires_in":60}"#).unwrap(), "Bearer a.b");
         assert_eq!(token(br#"{"access_token":"a"}"#).unwrap(), "Bearer a");
         assert!(token(br#"{"token":"a"}"#).unwrap().is_sensitive());
-        for answer in [&br#"{"token":"a\nb"}"#[..], br#"{"token":7}"#, b"{}", b"[", b""] {
-            assert_eq!(token(answer), None, "{}", String::from_utf8_lossy(answer));
+        for response in [&br#"{"token":"a\nb"}"#[..], br#"{"token":7}"#, b"{}", b"[", b""] {
+            assert_eq!(token(response), None, "{}", String::from_utf8_lossy(response));
         }
     }
 }

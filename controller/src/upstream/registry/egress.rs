@@ -23,7 +23,7 @@ use tower::ServiceExt as _;
 
 /// Opens connections, directly or through a proxy.
 #[derive(Clone)]
-pub struct Outward {
+pub struct ProxyConnector {
     direct: HttpConnector,
     proxies: Arc<Matcher>,
 }
@@ -32,7 +32,7 @@ pub struct Outward {
 pub fn connector(
     network: &Network,
     authorities: Vec<CertificateDer<'static>>,
-) -> Result<HttpsConnector<Outward>, rustls::Error> {
+) -> Result<HttpsConnector<ProxyConnector>, rustls::Error> {
     let provider = Arc::new(ring::default_provider());
     let verifier = Verifier::new_with_extra_roots(authorities, provider.clone())?;
     let tls = ClientConfig::builder_with_provider(provider)
@@ -51,13 +51,13 @@ pub fn connector(
         .with_tls_config(tls)
         .https_or_http()
         .enable_http1()
-        .wrap_connector(Outward {
+        .wrap_connector(ProxyConnector {
             direct,
             proxies: Arc::new(proxies),
         }))
 }
 
-impl tower::Service<Uri> for Outward {
+impl tower::Service<Uri> for ProxyConnector {
     type Response = TokioIo<TcpStream>;
     type Error = Box<dyn Error + Send + Sync>;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;

@@ -18,7 +18,7 @@ type Log = Arc<Mutex<Vec<String>>>;
 
 /// A stand-in for a registry: answers as the script says. What it is asked is in the log: method, path and authorization.
 async fn registry(script: impl Fn(&Request<Body>) -> Response<Body> + Send + Sync + 'static) -> (SocketAddr, Log) {
-    async fn answer(State((script, log)): State<(Script, Log)>, request: Request) -> Response {
+    async fn response(State((script, log)): State<(Script, Log)>, request: Request) -> Response {
         let authorization = request
             .headers()
             .get(AUTHORIZATION)
@@ -36,7 +36,7 @@ async fn registry(script: impl Fn(&Request<Body>) -> Response<Body> + Send + Syn
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let router = Router::new()
-        .fallback(answer)
+        .fallback(response)
         .with_state((Arc::new(script) as Script, log.clone()));
     tokio::spawn(async move { axum::serve(listener, router).await });
     (address, log)
@@ -53,9 +53,9 @@ fn found() -> Response<Body> {
         .unwrap()
 }
 
-async fn ask(address: SocketAddr, credential: Option<&'static str>) -> Result<String, Unanswered> {
+async fn resolve(address: SocketAddr, credential: Option<&'static str>) -> Result<String, RegistryError> {
     let image = ImageReference::parse(&format!("{address}/team/base:v1")).unwrap();
-    let registries = Registries::new(&Network::default(), Vec::new()).unwrap();
+    let registries = RegistryClient::new(&Network::default(), Vec::new()).unwrap();
     registries
         .digest(&image, credential.map(HeaderValue::from_static), true)
         .await
@@ -68,7 +68,7 @@ fn lines(log: &Log) -> Vec<String> {
 #[tokio::test]
 async fn an_open_registry_is_asked_once() {
     let (address, log) = registry(|_| found()).await;
-    assert_eq!(ask(address, Some("Basic x")).await, Ok(DIGEST.to_owned()));
+    assert_eq!(resolve(address, Some("Basic x")).await, Ok(DIGEST.to_owned()));
     assert_eq!(
         lines(&log),
         ["HEAD /v2/team/base/manifests/v1 -"],
@@ -86,9 +86,12 @@ async fn a_registry_that_wants_the_password_gets_it() {
             .unwrap(),
     };
     let (address, _) = registry(script).await;
-    assert_eq!(ask(address, Some("Basic x")).await, Ok(DIGEST.to_owned()));
-    assert_eq!(ask(address, Some("Basic y")).await, Err(Unanswered::Unauthorized));
-    assert_eq!(ask(address, None).await, Err(Unanswered::Unauthorized));
+    assert_eq!(resolve(address, Some("Basic x")).await, Ok(DIGEST.to_owned()));
+    assert_eq!(
+        resolve(address, Some("Basic y")).await,
+        Err(RegistryError::Unauthorized)
+    );
+    assert_eq!(resolve(address, None).await, Err(RegistryError::Unauthorized));
 }
 
 #[tokio::test]
@@ -110,7 +113,7 @@ async fn a_token_is_had_where_one_is_wanted() {
         }
     };
     let (address, log) = registry(script).await;
-    assert_eq!(ask(address, Some("Basic x")).await, Ok(DIGEST.to_owned()));
+    assert_eq!(resolve(address, Some("Basic x")).await, Ok(DIGEST.to_owned()));
     assert_eq!(
         lines(&log),
         [
@@ -129,29 +132,29 @@ async fn without_the_header_the_manifest_is_counted_on() {
     })
     .await;
     let digest = "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a";
-    assert_eq!(ask(address, None).await, Ok(digest.to_owned()));
+    assert_eq!(resolve(address, None).await, Ok(digest.to_owned()));
     assert_eq!(lines(&log).len(), 2);
 }
 
 #[tokio::test]
 async fn every_refusal_has_its_reason() {
-    let patience = Unanswered::Busy(Duration::from_secs(120));
+    let patience = RegistryError::Busy(Duration::from_secs(120));
     for (code, wanted) in [
-        (404, Unanswered::NotFound),
-        (403, Unanswered::Unauthorized),
+        (404, RegistryError::NotFound),
+        (403, RegistryError::Unauthorized),
         (429, patience),
         (503, patience),
-        (418, Unanswered::Unintelligible),
-        (204, Unanswered::Unintelligible),
+        (418, RegistryError::InvalidResponse),
+        (204, RegistryError::InvalidResponse),
     ] {
         let (address, _) =
             registry(move |_| status(code).header(RETRY_AFTER, "120").body(Body::empty()).unwrap()).await;
-        assert_eq!(ask(address, None).await, Err(wanted), "{code}");
+        assert_eq!(resolve(address, None).await, Err(wanted), "{code}");
     }
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let gone = listener.local_addr().unwrap();
     drop(listener);
-    assert_eq!(ask(gone, None).await, Err(Unanswered::Unreachable));
+    assert_eq!(resolve(gone, None).await, Err(RegistryError::Unreachable));
 }
 
 #[tokio::test]
@@ -160,15 +163,15 @@ async fn redirects_are_followed_without_the_credential_and_not_for_ever() {
     let to = format!("http://{elsewhere}/v2/team/base/manifests/v1");
     let (address, _) = registry(move |_| status(307).header(LOCATION, &to).body(Body::empty()).unwrap()).await;
     assert_eq!(
-        ask(address, Some("Basic x")).await,
-        Err(Unanswered::Unintelligible),
+        resolve(address, Some("Basic x")).await,
+        Err(RegistryError::InvalidResponse),
         "plain HTTP elsewhere"
     );
     assert_eq!(lines(&seen), Vec::<String>::new());
 
     let (address, log) = registry(|_| status(307).header(LOCATION, "/again").body(Body::empty()).unwrap()).await;
-    assert_eq!(ask(address, None).await, Err(Unanswered::Unintelligible));
-    assert_eq!(lines(&log).len(), 1 + REDIRECTS);
+    assert_eq!(resolve(address, None).await, Err(RegistryError::InvalidResponse));
+    assert_eq!(lines(&log).len(), 1 + MAX_REDIRECTS);
 }
 
 #[tokio::test]
@@ -189,7 +192,7 @@ async fn hostile_answers_are_bounded() {
         status(200).body(body).unwrap()
     })
     .await;
-    assert_eq!(ask(address, None).await, Err(Unanswered::Unintelligible));
+    assert_eq!(resolve(address, None).await, Err(RegistryError::InvalidResponse));
     let (address, _) = registry(move |request| {
         if request.uri().path() == "/token" {
             return status(200).body(endless()).unwrap();
@@ -202,7 +205,7 @@ async fn hostile_answers_are_bounded() {
             .unwrap()
     })
     .await;
-    assert_eq!(ask(address, None).await, Err(Unanswered::Unintelligible));
+    assert_eq!(resolve(address, None).await, Err(RegistryError::InvalidResponse));
     // Digests and realms that are none.
     for text in ["sha256:short", "sha512:00", "$(id)", "ÿ"] {
         let value = HeaderValue::from_bytes(text.as_bytes()).unwrap();
@@ -213,7 +216,11 @@ async fn hostile_answers_are_bounded() {
                 .unwrap()
         })
         .await;
-        assert_eq!(ask(address, None).await, Err(Unanswered::Unintelligible), "{text}");
+        assert_eq!(
+            resolve(address, None).await,
+            Err(RegistryError::InvalidResponse),
+            "{text}"
+        );
     }
     for realm in [
         "file:///etc/passwd",
@@ -230,8 +237,8 @@ async fn hostile_answers_are_bounded() {
         })
         .await;
         assert_eq!(
-            ask(address, Some("Basic x")).await,
-            Err(Unanswered::Unintelligible),
+            resolve(address, Some("Basic x")).await,
+            Err(RegistryError::InvalidResponse),
             "{realm}"
         );
         assert_eq!(lines(&log).len(), 1);
@@ -287,7 +294,7 @@ async fn the_proxy_of_the_configuration_is_taken_but_for_hosts_that_need_none() 
         http_proxy: format!("http://us:word@{proxy}"),
         ..Network::default()
     };
-    let registries = Registries::new(&network, Vec::new()).unwrap();
+    let registries = RegistryClient::new(&network, Vec::new()).unwrap();
     assert_eq!(registries.digest(&image, None, true).await, Ok(DIGEST.to_owned()));
     let heads = std::mem::take(&mut *log.lock().unwrap());
     assert_eq!(heads.len(), 1, "{heads:?}");
@@ -302,15 +309,15 @@ async fn the_proxy_of_the_configuration_is_taken_but_for_hosts_that_need_none() 
     );
 
     network.no_proxy = vec![address.ip().to_string()];
-    let registries = Registries::new(&network, Vec::new()).unwrap();
+    let registries = RegistryClient::new(&network, Vec::new()).unwrap();
     assert_eq!(registries.digest(&image, None, true).await, Ok(DIGEST.to_owned()));
     assert!(log.lock().unwrap().is_empty());
 
     network.no_proxy = Vec::new();
     network.http_proxy = "http://127.0.0.1:9".to_owned();
-    let registries = Registries::new(&network, Vec::new()).unwrap();
+    let registries = RegistryClient::new(&network, Vec::new()).unwrap();
     assert_eq!(
         registries.digest(&image, None, true).await,
-        Err(Unanswered::Unreachable)
+        Err(RegistryError::Unreachable)
     );
 }

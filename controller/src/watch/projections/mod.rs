@@ -1,13 +1,14 @@
-//! What is kept in memory of the objects that runs leave on a cluster, read with patience.
+//! Projections: the fields of PipelineRuns, TaskRuns and ImageStreams that the controller keeps in memory.
 //!
-//! These kinds are Tekton's and OpenShift's, and what stands in them was written by many. An object that cannot be read
-//! whole is read as far as it goes: a watch must not end over it.
+//! Reading is lenient, because one object that fails to deserialise would end the watch of all: a field of an unexpected type
+//! is treated as missing.
 
-mod run;
-mod stream;
+mod image_stream;
+mod pipeline_run;
 mod task_run;
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt::Debug;
 
 use cnbi_shared::api::annotations::OWNED_BY;
@@ -17,29 +18,29 @@ use kube::api::ObjectMeta;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::plan::action::Place;
-use crate::plan::by_name::ByName;
+use crate::plan::action::NamespacedName;
+use crate::plan::observed::RunState;
 
-pub use run::Run;
-pub use stream::Stream;
+pub use image_stream::ImageStream;
+pub use pipeline_run::PipelineRun;
 pub use task_run::TaskRun;
 
-/// One kind of object, and what is kept of it.
-pub trait Kind: Clone + Debug + Send + Sync + 'static {
-    /// API group; the version is `v1` for all.
+/// The fields that are kept of one kind of object.
+pub trait ProjectedKind: Clone + Debug + Send + Sync + 'static {
+    /// API group. The version is `v1` for all kinds.
     const GROUP: &'static str;
     /// Kind.
     const KIND: &'static str;
     /// Plural, as in paths.
     const PLURAL: &'static str;
-    /// Which objects are ours to look at.
+    /// Label selector of the watch.
     const SELECTOR: &'static str;
 
-    /// What is kept. `object` is whatever somebody has stored.
-    fn read(object: &Value) -> Self;
+    /// Reads the fields.
+    fn project(object: &Value) -> Self;
 
-    /// What objects are looked up by. `None`: of no use to anybody.
-    fn group(&self, place: &Place) -> Option<String>;
+    /// Key of the index of the cache. An object without one is not kept.
+    fn index_key(&self, key: &NamespacedName) -> Option<String>;
 
     /// Whether it is a run that has not ended.
     fn is_active(&self) -> bool {
@@ -47,61 +48,61 @@ pub trait Kind: Clone + Debug + Send + Sync + 'static {
     }
 }
 
-/// An object as it is kept. There are thousands, so nothing is said twice, and nothing that nobody reads.
+/// An object as it is kept in a cache.
 #[derive(Clone, Debug)]
-pub struct Kept<K> {
+pub struct Projection<K> {
     /// Namespace and name.
-    pub place: Place,
+    pub key: NamespacedName,
     /// Its uid.
     pub uid: Option<String>,
-    /// The resource that it belongs to, as it says itself.
-    pub owner: Option<Place>,
-    /// The rest.
-    pub kept: K,
+    /// The `CustomNBImage` that it belongs to, from the annotation [`OWNED_BY`].
+    pub owner: Option<NamespacedName>,
+    /// The fields of its kind.
+    pub data: K,
 }
 
-/// An object as kube's client and watches take it.
+/// An object as kube's client and watches deserialise it.
 #[derive(Clone, Debug, Deserialize)]
-#[serde(from = "Value", bound = "K: Kind")]
-pub struct Watched<K> {
+#[serde(from = "Value", bound = "K: ProjectedKind")]
+pub struct WatchedObject<K> {
     metadata: ObjectMeta,
-    kept: Kept<K>,
+    projection: Projection<K>,
 }
 
-impl<K> Watched<K> {
-    /// What is kept of it.
-    pub fn into_kept(self) -> Kept<K> {
-        self.kept
+impl<K> WatchedObject<K> {
+    /// Drops the metadata that only the watch needs.
+    pub fn into_projection(self) -> Projection<K> {
+        self.projection
     }
 }
 
-impl<K: Kind> From<Value> for Watched<K> {
+impl<K: ProjectedKind> From<Value> for WatchedObject<K> {
     fn from(object: Value) -> Self {
         let metadata = &object["metadata"];
         let owner = metadata["annotations"][OWNED_BY].as_str().and_then(|owner| {
             let (namespace, name) = owner.split_once('/')?;
-            Some(Place::new(namespace, name))
+            Some(NamespacedName::new(namespace, name))
         });
-        let said = |key: &str| metadata[key].as_str().unwrap_or_default();
+        let field = |key: &str| metadata[key].as_str().unwrap_or_default();
         Self {
-            // A watch goes on from the version.
             metadata: ObjectMeta {
                 name: text(&metadata["name"]),
                 namespace: text(&metadata["namespace"]),
+                // A watch resumes from this version.
                 resource_version: text(&metadata["resourceVersion"]),
                 ..ObjectMeta::default()
             },
-            kept: Kept {
-                place: Place::new(said("namespace"), said("name")),
+            projection: Projection {
+                key: NamespacedName::new(field("namespace"), field("name")),
                 uid: text(&metadata["uid"]),
                 owner,
-                kept: K::read(&object),
+                data: K::project(&object),
             },
         }
     }
 }
 
-impl<K: Kind> Resource for Watched<K> {
+impl<K: ProjectedKind> Resource for WatchedObject<K> {
     type DynamicType = ();
     type Scope = NamespaceResourceScope;
 
@@ -134,45 +135,36 @@ fn text(value: &Value) -> Option<String> {
     value.as_str().map(str::to_owned)
 }
 
-fn boxed(value: &Value) -> Option<Box<str>> {
-    value.as_str().map(Box::from)
-}
+/// Limit of texts from tasks and from Tekton, in bytes.
+const TEXT_LIMIT: usize = 4096;
 
-/// The longest text that is kept of what a task or Tekton says, in bytes.
-const LONGEST: usize = 4096;
-
-fn bounded(value: &Value) -> Option<String> {
+fn truncated(value: &Value) -> Option<String> {
     let text = value.as_str()?;
-    let mut end = text.len().min(LONGEST);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    Some(text[..end].to_owned())
+    Some(text[..text.floor_char_boundary(TEXT_LIMIT)].to_owned())
 }
 
-/// Status, reason and message of condition `Succeeded`.
-fn succeeded(status: &Value) -> (crate::plan::observed::Outcome, String, String) {
-    use crate::plan::observed::Outcome;
+/// State, reason and message of the condition `Succeeded`.
+fn succeeded_condition(status: &Value) -> (RunState, String, String) {
     let mut conditions = status["conditions"].as_array().into_iter().flatten();
     let condition = conditions
         .find(|condition| condition["type"] == "Succeeded")
         .unwrap_or(&Value::Null);
-    let outcome = match condition["status"].as_str() {
-        Some("True") => Outcome::True,
-        Some("False") => Outcome::False,
-        _ => Outcome::Unknown,
+    let state = match condition["status"].as_str() {
+        Some("True") => RunState::Succeeded,
+        Some("False") => RunState::Failed,
+        _ => RunState::Running,
     };
-    let said = |key: &str| bounded(&condition[key]).unwrap_or_default();
-    (outcome, said("reason"), said("message"))
+    let field = |key: &str| truncated(&condition[key]).unwrap_or_default();
+    (state, field("reason"), field("message"))
 }
 
-/// Names and values of the results that are texts and named in `wanted`.
-fn results(list: &Value, wanted: &[&str]) -> ByName<String> {
+/// The results whose names are in `wanted` and whose values are strings.
+fn results(list: &Value, wanted: &[&str]) -> BTreeMap<String, String> {
     let items = list.as_array().into_iter().flatten();
     items
         .filter_map(|item| {
             let name = item["name"].as_str().filter(|name| wanted.contains(name))?;
-            Some((name.to_owned(), bounded(&item["value"])?))
+            Some((name.to_owned(), truncated(&item["value"])?))
         })
         .collect()
 }
@@ -182,7 +174,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_that_can_be_stored_stops_a_watch() {
+    fn any_json_can_be_read() {
         for object in [
             "{}",
             "[]",
@@ -190,17 +182,17 @@ mod tests {
             r#"{"metadata":{"labels":[],"annotations":{"meteor.zone/owned-by":7}},"status":[]}"#,
             r#"{"spec":{"workspaces":7,"tags":{}},"status":{"conditions":{},"results":[1],"tags":[7]}}"#,
         ] {
-            serde_json::from_str::<Watched<Run>>(object).unwrap();
-            serde_json::from_str::<Watched<TaskRun>>(object).unwrap();
-            serde_json::from_str::<Watched<Stream>>(object).unwrap();
+            serde_json::from_str::<WatchedObject<PipelineRun>>(object).unwrap();
+            serde_json::from_str::<WatchedObject<TaskRun>>(object).unwrap();
+            serde_json::from_str::<WatchedObject<ImageStream>>(object).unwrap();
         }
     }
 
     #[test]
-    fn long_texts_are_cut_between_characters() {
-        let cut = bounded(&Value::from("ä".repeat(LONGEST))).unwrap();
-        assert_eq!(cut.len(), LONGEST);
-        let cut = bounded(&Value::from(format!("a{}", "ä".repeat(LONGEST)))).unwrap();
-        assert_eq!(cut.len(), LONGEST - 1);
+    fn long_texts_are_truncated_at_a_character_boundary() {
+        let cut = truncated(&Value::from("ä".repeat(TEXT_LIMIT))).unwrap();
+        assert_eq!(cut.len(), TEXT_LIMIT);
+        let cut = truncated(&Value::from(format!("a{}", "ä".repeat(TEXT_LIMIT)))).unwrap();
+        assert_eq!(cut.len(), TEXT_LIMIT - 1);
     }
 }

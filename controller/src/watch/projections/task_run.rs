@@ -1,44 +1,45 @@
-//! What is kept of a TaskRun.
+//! Projection of a TaskRun.
+
+use std::collections::BTreeMap;
 
 use cnbi_shared::contract::results;
 use serde_json::Value;
 
-use super::{Kind, results as read_results, succeeded, text};
-use crate::plan::action::Place;
-use crate::plan::by_name::ByName;
+use super::{ProjectedKind, results as read_results, succeeded_condition, text};
+use crate::plan::action::NamespacedName;
 use crate::plan::manifest::UID;
-use crate::plan::observed::{self, Outcome};
+use crate::plan::observed::{self, RunState};
 
-/// A TaskRun of one of our runs.
+/// A TaskRun that carries the label [`UID`], which Tekton copies from its PipelineRun.
 #[derive(Clone, Debug, Default)]
 pub struct TaskRun {
-    /// The uid of the resource that its run was made for: Tekton hands a run's labels on.
-    pub of: Option<String>,
-    /// Name of its run.
+    /// The uid of the resource that its run builds.
+    pub owner_uid: Option<String>,
+    /// Name of its PipelineRun.
     pub run: Option<String>,
-    /// What plans look at.
+    /// What plans read.
     pub task: observed::TaskRun,
 }
 
-impl Kind for TaskRun {
+impl ProjectedKind for TaskRun {
     const GROUP: &'static str = "tekton.dev";
     const KIND: &'static str = "TaskRun";
     const PLURAL: &'static str = "taskruns";
     const SELECTOR: &'static str = UID;
 
-    fn read(object: &Value) -> Self {
+    fn project(object: &Value) -> Self {
         let (labels, status) = (&object["metadata"]["labels"], &object["status"]);
-        let (outcome, reason, message) = succeeded(status);
-        let has_failed = outcome == Outcome::False;
+        let (state, reason, message) = succeeded_condition(status);
+        let has_failed = state == RunState::Failed;
         let mut steps = status["steps"].as_array().into_iter().flatten();
         let failed = steps.find(|step| step["terminated"]["exitCode"].as_i64().is_some_and(|code| code != 0));
         Self {
-            of: text(&labels[UID]),
+            owner_uid: text(&labels[UID]),
             run: text(&labels["tekton.dev/pipelineRun"]),
             task: observed::TaskRun {
                 task: text(&labels["tekton.dev/pipelineTask"]).unwrap_or_default(),
-                outcome,
-                // What is said of a step that ended with an error is that it did; the results say more.
+                state,
+                // For StepFailed, Tekton's message only repeats the exit code; the results contain the cause.
                 message: if has_failed && reason != "StepFailed" {
                     message
                 } else {
@@ -50,14 +51,14 @@ impl Kind for TaskRun {
                 results: if has_failed {
                     read_results(&status["results"], &[results::REASON, results::MESSAGE])
                 } else {
-                    ByName::default()
+                    BTreeMap::new()
                 },
             },
         }
     }
 
-    fn group(&self, _: &Place) -> Option<String> {
-        self.of.clone()
+    fn index_key(&self, _: &NamespacedName) -> Option<String> {
+        self.owner_uid.clone()
     }
 }
 
@@ -68,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_failure_is_read_with_its_step_and_what_the_task_said() {
+    fn a_failed_task_keeps_its_step_and_its_results() {
         let object = json!({
             "metadata": {"labels": {"meteor.zone/uid": "u", "tekton.dev/pipelineRun": "r", "tekton.dev/pipelineTask": "setup"}},
             "status": {
@@ -84,17 +85,21 @@ mod tests {
                 ],
             },
         });
-        let read = TaskRun::read(&object);
-        let task = &read.task;
+        let task_run = TaskRun::project(&object);
+        let task = &task_run.task;
         assert_eq!(
-            (read.of.as_deref(), read.run.as_deref(), task.task.as_str()),
+            (
+                task_run.owner_uid.as_deref(),
+                task_run.run.as_deref(),
+                task.task.as_str()
+            ),
             (Some("u"), Some("r"), "setup")
         );
         assert_eq!(
             (task.pod.as_deref(), task.failed_step.as_deref()),
             (Some("p"), Some("two"))
         );
-        assert_eq!(task.results.names().collect::<Vec<_>>(), ["reason"]);
+        assert_eq!(task.results.keys().collect::<Vec<_>>(), ["reason"]);
         assert_eq!(task.reason, "StepFailed");
     }
 }

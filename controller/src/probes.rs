@@ -36,8 +36,8 @@ impl Status for Probes {
         let is_listed = self.listed.load(Ordering::Relaxed);
         match *self.role.borrow() {
             Role::Unknown => vec!["leader election: the leader is not known yet".to_owned()],
-            Role::Leads if !is_listed => vec!["resources: not listed yet".to_owned()],
-            Role::StandsBy | Role::Leads => Vec::new(),
+            Role::Leader if !is_listed => vec!["resources: not listed yet".to_owned()],
+            Role::Standby | Role::Leader => Vec::new(),
         }
     }
 

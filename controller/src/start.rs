@@ -139,18 +139,18 @@ async fn lead(
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), cnbi_runtime::Error> {
     let Some(election) = election else {
-        role.send_replace(Role::Leads);
+        role.send_replace(Role::Leader);
         work.await;
         return Ok(());
     };
-    let mut term = tokio::select! {
-        term = election.win(&role) => term,
+    let mut leadership = tokio::select! {
+        leadership = election.acquire(&role) => leadership,
         () = shutdown => return Ok(()),
     };
     tokio::select! {
         () = work => {}
-        lost = term.keep() => return Err(Error::LeadershipLost(lost).into()),
+        lost = leadership.renew_until_lost() => return Err(Error::LeadershipLost(lost).into()),
     }
-    term.give_up().await;
+    leadership.release().await;
     Ok(())
 }

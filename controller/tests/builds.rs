@@ -1,7 +1,7 @@
-//! What the controller plans for builds, as plain text in `builds.txt`, and what must hold of every plan.
+//! Golden plans in `builds.txt`, and properties of every plan.
 //!
-//! A case is a title, YAML and the plan at [`NOW`]. The YAML says only what is special: see [`observed`] for what is there
-//! otherwise. `UPDATE=1 cargo test` writes the plans anew.
+//! A case has a title, YAML and the plan at [`NOW`]. The YAML contains only what differs from the defaults in [`observed`].
+//! `UPDATE=1 cargo test -p cnbi-controller` rewrites the plans.
 
 mod model;
 
@@ -56,7 +56,7 @@ fn cases() -> Vec<Case<'static>> {
 }
 
 #[test]
-fn plans_are_as_written_down() {
+fn plans_match_the_golden_file() {
     let mut text = CASES.split("=== ").next().unwrap_or_default().to_owned();
     for case in cases() {
         let (observed, config) = case.read();
@@ -74,9 +74,9 @@ fn plans_are_as_written_down() {
     }
 }
 
-/// Every case, every reason, under every condition that may stand beside it: done once, nothing is left to do.
+/// For every case: after the plan is applied, the next plans become empty.
 #[test]
-fn what_was_planned_and_done_needs_nothing_more() {
+fn plans_converge() {
     for case in cases() {
         let (mut observed, config) = case.read();
         for round in 0.. {
@@ -91,7 +91,7 @@ fn what_was_planned_and_done_needs_nothing_more() {
 }
 
 #[test]
-fn conditions_are_all_there_once_and_times_move_with_the_status_only() {
+fn each_condition_appears_once_and_its_time_changes_only_with_its_status() {
     for case in cases() {
         let (observed, config) = case.read();
         let Some(first) = plan(&observed, now(), &config).status else {
@@ -115,11 +115,11 @@ fn conditions_are_all_there_once_and_times_move_with_the_status_only() {
                 .any(|said| said.type_ == wanted && said.status == "True")
         };
         let told = [is("Ready"), is("Reconciling"), is("Stalled")];
-        // A new image behind a followed tag is looked at beside the one that is there.
+        // During an update run, the resource is Ready and Reconciling.
         let has_upstream = observed.upstream.is_some() || observed.runs.iter().any(|run| !run.upstream.is_empty());
-        let is_beside = told == [true, true, false] && has_upstream;
+        let is_updating = told == [true, true, false] && has_upstream;
         let count = told.iter().filter(|is_true| **is_true).count();
-        assert!(count == 1 || is_beside, "{}: {told:?}", case.title);
+        assert!(count == 1 || is_updating, "{}: {told:?}", case.title);
         let mut again = observed.clone();
         again.status = Some(first.clone());
         again.generation += 1;
@@ -137,9 +137,9 @@ fn conditions_are_all_there_once_and_times_move_with_the_status_only() {
     }
 }
 
-/// Random lives: Tekton, clocks, people and caches do what they like, and no run is ever made twice.
+/// Random events of Tekton, clocks, users and caches: no run is created twice.
 #[test]
-fn no_run_is_made_twice_and_no_observation_goes_without_a_plan() {
+fn random_events_never_create_a_run_twice() {
     let tracking = Config::from_yaml("{targetNamespace: {default: opendatahub}, tracking: {interval: 15m}}").unwrap();
     for seed in 0..800_u64 {
         let mut chance = model::Chance::new(seed);
@@ -192,7 +192,7 @@ fn no_run_is_made_twice_and_no_observation_goes_without_a_plan() {
     }
 }
 
-/// What an encoded parameter of a run holds.
+/// The value of an encoded parameter.
 fn decoded<T: serde::de::DeserializeOwned>(spec: &Value, name: &str) -> T {
     let params = spec["params"].as_array().unwrap();
     let param = params.iter().find(|param| param["name"] == name).unwrap();
@@ -201,7 +201,7 @@ fn decoded<T: serde::de::DeserializeOwned>(spec: &Value, name: &str) -> T {
     serde_json::from_slice(&STANDARD.decode(text).unwrap()).unwrap()
 }
 
-/// While the image is there and nobody asks for anything, whatever a followed tag brings leaves the resource Ready.
+/// Updates of a tracked tag never make a Ready resource not Ready.
 fn stays_ready(observed: &ObservedState, plan: &Plan, seed: u64) {
     let Some(before) = &observed.status else { return };
     let is_ready = |status: &Status| {
@@ -228,9 +228,9 @@ fn stays_ready(observed: &ObservedState, plan: &Plan, seed: u64) {
     }
 }
 
-/// A Secret that is never made would keep the run waiting until its end.
+/// A run that mounts a missing Secret would wait until its timeout.
 #[test]
-fn a_run_is_bound_to_no_copy_that_nobody_makes() {
+fn each_mounted_copy_of_a_secret_is_created() {
     let mut bound = 0;
     for case in cases() {
         let (observed, config) = case.read();
@@ -262,7 +262,7 @@ fn a_run_is_bound_to_no_copy_that_nobody_makes() {
     assert!(bound >= 3, "only {bound} runs are bound to a pull Secret");
 }
 
-/// The security contexts of the pods of all tasks of the run that a case gets.
+/// The security contexts of all pods of the run of a case.
 fn security_contexts(yaml: &'static str) -> Vec<Value> {
     let case = Case {
         title: "",
@@ -284,9 +284,9 @@ fn security_contexts(yaml: &'static str) -> Vec<Value> {
         .collect()
 }
 
-/// A new volume belongs to root, and tasks do not run as root. Where the cluster has groups of its own, another one is refused.
+/// A new volume belongs to root, and tasks do not run as root. OpenShift assigns a group itself and rejects others.
 #[test]
-fn pods_get_a_group_that_may_write_to_their_volume_where_nobody_else_gives_them_one() {
+fn pods_get_an_fs_group_unless_the_cluster_or_the_admin_sets_one() {
     let same = |contexts: Vec<Value>, wanted: &Value| {
         assert!(
             contexts.len() > 2 && contexts.iter().all(|context| context == wanted),
@@ -305,9 +305,9 @@ fn pods_get_a_group_that_may_write_to_their_volume_where_nobody_else_gives_them_
     );
 }
 
-/// A tag that goes to and fro between images that all fail gets one run for each of them.
+/// A tag that alternates between failing digests gets one run for each.
 #[test]
-fn no_failing_digest_is_tried_twice() {
+fn a_failed_digest_is_not_retried() {
     let config = Config::from_yaml("{targetNamespace: {default: opendatahub}, tracking: {interval: 15m}}").unwrap();
     let case = json!({
         "status": "ready", "stream": {"tags": {"v1": "usable"}},
@@ -343,7 +343,7 @@ fn no_failing_digest_is_tried_twice() {
     assert_eq!(made, wanted);
 }
 
-/// The Secrets that a task's images are pulled with. What was built is pulled from where it was pushed to, which may be private.
+/// The expected `imagePullSecrets` of a task. A built image is pulled with the push secret.
 fn pulled_with(task: &str, spec: &Value) -> Vec<Value> {
     let own = match (task, spec["pipelineRef"]["name"].as_str()) {
         ("validate", Some("cnbi-import")) => Some(spec["workspaces"][0]["secret"]["secretName"].clone()),
@@ -353,9 +353,9 @@ fn pulled_with(task: &str, spec: &Value) -> Vec<Value> {
     own.into_iter().chain([json!("mirror")]).collect()
 }
 
-/// The run of each build type, whole.
+/// The manifest for each build type.
 #[test]
-fn manifests_are_as_the_pipelines_expect() {
+fn manifests_match_the_pipelines() {
     let config = Config::from_yaml(
         "{targetNamespace: {default: opendatahub}, git: {credentials: [{host: github.com, secret: github}]}, \
           signatures: {policy: Required, keysSecret: keys}, source: {baseUrl: 'https://git.example/cnbi', secret: git-push}, \
@@ -398,7 +398,7 @@ fn manifests_are_as_the_pipelines_expect() {
         );
         let tasks: Vec<_> = pipeline.all_tasks().map(|task| task.name).collect();
         assert_eq!(names(&spec["taskRunSpecs"], "pipelineTaskName"), tasks);
-        // Everything is configured, so all that a pipeline takes is bound, but for the pull Secret that only one names.
+        // Everything is configured, so all workspaces are bound, except the pull secret that only one spec names.
         let bound = names(&spec["workspaces"], "name");
         let taken = pipeline.workspaces.iter().map(|workspace| workspace.name);
         let has_secret = value["spec"]["imagePullSecret"].is_object();
@@ -449,7 +449,7 @@ fn manifests_are_as_the_pipelines_expect() {
         assert_eq!(of_all["nodeSelector"], json!({"pool": "builds"}));
         assert_eq!(of_all["automountServiceAccountToken"], false);
         assert_eq!(spec["timeouts"]["pipeline"], "1h0m0s");
-        // What a user wrote stands nowhere that anything is expanded in.
+        // Values from users never appear where Tekton expands variables.
         assert!(!spec.to_string().contains("$("), "{spec}");
         let labels = manifest["metadata"]["labels"].as_object().unwrap();
         assert!(

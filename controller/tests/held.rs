@@ -47,12 +47,12 @@ fn import(index: u64) -> Value {
         "status": {
             "observedGeneration": 1, "phase": "Ready", "step": "Success",
             "conditions": [
-                said("Ready", "True", "ImageReady", &format!("opendatahub/{name}:v0.2.2 is there for spawning")),
-                said("Reconciling", "False", "Done", "Nothing is under way"),
-                said("Stalled", "False", "Done", "Nothing stands in the way"),
-                said("WellFormed", "True", "RulesPassed", "Every rule that can be judged from the resource alone is passed"),
-                said("PipelineRunCreated", "True", "RunCreated", &format!("The run is cnbi-builds/{run}")),
-                said("ImageValidated", "True", "Done", "The run has done it"),
+                said("Ready", "True", "ImageReady", &format!("Published as opendatahub/{name}:v0.2.2")),
+                said("Reconciling", "False", "Done", "No build in progress"),
+                said("Stalled", "False", "Done", "No permanent failure"),
+                said("WellFormed", "True", "RulesPassed", "All rules that do not need the cluster pass"),
+                said("PipelineRunCreated", "True", "RunCreated", &format!("PipelineRun cnbi-builds/{run}")),
+                said("ImageValidated", "True", "Done", "Completed"),
                 said("ImageStreamUpdated", "True", "TagUpdated", &format!("opendatahub/{name}:v0.2.2 points at the image")),
             ],
             "history": [{"name": run, "generation": 1, "outcome": "Success", "digest": DIGEST}],

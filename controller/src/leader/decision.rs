@@ -1,29 +1,29 @@
-//! Whether a candidate may take a Lease that it has read. Asks nobody.
+//! Whether a candidate may acquire a Lease. Pure.
 
 use std::time::Duration;
 
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use tokio::time::Instant;
 
-/// What a candidate does about a Lease that it has read.
+/// What a candidate does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Decision {
-    /// Makes it.
+    /// Creates the Lease.
     Create,
-    /// Takes it: nobody holds it, or whoever does has not renewed it.
+    /// Acquires the Lease: it has no holder, or the holder has not renewed it in time.
     Take,
-    /// Looks again.
+    /// Reads the Lease again later.
     Wait,
 }
 
-/// What a candidate has seen last, and when it saw that for the first time.
+/// The last observed Lease, and when its current content was first observed.
 #[derive(Clone, Debug)]
 pub(super) struct ObservedLease {
     pub(super) spec: LeaseSpec,
     at: Instant,
 }
 
-/// Decides. Pure but for what it remembers in `observed`.
+/// Decides, and updates `observed`.
 pub(super) fn decide(
     identity: &str,
     lease: Option<&Lease>,
@@ -80,7 +80,7 @@ mod tests {
         let at = |seconds| begin + Duration::from_secs(seconds);
         let mut observed = None;
         assert_eq!(decide("b", None, &mut observed, at(0)), Decision::Create);
-        // However old it says that it is: only what is seen counts.
+        // The timestamps in the Lease are ignored.
         assert_eq!(
             decide("b", Some(&lease("a", 15, 0)), &mut observed, at(1)),
             Decision::Wait

@@ -1,11 +1,9 @@
-//! Which of several replicas does the work: the one that holds a Lease.
+//! Leader election: the replica that holds a Lease works, the others are on standby.
 //!
-//! The protocol is that of Kubernetes' own components (`k8s.io/client-go/tools/leaderelection`). Times of others are compared
-//! with nothing: a candidate waits for as long as the Lease says from when *it* last saw it change, so clocks may differ. A
-//! leader that could not renew for the *renewal deadline* stops before anybody else may begin, because that is shorter than
-//! the Lease's duration. Every write carries the version that it is based on, so of two that take a Lease one fails.
-//!
-//! What a leader does is not the business of this file.
+//! The protocol is that of `k8s.io/client-go/tools/leaderelection`, which tolerates clock skew: a candidate never compares its clock
+//! with timestamps of others, but waits for the duration of the Lease from when it last observed a change. The renewal deadline is
+//! shorter than that duration, so a leader that cannot renew stops before another one starts. Each write has the resource version
+//! as a precondition, so only one of two concurrent candidates succeeds.
 
 mod decision;
 
@@ -22,25 +20,25 @@ use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use self::decision::{Decision, ObservedLease, decide};
 
-/// The longest time that one request may take.
+/// Timeout of one request.
 const REQUEST: Duration = Duration::from_secs(5);
 
-/// How often giving up is tried; others would otherwise wait until the Lease runs out.
-const GIVE_UP_TRIES: u32 = 3;
+/// Attempts to release the Lease; without a release the others wait until it expires.
+const RELEASE_ATTEMPTS: u32 = 3;
 
-/// How long things take.
+/// Durations of the protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timing {
-    /// How long others wait for a leader that does not renew.
+    /// How long others wait for a leader that does not renew the Lease.
     pub duration: Duration,
-    /// How long a leader works on without renewing.
+    /// How long a leader continues without a renewal.
     pub renewal_deadline: Duration,
-    /// How often a leader renews, and others look.
+    /// How often a leader renews, and others read the Lease.
     pub retry: Duration,
 }
 
 impl Timing {
-    /// Whether a leader stops before another one begins, with time to try more than once.
+    /// Whether a leader stops before another one starts, with time for more than one renewal.
     pub fn are_sound(self) -> bool {
         !self.retry.is_zero() && self.renewal_deadline < self.duration && self.retry * 2 <= self.renewal_deadline
     }
@@ -55,54 +53,54 @@ pub struct Election {
     times: Timing,
 }
 
-/// The time for which a candidate leads.
+/// Leadership of this replica.
 #[derive(Debug)]
-pub struct Term {
+pub struct Leadership {
     election: Election,
     lease: Lease,
-    /// When the last renewal that worked was asked for.
+    /// Start of the last successful renewal.
     renewed: Instant,
 }
 
-/// What a replica is there for.
+/// Role of a replica.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Role {
-    /// It does not know yet.
+    /// The Lease was not read yet.
     #[default]
     Unknown,
-    /// Another one works.
-    StandsBy,
-    /// It works.
-    Leads,
+    /// Another replica is the leader.
+    Standby,
+    /// This replica is the leader.
+    Leader,
 }
 
-/// Why a term is over.
+/// Why leadership was lost.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LeadershipLost {
-    /// The Lease is held by somebody else.
-    To(String),
-    /// The Lease was deleted, or says that nobody holds it: whoever comes first has it.
-    Gone,
+    /// Another replica holds the Lease.
+    HeldBy(String),
+    /// The Lease was deleted, or its holder was removed.
+    Released,
     /// It could not be renewed in time.
-    Late,
+    Expired,
 }
 
 impl fmt::Display for LeadershipLost {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::To(holder) => write!(
+            Self::HeldBy(holder) => write!(
                 formatter,
                 "the Lease is held by {}",
                 cnbi_shared::verdict::printable(holder, 253)
             ),
-            Self::Gone => formatter.write_str("the Lease was deleted or emptied"),
-            Self::Late => formatter.write_str("the Lease could not be renewed in time"),
+            Self::Released => formatter.write_str("the Lease was deleted, or its holder was removed"),
+            Self::Expired => formatter.write_str("the Lease could not be renewed in time"),
         }
     }
 }
 
 impl Election {
-    /// A candidate for the Lease of that name. `identity` has to be another one for each start of a program.
+    /// A candidate for the Lease of that name. `identity` must be unique for each start of a process.
     pub fn new(client: Client, namespace: &str, name: &str, identity: String, times: Timing) -> Self {
         Self {
             leases: Api::namespaced(client, namespace),
@@ -112,44 +110,44 @@ impl Election {
         }
     }
 
-    /// Waits until it is this candidate's turn, however long that takes, and tells what it is there for meanwhile.
-    pub async fn win(&self, role: &watch::Sender<Role>) -> Term {
+    /// Waits until this candidate holds the Lease. Publishes its role meanwhile.
+    pub async fn acquire(&self, role: &watch::Sender<Role>) -> Leadership {
         let mut observed = None;
         let mut held_by = None;
         loop {
             match self.attempt(&mut observed).await {
                 Ok(Some(term)) => {
-                    tracing::info!(lease = self.name, identity = self.identity, "leads");
-                    role.send_replace(Role::Leads);
+                    tracing::info!(lease = self.name, identity = self.identity, "became leader");
+                    role.send_replace(Role::Leader);
                     return term;
                 }
                 Ok(None) => {
-                    role.send_replace(Role::StandsBy);
+                    role.send_replace(Role::Standby);
                     let holder = observed
                         .as_ref()
                         .and_then(|observed: &ObservedLease| observed.spec.holder_identity.clone());
                     if holder != held_by {
-                        tracing::info!(lease = self.name, holder, "stands by");
+                        tracing::info!(lease = self.name, holder, "standby");
                         held_by = holder;
                     }
                 }
-                Err(error) => tracing::warn!(lease = self.name, %error, "the Lease cannot be taken; trying again"),
+                Err(error) => tracing::warn!(lease = self.name, %error, "cannot acquire the Lease; retrying"),
             }
             sleep(self.times.retry).await;
         }
     }
 
-    /// Looks once, and takes the Lease if it may. `None`: another one holds it, or was quicker.
-    async fn attempt(&self, observed: &mut Option<ObservedLease>) -> Result<Option<Term>, kube::Error> {
+    /// One attempt to acquire the Lease. `None` if another replica holds it or was faster.
+    async fn attempt(&self, observed: &mut Option<ObservedLease>) -> Result<Option<Leadership>, kube::Error> {
         let lease = self.get().await?;
         let sent = Instant::now();
-        let claimed = match (decide(&self.identity, lease.as_ref(), observed, sent), lease) {
-            (Decision::Take, Some(lease)) => self.replace(&self.claimed(lease)).await,
-            (Decision::Create, _) => self.create(&self.claimed(Lease::default())).await,
+        let with_holder = match (decide(&self.identity, lease.as_ref(), observed, sent), lease) {
+            (Decision::Take, Some(lease)) => self.replace(&self.with_holder(lease)).await,
+            (Decision::Create, _) => self.create(&self.with_holder(Lease::default())).await,
             (Decision::Wait | Decision::Take, _) => return Ok(None),
         };
-        match claimed {
-            Ok(lease) => Ok(Some(Term {
+        match with_holder {
+            Ok(lease) => Ok(Some(Leadership {
                 election: self.clone(),
                 lease,
                 renewed: sent,
@@ -159,8 +157,8 @@ impl Election {
         }
     }
 
-    /// The Lease as it is once this candidate has it.
-    fn claimed(&self, lease: Lease) -> Lease {
+    /// The Lease with this candidate as its holder.
+    fn with_holder(&self, lease: Lease) -> Lease {
         let before = lease.spec.unwrap_or_default();
         let now = MicroTime(Timestamp::now());
         let is_ours = before.holder_identity.as_deref() == Some(&self.identity);
@@ -203,22 +201,21 @@ impl Election {
     }
 }
 
-impl Term {
-    /// Renews the Lease for as long as it is polled and can be. Once this returns, another one may begin: what the leader
-    /// did has to have stopped by then, or to stop at once.
-    pub async fn keep(&mut self) -> LeadershipLost {
+impl Leadership {
+    /// Renews the Lease until leadership is lost. When this returns, another replica may start, so all work must stop at once.
+    pub async fn renew_until_lost(&mut self) -> LeadershipLost {
         let times = self.election.times;
         loop {
             let until = self.renewed + times.renewal_deadline;
             sleep_until((Instant::now() + times.retry).min(until)).await;
             match timeout_at(until, self.renew()).await {
-                Err(_) => return LeadershipLost::Late,
+                Err(_) => return LeadershipLost::Expired,
                 Ok(Ok(None)) => {}
                 Ok(Ok(Some(lost))) => return lost,
                 Ok(Err(error)) => {
-                    tracing::warn!(lease = self.election.name, %error, "the Lease cannot be renewed; trying again");
+                    tracing::warn!(lease = self.election.name, %error, "cannot renew the Lease; retrying");
                     if Instant::now() >= until {
-                        return LeadershipLost::Late;
+                        return LeadershipLost::Expired;
                     }
                 }
             }
@@ -228,13 +225,17 @@ impl Term {
     /// Renews once.
     async fn renew(&mut self) -> Result<Option<LeadershipLost>, kube::Error> {
         let sent = Instant::now();
-        match self.election.replace(&self.election.claimed(self.lease.clone())).await {
+        match self
+            .election
+            .replace(&self.election.with_holder(self.lease.clone()))
+            .await
+        {
             Ok(lease) => {
                 self.lease = lease;
                 self.renewed = sent;
                 Ok(None)
             }
-            // Somebody has changed it: who holds it now?
+            // The Lease was changed: read its holder.
             Err(kube::Error::Api(status)) if status.code == 409 || status.code == 404 => self.refresh().await,
             Err(error) => Err(error),
         }
@@ -253,23 +254,23 @@ impl Term {
             _ => Ok(Some(
                 holder
                     .filter(|holder| !holder.is_empty())
-                    .map_or(LeadershipLost::Gone, LeadershipLost::To),
+                    .map_or(LeadershipLost::Released, LeadershipLost::HeldBy),
             )),
         }
     }
 
-    /// Gives the Lease up, so that another one begins at its next look. What the leader did has to have stopped.
-    pub async fn give_up(mut self) {
-        for _ in 0..GIVE_UP_TRIES {
-            let mut lease = self.election.claimed(self.lease.clone());
+    /// Releases the Lease, so that another replica starts at once. All work must have stopped.
+    pub async fn release(mut self) {
+        for _ in 0..RELEASE_ATTEMPTS {
+            let mut lease = self.election.with_holder(self.lease.clone());
             if let Some(spec) = &mut lease.spec {
                 spec.holder_identity = None;
                 spec.acquire_time = None;
                 spec.lease_duration_seconds = Some(1);
             }
             match self.election.replace(&lease).await {
-                Ok(_) => return tracing::info!(lease = self.election.name, "gave the Lease up"),
-                Err(error) => tracing::warn!(lease = self.election.name, %error, "the Lease could not be given up"),
+                Ok(_) => return tracing::info!(lease = self.election.name, "released the Lease"),
+                Err(error) => tracing::warn!(lease = self.election.name, %error, "cannot release the Lease"),
             }
             match self.refresh().await {
                 Ok(None) => {}
@@ -280,7 +281,7 @@ impl Term {
     }
 }
 
-/// A request with an end.
+/// A request with a deadline.
 async fn with_deadline<T>(
     until: Instant,
     request: impl Future<Output = Result<T, kube::Error>>,
@@ -296,7 +297,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_leader_stops_before_another_one_begins() {
+    fn a_leader_stops_before_another_one_starts() {
         let times = |duration, deadline, retry| Timing {
             duration: Duration::from_secs(duration),
             renewal_deadline: Duration::from_secs(deadline),

@@ -1,4 +1,4 @@
-//! What a plan can ask for, as data: whoever carries it out makes no choices.
+//! Plans as data. [`crate::reconcile::apply`] executes them without further decisions.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,15 +9,14 @@ use serde_json::Value;
 
 use super::manifest::UPSTREAM;
 
-/// What is to be done about one resource: the actions in their order, each only after the one before it succeeded, and
-/// the status last.
+/// The actions for one resource, each executed only after the previous one succeeded, and then the status.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Plan {
-    /// In this order.
+    /// In order.
     pub actions: Vec<Action>,
-    /// The status to write; `None` where what stands there is right.
+    /// The status to write; `None` if the stored one is up to date.
     pub status: Option<Status>,
-    /// When to look again, though nothing has changed.
+    /// When to reconcile again although nothing has changed.
     pub requeue: Option<Duration>,
 }
 
@@ -30,16 +29,16 @@ pub struct NamespacedName {
     pub name: String,
 }
 
-/// One thing to do. That something to be deleted is not there is success.
+/// One write. Deleting an object that does not exist is a success.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
-    /// Puts our finalizer on the resource.
+    /// Adds the finalizer.
     AddFinalizer,
-    /// Takes it off.
+    /// Removes the finalizer.
     RemoveFinalizer,
     /// Copies the entry for `image`'s registry, and no other, from the Secret `from`. Server-side apply.
     CopySecret {
-        /// The user's Secret.
+        /// The original.
         from: NamespacedName,
         /// The copy.
         to: NamespacedName,
@@ -50,25 +49,25 @@ pub enum Action {
     },
     /// Deletes a copy.
     DeleteSecret(NamespacedName),
-    /// Creates a run. That the name is taken is success if what has it carries the resource's uid.
+    /// Creates a run. A conflict is a success if the existing run has the uid of the resource in its label.
     CreateRun {
-        /// Where, for the log.
+        /// The run.
         key: NamespacedName,
         /// The PipelineRun.
         manifest: Value,
     },
     /// Sets `spec.status: Cancelled`.
     CancelRun(NamespacedName),
-    /// Deletes a run with all that it owns.
+    /// Deletes a run with its dependents.
     DeleteRun(NamespacedName),
-    /// Deletes the volumes that carry the run's label, and its pods, as a volume stays while a pod of it is there.
+    /// Deletes the volumes and the pods of a run. A volume is not deleted before its pods.
     DeleteVolume {
         /// The run.
         key: NamespacedName,
         /// The task whose pod is kept for its log.
         keep: Option<&'static str>,
     },
-    /// Sets the display annotations, and removes those that are `None`. Fenced by the uid.
+    /// Sets the display annotations, and removes those that are `None`. The uid is a precondition.
     PatchStreamAnnotations {
         /// The ImageStream.
         key: NamespacedName,
@@ -84,7 +83,7 @@ pub enum Action {
         /// Its uid.
         uid: String,
     },
-    /// Tells people.
+    /// Writes an Event.
     Event {
         /// `Warning`, else `Normal`.
         is_warning: bool,
@@ -106,7 +105,7 @@ impl Plan {
 }
 
 impl NamespacedName {
-    /// Both.
+    /// Creates a key.
     pub fn new(namespace: &str, name: &str) -> Self {
         Self {
             namespace: namespace.to_owned(),
@@ -122,7 +121,7 @@ impl fmt::Display for NamespacedName {
 }
 
 impl fmt::Display for Action {
-    /// For people and for tests; without the words of messages.
+    /// For the log and for tests, without messages.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::AddFinalizer => formatter.write_str("add the finalizer"),
@@ -139,7 +138,10 @@ impl fmt::Display for Action {
             Self::DeleteRun(key) => write!(formatter, "delete run {key}"),
             Self::DeleteVolume { key, keep: None } => write!(formatter, "delete volume and pods of run {key}"),
             Self::DeleteVolume { key, keep: Some(task) } => {
-                write!(formatter, "delete volume and pods of run {key}, but the pod of {task}")
+                write!(
+                    formatter,
+                    "delete volume and pods of run {key}, except the pod of {task}"
+                )
             }
             Self::PatchStreamAnnotations { key, annotations, .. } => {
                 let keys: Vec<_> = annotations.keys().map(String::as_str).collect();
@@ -149,7 +151,7 @@ impl fmt::Display for Action {
             Self::Event { is_warning, reason, .. } => {
                 write!(
                     formatter,
-                    "tell {} {reason}",
+                    "event {} {reason}",
                     if *is_warning { "Warning" } else { "Normal" }
                 )
             }
@@ -158,7 +160,7 @@ impl fmt::Display for Action {
 }
 
 impl fmt::Display for Plan {
-    /// For people, and for tests that compare plans as text.
+    /// For tests that compare plans as text.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
             actions,
@@ -207,7 +209,7 @@ impl fmt::Display for Plan {
             }
         }
         if let Some(requeue) = requeue {
-            writeln!(formatter, "look again in {} s", requeue.as_secs())?;
+            writeln!(formatter, "requeue after {} s", requeue.as_secs())?;
         }
         if *self == Self::default() {
             writeln!(formatter, "nothing to do")?;

@@ -1,4 +1,4 @@
-//! Whether a run may be made now, and what stands in the way.
+//! Whether a run can be created now, and what blocks it.
 
 use std::time::Duration;
 
@@ -14,16 +14,16 @@ use super::conditions::ConditionValue;
 use super::observed::{ImageStreamState, ObservedState, QueuePosition, RejectionKind};
 use super::request::{Base, Build, Request};
 
-/// How soon to look again for what nobody tells us about.
+/// How often to check objects that are not watched.
 const RECHECK_INTERVAL: Duration = Duration::from_secs(10);
 
-/// How soon to look again for what an admin has to install.
+/// How often to check prerequisites that an admin has to install.
 const INSTALL_RECHECK_INTERVAL: Duration = Duration::from_secs(30);
 
-/// Why no run is made now.
+/// Why no run can be created now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Blocker {
-    /// `None`: it is not known yet whether one may be made.
+    /// `None` if that is not known yet.
     pub reason: Option<Reason>,
     pub message: String,
     pub requeue: Option<Duration>,
@@ -37,7 +37,7 @@ fn blocker(reason: Reason, message: impl Into<String>, requeue: Duration) -> Blo
     }
 }
 
-/// The image that the build pulls as its input. An error where the catalog knows no image for the environment.
+/// The input image of the build. An error if the catalog has no image for the runtime environment.
 pub(super) fn pulled_image(request: &Request, config: &Config) -> Result<Option<String>, ()> {
     let text = |image: &ImageReference| image.as_str().to_owned();
     match &request.build {
@@ -55,16 +55,16 @@ pub(super) fn pulled_image(request: &Request, config: &Config) -> Result<Option<
                 },
             ..
         } => {
-            let asked = (os_name, os_version, python_version);
+            let requested = (os_name, os_version, python_version);
             let mut catalog = config.runtime_environments.iter();
-            let entry = catalog.find(|entry| (&entry.os_name, &entry.os_version, &entry.python_version) == asked);
+            let entry = catalog.find(|entry| (&entry.os_name, &entry.os_version, &entry.python_version) == requested);
             entry.map(|entry| Some(entry.builder_image.clone())).ok_or(())
         }
         Build::Git { builder, .. } => Ok(builder.as_ref().map(text)),
     }
 }
 
-/// What the condition of the pull Secret says. `None` where nobody has looked.
+/// The condition `PullSecretReady`. `None` if the Secret has not been read.
 pub(super) fn pull_secret_condition(
     observed: &ObservedState,
     request: &Request,
@@ -79,15 +79,18 @@ pub(super) fn pull_secret_condition(
         Fact::Unknown => return None,
         Fact::Absent => no(
             Reason::RequiredSecretMissing,
-            format!("There is no Secret {name} in {}", observed.namespace),
+            format!("Secret {}/{name} not found", observed.namespace),
         ),
         Fact::Known(PullSecret::WrongType) => no(
             Reason::SecretTypeInvalid,
-            format!("The Secret {name} is not of a type for registry credentials"),
+            format!(
+                "Secret {}/{name} is not of a type for registry credentials",
+                observed.namespace
+            ),
         ),
         Fact::Known(PullSecret::Unreadable) => no(
             Reason::SecretTypeInvalid,
-            format!("The content of the Secret {name} cannot be read"),
+            format!("The content of Secret {}/{name} is not valid", observed.namespace),
         ),
         Fact::Known(PullSecret::Registries(entries)) => {
             let image = pulled_image(request, config).ok().flatten();
@@ -97,7 +100,8 @@ pub(super) fn pull_secret_condition(
                 Some(image) if !credentials::answer_for(entries, &image) => no(
                     Reason::NoCredentialsForRegistry,
                     format!(
-                        "The Secret {name} has no entry for {}",
+                        "Secret {}/{name} has no entry for {}",
+                        observed.namespace,
                         printable(credentials::registry(&image), 253)
                     ),
                 ),
@@ -105,17 +109,17 @@ pub(super) fn pull_secret_condition(
                     ConditionValue::yes(
                         "SecretNotInTargetNamespace",
                         format!(
-                            "OpenShift imports with the Secrets of {target}, where this one is not; where it has to import the image itself, make one there"
+                            "The pull secret exists, but not in the target namespace {target}. If OpenShift has to import the image itself, create a pull secret in {target}"
                         ),
                     )
                 }
-                _ => ConditionValue::yes("SecretUsable", "The Secret is there and has an entry for the registry"),
+                _ => ConditionValue::yes("SecretUsable", "The pull secret has an entry for the registry"),
             }
         }
     })
 }
 
-/// What stands in the way of a run of that name, if anything does.
+/// What blocks a run of that name, if anything does.
 pub(super) fn blocker_for(
     observed: &ObservedState,
     request: &Request,
@@ -126,32 +130,32 @@ pub(super) fn blocker_for(
 ) -> Option<Blocker> {
     if !config.allows_target(target, Some(&observed.namespace)) {
         let message = format!(
-            "Resources of {} may not use the target namespace {target}",
+            "Namespace {} is not allowed to use the target namespace {target}",
             observed.namespace
         );
         return Some(permanent(Reason::TargetNamespaceNotAllowed, message));
     }
     if pulled_image(request, config).is_err() {
-        let message = "The catalog has no image for spec.runtimeEnvironment";
+        let message = "No image is configured for spec.runtimeEnvironment";
         return Some(permanent(Reason::RuntimeEnvironmentUnknown, message));
     }
     if observed.runs.iter().any(|run| !run.has_ended()) {
         return Some(Blocker {
             reason: None,
-            message: "The run of an earlier generation is being ended".to_owned(),
+            message: "Waiting for the run of an earlier generation to be cancelled".to_owned(),
             requeue: None,
         });
     }
     if request.pull_secret.is_some() {
-        let Some(word) = pull_secret_condition(observed, request, config, target) else {
+        let Some(value) = pull_secret_condition(observed, request, config, target) else {
             return Some(Blocker {
                 reason: None,
-                message: "Nobody could look for the pull Secret yet".to_owned(),
+                message: "The pull secret has not been checked yet".to_owned(),
                 requeue: Some(RECHECK_INTERVAL),
             });
         };
-        if let Some(reason) = Reason::by_name(&word.reason) {
-            return Some(blocker(reason, first_sentence(&word.message), RECHECK_INTERVAL));
+        if let Some(reason) = Reason::by_name(&value.reason) {
+            return Some(blocker(reason, first_sentence(&value.message), RECHECK_INTERVAL));
         }
     }
     prerequisites(observed, config, target)
@@ -177,47 +181,50 @@ fn prerequisites(observed: &ObservedState, config: &Config, target: &str) -> Opt
     if !prerequisites.api {
         return Some(blocker(
             Reason::PipelineNotInstalled,
-            "The cluster has no Tekton Pipelines",
+            "Tekton Pipelines is not installed",
             INSTALL_RECHECK_INTERVAL,
         ));
     }
     if !prerequisites.namespace {
         return Some(blocker(
             Reason::BuildNamespaceMissing,
-            format!("There is no namespace {namespace}"),
+            format!("Build namespace {namespace} not found"),
             INSTALL_RECHECK_INTERVAL,
         ));
     }
     if !prerequisites.pipeline {
         return Some(blocker(
             Reason::PipelineNotInstalled,
-            format!("The pipeline is not there in {namespace}"),
+            format!("The pipeline is not installed in namespace {namespace}"),
             INSTALL_RECHECK_INTERVAL,
         ));
     }
     if !prerequisites.accounts {
         return Some(blocker(
             Reason::BuildAccountMissing,
-            format!("A service account of the tasks is not there in {namespace}"),
+            format!("A service account of the tasks is missing in namespace {namespace}"),
             INSTALL_RECHECK_INTERVAL,
         ));
     }
     if let Some(missing) = &observed.missing_input {
         return Some(blocker(
             Reason::BuildInputMissing,
-            format!("There is no {missing} in {namespace}, which the configuration names"),
+            format!("{missing} from the configuration not found in namespace {namespace}"),
             INSTALL_RECHECK_INTERVAL,
         ));
     }
     match observed.stream {
         ImageStreamState::ApiMissing => Some(blocker(
             Reason::ImageStreamApiMissing,
-            format!("There can be no ImageStreams in {target}"),
+            format!("Namespace {target} does not exist, or the cluster does not serve ImageStreams"),
             INSTALL_RECHECK_INTERVAL,
         )),
         ImageStreamState::Foreign => Some(permanent(
             Reason::ImageStreamConflict,
-            format!("The ImageStream {target}/{} belongs to somebody else", observed.name),
+            format!(
+                "ImageStream {target}/{} exists and belongs to another resource",
+                observed.name
+            ),
         )),
         ImageStreamState::Unknown | ImageStreamState::Absent | ImageStreamState::Owned { .. } => None,
     }
@@ -233,10 +240,10 @@ fn queued(observed: &ObservedState, config: &Config) -> Option<Blocker> {
     let limits = config.pipelines.max_concurrent;
     let is_full = running.saturating_add(ahead) >= limits.total
         || running_in_namespace.saturating_add(ahead_in_namespace) >= limits.per_namespace;
-    // Without the numbers: they change all the time, and every change would be a write.
+    // No numbers: each change of them would write the status.
     is_full.then(|| Blocker {
         reason: Some(Reason::Queued),
-        message: "As many runs as may be are under way or before this one".to_owned(),
+        message: "Queued: the limit of concurrent builds is reached".to_owned(),
         requeue: Some(RECHECK_INTERVAL),
     })
 }
@@ -245,7 +252,7 @@ fn rejected(observed: &ObservedState, config: &Config, run: &str, now: Timestamp
     let rejection = observed.rejection.as_ref();
     let rejection = rejection.filter(|rejection| rejection.run == run && rejection.retry == observed.retry)?;
     let message = format!(
-        "The API server did not take the run: {}",
+        "The API server rejected the PipelineRun: {}",
         printable(&rejection.message, 500)
     );
     let reason = match rejection.kind {
@@ -257,27 +264,27 @@ fn rejected(observed: &ObservedState, config: &Config, run: &str, now: Timestamp
     Some(blocker(reason, message, remaining))
 }
 
-/// How long to wait after so many failures in a row, from 1. `name` spreads those that failed together over a quarter of
-/// the wait.
+/// The delay after so many failures in a row, from 1. `name` spreads runs that failed at the same time over a quarter of the
+/// delay.
 pub(super) fn retry_delay(config: &Config, failures: u32, name: &str) -> Duration {
     let retry = &config.retry;
     let doubled = retry
         .base
         .as_duration()
         .saturating_mul(2_u32.saturating_pow(failures.saturating_sub(1)));
-    let retry_delay = doubled.min(retry.max.as_duration());
-    // A name ends with a hash, so its last characters are as good as random and the same for all who ask.
+    let delay = doubled.min(retry.max.as_duration());
+    // Names end with a hash.
     let spread = name
         .bytes()
         .rev()
         .take(4)
         .fold(0_u32, |sum, byte| sum * 31 + u32::from(byte))
         % 1000;
-    retry_delay + retry_delay / 4 * spread / 1000
+    delay + delay / 4 * spread / 1000
 }
 
-/// What is left of a wait that began then; `None` once it is over. A clock that has been set back makes no wait longer.
-pub(super) fn remaining(began: Timestamp, retry_delay: Duration, now: Timestamp) -> Option<Duration> {
+/// The rest of a delay that began at `began`; `None` once it is over. A clock that was set back does not extend it.
+pub(super) fn remaining(began: Timestamp, delay: Duration, now: Timestamp) -> Option<Duration> {
     let passed = now.duration_since(began).max(SignedDuration::ZERO).unsigned_abs();
-    retry_delay.checked_sub(passed).filter(|remaining| !remaining.is_zero())
+    delay.checked_sub(passed).filter(|remaining| !remaining.is_zero())
 }

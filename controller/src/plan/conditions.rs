@@ -1,4 +1,4 @@
-//! The conditions of one status, being written. Decides nothing but when a condition's time moves.
+//! The conditions of a new status.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use cnbi_shared::contract::ConditionType;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
-/// What one condition says.
+/// Status, reason and message of one condition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct ConditionValue {
     pub status: &'static str,
@@ -42,26 +42,26 @@ impl ConditionValue {
 pub(super) struct Conditions(BTreeMap<ConditionType, ConditionValue>);
 
 impl Conditions {
-    /// Nothing is decided yet. `build_type` is `None` for a resource that cannot be read.
+    /// All conditions that apply, `Unknown`. `build_type` is `None` for an invalid resource.
     pub(super) fn new(build_type: Option<BuildType>, has_pull_secret: bool) -> Self {
         let applies = |condition: &ConditionType| match build_type {
             Some(build_type) => condition.applies_to(build_type, has_pull_secret),
             None => cnbi_shared::contract::APPLY_TO_ALL.contains(condition),
         };
-        let undecided = ConditionValue::unknown("Pending", "Not decided yet");
+        let pending = ConditionValue::unknown("Pending", "Waiting for the previous steps");
         Self(
             ConditionType::ALL
                 .into_iter()
                 .filter(applies)
-                .map(|condition| (condition, undecided.clone()))
+                .map(|condition| (condition, pending.clone()))
                 .collect(),
         )
     }
 
-    /// Says it, where the condition applies.
-    pub(super) fn set(&mut self, condition: ConditionType, word: ConditionValue) {
+    /// Sets a condition, if it applies.
+    pub(super) fn set(&mut self, condition: ConditionType, value: ConditionValue) {
         if let Some(existing) = self.0.get_mut(&condition) {
-            *existing = word;
+            *existing = value;
         }
     }
 
@@ -69,7 +69,7 @@ impl Conditions {
         self.0.get(&condition)
     }
 
-    /// As Kubernetes has them. Times move only where the status does.
+    /// Converts to the API type. `lastTransitionTime` changes only with the status of a condition.
     pub(super) fn conditions(self, before: Option<&Status>, generation: i64, now: Timestamp) -> Vec<Condition> {
         let since = |condition: ConditionType, status: &str| {
             reported(before, condition)
@@ -78,19 +78,19 @@ impl Conditions {
         };
         self.0
             .into_iter()
-            .map(|(condition, word)| Condition {
+            .map(|(condition, value)| Condition {
                 type_: condition.as_str().to_owned(),
-                status: word.status.to_owned(),
-                reason: word.reason,
-                message: word.message,
+                status: value.status.to_owned(),
+                reason: value.reason,
+                message: value.message,
                 observed_generation: Some(generation),
-                last_transition_time: since(condition, word.status),
+                last_transition_time: since(condition, value.status),
             })
             .collect()
     }
 }
 
-/// The condition as it stands in a status.
+/// A condition of the stored status.
 pub(super) fn reported(before: Option<&Status>, condition: ConditionType) -> Option<&Condition> {
     before?
         .conditions
@@ -98,7 +98,7 @@ pub(super) fn reported(before: Option<&Status>, condition: ConditionType) -> Opt
         .find(|existing| existing.type_ == condition.as_str())
 }
 
-/// Times are stored without fractions of a second.
+/// Kubernetes stores times without fractions of a second.
 pub(super) fn whole_seconds(at: Timestamp) -> Time {
     Time(Timestamp::from_second(at.as_second()).unwrap_or(at))
 }

@@ -1,7 +1,7 @@
-//! What happens when a resource is deleted: runs end, then everything that was made for it goes, then the finalizer.
+//! Deletion of a resource: cancel its runs, delete its dependents, remove the finalizer.
 //!
-//! It never hangs: what cannot be seen or does not end is waited for only so long, because the writes of a late task are
-//! fenced by the resource's uid.
+//! Waiting has a timeout, so that deletion never hangs. Writes of a task that ends later have the uid of the resource as a
+//! precondition.
 
 use std::time::Duration;
 
@@ -11,10 +11,10 @@ use jiff::{SignedDuration, Timestamp};
 use super::action::{Action, NamespacedName, Plan};
 use super::observed::{ImageStreamState, ObservedState};
 
-/// How long runs may take to end, and an unreadable ImageStream to become readable.
+/// Limit of the time to wait for runs to end and for the ImageStream to be read.
 const TIMEOUT: SignedDuration = SignedDuration::from_secs(120);
 
-/// How soon to look again meanwhile; the end of a run is seen at once.
+/// How often to check meanwhile. The end of a run triggers a reconcile by itself.
 const REQUEUE: Duration = Duration::from_secs(10);
 
 pub(super) fn delete(

@@ -1,4 +1,4 @@
-//! What is kept in step beside the run: copies of the pull Secret, and the ImageStream's display annotations.
+//! Keeps the copies of the pull secret and the display annotations of the ImageStream up to date.
 
 use cnbi_shared::api::status::Phase;
 use cnbi_shared::contract::ConditionType;
@@ -11,7 +11,7 @@ use crate::plan::observed::{ImageStreamState, Run};
 use crate::plan::request::Build;
 
 impl Planner<'_> {
-    /// Brings the copies of the pull Secret in step: one for the run under way, and one where OpenShift imports.
+    /// Updates the copies of the pull secret: one for the active run, and one in the target namespace for imports by OpenShift.
     pub(super) fn sync_secret_copies(&mut self) {
         let observed = self.observed;
         let mut wanted = Vec::new();
@@ -35,7 +35,7 @@ impl Planner<'_> {
                 .find(|copy| copy.namespace == key.namespace && copy.name == key.name)
         };
         for (key, image) in &wanted {
-            let is_in_step = copied(key)
+            let is_up_to_date = copied(key)
                 .is_some_and(|copy| observed.secret_version.is_none() || copy.version == observed.secret_version);
             let is_usable = self
                 .conditions
@@ -51,7 +51,7 @@ impl Planner<'_> {
                 image: image.clone(),
                 labels: labels(observed),
             };
-            if !is_in_step && is_usable && !self.actions.contains(&action) {
+            if !is_up_to_date && is_usable && !self.actions.contains(&action) {
                 self.actions.push(action);
             }
         }
@@ -64,7 +64,7 @@ impl Planner<'_> {
         }
     }
 
-    /// Keeps the display annotations in step, but not under the hands of a run that writes them itself.
+    /// Updates the display annotations. An active run writes them itself.
     pub(super) fn sync_annotations(&mut self, current: Option<&Run>) {
         let ImageStreamState::Owned { uid, display, .. } = &self.observed.stream else {
             return;
@@ -76,12 +76,12 @@ impl Planner<'_> {
         if !is_writable {
             return;
         }
-        let there = display.pairs();
+        let current_pairs = display.pairs();
         let wanted = self.request.display.pairs();
         let annotations = wanted
             .into_iter()
-            .zip(there)
-            .filter(|(wanted, there)| wanted.1 != there.1)
+            .zip(current_pairs)
+            .filter(|(wanted, current_pairs)| wanted.1 != current_pairs.1)
             .map(|((key, text), _)| (key.to_owned(), text.map(str::to_owned)))
             .collect::<std::collections::BTreeMap<_, _>>();
         if !annotations.is_empty() {

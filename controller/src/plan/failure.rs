@@ -1,14 +1,14 @@
-//! What it means that a run failed: from Tekton's reasons and the tasks' own to one of ours. Pure.
+//! Classifies failed runs: maps the reasons of Tekton and of the tasks to [`Reason`].
 //!
-//! Tekton's reasons are those of `pkg/apis/pipeline/v1` (PipelineRunReason, TaskRunReason) as of v1.15. What a task
-//! reports is believed only as far as the contract lets that task say it, and shown only cut and escaped.
+//! Tekton's reasons are those of `pkg/apis/pipeline/v1` (PipelineRunReason, TaskRunReason) as of v1.15. A task is not trusted:
+//! it can only report the reasons that its contract lists, and its messages are truncated and escaped.
 
 use cnbi_shared::contract::{ConditionType, Pipeline, Reason, Speaks, Task, results, tasks};
 use cnbi_shared::verdict::printable;
 
 use super::observed::{Run, RunState, TaskRun};
 
-/// Most characters that are shown of what a task or Tekton says.
+/// Limit of messages of tasks and of Tekton, in characters.
 const MESSAGE_LIMIT: usize = 500;
 
 /// Why a run failed.
@@ -16,15 +16,15 @@ const MESSAGE_LIMIT: usize = 500;
 pub struct BuildFailure {
     /// The reason.
     pub reason: Reason,
-    /// The condition that it is told in.
+    /// The condition that reports it.
     pub condition: ConditionType,
-    /// The task that failed, where it was one.
+    /// The task that failed, if one did.
     pub task: Option<&'static Task>,
-    /// For people.
+    /// Message for the user.
     pub message: String,
 }
 
-/// Reads the failure of a run that has ended badly.
+/// Classifies a failed run.
 pub fn classify(pipeline: &Pipeline, run: &Run) -> BuildFailure {
     let failed = failed_task(pipeline, run);
     let of_run = match run.reason.as_str() {
@@ -39,7 +39,7 @@ pub fn classify(pipeline: &Pipeline, run: &Run) -> BuildFailure {
     let Some(reason) = of_run else {
         return task_failure(pipeline, run, failed);
     };
-    let existing = if run.message.is_empty() {
+    let details = if run.message.is_empty() {
         String::new()
     } else {
         format!(": {}", printable(&run.message, MESSAGE_LIMIT))
@@ -49,20 +49,20 @@ pub fn classify(pipeline: &Pipeline, run: &Run) -> BuildFailure {
         condition: condition(pipeline, reason, failed.map(|(task, _)| task)),
         task: failed.map(|(task, _)| task),
         message: format!(
-            "The run ended with {}{existing}. {}",
+            "The PipelineRun failed with reason {}{details}. {}",
             printable(&run.reason, 64),
             reason.advice()
         ),
     }
 }
 
-/// The failure that the controller found itself, told in the reason's own condition.
-pub fn detected(pipeline: &Pipeline, reason: Reason, what: &str) -> BuildFailure {
+/// A failure that the controller has detected itself.
+pub fn detected(pipeline: &Pipeline, reason: Reason, message: &str) -> BuildFailure {
     BuildFailure {
         reason,
         condition: condition(pipeline, reason, None),
         task: None,
-        message: format!("{what}. {}", reason.advice()),
+        message: format!("{message}. {}", reason.advice()),
     }
 }
 
@@ -71,7 +71,7 @@ fn task_failure(pipeline: &Pipeline, run: &Run, failed: Option<(&'static Task, &
         return detected(
             pipeline,
             Reason::PipelineInvalid,
-            "The run failed, and none of its tasks did",
+            "The PipelineRun failed, but none of its tasks did",
         );
     };
     let given = || {
@@ -87,9 +87,9 @@ fn task_failure(pipeline: &Pipeline, run: &Run, failed: Option<(&'static Task, &
         "PodCreationFailed" if task_run.message.contains("serviceaccounts \"") => Reason::BuildAccountMissing,
         _ => given().unwrap_or(task.default),
     };
-    let existing = task_run.results.get(results::MESSAGE).map(|message| message.trim());
-    let mut message = if let Some(existing) = existing.filter(|existing| !existing.is_empty()) {
-        format!("Task {}: {}", task.name, printable(existing, MESSAGE_LIMIT))
+    let reported = task_run.results.get(results::MESSAGE).map(|message| message.trim());
+    let mut message = if let Some(reported) = reported.filter(|reported| !reported.is_empty()) {
+        format!("Task {}: {}", task.name, printable(reported, MESSAGE_LIMIT))
     } else {
         let why = match container_start_hint(task, task_run) {
             "" if task_run.message.is_empty() => String::new(),
@@ -122,16 +122,16 @@ fn task_failure(pipeline: &Pipeline, run: &Run, failed: Option<(&'static Task, &
     }
 }
 
-/// What a node means that does not start the image to look at: Tekton says no more than that it did not.
+/// The likely cause if the kubelet cannot start the image that is validated: Tekton reports only that it did not start.
 fn container_start_hint(task: &Task, task_run: &TaskRun) -> &'static str {
     if task.name == tasks::VALIDATE && task_run.reason == "CreateContainerConfigError" {
-        ": the node does not start the image, most likely because it runs as root, or as a user with a name and no number"
+        ": the kubelet cannot start the image, probably because its user is root, or has a name instead of a number"
     } else {
         ""
     }
 }
 
-/// The first task, in the pipeline's order, that failed of itself; else the first that was ended with the run.
+/// The first failed task in the order of the pipeline; cancelled tasks only if there is no other.
 fn failed_task<'a>(pipeline: &Pipeline, run: &'a Run) -> Option<(&'static Task, &'a TaskRun)> {
     let failed = || {
         pipeline.all_tasks().filter_map(|task| {
@@ -180,9 +180,9 @@ mod tests {
     }
 
     #[test]
-    fn an_image_that_is_not_started_is_told_from_one_that_fails() {
-        assert!(unstarted_message("validate", "CreateContainerConfigError").contains("runs as root"));
-        // Images of ours have users with numbers, so there it is something else.
+    fn an_image_that_cannot_start_has_a_hint() {
+        assert!(unstarted_message("validate", "CreateContainerConfigError").contains("its user is root"));
+        // The other tasks run images of this project, which have numeric users.
         assert_eq!(unstarted_message("setup", "CreateContainerConfigError"), "");
         assert_eq!(unstarted_message("validate", "StepFailed"), "");
     }

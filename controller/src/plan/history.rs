@@ -1,4 +1,4 @@
-//! What is kept of runs that have ended, and what goes: volumes, copies of Secrets, the runs themselves.
+//! Retention of ended runs: deletes volumes, pods and old runs, and writes `status.history`.
 
 use cnbi_shared::api::status::PastRun;
 use cnbi_shared::config::Config;
@@ -9,13 +9,13 @@ use super::failure::classify;
 use super::observed::{ObservedState, Run, RunState};
 use super::tag_tracking::is_digest;
 
-/// Most items of `status.history`.
+/// Limit of `status.history`.
 const HISTORY_LIMIT: usize = 5;
 
-/// What `status.history` says of a run that went well.
+/// Outcome of a successful run in `status.history`.
 pub(super) const SUCCESS: &str = "Success";
 
-/// Removes what ended runs have left behind, but nothing of the run that is `current`.
+/// Deletes old runs, and the volumes and pods of ended runs. Never deletes the `current` run.
 pub(super) fn clean_up_runs(
     observed: &ObservedState,
     current: Option<&Run>,
@@ -38,7 +38,7 @@ pub(super) fn clean_up_runs(
         if *count > limit && !is_current {
             actions.push(Action::DeleteRun(key));
         } else if run.has_volume || (run.has_kept_pod && !is_current) {
-            // The status says how to read the log of the task that failed.
+            // The message of the failure contains the command that shows the log of this pod.
             let is_reported = is_current && run.state == RunState::Failed;
             let keep = if is_reported {
                 classify(pipeline, run).task.map(|task| task.name)
@@ -51,18 +51,17 @@ pub(super) fn clean_up_runs(
     actions
 }
 
-/// `status.history`: what was said of runs that are gone, and what is known of those that are still there. The same for
-/// the same runs, however often it is asked.
+/// `status.history`: ended runs that exist, and earlier entries for deleted ones. Idempotent.
 pub(super) fn history(observed: &ObservedState, pipeline: &Pipeline) -> Vec<PastRun> {
-    let existing = observed.status.as_ref().map_or(&[][..], |status| &status.history);
+    let stored = observed.status.as_ref().map_or(&[][..], |status| &status.history);
     let mut ended: Vec<&Run> = observed.runs.iter().filter(|run| run.has_ended()).collect();
     ended.sort_by_key(|run| std::cmp::Reverse((run.generation, run.attempt)));
     let mut all: Vec<PastRun> = ended.iter().map(|run| past_run(run, pipeline)).collect();
-    let is_gone = |past_run: &&PastRun| !observed.runs.iter().any(|run| run.name == past_run.name);
-    all.extend(existing.iter().filter(is_gone).cloned());
-    // Stable: within a generation, those that are gone are older than those that are there.
+    let is_deleted = |past_run: &&PastRun| !observed.runs.iter().any(|run| run.name == past_run.name);
+    all.extend(stored.iter().filter(is_deleted).cloned());
+    // A stable sort: within a generation, deleted runs are older than existing ones.
     all.sort_by_key(|past_run| std::cmp::Reverse(past_run.generation));
-    // The last success is remembered for as long as the resource stands by it.
+    // The last success is never dropped: it is the published image.
     if let Some(success) = all
         .iter()
         .position(|past_run| past_run.outcome.as_deref() == Some(SUCCESS))
@@ -89,7 +88,7 @@ fn past_run(run: &Run, pipeline: &Pipeline) -> PastRun {
     }
 }
 
-/// The digest that a run reports, if it is one: of SHA-256, as registries have it.
+/// The digest in the results of a run, if it is a valid SHA-256 digest.
 pub(super) fn digest(run: &Run) -> Option<&str> {
     let digest = run.results.get(results::DIGEST)?.trim();
     is_digest(digest).then_some(digest)

@@ -1,6 +1,6 @@
-//! The PipelineRun of one attempt, as data. Pure; creates nothing.
+//! The manifest of a PipelineRun.
 //!
-//! Whatever a user wrote goes in as base64 of JSON: Tekton and the kubelet both expand `$(...)` in what they pass on.
+//! All values from users are passed as base64-encoded JSON, because Tekton and the kubelet expand `$(...)`.
 
 mod naming;
 
@@ -24,22 +24,22 @@ pub use self::naming::{
 use super::observed::ObservedState;
 use super::request::{Build, Request};
 
-/// The group that may write to the volume of a run. Any but root's would do.
+/// `fsGroup` of the volume of a run. Any group except root's works.
 const VOLUME_GROUP: i64 = 65_532;
 
-/// What is different from one run of a resource to another.
+/// What differs between the runs of a resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Attempt<'a> {
-    /// Which run of the generation it is, from 1.
+    /// Number of the run within its generation, from 1.
     pub number: u32,
-    /// Which run it is since somebody last asked for one, from 1.
+    /// Number of the run since the last change of the spec or of the retry annotation, from 1.
     pub tries: u32,
-    /// The digest behind a followed tag that it is made for; empty: it is made for the spec.
+    /// The digest of a tracked tag that it builds; empty if it builds the spec.
     pub upstream: &'a str,
 }
 
-/// The manifest. `target` is the namespace of the ImageStream, `base` the image that packages are installed on, and `secret`
-/// the name of the pull Secret in the namespace of the run.
+/// The manifest. `target` is the target namespace, `base` the base image, and `secret` the name of the pull secret in the
+/// namespace of the run.
 pub fn pipeline_run(
     observed: &ObservedState,
     request: &Request,
@@ -121,7 +121,7 @@ pub fn pipeline_run(
         "metadata": metadata,
         "spec": {
             "pipelineRef": { "name": pipeline.name },
-            // A task that the list below forgot would run with nothing rather than with too much.
+            // The default for tasks that `taskRunSpecs` does not list: no permissions.
             "taskRunTemplate": {
                 "serviceAccountName": settings.service_accounts.untrusted,
                 "podTemplate": pod_template(config, false, &[], namespace_assigns_group),
@@ -138,7 +138,7 @@ pub fn pipeline_run(
     })
 }
 
-/// What the admin has put into the namespace of runs for the runs of a request.
+/// Secrets and ConfigMaps of the configuration that the runs of a request mount.
 pub fn inputs<'a>(request: &Request, config: &'a Config) -> Vec<(WorkspaceKind, &'a str)> {
     let workspaces = contract::of(request.build_type()).workspaces.iter();
     workspaces
@@ -178,8 +178,8 @@ fn volume(name: &str, config: &Config, labels: &BTreeMap<String, String>) -> Val
     json!({ "name": name, "volumeClaimTemplate": { "metadata": { "labels": labels }, "spec": spec } })
 }
 
-/// The Secrets that the kubelet pulls the user's image with, which the pod never sees: the resource's own, and, as the image may
-/// just have been pushed, those that it was pushed with.
+/// The `imagePullSecrets` of the task that runs the user's image: the pull secret of the resource, and the push secret, because
+/// the image may just have been pushed. The pod itself cannot read them.
 fn pulls_with<'a>(task: &Task, pipeline: &Pipeline, config: &'a Config, secret: Option<&'a str>) -> Vec<&'a str> {
     if task.name != tasks::VALIDATE {
         return Vec::new();
@@ -205,8 +205,9 @@ fn task_run_spec(task: &Task, config: &Config, pulls_with: &[&str], namespace_as
     spec
 }
 
-/// The configured template, with what is not for the configuration to say set last. Where the cluster gives pods no group
-/// (`namespace_assigns_group`) and the template says nothing either, they get one: a new volume belongs to root, and the tasks do not run as root.
+/// The configured pod template; fields that must not be configurable are set last. Unless the namespace assigns a group
+/// (OpenShift) or the template has a security context, `fsGroup` is set: a new volume belongs to root, and tasks do not run as
+/// root.
 fn pod_template(config: &Config, has_token: bool, pulls_with: &[&str], namespace_assigns_group: bool) -> Value {
     let mut pod = json!(config.pipelines.pod_template);
     if !namespace_assigns_group && config.pipelines.pod_template.security_context.is_empty() {
@@ -247,8 +248,7 @@ fn parameters(
         .collect()
 }
 
-/// All that a user wrote. With a digest to be looked at, the image to import carries it behind its tag: the tag may have
-/// moved on by the time that the run comes to it.
+/// The values from the user. An update run pins the image to import to its digest, because the tag may change again.
 fn asked(request: &Request, base: Option<&str>, upstream: &str) -> Asked {
     let display = &request.display;
     let mut asked = Asked {
@@ -277,10 +277,10 @@ fn asked(request: &Request, base: Option<&str>, upstream: &str) -> Asked {
     asked
 }
 
-/// Base64 of the JSON, in items that each fit into an argument.
+/// Base64 of the JSON, in chunks that each fit into an argument.
 fn encoded(value: &Value) -> Vec<String> {
     let text = STANDARD.encode(value.to_string());
-    // Base64 is ASCII, so every cut is between characters.
+    // Base64 is ASCII.
     text.as_bytes()
         .chunks(CHUNK)
         .map(|chunk| String::from_utf8_lossy(chunk).into_owned())
@@ -292,7 +292,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn long_texts_are_cut_into_arguments_and_read_back() {
+    fn long_values_are_split_into_arguments() {
         let value = json!({ "packageVersions": vec!["p".repeat(512); 500] });
         let items = encoded(&value);
         assert!(items.len() > 1 && items.iter().all(|item| item.len() <= CHUNK));

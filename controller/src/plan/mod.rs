@@ -1,18 +1,12 @@
-//! From an accepted resource to a run and a status that is true: the decisions, all of them pure.
+//! Decides what to do about one resource, and its status. Pure: no I/O, no clock.
 //!
-//! * [`request`] is what a resource asks for, read once from what was accepted;
-//! * [`observed`] is everything else that a decision depends on;
-//! * [`plan`] decides, and [`action`] is what it can ask for;
-//! * [`tag_tracking`] says which tags are followed and when registries are asked;
-//! * [`manifest`] is the PipelineRun, [`failure`] what it means that one failed.
+//! * [`request`] is the spec of a valid resource, [`observed`] everything else that a plan depends on;
+//! * [`plan`] returns the actions ([`action`]) and the status;
+//! * [`tag_tracking`] decides which tags are tracked and when they are looked up;
+//! * [`manifest`] builds the PipelineRun, [`failure`] classifies a failed one.
 //!
-//! Nothing here reads or writes a cluster.
-//!
-//! What is to be done about one resource, and what to say about it. Pure and total.
-//!
-//! The order of questions: is it being deleted; can it be read; is a run of this generation there, and how does it stand;
-//! may one be made. What was decided about a generation stays decided when its run is deleted by hand: `status.history`
-//! remembers it.
+//! The order of decisions: a resource that is being deleted, an invalid one, the current run of the generation, a new run. The
+//! result of a generation stays in `status.history`, so deleting its run by hand does not build again.
 
 pub mod action;
 mod blockers;
@@ -47,10 +41,10 @@ use self::history::{clean_up_runs, history};
 use self::observed::{ObservedState, Run, RunState};
 use self::request::Request;
 
-/// How long after its run an ImageStream may still be on its way to us.
+/// How long after the end of a run the watch may take to deliver its ImageStream.
 const SETTLE: Duration = Duration::from_secs(60);
 
-/// Decides.
+/// Plans for one resource.
 pub fn plan(observed: &ObservedState, now: Timestamp, config: &Config) -> Plan {
     let target = target(observed, config);
     if let Some(deleted) = observed.deleted {
@@ -60,7 +54,7 @@ pub fn plan(observed: &ObservedState, now: Timestamp, config: &Config) -> Plan {
         return plan_invalid(observed, now);
     };
     let pipeline = contract::of(request.build_type());
-    let mut next = Planner {
+    let mut planner = Planner {
         observed,
         request,
         pipeline,
@@ -73,23 +67,23 @@ pub fn plan(observed: &ObservedState, now: Timestamp, config: &Config) -> Plan {
         copy_for: None,
         target,
     };
-    next.decide();
-    next.finish()
+    planner.decide();
+    planner.finish()
 }
 
-/// The namespace of the ImageStream: as asked for; else where it was put before; else the configured one.
+/// The target namespace: from the spec, else from the status, else from the configuration.
 pub fn target(observed: &ObservedState, config: &Config) -> String {
-    let asked = observed.request.as_ref().and_then(|request| request.target.as_deref());
+    let requested = observed.request.as_ref().and_then(|request| request.target.as_deref());
     let before = || observed.status.as_ref()?.image_stream.as_ref()?.namespace.as_deref();
     let configured = || config.default_target(Some(&observed.namespace));
-    asked
+    requested
         .or_else(before)
         .or_else(configured)
         .unwrap_or(&observed.namespace)
         .to_owned()
 }
 
-/// What stays in a status until something newer is known: the image that is there, and what became of earlier runs.
+/// The fields of the status that stay until there is something newer: the published image and the history.
 fn previous_status(observed: &ObservedState) -> Status {
     let before = observed.status.clone().unwrap_or_default();
     let is_current = before.observed_generation == Some(observed.generation);
@@ -108,13 +102,10 @@ fn previous_status(observed: &ObservedState) -> Status {
 
 fn validity(observed: &ObservedState) -> ConditionValue {
     let Some(first) = observed.report.denials().next() else {
-        return ConditionValue::yes(
-            "RulesPassed",
-            "Every rule that can be judged from the resource alone is passed",
-        );
+        return ConditionValue::yes("RulesPassed", "All rules that do not need the cluster pass");
     };
-    let (told, more) = observed.report.told();
-    let mut lines: Vec<String> = told.map(Finding::line).collect();
+    let (shown, more) = observed.report.told();
+    let mut lines: Vec<String> = shown.map(Finding::line).collect();
     if more > 0 {
         lines.push(format!("and {more} more"));
     }
@@ -124,8 +115,8 @@ fn validity(observed: &ObservedState) -> ConditionValue {
 fn plan_invalid(observed: &ObservedState, now: Timestamp) -> Plan {
     let value = match validity(observed) {
         value if value.status == "False" => value,
-        // Not reached as long as whatever is accepted can be read.
-        _ => ConditionValue::no("Unreadable", "The resource cannot be read"),
+        // Unreachable: a valid resource always has a request.
+        _ => ConditionValue::no("Unreadable", "The spec is invalid"),
     };
     let mut conditions = Conditions::new(None, false);
     conditions.set(
@@ -134,11 +125,14 @@ fn plan_invalid(observed: &ObservedState, now: Timestamp) -> Plan {
     );
     conditions.set(
         ConditionType::Reconciling,
-        ConditionValue::no("Stalled", "Nothing is under way"),
+        ConditionValue::no("Stalled", "No build in progress"),
     );
     conditions.set(
         ConditionType::Stalled,
-        ConditionValue::yes(&value.reason, "Nothing is built until the resource is corrected"),
+        ConditionValue::yes(
+            &value.reason,
+            "The resource is invalid; correct the fields listed in condition WellFormed",
+        ),
     );
     conditions.set(ConditionType::WellFormed, value);
     let mut status = previous_status(observed);
@@ -160,7 +154,7 @@ fn plan_invalid(observed: &ObservedState, now: Timestamp) -> Plan {
     }
 }
 
-/// A plan in the making.
+/// Builds one plan.
 struct Planner<'a> {
     observed: &'a ObservedState,
     request: &'a Request,
@@ -171,7 +165,7 @@ struct Planner<'a> {
     status: Status,
     actions: Vec<Action>,
     requeue: Option<Duration>,
-    /// The run that needs its copy of the pull Secret.
+    /// The run that needs a copy of the pull secret.
     copy_for: Option<String>,
     target: String,
 }
@@ -193,7 +187,7 @@ impl Planner<'_> {
         if !observed.has_finalizer {
             self.actions.push(Action::AddFinalizer);
         }
-        // An older run must not pass for the one that the status names: its number would be given out again.
+        // If the cache does not have the run that the status names, an older run is not the current one.
         let reported_attempt = self.reported_attempt();
         let of_generation = observed.runs.iter().filter(|run| run.generation == observed.generation);
         let current = of_generation
@@ -252,7 +246,7 @@ impl Planner<'_> {
     }
 }
 
-/// Whether a status says anything that does not stand there. Conditions of others do not count.
+/// Whether the status differs from the stored one. Conditions of other controllers are ignored.
 fn has_changed(before: Option<&Status>, status: &Status) -> bool {
     let Some(before) = before else { return true };
     let mut before = before.clone();
@@ -265,7 +259,7 @@ fn has_changed(before: Option<&Status>, status: &Status) -> bool {
     before != *status
 }
 
-/// An Event where `Ready` has come to say something else that is decided; else where there is news of a followed tag.
+/// An Event if `Ready` has changed to `True` or `False`, or if a tracked tag was updated or rejected.
 fn event(before: Option<&Status>, status: &Status) -> Option<Action> {
     let existing = reported(Some(status), ConditionType::Ready)?;
     let earlier = reported(before, ConditionType::Ready);

@@ -1,8 +1,7 @@
-//! Everything that the plan of one resource's build depends on, but for the time and the configuration.
+//! The input of a plan, besides the time and the configuration.
 //!
-//! Whoever fills this in reads and decides nothing. Two things it must keep: a run that the status names is looked for at
-//! the API server before it is left out of [`ObservedState::runs`], because a cache may not know it yet; and [`QueuePosition`] counts
-//! runs that were asked for a moment ago too.
+//! Two requirements for the code that fills it in: a run that the status names must be read from the API server before it is left
+//! out of [`ObservedState::runs`], because a cache may be stale; and [`QueuePosition`] includes runs that were just created.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +12,7 @@ use jiff::Timestamp;
 
 use super::request::{Display, Request};
 
-/// One resource and all that belongs to it.
+/// One resource and its dependents.
 #[derive(Clone, Debug)]
 pub struct ObservedState {
     /// Its namespace.
@@ -24,41 +23,41 @@ pub struct ObservedState {
     pub uid: String,
     /// Its generation.
     pub generation: i64,
-    /// When deletion was asked for.
+    /// Its deletion timestamp.
     pub deleted: Option<Timestamp>,
-    /// Whether it carries our finalizer.
+    /// Whether it has the controller's finalizer.
     pub has_finalizer: bool,
-    /// Value of the annotation that asks for another try.
+    /// Value of the annotation that requests a retry.
     pub retry: Option<String>,
-    /// What it asks for. `None`: it breaks a fixed rule, which `report` tells.
+    /// The request; `None` if it is invalid, see `report`.
     pub request: Option<Request>,
-    /// What all rules in force say.
+    /// Findings of the active rules.
     pub report: Report,
-    /// What was said about it before.
+    /// The stored status.
     pub status: Option<Status>,
-    /// The runs that carry its uid, of all generations.
+    /// Its runs, of all generations.
     pub runs: Vec<Run>,
     /// The ImageStream of its name in the target namespace.
     pub stream: ImageStreamState,
-    /// The pull Secret. `Unknown` where none is named or nobody could look.
+    /// The pull secret. `Unknown` if none is named or it was not read.
     pub secret: Fact<PullSecret>,
-    /// Version of that Secret, to see that copies are out of step.
+    /// Resource version of that Secret, to find outdated copies.
     pub secret_version: Option<String>,
-    /// Copies of it that were made for this resource.
+    /// Copies of it for this resource.
     pub copies: Vec<SecretCopy>,
-    /// What runs need, as far as it is there.
+    /// What runs need.
     pub prerequisites: Prerequisites,
-    /// The Secret or ConfigMap that the configuration names for runs and that is not there: `Secret keys`.
+    /// A missing Secret or ConfigMap of the configuration, for example `Secret keys`.
     pub missing_input: Option<String>,
-    /// Runs of others.
+    /// Its position in the build queue.
     pub queue: QueuePosition,
-    /// What the tag of an imported image names now, if anybody has asked.
+    /// The current digest of the tag of an imported image, if it was looked up.
     pub upstream: Option<UpstreamDigest>,
-    /// What the API server said when this resource's next run was to be made, if it refused.
+    /// The last rejection of its next run by the API server.
     pub rejection: Option<Rejection>,
 }
 
-/// A PipelineRun of ours.
+/// A PipelineRun of the resource.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Run {
     /// Its namespace.
@@ -67,43 +66,42 @@ pub struct Run {
     pub name: String,
     /// The generation of the resource that it builds.
     pub generation: i64,
-    /// Which run of the generation it is, from 1.
+    /// Number of the run within its generation, from 1.
     pub attempt: u32,
-    /// Which run it is since somebody last asked for one, by the spec or the annotation; from 1.
+    /// Number of the run since the last change of the spec or of the retry annotation, from 1.
     pub tries: u32,
-    /// The digest behind a followed tag that it was made for, from the annotation [`UPSTREAM`]; empty where it was made for
-    /// the spec.
+    /// The digest of a tracked tag that it builds, from the annotation [`UPSTREAM`]; empty if it builds the spec.
     ///
     /// [`UPSTREAM`]: super::manifest::UPSTREAM
     pub upstream: String,
-    /// Value of the annotation for retries when it was made.
+    /// Value of the retry annotation when it was created.
     pub retry: Option<String>,
     /// Condition `Succeeded`.
     pub state: RunState,
-    /// Reason of that condition, where it failed.
+    /// Reason of that condition, if it failed.
     pub reason: String,
-    /// Message of that condition, where it failed.
+    /// Message of that condition, if it failed.
     pub message: String,
-    /// Whether it was asked to end.
+    /// Whether it was cancelled.
     pub is_cancelled: bool,
-    /// When it began.
+    /// Start time.
     pub start: Option<Timestamp>,
-    /// When it ended.
+    /// Completion time.
     pub completion: Option<Timestamp>,
-    /// Its TaskRuns. Of a run that succeeded there need not be any: nothing about it is left to tell.
+    /// Its TaskRuns. May be empty if it succeeded.
     pub tasks: Vec<TaskRun>,
     /// Its results.
     pub results: BTreeMap<String, String>,
-    /// Whether its volume is still there.
+    /// Whether its volume may exist.
     pub has_volume: bool,
-    /// Whether a pod of its that has ended is kept for its log, and holds the volume.
+    /// Whether an ended pod is kept for its log. The pod keeps the volume.
     pub has_kept_pod: bool,
 }
 
-/// How something stands.
+/// State of a run or a task, from the condition `Succeeded`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum RunState {
-    /// Not decided yet.
+    /// It has not ended.
     #[default]
     Running,
     /// It succeeded.
@@ -112,7 +110,7 @@ pub enum RunState {
     Failed,
 }
 
-/// A TaskRun of one of our runs.
+/// A TaskRun.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TaskRun {
     /// Name of the task in the pipeline.
@@ -121,29 +119,29 @@ pub struct TaskRun {
     pub state: RunState,
     /// Reason of that condition.
     pub reason: String,
-    /// Message of that condition, where it failed.
+    /// Message of that condition, if it failed.
     pub message: String,
     /// Name of its pod.
     pub pod: Option<String>,
-    /// The step that ended with an error.
+    /// The step that failed.
     pub failed_step: Option<String>,
-    /// Its results, whole: they are bounded where they are used.
+    /// Its results.
     pub results: BTreeMap<String, String>,
 }
 
 /// The ImageStream.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum ImageStreamState {
-    /// Nobody could look.
+    /// Not read yet.
     #[default]
     Unknown,
-    /// The cluster knows no ImageStreams, or the target namespace is not there.
+    /// The cluster does not serve ImageStreams, or the target namespace does not exist.
     ApiMissing,
-    /// There is none.
+    /// It does not exist.
     Absent,
-    /// It belongs to somebody else.
+    /// It belongs to another resource, or to none.
     Foreign,
-    /// It belongs to the resource of this namespace and name.
+    /// It belongs to this resource.
     Owned {
         /// Its uid.
         uid: String,
@@ -157,94 +155,91 @@ pub enum ImageStreamState {
 /// One tag of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tag {
-    /// There is an image behind it.
+    /// Its image was imported.
     pub is_usable: bool,
-    /// Reason and message of an import that failed.
+    /// Reason and message of a failed import.
     pub failure: Option<(String, String)>,
 }
 
-/// A copy of the pull Secret.
+/// A copy of the pull secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SecretCopy {
     /// Its namespace.
     pub namespace: String,
     /// Its name.
     pub name: String,
-    /// Version of the Secret that it was copied from.
+    /// Resource version of the original when it was copied.
     pub version: Option<String>,
 }
 
 /// What runs need.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(
-    clippy::struct_excessive_bools,
-    reason = "five things that are there or not, each on its own"
-)]
+#[allow(clippy::struct_excessive_bools, reason = "five independent facts")]
 pub struct Prerequisites {
     /// Tekton's API.
     pub api: bool,
-    /// The namespace of runs.
+    /// The build namespace.
     pub namespace: bool,
     /// The pipeline of the build type.
     pub pipeline: bool,
     /// Both service accounts.
     pub accounts: bool,
-    /// OpenShift's SecurityContextConstraints, which give the pods of each namespace a group of its own.
+    /// OpenShift's SecurityContextConstraints, which assign a group to the pods of each namespace.
     pub constraints: bool,
 }
 
-/// Who else is building or waiting.
+/// Position in the build queue.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct QueuePosition {
-    /// Runs of other resources that have not ended.
+    /// Active runs of other resources.
     pub running: u32,
     /// Of these, for resources of the same namespace.
     pub running_in_namespace: u32,
-    /// Older resources that wait for nothing but their turn.
+    /// Older queued resources that would start first.
     pub ahead: u32,
     /// Of these, in the same namespace.
     pub ahead_in_namespace: u32,
 }
 
-/// What a registry answered about a tag.
+/// Result of the lookup of a tag.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UpstreamDigest {
-    /// Digest of the image that the tag names.
+    /// The digest that the tag points at.
     pub digest: String,
-    /// When it was asked.
+    /// Time of the lookup.
     pub at: Timestamp,
 }
 
-/// An answer of the API server to the creation of a run.
+/// A run that the API server has rejected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rejection {
-    /// The run that was to be made.
+    /// Name of the run.
     pub run: String,
-    /// What it was.
+    /// Kind of rejection.
     pub kind: RejectionKind,
-    /// When.
+    /// Time.
     pub at: Timestamp,
-    /// How often in a row, from 1.
+    /// Rejections in a row, from 1.
     pub times: u32,
-    /// Value of the annotation for retries when it was asked: who sets it anew is not refused yet.
+    /// Value of the retry annotation at that time: a new value starts over.
     pub retry: Option<String>,
-    /// In the API server's words.
+    /// Message of the API server.
     pub message: String,
 }
 
-/// What a refusal means.
+/// Kind of a rejection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RejectionKind {
-    /// A quota is used up.
+    /// A quota is exhausted.
     Quota,
-    /// The manifest is not taken: by schema or by Tekton's webhook.
+    /// The manifest is invalid for the schema or Tekton's webhook.
     Invalid,
-    /// Anything else; also that the name is taken by a run that is not ours.
+    /// Any other, including a name that belongs to another run.
     Other,
 }
 
 impl Run {
-    /// It has come to an end, well or badly.
+    /// Whether it has succeeded or failed.
     pub fn has_ended(&self) -> bool {
         self.state != RunState::Running
     }

@@ -1,7 +1,6 @@
-//! What an accepted resource asks for, with everything that its build type needs in place.
+//! The request of a valid resource, with all fields of its build type. Parsed once from a [`ValidatedImage`].
 //!
-//! Read once from [`ValidatedImage`]; nobody after it looks at the spec. What only the configuration can say (the image of a
-//! runtime environment, whether the target is allowed) is not decided here.
+//! What depends on the configuration (image of a runtime environment, allowed target namespaces) is not decided here.
 
 use cnbi_shared::api::annotations::{CREATOR, DESCRIPTION, DISPLAY_NAME};
 use cnbi_shared::api::{BuildType, CustomNBImage, Spec};
@@ -15,9 +14,9 @@ pub struct Request {
     pub build: Build,
     /// Name of the pull Secret, in the resource's namespace.
     pub pull_secret: Option<String>,
-    /// The namespace of the ImageStream, where the resource names one.
+    /// The target namespace in the spec.
     pub target: Option<String>,
-    /// How the image is shown to those who choose one.
+    /// The display annotations.
     pub display: Display,
 }
 
@@ -31,7 +30,7 @@ pub enum Build {
     },
     /// Install packages.
     Packages {
-        /// On what.
+        /// The base image.
         base: Base,
         /// PEP 508 requirements, as written.
         requirements: Vec<String>,
@@ -42,17 +41,17 @@ pub enum Build {
         url: String,
         /// Branch, tag or commit; `None`: the default branch.
         git_ref: Option<String>,
-        /// On what; `None`: the repository says.
+        /// The builder image; `None` if the repository defines it.
         builder: Option<ImageReference>,
     },
 }
 
-/// What packages are installed on.
+/// The base image of a package list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Base {
-    /// That image.
+    /// An image reference.
     Image(ImageReference),
-    /// The image that the catalog has for an environment.
+    /// A runtime environment, mapped to an image by the configuration.
     Environment {
         /// Operating system.
         os_name: String,
@@ -63,7 +62,7 @@ pub enum Base {
     },
 }
 
-/// The annotations that are handed on; `None` where there is none.
+/// The annotations that are copied to the ImageStream.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Display {
     /// [`DISPLAY_NAME`]
@@ -86,8 +85,8 @@ impl Display {
 }
 
 impl Request {
-    /// Reads the request. `None` never happens for what was accepted: a test looks for a counterexample. The type says it
-    /// all the same, because a rule that is loosened by mistake must end in a status and not in a panic.
+    /// Parses the request. Returns `None` only if the rules accept a resource that lacks a field, which a test excludes: such a
+    /// mistake must end in a status and not in a panic.
     pub fn of(accepted: &ValidatedImage<CustomNBImage>) -> Option<Self> {
         let CustomNBImage { metadata, spec, .. } = accepted.resource();
         let annotation = |key: &str| metadata.annotations.as_ref()?.get(key).cloned();
@@ -123,7 +122,7 @@ impl Request {
                 let (algorithm, hex) = digest.split_once(':').unwrap_or(("sha256", digest));
                 format!("{algorithm}-{}", &hex[..hex.len().min(12)])
             }
-            // Only where the configuration has switched off the rule that asks for one.
+            // Only if the rule that requires a tag is disabled.
             (None, None) => "latest".to_owned(),
         }
     }
@@ -175,11 +174,11 @@ mod tests {
             "spec": spec,
         });
         let accepted = accept(serde_json::from_value(resource).unwrap(), &Config::shipped()).ok()?;
-        Some(Request::of(&accepted).expect("whatever is accepted can be read"))
+        Some(Request::of(&accepted).expect("a valid resource has a request"))
     }
 
     #[test]
-    fn each_build_type_is_read_with_its_fields() {
+    fn each_build_type_has_its_fields() {
         let import = request(
             &json!({"buildType": "ImageImport", "fromImage": "quay.io/a/b:v1", "imagePullSecret": {"name": "s"}}),
         )
@@ -205,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn tags_follow_the_reference_or_the_generation() {
+    fn tags_come_from_the_reference_or_the_generation() {
         let hex = "0123456789abcdef".repeat(4);
         for (from_image, tag) in [
             ("quay.io/a/b:v1".to_owned(), "v1"),
@@ -220,9 +219,9 @@ mod tests {
         assert_eq!(git.tag(3), "v3");
     }
 
-    /// All combinations of what each field can be: whatever the rules let pass must be readable.
+    /// All combinations of field values: each resource that the rules accept has a request.
     #[test]
-    fn whatever_is_accepted_can_be_read() {
+    fn each_valid_resource_has_a_request() {
         let values = |field: &str| -> Vec<Value> {
             let some: &[Value] = &match field {
                 "buildType" => vec![

@@ -1,4 +1,4 @@
-//! What is said and done after a failure: again after a while, or nothing more.
+//! After a failure: retry with backoff, or report a permanent failure.
 
 use cnbi_shared::api::status::{Phase, Step};
 use cnbi_shared::contract::ConditionType;
@@ -38,14 +38,14 @@ impl Planner<'_> {
                     self.report_in_progress(
                         ConditionValue::no(failure.reason.as_str(), message),
                         "Retrying",
-                        "The next run follows",
+                        "Waiting to retry after a temporary failure",
                     );
                 }
             };
         }
         let mut failure = failure;
         if failure.reason.is_temporary() {
-            failure.message = format!("{} (given up after {} runs)", failure.message, run.tries);
+            failure.message = format!("{} (gave up after {} runs)", failure.message, run.tries);
         }
         self.failed_at(&failure);
         self.status.step = Some(Step::Failed);
@@ -58,14 +58,14 @@ impl Planner<'_> {
         }
     }
 
-    /// A failure that has nothing to do with any run's own.
+    /// Reports a failure that no run has caused.
     pub(super) fn report_stopped(&mut self, failure: &BuildFailure) {
         if failure.reason.is_temporary() {
             let value = ConditionValue::no(failure.reason.as_str(), failure.message.clone());
             self.conditions.set(failure.condition, value.clone());
             self.status.phase = Some(Phase::Building);
             self.status.step = self.pipeline.finally.last().map(|task| task.step);
-            self.report_in_progress(value, failure.reason.as_str(), "It is looked at again");
+            self.report_in_progress(value, failure.reason.as_str(), "Waiting for the cause to be resolved");
         } else {
             self.status.step = Some(Step::Failed);
             self.report_permanent_failure(failure);
@@ -79,22 +79,22 @@ impl Planner<'_> {
         self.conditions.set(ConditionType::Ready, value);
         self.conditions.set(
             ConditionType::Reconciling,
-            ConditionValue::no("Stalled", "Nothing is under way"),
+            ConditionValue::no("Stalled", "No build in progress"),
         );
-        let until =
-            "Nothing happens until the spec or the cluster changes, or the annotation meteor.zone/retry is set anew";
+        let message =
+            "No retry until the spec or the cluster changes, or the annotation meteor.zone/retry gets a new value";
         self.conditions
-            .set(ConditionType::Stalled, ConditionValue::yes(reason, until));
+            .set(ConditionType::Stalled, ConditionValue::yes(reason, message));
         self.status.phase = Some(Phase::Failed);
     }
 
-    pub(super) fn report_in_progress(&mut self, ready: ConditionValue, reason: &str, what: &str) {
+    pub(super) fn report_in_progress(&mut self, ready: ConditionValue, reason: &str, message: &str) {
         self.conditions.set(ConditionType::Ready, ready);
         self.conditions
-            .set(ConditionType::Reconciling, ConditionValue::yes(reason, what));
+            .set(ConditionType::Reconciling, ConditionValue::yes(reason, message));
         self.conditions.set(
             ConditionType::Stalled,
-            ConditionValue::no("Progressing", "Nothing stands in the way for good"),
+            ConditionValue::no("Progressing", "No permanent failure"),
         );
     }
 }

@@ -1,4 +1,4 @@
-//! What is said of a run that is there and has not failed, and of the ImageStream that it leaves behind.
+//! The status for a run that is in progress or has succeeded, and for the ImageStream that it publishes.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use crate::plan::observed::{ImageStreamState, Run, RunState};
 use crate::plan::request::Build;
 
 impl<'a> Planner<'a> {
-    /// What is the same of a run however it stands.
+    /// Reports a run in any state.
     pub(super) fn report_run(&mut self, run: &Run) {
         self.status.pipeline_run = Some(status::PipelineRun {
             namespace: Some(run.namespace.clone()),
@@ -29,7 +29,7 @@ impl<'a> Planner<'a> {
             attempt: i32::try_from(run.attempt).ok(),
             failed_task: None,
         });
-        let created = format!("The run is {}/{}", run.namespace, run.name);
+        let created = format!("PipelineRun {}/{}", run.namespace, run.name);
         self.conditions.set(
             ConditionType::PipelineRunCreated,
             ConditionValue::yes("RunCreated", created),
@@ -47,9 +47,9 @@ impl<'a> Planner<'a> {
                     .any(|task| task.task == name && task.state == RunState::Succeeded)
             };
             let value = if run.state == RunState::Succeeded || tasks.all(|task| is_done(task.name)) {
-                ConditionValue::yes("Done", "The run has done it")
+                ConditionValue::yes("Done", "Completed")
             } else {
-                ConditionValue::unknown("Pending", "The run has not come to it, or is at it")
+                ConditionValue::unknown("Pending", "Waiting for the build")
             };
             self.conditions.set(condition, value);
         }
@@ -62,13 +62,13 @@ impl<'a> Planner<'a> {
         self.status.phase = Some(Phase::Building);
         self.status.step = Some(self.step(run));
         self.report_in_progress(
-            ConditionValue::unknown("Building", "A run is under way"),
+            ConditionValue::unknown("Building", "Build in progress"),
             "Building",
-            "A run is under way",
+            "Build in progress",
         );
     }
 
-    /// The state of the build: that of the last of its tasks that has begun.
+    /// The step of the last task that has started.
     pub(super) fn step(&self, run: &Run) -> Step {
         let first = self.pipeline.tasks.first().map_or(Step::Preparing, |task| task.step);
         let has_started = |name: &str| run.tasks.iter().any(|task| task.task == name);
@@ -84,7 +84,7 @@ impl<'a> Planner<'a> {
             let failure = detected(
                 self.pipeline,
                 Reason::PipelineInvalid,
-                "The run succeeded but reports no digest of an image",
+                "The PipelineRun succeeded but reports no image digest",
             );
             return self.failed(run, failure);
         };
@@ -120,12 +120,12 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// The build is done; whether the image can be used, the ImageStream says. `run` is `None` where it is gone.
+    /// The build is complete; the ImageStream decides whether the image is usable. `run` is `None` if it was deleted.
     pub(super) fn check_image_stream(&mut self, run: Option<&'a Run>) {
         let tag = self.request.tag(self.observed.generation);
         let key = NamespacedName::new(&self.target, &self.observed.name);
-        let fail = |next: &mut Self, reason, what: &str| {
-            let mut failure = detected(next.pipeline, reason, what);
+        let fail = |next: &mut Self, reason, message: &str| {
+            let mut failure = detected(next.pipeline, reason, message);
             failure.condition = ConditionType::ImageStreamUpdated;
             match run {
                 Some(run) => next.failed(run, failure),
@@ -138,18 +138,21 @@ impl<'a> Planner<'a> {
                     return self.ready(&key, tag);
                 }
                 self.requeue = Some(Duration::from_secs(10));
-                return self.importing("Nobody could look at the ImageStream yet");
+                return self.importing("The ImageStream has not been read yet");
             }
             ImageStreamState::ApiMissing => {
                 self.requeue = Some(Duration::from_secs(30));
-                let what = format!("There can be no ImageStreams in {}", self.target);
-                let mut failure = detected(self.pipeline, Reason::ImageStreamApiMissing, &what);
+                let message = format!(
+                    "Namespace {} does not exist, or the cluster does not serve ImageStreams",
+                    self.target
+                );
+                let mut failure = detected(self.pipeline, Reason::ImageStreamApiMissing, &message);
                 failure.condition = ConditionType::ImageStreamUpdated;
                 return self.report_stopped(&failure);
             }
             ImageStreamState::Foreign => {
-                let what = format!("The ImageStream {key} belongs to somebody else");
-                let failure = detected(self.pipeline, Reason::ImageStreamConflict, &what);
+                let message = format!("ImageStream {key} exists and belongs to another resource");
+                let failure = detected(self.pipeline, Reason::ImageStreamConflict, &message);
                 return self.report_stopped(&failure);
             }
             ImageStreamState::Absent => None,
@@ -159,15 +162,15 @@ impl<'a> Planner<'a> {
             Some(found) if found.is_usable => self.ready(&key, tag),
             Some(found) => match &found.failure {
                 Some((reason, message)) => {
-                    let ours_is = match reason.as_str() {
+                    let mapped_reason = match reason.as_str() {
                         "NotFound" => Reason::ImageNotFound,
                         "Unauthorized" => Reason::RegistryUnauthorized,
                         _ => Reason::ImageStreamCreateFailed,
                     };
-                    let what = format!("The import of {key}:{tag} failed: {}", printable(message, 500));
-                    fail(self, ours_is, &what);
+                    let message = format!("The import of {key}:{tag} failed: {}", printable(message, 500));
+                    fail(self, mapped_reason, &message);
                 }
-                None => self.importing("The ImageStream has the tag, and its image is being imported"),
+                None => self.importing("OpenShift is importing the image"),
             },
             None => {
                 let was_published = reported(self.observed.status.as_ref(), ConditionType::ImageStreamUpdated)
@@ -178,16 +181,16 @@ impl<'a> Planner<'a> {
                     });
                 let settling = run.and_then(|run| remaining(run.completion.or(run.start)?, SETTLE, self.now));
                 match (was_published, settling, run) {
-                    // Somebody has deleted it, and only a run can make it again.
+                    // The tag was deleted. Only a new run can publish it again.
                     (true, _, Some(run)) => self.start(run.attempt.saturating_add(1), 1, ""),
                     (_, _, None) => self.start(self.reported_attempt().saturating_add(1), 1, ""),
                     (false, Some(remaining), Some(_)) => {
                         self.requeue = Some(remaining);
-                        self.importing("The tag is not seen in the ImageStream yet");
+                        self.importing("Waiting for the tag in the ImageStream");
                     }
                     (false, None, Some(run)) => {
-                        let what = format!("The run succeeded, and there is no {key}:{tag}");
-                        self.failed(run, detected(self.pipeline, Reason::ImageStreamCreateFailed, &what));
+                        let message = format!("The PipelineRun succeeded, but {key}:{tag} does not exist");
+                        self.failed(run, detected(self.pipeline, Reason::ImageStreamCreateFailed, &message));
                     }
                 }
             }
@@ -195,18 +198,18 @@ impl<'a> Planner<'a> {
     }
 
     pub(super) fn ready(&mut self, key: &NamespacedName, tag: String) {
-        let what = format!("{key}:{tag} is there for spawning");
+        let message = format!("Published as {key}:{tag}");
         let value = self.tag_condition(key, &tag);
         self.conditions.set(ConditionType::ImageStreamUpdated, value);
         self.conditions
-            .set(ConditionType::Ready, ConditionValue::yes("ImageReady", what));
+            .set(ConditionType::Ready, ConditionValue::yes("ImageReady", message));
         self.conditions.set(
             ConditionType::Reconciling,
-            ConditionValue::no("Done", "Nothing is under way"),
+            ConditionValue::no("Done", "No build in progress"),
         );
         self.conditions.set(
             ConditionType::Stalled,
-            ConditionValue::no("Done", "Nothing stands in the way"),
+            ConditionValue::no("Done", "No permanent failure"),
         );
         self.status.phase = Some(Phase::Ready);
         self.status.step = Some(Step::Success);
@@ -217,13 +220,13 @@ impl<'a> Planner<'a> {
         });
     }
 
-    pub(super) fn importing(&mut self, what: &str) {
+    pub(super) fn importing(&mut self, message: &str) {
         self.conditions.set(
             ConditionType::ImageStreamUpdated,
-            ConditionValue::unknown("Importing", what),
+            ConditionValue::unknown("Importing", message),
         );
         self.status.phase = Some(Phase::Building);
         self.status.step = self.pipeline.finally.last().map(|task| task.step);
-        self.report_in_progress(ConditionValue::unknown("Importing", what), "Importing", what);
+        self.report_in_progress(ConditionValue::unknown("Importing", message), "Importing", message);
     }
 }

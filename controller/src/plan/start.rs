@@ -1,4 +1,4 @@
-//! What is said and done where no run of this generation is there, and how one is made.
+//! Creates runs, and plans for a generation without a run.
 
 use cnbi_shared::api::status::{Phase, Step};
 use cnbi_shared::contract::{ConditionType, Reason};
@@ -18,7 +18,7 @@ impl Planner<'_> {
         existing.and_then(|attempt| u32::try_from(attempt).ok()).unwrap_or(0)
     }
 
-    /// No run of this generation is there. What the status says of one was deleted by hand, or by age.
+    /// The generation has no run: none was created yet, or it was deleted by hand or by the retention policy.
     pub(super) fn without_run(&mut self) {
         let reported_attempt = self.reported_attempt();
         let named = self.status.pipeline_run.as_ref().and_then(|run| run.name.as_deref());
@@ -40,19 +40,21 @@ impl Planner<'_> {
                     ConditionType::ImageValidated,
                     ConditionType::ImageBuilt,
                 ] {
-                    self.conditions
-                        .set(condition, ConditionValue::yes("Done", "A run has done it that is gone"));
+                    self.conditions.set(
+                        condition,
+                        ConditionValue::yes("Done", "Completed by a run that was deleted"),
+                    );
                 }
                 self.check_image_stream(None);
             }
             Some(failed) => match Reason::by_name(failed) {
                 Some(reason) if !reason.is_temporary() && self.observed.retry.is_none() => {
                     let before = reported(self.observed.status.as_ref(), ConditionType::Ready);
-                    let mut failure = detected(self.pipeline, reason, "A run failed that is gone");
+                    let mut failure = detected(self.pipeline, reason, "A run failed and was deleted");
                     if let Some(before) = before.filter(|before| before.reason == failed) {
                         failure.message.clone_from(&before.message);
                     }
-                    let value = ConditionValue::yes("Done", "A run has done it that is gone");
+                    let value = ConditionValue::yes("Done", "Completed by a run that was deleted");
                     self.conditions.set(ConditionType::PipelineRunCreated, value);
                     self.status.step = Some(Step::Failed);
                     self.report_permanent_failure(&failure);
@@ -62,7 +64,7 @@ impl Planner<'_> {
         }
     }
 
-    /// Makes a run, or says why not. `upstream` as in [`Attempt`].
+    /// Creates a run, or reports what blocks it. `upstream` as in [`Attempt`].
     pub(super) fn start(&mut self, number: u32, tries: u32, upstream: &str) {
         let observed = self.observed;
         let name = run_name(&observed.name, &observed.uid, observed.generation, upstream, number);
@@ -80,7 +82,7 @@ impl Planner<'_> {
             let value = ConditionValue::no(reason.as_str(), failure.message.clone());
             if reason.is_temporary() {
                 self.conditions.set(failure.condition, value.clone());
-                self.report_in_progress(value, reason.as_str(), "It goes on by itself");
+                self.report_in_progress(value, reason.as_str(), "Waiting; the build starts automatically");
             } else {
                 self.report_permanent_failure(&failure);
             }
@@ -98,12 +100,12 @@ impl Planner<'_> {
         self.building(&run);
     }
 
-    /// Asks for a run, which nothing stands in the way of.
+    /// Creates a run.
     pub(super) fn create(&mut self, name: String, attempt: Attempt<'_>) -> Run {
         let observed = self.observed;
         let namespace = self.config.pipelines.namespace_of_runs(&observed.namespace).to_owned();
         let base = pulled_image(self.request, self.config).ok().flatten();
-        // Where no image of the request is pulled, no copy is made that the run could wait for.
+        // If the request names no image to pull, the run needs no pull secret.
         let secret = self.request.pull_secret.as_ref().filter(|_| base.is_some()).map(|own| {
             if namespace == observed.namespace {
                 own.clone()
@@ -124,7 +126,7 @@ impl Planner<'_> {
             secret.as_deref(),
         );
         let key = NamespacedName::new(&namespace, &name);
-        // As the run will be read back, so that the first thing read of it changes nothing here.
+        // The run as the watch will deliver it, so that the status does not change then.
         let run = Run {
             namespace,
             name,

@@ -1,6 +1,4 @@
-//! Which tags are followed after they were imported, and when their registries are asked. Pure; asks nobody.
-//!
-//! What a new digest means is for [`super::plan`].
+//! Which tags are tracked after their import, and when they are looked up.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
@@ -12,21 +10,21 @@ use jiff::Timestamp;
 use super::blockers::remaining;
 use super::request::{Build, Request};
 
-/// The longest wait after failures, unless the interval itself is longer.
+/// The longest delay after failures, unless the interval is longer.
 const LONGEST: Duration = Duration::from_secs(6 * 3600);
 
-/// The last question to a registry, and what came of it.
+/// The last lookup of a tag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LastLookup {
-    /// When.
+    /// Time.
     pub at: Timestamp,
-    /// How many questions in a row got no digest for an answer.
+    /// Failed lookups in a row.
     pub failures: u32,
-    /// The least time that the registry itself asked us to wait.
+    /// `Retry-After` of the registry.
     pub retry_after: Duration,
 }
 
-/// The image whose tag is followed: an imported one that is named by its tag alone, where the configuration asks for it.
+/// The image whose tag is tracked: an import without a digest, if tracking is enabled.
 pub fn tracked<'a>(request: &'a Request, config: &Config) -> Option<(&'a ImageReference, Period)> {
     let Build::Import { from_image } = &request.build else {
         return None;
@@ -35,14 +33,13 @@ pub fn tracked<'a>(request: &'a Request, config: &Config) -> Option<(&'a ImageRe
     is_trackable(from_image).then_some((from_image, every))
 }
 
-/// It is named by a tag, which may come to name another image, and not by a digest.
+/// Whether the image is named by a tag only, and not by a digest.
 pub fn is_trackable(image: &ImageReference) -> bool {
     image.tag().is_some() && image.digest().is_none()
 }
 
-/// How long until the registry is to be asked; `None`: now. `began` is when this program began to follow the resource:
-/// the first question is asked at a moment of the interval that is the resource's own, so that a restart asks no registry
-/// about everything at once. Later ones are spread over a tenth of it.
+/// Time until the next lookup; `None` if it is due. `began` is when this process began to track the resource. The first lookups
+/// are spread over the interval, so that a restart does not cause a burst; later ones over a tenth of it.
 pub fn until_next_lookup(
     every: Period,
     uid: &str,
@@ -64,7 +61,7 @@ pub fn until_next_lookup(
     remaining(at, wait + share(wait / 10, &(uid, at.as_second())), now)
 }
 
-/// A part of a length of time, as good as random for each key.
+/// A fraction of a duration, derived from the hash of the key.
 fn share(of: Duration, key: &impl Hash) -> Duration {
     let mut hasher = DefaultHasher::new();
     key.hash(&mut hasher);
@@ -72,7 +69,7 @@ fn share(of: Duration, key: &impl Hash) -> Duration {
     of * thousandths / 1000
 }
 
-/// Whether a text is a digest of SHA-256, as registries have it.
+/// Whether a text is a SHA-256 digest: `sha256:` and 64 lowercase hexadecimal digits.
 pub fn is_digest(text: &str) -> bool {
     let is_hex = |hex: &str| hex.len() == 64 && hex.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
     text.strip_prefix("sha256:").is_some_and(is_hex)
@@ -89,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn first_questions_are_spread_over_the_interval() {
+    fn first_lookups_are_spread_over_the_interval() {
         let every = Period::seconds(1000);
         let first = |uid: u32| until_next_lookup(every, &uid.to_string(), at(0), None, at(0)).unwrap_or_default();
         let waits: Vec<Duration> = (0..1000).map(first).collect();
@@ -103,13 +100,13 @@ mod tests {
     }
 
     #[test]
-    fn later_ones_keep_the_interval_and_back_off() {
+    fn later_lookups_keep_the_interval_and_back_off() {
         let every = Period::seconds(900);
-        let wait = |failures, told: u64| {
+        let wait = |failures, retry_after: u64| {
             let asked = LastLookup {
                 at: at(0),
                 failures,
-                retry_after: Duration::from_secs(told),
+                retry_after: Duration::from_secs(retry_after),
             };
             until_next_lookup(every, "x", at(-5), Some(asked), at(0))
                 .unwrap()
@@ -119,10 +116,7 @@ mod tests {
         assert!((1800..1980).contains(&wait(1, 0)));
         assert!((6 * 3600..=6 * 3600 + 2160).contains(&wait(u32::MAX, 0)));
         assert!((3000..=3300).contains(&wait(0, 3000)));
-        assert!(
-            wait(0, u64::MAX) <= 6 * 3600 + 2160,
-            "a registry cannot silence us for ever"
-        );
+        assert!(wait(0, u64::MAX) <= 6 * 3600 + 2160, "Retry-After is bounded");
         let long = Period::seconds(48 * 3600);
         let asked = LastLookup {
             at: at(0),

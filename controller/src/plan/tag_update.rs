@@ -1,8 +1,7 @@
-//! What is said and done when a tag has come to name another image than the one that was imported.
+//! Updates of an imported image whose tag points at a new digest.
 //!
-//! The new image gets a run of its own, with a digest to look at, *beside* what is there: until that run has succeeded, the
-//! ImageStream's tag stays, and so does `Ready`. One that fails is told and not tried again: only another digest, the
-//! annotation for retries or a change of the spec makes a further run.
+//! A separate run, the update run, imports the new digest. Until it succeeds, the published image and `Ready` do not change. A
+//! failed digest is reported and not retried: only another digest, the retry annotation or a change of the spec starts a new run.
 
 use cnbi_shared::api::Status;
 use cnbi_shared::api::status::{PastRun, Phase};
@@ -20,11 +19,11 @@ use crate::plan::observed::{ImageStreamState, Run, RunState};
 use crate::plan::request::Build;
 use crate::plan::tag_tracking::{is_digest, tracked};
 
-/// `ImageStreamUpdated` is true, as asked for by the spec.
+/// Reason of `ImageStreamUpdated`: the tag is published as the spec requests.
 pub(super) const TAG_UPDATED: &str = "TagUpdated";
-/// It is true, and the image is one that its upstream tag has come to name since.
+/// Reason: the tag was updated to a new digest of the upstream tag.
 pub(super) const NEW_UPSTREAM_TAG: &str = "NewUpstreamTag";
-/// It is true, but the upstream tag names another image by now, which was not taken.
+/// Reason: the upstream tag has a new digest, which was rejected. The published image stays.
 pub(super) const UPSTREAM_REJECTED: &str = "NewUpstreamTagRefused";
 
 impl Planner<'_> {
@@ -34,7 +33,7 @@ impl Planner<'_> {
         })
     }
 
-    /// The latest run of this generation that succeeded. `status.history` has to be told before.
+    /// The last successful run of the generation. Requires the new `status.history`.
     fn success(&self) -> Option<&PastRun> {
         let is_success = |past: &&PastRun| {
             past.generation == Some(self.observed.generation) && past.outcome.as_deref() == Some(SUCCESS)
@@ -42,7 +41,7 @@ impl Planner<'_> {
         self.status.history.iter().find(is_success)
     }
 
-    /// There is an image of this generation that can be used, whatever else is under way.
+    /// Whether an image of this generation is published and usable.
     fn has_usable_image(&self) -> bool {
         let tag = self.request.tag(self.observed.generation);
         let is_usable = match &self.observed.stream {
@@ -53,7 +52,7 @@ impl Planner<'_> {
         is_usable && self.success().is_some()
     }
 
-    /// That run is about a new image beside one that can be used.
+    /// Whether the run is an update run while a usable image is published.
     pub(super) fn is_update_run(&self, run: &Run) -> bool {
         let has_succeeded = run.state == RunState::Succeeded && digest(run).is_some();
         !run.upstream.is_empty() && !has_succeeded && self.has_usable_image()
@@ -65,7 +64,7 @@ impl Planner<'_> {
             RunState::Succeeded => detected(
                 self.pipeline,
                 Reason::PipelineInvalid,
-                "The run succeeded but reports no digest of an image",
+                "The PipelineRun succeeded but reports no image digest",
             ),
             RunState::Failed => classify(self.pipeline, run),
         };
@@ -86,9 +85,9 @@ impl Planner<'_> {
                 }
                 Some(remaining) => self.requeue = Some(remaining),
             }
-            let what = "The next run for the image that the tag names now follows";
+            let message = "Waiting to retry the import of the new digest";
             self.conditions
-                .set(ConditionType::Reconciling, ConditionValue::yes("Retrying", what));
+                .set(ConditionType::Reconciling, ConditionValue::yes("Retrying", message));
             return;
         }
         if self.tag_still_differs(run) {
@@ -96,7 +95,7 @@ impl Planner<'_> {
         }
     }
 
-    /// The run for a new image was deleted by hand, and what it was made beside is still there.
+    /// The update run was deleted by hand: keeps the published image. Returns whether it applies.
     pub(super) fn keep_image_without_run(&mut self, past: Option<&PastRun>) -> bool {
         let was_beside =
             past.is_none_or(|past| past.upstream_digest.is_some() && past.outcome.as_deref() != Some(SUCCESS));
@@ -106,7 +105,7 @@ impl Planner<'_> {
         let told = reported(self.observed.status.as_ref(), ConditionType::ImageStreamUpdated)
             .filter(|existing| existing.reason == UPSTREAM_REJECTED)
             .map(|existing| ConditionValue::yes(UPSTREAM_REJECTED, existing.message.clone()));
-        let done = ConditionValue::yes("Done", "A run has done it that is gone");
+        let done = ConditionValue::yes("Done", "Completed by a run that was deleted");
         self.conditions.set(ConditionType::PipelineRunCreated, done.clone());
         self.conditions.set(ConditionType::ImageValidated, done);
         self.ready_as_before();
@@ -116,20 +115,20 @@ impl Planner<'_> {
         true
     }
 
-    /// Makes a run for what the tag names now, unless that is the image that is there, or one that was looked at.
+    /// Starts an update run for a new digest, unless it is published already or has failed before.
     pub(super) fn update_from_tag(&mut self, current: Option<&Run>) {
         let Some(upstream) = &self.observed.upstream else {
             return;
         };
-        let is_under_way = current.is_some_and(|run| !run.has_ended());
-        let makes_one = self
+        let is_building = current.is_some_and(|run| !run.has_ended());
+        let creates_run = self
             .actions
             .iter()
             .any(|action| matches!(action, Action::CreateRun { .. }));
         if tracked(self.request, self.config).is_none()
             || self.status.phase != Some(Phase::Ready)
-            || is_under_way
-            || makes_one
+            || is_building
+            || creates_run
             || !is_digest(&upstream.digest)
         {
             return;
@@ -141,7 +140,7 @@ impl Planner<'_> {
                 && past.upstream_digest.as_ref() == Some(&upstream.digest)
                 && past.outcome.as_deref() != Some(SUCCESS)
         });
-        // An answer from before the last run ended may be older than what that run has seen.
+        // A lookup from before the end of the last run may be older than the result of that run.
         let ended = current.and_then(|run| run.completion.or(run.start));
         let is_old = ended.is_some_and(|ended| upstream.at <= ended) || upstream.at <= self.ready_since();
         if is_there || was_last || has_failed || is_old {
@@ -160,8 +159,8 @@ impl Planner<'_> {
             .map_or(self.now, |existing| existing.last_transition_time.0)
     }
 
-    /// Makes a run for that digest. Where something stands in the way it is looked at again, and nothing is said: what is
-    /// there can be used. Whether a run is made.
+    /// Creates an update run. If it is blocked, only a requeue is planned: the published image stays usable. Returns whether a run
+    /// is created.
     fn start_update_run(&mut self, upstream: &str, number: u32, tries: u32) -> bool {
         let observed = self.observed;
         let name = run_name(&observed.name, &observed.uid, observed.generation, upstream, number);
@@ -181,26 +180,24 @@ impl Planner<'_> {
         true
     }
 
-    /// A run is under way beside what is there.
+    /// Reports an update run in progress.
     fn report_update_run(&mut self, run: &Run) {
         if self.request.pull_secret.is_some() {
             self.copy_for = Some(run.name.clone());
         }
         self.keep_published_image(run);
         self.status.step = Some(self.step(run));
-        let what = format!(
-            "{} names {} now, which is being looked at",
-            self.source_image(),
-            run.upstream
+        let message = format!("Importing new digest {1} of {0}", self.source_image(), run.upstream);
+        self.conditions.set(
+            ConditionType::Reconciling,
+            ConditionValue::yes(NEW_UPSTREAM_TAG, message),
         );
-        self.conditions
-            .set(ConditionType::Reconciling, ConditionValue::yes(NEW_UPSTREAM_TAG, what));
     }
 
-    /// What is there stays as it is; `run` is told beside it.
+    /// Reports `run`, and keeps the published image.
     fn keep_published_image(&mut self, run: &Run) {
         self.report_run(run);
-        let done = ConditionValue::yes("Done", "An earlier run has done it");
+        let done = ConditionValue::yes("Done", "Completed by an earlier run");
         self.conditions.set(ConditionType::ImageValidated, done);
         self.ready_as_before();
     }
@@ -217,7 +214,7 @@ impl Planner<'_> {
         self.ready(&key, self.request.tag(self.observed.generation));
     }
 
-    /// Whether the tag still names what that run has failed for. Where nobody knows, it is as it was said.
+    /// Whether the tag still points at the digest that failed. Without a lookup, the stored status decides.
     fn tag_still_differs(&self, run: &Run) -> bool {
         if let Some(upstream) = &self.observed.upstream {
             let image = self.status.image.as_ref().and_then(|image| image.digest.as_ref());
@@ -233,8 +230,8 @@ impl Planner<'_> {
     fn report_rejected_update(&mut self, run: &Run, failure: &BuildFailure) {
         let key = NamespacedName::new(&self.target, &self.observed.name);
         let tag = self.request.tag(self.observed.generation);
-        let what = format!(
-            "{key}:{tag} stays as it is: {} has come to name {}, which was not taken ({}): {}",
+        let message = format!(
+            "{key}:{tag} is unchanged: {} points at new digest {}, which was rejected ({}): {}",
             self.source_image(),
             run.upstream,
             failure.reason,
@@ -242,17 +239,17 @@ impl Planner<'_> {
         );
         self.conditions.set(
             ConditionType::ImageStreamUpdated,
-            ConditionValue::yes(UPSTREAM_REJECTED, what),
+            ConditionValue::yes(UPSTREAM_REJECTED, message),
         );
     }
 
-    /// What `ImageStreamUpdated` says of a tag that is as it should be.
+    /// The condition `ImageStreamUpdated` of a published tag.
     pub(super) fn tag_condition(&self, key: &NamespacedName, tag: &str) -> ConditionValue {
         match self.success().and_then(|past| past.upstream_digest.as_ref()) {
             Some(digest) => ConditionValue::yes(
                 NEW_UPSTREAM_TAG,
                 format!(
-                    "{key}:{tag} points at {digest}, which {} has come to name",
+                    "{key}:{tag} was updated to new digest {digest} of {}",
                     self.source_image()
                 ),
             ),
@@ -268,7 +265,7 @@ impl Planner<'_> {
     }
 }
 
-/// An Event where a followed tag was taken over, or could not be.
+/// An Event if a tracked tag was updated, or its new digest was rejected.
 pub(super) fn event(before: Option<&Status>, status: &Status) -> Option<Action> {
     let existing = reported(Some(status), ConditionType::ImageStreamUpdated)?;
     let earlier = reported(before, ConditionType::ImageStreamUpdated)?;

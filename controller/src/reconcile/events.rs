@@ -1,8 +1,7 @@
-//! Kubernetes Events, written for people.
+//! Kubernetes Events.
 //!
-//! kube's [`Recorder`] remembers each Event for six minutes, so that one that is repeated becomes a series; for each it
-//! looks through all of them. Thousands of resources that are built together would then cost six KiB each, and a time that
-//! grows with the square of their number. So ours starts anew after a while.
+//! kube's [`Recorder`] keeps each Event for six minutes to merge repeated ones into a series, and searches all of them for each new
+//! one. With thousands of resources that costs 6 KiB each and quadratic time, so the recorder is replaced regularly.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -11,18 +10,18 @@ use kube::runtime::events::{Event, Recorder, Reporter};
 
 use k8s_openapi::api::core::v1::ObjectReference;
 
-/// How many Events one recorder is given. What repeats itself does so within a few others.
-const KEPT: usize = 25;
+/// Number of Events per recorder. Repeated Events are usually close to each other.
+const EVENTS_PER_RECORDER: usize = 25;
 
 /// Writes Events.
 pub struct Events {
     client: Client,
-    /// And how many Events it was given.
+    /// With the number of Events that it has published.
     recorder: Mutex<(Recorder, usize)>,
 }
 
 impl Events {
-    /// With the rights of that client.
+    /// Uses the permissions of the client.
     pub fn new(client: Client) -> Self {
         Self {
             recorder: Mutex::new((recorder(client.clone()), 0)),
@@ -37,7 +36,7 @@ impl Events {
 
     fn recorder(&self) -> Recorder {
         let mut held = self.recorder.lock().unwrap_or_else(PoisonError::into_inner);
-        if held.1 == KEPT {
+        if held.1 == EVENTS_PER_RECORDER {
             *held = (recorder(self.client.clone()), 0);
         }
         held.1 += 1;
@@ -64,7 +63,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn what_is_repeated_is_a_series_and_not_all_is_remembered() {
+    async fn repeated_events_form_a_series_until_the_recorder_is_replaced() {
         let asked: Arc<Mutex<Vec<Method>>> = Arc::default();
         let seen = Arc::clone(&asked);
         let client = Client::new(
@@ -92,9 +91,9 @@ mod tests {
         };
         assert_eq!(tell("a".to_owned()).await, Method::POST);
         assert_eq!(tell("a".to_owned()).await, Method::PATCH);
-        for index in 2..KEPT {
+        for index in 2..EVENTS_PER_RECORDER {
             assert_eq!(tell(format!("other-{index}")).await, Method::POST);
         }
-        assert_eq!(tell("a".to_owned()).await, Method::POST, "forgotten by now");
+        assert_eq!(tell("a".to_owned()).await, Method::POST, "the recorder was replaced");
     }
 }

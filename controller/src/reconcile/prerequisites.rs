@@ -1,5 +1,5 @@
-//! Whether what runs need is there: namespaces, Pipelines, service accounts. Looked up when somebody needs to know, and
-//! believed for some seconds, so that many resources cost no more than one.
+//! Looks up what a run needs: namespaces, Pipelines, service accounts, Secrets and ConfigMaps. Results are cached for some seconds,
+//! so that many resources cause no more requests than one.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -15,10 +15,10 @@ use kube::{Api, Client};
 use crate::plan::observed::Prerequisites;
 use crate::reconcile::error::Error;
 
-/// How long an answer is believed.
+/// How long results are cached.
 const TTL: Duration = Duration::from_secs(5);
 
-/// What was looked up lately.
+/// Looks up prerequisites.
 pub struct PrerequisiteChecker {
     client: Client,
     namespaces: TtlCache<String, bool>,
@@ -27,7 +27,7 @@ pub struct PrerequisiteChecker {
     constraints: TtlCache<(), bool>,
 }
 
-/// Answers with the time of their asking.
+/// A cache whose entries expire.
 #[derive(Debug)]
 struct TtlCache<K, V>(Mutex<HashMap<K, (Instant, V)>>);
 
@@ -45,7 +45,7 @@ impl<K: Eq + Hash, V: Copy> TtlCache<K, V> {
 }
 
 impl PrerequisiteChecker {
-    /// Nothing is known yet.
+    /// With empty caches.
     pub fn new(client: Client) -> Self {
         Self {
             client,
@@ -56,7 +56,7 @@ impl PrerequisiteChecker {
         }
     }
 
-    /// Whether that namespace is there, and is not on its way out.
+    /// Whether the namespace exists and is not terminating.
     pub async fn has_namespace(&self, name: &str) -> Result<bool, Error> {
         let key = name.to_owned();
         if let Some(answer) = self.namespaces.get(&key) {
@@ -69,7 +69,7 @@ impl PrerequisiteChecker {
         Ok(is_there)
     }
 
-    /// Whether the Secret or the ConfigMap is there that a workspace of that kind is bound to.
+    /// Whether the Secret or ConfigMap for a workspace of that kind exists.
     pub async fn has_input(&self, namespace: &str, kind: WorkspaceKind, name: &str) -> Result<bool, Error> {
         let is_map = kind == WorkspaceKind::OptionalConfigMap;
         let key = (namespace.to_owned(), is_map, name.to_owned());
@@ -87,7 +87,7 @@ impl PrerequisiteChecker {
         Ok(answer)
     }
 
-    /// What is there of what a run of that pipeline needs; `api` says whether Tekton's API is.
+    /// The prerequisites of a run of that pipeline. `api` is whether the cluster serves Tekton's API.
     pub async fn prerequisites(
         &self,
         api: bool,
@@ -126,7 +126,7 @@ impl PrerequisiteChecker {
         Ok(prerequisites)
     }
 
-    /// Whether the cluster has SecurityContextConstraints. Everybody who may log in may ask which APIs there are.
+    /// Whether the cluster has SecurityContextConstraints. Discovery needs no extra permission.
     async fn has_constraints(&self) -> Result<bool, Error> {
         if let Some(answer) = self.constraints.get(&()) {
             return Ok(answer);
@@ -138,12 +138,12 @@ impl PrerequisiteChecker {
     }
 }
 
-/// The rights to look are installed with what is looked for, so who may not look finds nothing.
+/// The permission to read is installed together with the objects, so 403 means that they are missing.
 fn is_there<T>(found: kube::Result<Option<T>>, namespace: &str) -> Result<bool, Error> {
     match found {
         Ok(found) => Ok(found.is_some()),
         Err(kube::Error::Api(status)) if status.code == 403 => {
-            tracing::warn!(namespace, error = %status.message, "what runs need cannot be looked up there");
+            tracing::warn!(namespace, error = %status.message, "no permission to look up the prerequisites of runs");
             Ok(false)
         }
         Err(error) => Err(error.into()),

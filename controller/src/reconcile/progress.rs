@@ -1,7 +1,7 @@
-//! What a status tells that it did not tell before, as far as it is counted.
+//! Compares two statuses of a resource for the metrics of builds.
 //!
-//! Because the status remembers, a run is counted once, whoever restarts meanwhile. What was told before this process
-//! began is not counted again, and what is never told is not counted: the runs of a resource that is deleted under them.
+//! Each run is counted once, also across restarts, when it first appears in `status.history`. Runs of a resource that is deleted
+//! before they end are not counted.
 
 use std::time::Duration;
 
@@ -10,36 +10,36 @@ use cnbi_shared::api::status::PastRun;
 use cnbi_shared::contract::ConditionType;
 use jiff::Timestamp;
 
-/// What has happened between two statuses of one resource.
+/// The difference between two statuses.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Progress<'a> {
-    /// The runs that ended.
+    /// Runs that have ended.
     pub ended: Vec<&'a PastRun>,
-    /// How long after its creation the first generation became Ready for the first time.
+    /// Time from the creation of the resource until its first generation was Ready for the first time.
     pub ready_after: Option<Duration>,
 }
 
-/// What has happened from `before` to `after`; `created` is the time of the resource's creation.
+/// The difference between `before` and `after`. `created` is the creation time of the resource.
 pub fn progress<'a>(before: Option<&Status>, after: &'a Status, created: Timestamp) -> Progress<'a> {
-    let told = before.map_or(&[][..], |before| &before.history);
+    let reported = before.map_or(&[][..], |before| &before.history);
     let ended = after.history.iter();
     Progress {
         ended: ended
-            .filter(|past| !told.iter().any(|told| told.name == past.name))
+            .filter(|past| !reported.iter().any(|reported| reported.name == past.name))
             .collect(),
         ready_after: ready_after(before, after, created),
     }
 }
 
 fn ready_after(before: Option<&Status>, after: &Status, created: Timestamp) -> Option<Duration> {
-    // Where an image is published is told when it is Ready, and from then on.
+    // `imageStream` is set when the resource is Ready for the first time, and stays.
     let is_first = after.observed_generation == Some(1)
         && after.image_stream.is_some()
         && before.is_none_or(|before| before.image_stream.is_none());
     let ready = after
         .conditions
         .iter()
-        .find(|said| said.type_ == ConditionType::Ready.as_str() && said.status == "True")?;
+        .find(|condition| condition.type_ == ConditionType::Ready.as_str() && condition.status == "True")?;
     let took = ready.last_transition_time.0.duration_since(created);
     is_first.then(|| Duration::try_from(took).unwrap_or_default())
 }
@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_has_ended_when_the_status_first_tells_it() {
+    fn a_run_is_counted_when_it_first_appears_in_the_history() {
         let building = status(1, "Unknown", false, &[]);
         let failed = status(1, "False", false, &[("a", "BuildFailed")]);
         assert_eq!(between(Some(&building), &failed), (vec!["a".to_owned()], None));
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_went_back_is_no_time_at_all() {
+    fn a_clock_that_was_set_back_gives_zero() {
         let ready = status(1, "True", true, &[]);
         let progress = progress(None, &ready, "2026-01-01T00:02:00Z".parse().unwrap());
         assert_eq!(progress.ready_after, Some(Duration::ZERO));

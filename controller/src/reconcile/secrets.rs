@@ -1,5 +1,5 @@
-//! Pull Secrets: which registries one has entries for, and the copy of a single entry. The only room that touches a
-//! credential; none is logged, kept or put into an error.
+//! Pull secrets: the registries that one has entries for, and copies of single entries. Only this module reads credentials; none is
+//! logged, cached or part of an error.
 
 use std::collections::BTreeMap;
 
@@ -21,14 +21,14 @@ use crate::reconcile::apply::FIELD_MANAGER;
 use crate::reconcile::error::{Error, ErrorClass};
 use crate::reconcile::pending_writes::CopyMetadata;
 
-/// Annotation of a copy: the version of the Secret that it was copied from.
+/// Annotation of a copy: the resource version of the original.
 const SOURCE_VERSION: &str = "meteor.zone/source-version";
 
 fn api(client: &Client, namespace: &str) -> Api<Secret> {
     Api::namespaced(client.clone(), namespace)
 }
 
-/// What matters of a Secret, and its version.
+/// The registries of a pull secret, and its resource version.
 pub async fn read(client: &Client, key: &NamespacedName) -> Result<(Fact<PullSecret>, Option<String>), Error> {
     let Some(secret) = api(client, &key.namespace).get_opt(&key.name).await? else {
         return Ok((Fact::Absent, None));
@@ -37,14 +37,14 @@ pub async fn read(client: &Client, key: &NamespacedName) -> Result<(Fact<PullSec
     Ok((Fact::Known(registries), secret.metadata.resource_version))
 }
 
-/// A copy, if it is there.
+/// The metadata of a copy, if it exists.
 pub async fn read_copy(client: &Client, key: &NamespacedName) -> Result<Option<CopyMetadata>, Error> {
     let found = api(client, &key.namespace).get_metadata_opt(&key.name).await?;
     Ok(found.map(|found| copied(found.metadata)))
 }
 
-/// A value for `Authorization` from the entry that answers for the image. `None`: there is no such Secret, or nothing in it
-/// that is a name and a password.
+/// The `Authorization` header from the entry for the image. `None` if the Secret does not exist or has no entry with user name and
+/// password.
 pub async fn authorization(
     client: &Client,
     key: &NamespacedName,
@@ -54,7 +54,7 @@ pub async fn authorization(
     Ok(secret.and_then(|secret| basic(&only(&secret, image)?)))
 }
 
-/// `Basic`, from a `.dockerconfigjson` with one entry.
+/// The header from a `.dockerconfigjson` with one entry.
 fn basic(config: &[u8]) -> Option<HeaderValue> {
     let config: Value = serde_json::from_slice(config).ok()?;
     let entry = config["auths"].as_object()?.values().next()?;
@@ -72,7 +72,7 @@ fn basic(config: &[u8]) -> Option<HeaderValue> {
     Some(value)
 }
 
-/// Copies the entry for the image's registry, and no other. `None`: the Secret has none any more, so nothing was done.
+/// Copies only the entry for the registry of the image. `None` if the Secret has no such entry.
 pub async fn copy(
     client: &Client,
     from: &NamespacedName,
@@ -101,7 +101,7 @@ pub async fn copy(
         "type": PullSecret::DOCKER_CONFIG_JSON,
         "data": { ".dockerconfigjson": ByteString(entry) },
     });
-    // Without force: what somebody else has put there under this name is not ours to overwrite.
+    // Without force: a Secret of another owner is not overwritten.
     let params = PatchParams::apply(FIELD_MANAGER);
     let copy = api(client, &to.namespace)
         .patch_metadata(&to.name, &params, &Patch::Apply(&body))
@@ -140,7 +140,7 @@ fn content(secret: &Secret) -> Option<&[u8]> {
     Some(&secret.data.as_ref()?.get(key)?.0)
 }
 
-/// A `.dockerconfigjson` with the one entry that answers for the image.
+/// A `.dockerconfigjson` with only the entry for the image.
 fn only(secret: &Secret, image: &ImageReference) -> Option<Vec<u8>> {
     let is_json = secret.type_.as_deref() == Some(PullSecret::DOCKER_CONFIG_JSON);
     let mut content: Value = serde_json::from_slice(content(secret)?).ok()?;
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_with_name_and_password_can_be_sent() {
+    fn an_entry_with_user_name_and_password_becomes_a_header() {
         let basic_of = |entry: &Value| basic(json!({"auths": {"quay.io": entry}}).to_string().as_bytes());
         for entry in [
             json!({"auth": "YTpi"}),
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_one_entry_is_taken() {
+    fn only_the_entry_for_the_image_is_copied() {
         let entries = json!({"quay.io": {"auth": "cXVheQ=="}, "ghcr.io": {"auth": "Z2hjcg=="}});
         let image = ImageReference::parse("quay.io/a/b:v1").unwrap();
         for secret in [

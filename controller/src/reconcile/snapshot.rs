@@ -1,7 +1,7 @@
-//! All that a decision about one resource needs, read before it is made. Decides nothing.
+//! The snapshot of one resource: everything that its plan depends on.
 //!
-//! A first look takes what the caches have. Before anything is made or taken away for good, [`Snapshot::confirm_with_api_server`] asks the
-//! API server about what a cache may not know yet.
+//! [`Snapshot::observe`] reads the caches. Before writes that cannot be undone, [`Snapshot::confirm_with_api_server`] reads from the
+//! API server what a cache may not have yet.
 
 mod dependents;
 mod runs;
@@ -28,14 +28,14 @@ use crate::reconcile::error::Error;
 use crate::reconcile::secrets;
 use crate::watch::stored::Stored;
 
-/// What is seen of a resource.
+/// The snapshot of one resource.
 #[derive(Debug)]
 pub struct Snapshot {
-    /// What plans look at.
+    /// The input of the plan.
     pub observed: ObservedState,
-    /// Namespace of the ImageStream.
+    /// The target namespace.
     pub target: String,
-    /// Uids of the runs, and of the copies of Secrets, by their places: nothing else of their names is to be touched.
+    /// Uids of the runs and secret copies, by kind, namespace and name: preconditions of writes.
     pub uids: BTreeMap<(&'static str, String, String), String>,
 }
 
@@ -44,13 +44,13 @@ pub const RUN: &str = "run";
 /// For [`Snapshot::uids`].
 pub const SECRET: &str = "secret";
 
-/// Reads what is stored of one resource: no look at the cluster.
+/// The part of the input that comes from the resource itself.
 pub fn of(resource: &Stored, config: &Config) -> ObservedState {
     let (namespace, name) = resource.names();
     let metadata = &resource.metadata;
     let whole = resource.without_status();
     let mut draft = UnvalidatedImage::from(&whole);
-    // That there is no spec, or none that reads as one, is for the rules to find.
+    // A missing or invalid spec is a finding of the rules.
     draft.spec = resource.spec.clone();
     let report = judge(draft, config);
     let accepted = resource.spec.value().and_then(|_| accept(whole, config).ok());
@@ -84,7 +84,7 @@ pub fn of(resource: &Stored, config: &Config) -> ObservedState {
     }
 }
 
-/// What the rules in force say, defaults filled in. What a rule would have to look up was looked up at admission.
+/// Findings of the active rules, after defaulting. Rules that need the cluster were evaluated at admission.
 fn judge(mut draft: UnvalidatedImage, config: &Config) -> Report {
     Defaults::of(&AdmissionInput::create(&draft), config, None).apply(&mut draft);
     let facts = Facts::none().with(Lookup::Configuration, LookupResult::Yes);
@@ -92,7 +92,7 @@ fn judge(mut draft: UnvalidatedImage, config: &Config) -> Report {
 }
 
 impl Snapshot {
-    /// The first look. `configuration` counts the configurations that have been in force.
+    /// Reads the caches. `configuration` is the generation of the active configuration.
     pub async fn observe(
         context: &Context,
         resource: &Stored,
@@ -123,7 +123,8 @@ impl Snapshot {
         Ok(snapshot)
     }
 
-    /// Asks the API server before a plan's steps that nobody can take back. Whether anything may have changed.
+    /// Reads from the API server before a run is created or the finalizer is removed. Returns whether the snapshot may have
+    /// changed.
     pub async fn confirm_with_api_server(
         &mut self,
         context: &Context,
@@ -159,7 +160,7 @@ impl Snapshot {
         Ok(is_waiting_for_secret)
     }
 
-    /// Whether the plan would go on if somebody looked at the Secret.
+    /// Whether the plan waits for the pull secret, which has not been read.
     fn needs_secret_lookup(&self, plan: &Plan) -> bool {
         let observed = &self.observed;
         let names_secret = observed
@@ -189,12 +190,12 @@ impl Snapshot {
         })
     }
 
-    /// Neither under way nor ready: perhaps something is to be made.
+    /// Neither building nor Ready: a run may have to be created.
     fn is_idle(&self) -> bool {
         !self.has_active_run() && !self.said(ConditionType::Ready)
     }
 
-    /// The tag names another image than the one that is there.
+    /// Whether the tag points at another digest than the published one.
     fn has_new_digest(&self) -> bool {
         let image = self.observed.status.as_ref().and_then(|status| status.image.as_ref());
         let has = image.and_then(|image| image.digest.as_ref());

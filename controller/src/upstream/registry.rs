@@ -1,9 +1,9 @@
-//! Asks a registry which image a tag names: the distribution specification's `HEAD /v2/<name>/manifests/<tag>`, and the token
-//! that many registries want for it.
+//! Resolves a tag to a digest with `HEAD /v2/<name>/manifests/<tag>` of the OCI distribution specification, and requests the token
+//! that many registries require.
 //!
-//! Whoever writes a resource names the registry, so whatever one answers is hostile: it is bounded in time and size, may lead
-//! only so far, and becomes a digest or one of a few reasons. The client library that the tests push images with reads
-//! answers of any length and panics over some, so it is not used here. Nothing is logged in this file.
+//! Users choose the registry, so responses are untrusted: time, size and redirects are bounded, and the result is a digest or a
+//! [`RegistryError`]. `oci-client` reads responses without a limit and panics on some, so it is used in tests only. Nothing is
+//! logged here.
 
 mod challenge;
 mod egress;
@@ -28,44 +28,44 @@ use crate::plan::tag_tracking::is_digest;
 use challenge::{Challenge, token};
 use egress::ProxyConnector;
 
-/// How long one question may take, with all that it needs.
+/// Limit of the duration of one lookup, with all of its requests.
 const DEADLINE: Duration = Duration::from_secs(15);
-/// How often one question may be sent elsewhere.
+/// Limit of redirects per request.
 const MAX_REDIRECTS: usize = 3;
-/// The largest token, in bytes.
+/// Limit of a token response in bytes.
 const TOKEN_LIMIT: usize = 64 * 1024;
-/// The largest manifest that registries have to take, in bytes.
+/// Limit of a manifest in bytes, from the distribution specification.
 const MANIFEST_LIMIT: usize = 4 * 1024 * 1024;
-/// Where a registry says what a manifest's digest is.
+/// Header with the digest of a manifest.
 const CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
-/// The kinds of manifest that there are. A registry that is not told may convert one, and then its digest is another.
+/// `Accept` header. Without it a registry may convert the manifest, which changes the digest.
 const MANIFEST_TYPES: &str = "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, \
                      application/vnd.docker.distribution.manifest.list.v2+json, \
                      application/vnd.docker.distribution.manifest.v2+json";
 
-/// Speaks to registries.
+/// Client for registries.
 #[derive(Clone, Debug)]
 pub struct RegistryClient {
     client: Client<hyper_rustls::HttpsConnector<ProxyConnector>, Empty<Bytes>>,
 }
 
-/// Why a registry gave no digest.
+/// Why a lookup returned no digest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RegistryError {
-    /// It has no such tag.
-    #[error("it has no such image")]
+    /// The image does not exist.
+    #[error("the image does not exist")]
     NotFound,
-    /// It does not let us see the image.
-    #[error("it does not let us see the image")]
+    /// Access was denied.
+    #[error("access denied")]
     Unauthorized,
-    /// It asks for patience, perhaps for so long.
-    #[error("it asks for patience")]
+    /// The registry is overloaded; contains `Retry-After`.
+    #[error("the registry is overloaded")]
     Busy(Duration),
-    /// It could not be reached, or did not answer in time.
-    #[error("it cannot be reached")]
+    /// The registry is unreachable, or did not respond in time.
+    #[error("the registry is unreachable")]
     Unreachable,
-    /// It answered with something that makes no sense.
-    #[error("its answer makes no sense")]
+    /// The response is invalid.
+    #[error("the response of the registry is invalid")]
     InvalidResponse,
 }
 
@@ -82,30 +82,30 @@ impl RegistryError {
     }
 }
 
-/// One question, and what is known on the way to its answer.
+/// One lookup.
 struct DigestRequest {
-    /// Of the registry; every address that the credential may go to has it.
+    /// Origin of the registry. The credential is sent only there, and to the token service.
     origin: url::Origin,
     scheme: &'static str,
     repository: String,
-    /// `Basic`, from the pull Secret.
+    /// `Basic`, from the pull secret.
     credential: Option<HeaderValue>,
 }
 
 impl RegistryClient {
-    /// By the proxies of `network`, with `authorities` trusted besides those of this machine; `SSL_CERT_FILE` names others.
+    /// Uses the proxies of `network`, and trusts `authorities` in addition to the system's CA certificates (or `SSL_CERT_FILE`).
     pub fn new(network: &Network, authorities: Vec<CertificateDer<'static>>) -> Result<Self, rustls::Error> {
         let connector = egress::connector(network, authorities)?;
         let mut builder = Client::builder(TokioExecutor::new());
-        // Questions are rare, and connections that idle are memory for whoever has the most registries.
+        // Lookups are rare, so idle connections would only cost memory.
         builder.pool_max_idle_per_host(0);
         Ok(Self {
             client: builder.build(connector),
         })
     }
 
-    /// The digest of the image that the tag of `image` names. `credential` is a value for `Authorization` from the pull
-    /// Secret; `is_insecure`: over plain HTTP.
+    /// The digest that the tag of `image` points at. `credential` is an `Authorization` header from the pull secret; `is_insecure`
+    /// selects plain HTTP.
     pub async fn digest(
         &self,
         image: &ImageReference,
@@ -150,7 +150,7 @@ impl RegistryClient {
                 .filter(|told| is_digest(told))
                 .ok_or(RegistryError::InvalidResponse);
         }
-        // Some say nothing about it, but what they give can be counted on.
+        // Some registries send no digest header: compute the digest of the manifest.
         let response = self
             .manifest(&digest_request, Method::GET, &url, authorization.as_ref())
             .await?;
@@ -158,7 +158,7 @@ impl RegistryClient {
         Ok(digest_of(&read(response, MANIFEST_LIMIT).await?))
     }
 
-    /// Asks for the manifest, wherever that leads within bounds.
+    /// Requests the manifest and follows redirects.
     async fn manifest(
         &self,
         digest_request: &DigestRequest,
@@ -187,7 +187,7 @@ impl RegistryClient {
         Err(RegistryError::InvalidResponse)
     }
 
-    /// What the registry wants to see: the credential itself, or a token that is had for it.
+    /// The `Authorization` header that the registry requires: the credential itself, or a token.
     async fn authorize(
         &self,
         digest_request: &DigestRequest,
@@ -246,7 +246,7 @@ impl RegistryClient {
     }
 }
 
-/// Host and repository as they are asked for. Docker Hub's have other names in references.
+/// Host and repository of the request. Docker Hub uses other names than its references.
 fn address(image: &ImageReference) -> (String, String) {
     let repository = image.repository();
     match credentials::registry(image) {
@@ -256,7 +256,7 @@ fn address(image: &ImageReference) -> (String, String) {
     }
 }
 
-/// What the status of an answer means.
+/// Maps the status of a response.
 fn check_status(response: &Response<Incoming>) -> Result<(), RegistryError> {
     match response.status() {
         StatusCode::OK => Ok(()),

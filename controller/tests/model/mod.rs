@@ -1,4 +1,4 @@
-//! A small world for plans: read from YAML, changed by actions, and by chance.
+//! A model of a cluster for plans: read from YAML, changed by actions and by random events.
 
 use std::collections::BTreeMap;
 
@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 /// A digest that tasks report.
 pub const DIGEST: &str = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
-/// What a case says, and for the rest: an import, generation 1, everything installed, nothing made yet.
+/// The state of a case. Defaults: an import, generation 1, all prerequisites installed, no run.
 pub fn observed(case: &Value, config: &Config) -> ObservedState {
     let annotations = case.get("annotations").cloned().unwrap_or(json!({}));
     let mut all = json!({ DISPLAY_NAME: "Example", DESCRIPTION: "For tests", CREATOR: "alice" });
@@ -112,7 +112,7 @@ pub fn observed(case: &Value, config: &Config) -> ObservedState {
     }
 }
 
-/// The status `ready`: an hour ago, by the run `run-1`.
+/// The status `ready`: Ready since an hour, published by `run-1`.
 fn ready() -> Status {
     let said = |condition: &str, reason: &str| {
         json!({
@@ -128,7 +128,7 @@ fn ready() -> Status {
     serde_json::from_value(status).unwrap()
 }
 
-/// Cases write the first digit of a digest; `0` begins the one that runs report otherwise.
+/// Cases abbreviate a digest to one digit; `0` is [`DIGEST`].
 fn digest(text: Option<String>) -> Option<String> {
     text.map(|text| match text.as_str() {
         "0" => DIGEST.to_owned(),
@@ -235,7 +235,7 @@ fn stream(value: Option<&Value>) -> ImageStreamState {
     }
 }
 
-/// Does what a plan says.
+/// Applies a plan.
 pub fn apply(observed: &mut ObservedState, plan: &Plan) {
     for action in &plan.actions {
         match action {
@@ -300,7 +300,7 @@ pub fn apply(observed: &mut ObservedState, plan: &Plan) {
     }
 }
 
-/// Numbers that look random and are the same for the same seed (SplitMix64).
+/// Pseudo-random numbers (SplitMix64).
 pub struct Chance(u64);
 
 impl Chance {
@@ -317,7 +317,7 @@ impl Chance {
     }
 }
 
-/// One thing happens: to a run, to the stream, to the resource.
+/// One random event.
 pub fn happen(observed: &mut ObservedState, chance: &mut Chance, time: Timestamp) {
     const REASONS: [&str; 6] = [
         "Failed",

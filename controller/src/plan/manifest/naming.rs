@@ -1,5 +1,5 @@
-//! What the objects of a resource are called, and the labels and annotations by which they are known again. The names are
-//! made from what a thing is for, so whoever makes it twice makes it once.
+//! Names, labels and annotations of the objects of a resource. Names are deterministic, so creating an object twice is
+//! idempotent.
 
 use std::collections::BTreeMap;
 
@@ -8,23 +8,23 @@ use ring::digest::{SHA256, digest};
 
 use crate::plan::observed::ObservedState;
 
-/// Label of everything that belongs to a resource: its uid.
+/// Label of all objects of a resource: its uid.
 pub const UID: &str = "meteor.zone/uid";
-/// Label: the resource's namespace.
+/// Label: namespace of the resource.
 pub const NAMESPACE: &str = "meteor.zone/namespace";
 /// Label of a run: the generation that it builds.
 pub const GENERATION: &str = "meteor.zone/generation";
-/// Label of a run: which of its generation it is, from 1.
+/// Label of a run: its number within the generation, from 1.
 pub const ATTEMPT: &str = "meteor.zone/attempt";
-/// Annotation of a run: which it is since somebody last asked for one, from 1.
+/// Annotation of a run: its number since the last change of the spec or of [`RETRY`], from 1.
 pub const TRIES: &str = "meteor.zone/tries";
-/// Annotation of a resource, and of the run that heeds it: another try is asked for whenever its value is a new one.
+/// Annotation of a resource: a new value requests a retry. Copied to the run.
 pub const RETRY: &str = "meteor.zone/retry";
-/// Annotation of a run that was made because a followed tag has come to name another image: the digest of that image.
+/// Annotation of an update run: the new digest of the tracked tag.
 pub const UPSTREAM: &str = "meteor.zone/upstream-digest";
-/// Annotation of a run that has ended: its volume was deleted.
+/// Annotation of an ended run: its volume was deleted.
 pub const VOLUME_DELETED: &str = "meteor.zone/volume-deleted";
-/// Value of [`VOLUME_DELETED`]: it goes as soon as the one pod does that is kept for its log.
+/// Value of [`VOLUME_DELETED`]: one pod is kept for its log; the volume is deleted with it.
 pub const POD_KEPT: &str = "pod-kept";
 /// Label of a run's volume: the name of the run.
 pub const RUN: &str = "meteor.zone/run";
@@ -32,20 +32,19 @@ pub const RUN: &str = "meteor.zone/run";
 /// Hexadecimal digits of the hash in a name.
 const HASH: usize = 12;
 
-/// The name of a run: the same for the same arguments, and different where one of them is. `upstream` is the digest of a
-/// tracked image, empty for the first build of a generation.
+/// The name of a run. `upstream` is the digest of an update run, otherwise empty.
 pub fn run_name(name: &str, uid: &str, generation: i64, upstream: &str, attempt: u32) -> String {
     let generation = generation.to_string();
     let attempt = attempt.to_string();
     named(name, &[uid, &generation, upstream, &attempt])
 }
 
-/// The name of the copy of the pull Secret in the target namespace.
+/// The name of the copy of the pull secret in the target namespace.
 pub fn target_copy_name(name: &str, uid: &str) -> String {
     named(name, &[uid, "pull"])
 }
 
-/// The name of the copy of the pull Secret for a run.
+/// The name of the copy of the pull secret for a run.
 pub fn run_copy_name(run: &str) -> String {
     format!("{run}-pull")
 }
@@ -73,14 +72,14 @@ fn named(name: &str, parts: &[&str]) -> String {
 fn hash(parts: &[&str]) -> String {
     let mut text = Vec::new();
     for part in parts {
-        // With its length, so that no two lists of parts read the same.
+        // The length prefix makes the encoding unambiguous.
         text.extend_from_slice(&part.len().to_be_bytes());
         text.extend_from_slice(part.as_bytes());
     }
     hex::encode(&digest(&SHA256, &text).as_ref()[..HASH / 2])
 }
 
-/// The labels of everything that is made for a resource.
+/// The labels of all objects of a resource.
 pub fn labels(observed: &ObservedState) -> BTreeMap<String, String> {
     [
         ("app.kubernetes.io/name", "cnbi"),
@@ -101,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_legal_and_different() {
+    fn names_are_valid_and_unique() {
         let long = "a.".repeat(126) + "b";
         let mut names = std::collections::BTreeSet::new();
         for name in ["x", "a.b", &long] {

@@ -1,20 +1,20 @@
-//! What a registry wants to see (RFC 9110, `WWW-Authenticate`), and the token that it means.
+//! Parses `WWW-Authenticate` (RFC 9110) and token responses.
 
 use http::HeaderValue;
 use http_auth::parse_challenges;
 use serde::Deserialize;
 
-/// One way in.
+/// One authentication challenge.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Challenge {
-    /// A token, to be had there.
+    /// A token from that realm.
     Bearer { realm: String, service: Option<String> },
-    /// User and password.
+    /// User name and password.
     Basic,
 }
 
 impl Challenge {
-    /// All that are known of a header's.
+    /// The supported challenges of a header.
     pub(super) fn read(header: &str) -> Vec<Self> {
         let challenges = parse_challenges(header).unwrap_or_default();
         let known = challenges.iter().filter_map(|challenge| {
@@ -36,7 +36,7 @@ impl Challenge {
     }
 }
 
-/// The value for `Authorization` that an answer with a token means; `None`: it holds none that can be sent.
+/// The `Authorization` header from a token response; `None` if it contains no valid token.
 pub(super) fn token(response: &[u8]) -> Option<HeaderValue> {
     #[derive(Deserialize)]
     struct Answer<'a> {

@@ -1,5 +1,4 @@
-//! The way to what is outside: through the proxy that the admin names for a destination, and with the authorities that the
-//! admin trusts besides the public ones. The tasks of a run go the same way.
+//! Connector with the proxies and additional CA certificates of the configuration, as in the tasks of a run.
 
 use std::error::Error;
 use std::future::Future;
@@ -28,7 +27,7 @@ pub struct ProxyConnector {
     proxies: Arc<Matcher>,
 }
 
-/// A connector that trusts `authorities` besides those of this machine, which `SSL_CERT_FILE` can name.
+/// A connector that trusts `authorities` in addition to the system's CA certificates (or `SSL_CERT_FILE`).
 pub fn connector(
     network: &Network,
     authorities: Vec<CertificateDer<'static>>,

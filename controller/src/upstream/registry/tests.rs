@@ -1,4 +1,4 @@
-//! Against a small server of our own that plays registries, good ones and hostile ones. `tests/controller/upstream.rs` has a real
+//! Uses a fake registry, well-behaved or hostile. `tests/controller/upstream.rs` has a real
 //! one.
 
 use std::net::SocketAddr;
@@ -16,7 +16,7 @@ const DIGEST: &str = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef012
 type Script = Arc<dyn Fn(&Request<Body>) -> Response<Body> + Send + Sync>;
 type Log = Arc<Mutex<Vec<String>>>;
 
-/// A stand-in for a registry: answers as the script says. What it is asked is in the log: method, path and authorization.
+/// A fake registry that responds as scripted. The log contains method, path and authorization of each request.
 async fn registry(script: impl Fn(&Request<Body>) -> Response<Body> + Send + Sync + 'static) -> (SocketAddr, Log) {
     async fn response(State((script, log)): State<(Script, Log)>, request: Request) -> Response {
         let authorization = request
@@ -66,7 +66,7 @@ fn lines(log: &Log) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn an_open_registry_is_asked_once() {
+async fn a_public_registry_gets_one_request() {
     let (address, log) = registry(|_| found()).await;
     assert_eq!(resolve(address, Some("Basic x")).await, Ok(DIGEST.to_owned()));
     assert_eq!(
@@ -77,7 +77,7 @@ async fn an_open_registry_is_asked_once() {
 }
 
 #[tokio::test]
-async fn a_registry_that_wants_the_password_gets_it() {
+async fn basic_authentication_sends_the_credential() {
     let script = |request: &Request<Body>| match request.headers().get(AUTHORIZATION) {
         Some(value) if value == "Basic x" => found(),
         _ => status(401)
@@ -95,7 +95,7 @@ async fn a_registry_that_wants_the_password_gets_it() {
 }
 
 #[tokio::test]
-async fn a_token_is_had_where_one_is_wanted() {
+async fn bearer_authentication_requests_a_token() {
     let script = |request: &Request<Body>| {
         if request.uri().path() == "/token" {
             return status(200).body(Body::from(r#"{"token":"t"}"#)).unwrap();
@@ -125,7 +125,7 @@ async fn a_token_is_had_where_one_is_wanted() {
 }
 
 #[tokio::test]
-async fn without_the_header_the_manifest_is_counted_on() {
+async fn without_the_header_the_digest_is_computed() {
     let (address, log) = registry(|request| {
         let body = if request.method() == Method::GET { "{}" } else { "" };
         status(200).body(Body::from(body)).unwrap()
@@ -137,7 +137,7 @@ async fn without_the_header_the_manifest_is_counted_on() {
 }
 
 #[tokio::test]
-async fn every_refusal_has_its_reason() {
+async fn each_status_has_its_error() {
     let patience = RegistryError::Busy(Duration::from_secs(120));
     for (code, wanted) in [
         (404, RegistryError::NotFound),
@@ -158,7 +158,7 @@ async fn every_refusal_has_its_reason() {
 }
 
 #[tokio::test]
-async fn redirects_are_followed_without_the_credential_and_not_for_ever() {
+async fn redirects_are_limited_and_drop_the_credential() {
     let (elsewhere, seen) = registry(|_| found()).await;
     let to = format!("http://{elsewhere}/v2/team/base/manifests/v1");
     let (address, _) = registry(move |_| status(307).header(LOCATION, &to).body(Body::empty()).unwrap()).await;
@@ -175,7 +175,7 @@ async fn redirects_are_followed_without_the_credential_and_not_for_ever() {
 }
 
 #[tokio::test]
-async fn hostile_answers_are_bounded() {
+async fn hostile_responses_are_bounded() {
     let endless = || {
         let chunk = Bytes::from(vec![b'x'; 1 << 16]);
         Body::from_stream(futures::stream::repeat_with(move || {
@@ -246,7 +246,7 @@ async fn hostile_answers_are_bounded() {
 }
 
 #[test]
-fn docker_hub_is_asked_where_it_answers() {
+fn docker_hub_has_its_own_host() {
     for (image, host, repository) in [
         ("python:3.12", "registry-1.docker.io", "library/python"),
         ("docker.io/jupyter/base:x", "registry-1.docker.io", "jupyter/base"),
@@ -258,7 +258,7 @@ fn docker_hub_is_asked_where_it_answers() {
     }
 }
 
-/// A proxy that opens tunnels; the head of each request to it is in the log.
+/// A proxy that opens tunnels. The log contains the head of each request.
 async fn proxy() -> (SocketAddr, Log) {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     let log = Log::default();
@@ -286,7 +286,7 @@ async fn proxy() -> (SocketAddr, Log) {
 }
 
 #[tokio::test]
-async fn the_proxy_of_the_configuration_is_taken_but_for_hosts_that_need_none() {
+async fn the_configured_proxy_is_used_except_for_no_proxy_hosts() {
     let (address, _) = registry(|_| found()).await;
     let (proxy, log) = proxy().await;
     let image = ImageReference::parse(&format!("{address}/team/base:v1")).unwrap();

@@ -6,7 +6,7 @@
 //! * [`reconcile`] handles one resource: read a snapshot, plan, apply;
 //! * [`plan`] decides and is pure: the same snapshot, time and configuration give the same plan;
 //! * [`queue`] limits concurrent builds, the oldest resource first;
-//! * [`upstream`] asks registries for the digests of the tags of imported images;
+//! * [`upstream`] looks up the digests of the tags of imported images;
 //! * [`leader`] elects the one replica that works;
 //! * [`start`] starts and supervises the tasks of the program;
 //! * [`controller`] runs the reconciler and maps events to the resources to reconcile.

@@ -20,9 +20,8 @@ const WRITES: usize = 9;
 /// Most reads for one import besides the watches: Pipeline, service accounts and the like, which may be remembered.
 const READS: usize = 8;
 
-/// Most memory for one resource with its run and ImageStream, in KiB, with what the allocator wastes. What is kept of it, of
-/// which `controller/tests/held.rs` tells, is little more than half of that.
-const MEMORY: usize = 6;
+/// Budget of resident memory per resource with its run and ImageStream, in KiB. `controller/tests/held.rs` measures the heap.
+const MEMORY: usize = 20;
 
 /// How long ten thousand may take that are settled when the controller starts.
 const RESTART: Duration = Duration::from_secs(15);

@@ -132,7 +132,7 @@ pub fn pipeline_run(
                 "tasks": timeouts.tasks.to_string(),
                 "finally": timeouts.finally.to_string(),
             },
-            "params": parameters(observed, pipeline, config, &request.tag(observed.generation), target, &asked(request, base, attempt.upstream)),
+            "params": parameters(observed, pipeline, config, &request.tag(observed.generation), target, &user_values(request, base, attempt.upstream)),
             "workspaces": bound,
         },
     })
@@ -229,7 +229,7 @@ fn parameters(
     config: &Config,
     tag: &str,
     target: &str,
-    asked: &Asked,
+    user_values: &Asked,
 ) -> Vec<Value> {
     let value = |name: &str| match name {
         params::NAMESPACE => json!(observed.namespace),
@@ -239,7 +239,7 @@ fn parameters(
         params::TARGET => json!(target),
         params::TAG => json!(tag),
         params::SETTINGS => json!(encoded(&json!(Settings::of(config)))),
-        _ => json!(encoded(&json!(asked))),
+        _ => json!(encoded(&json!(user_values))),
     };
     pipeline
         .params
@@ -249,32 +249,34 @@ fn parameters(
 }
 
 /// The values from the user. An update run pins the image to import to its digest, because the tag may change again.
-fn asked(request: &Request, base: Option<&str>, upstream: &str) -> Asked {
+fn user_values(request: &Request, base: Option<&str>, upstream: &str) -> Asked {
     let display = &request.display;
-    let mut asked = Asked {
+    let mut user_values = Asked {
         display_name: display.name.clone(),
         description: display.description.clone(),
         creator: display.creator.clone(),
         ..Asked::default()
     };
     match &request.build {
-        Build::Import { from_image } if upstream.is_empty() => asked.from_image = Some(from_image.as_str().to_owned()),
-        Build::Import { from_image } => asked.from_image = Some(format!("{}@{upstream}", from_image.as_str())),
+        Build::Import { from_image } if upstream.is_empty() => {
+            user_values.from_image = Some(from_image.as_str().to_owned())
+        }
+        Build::Import { from_image } => user_values.from_image = Some(format!("{}@{upstream}", from_image.as_str())),
         Build::Packages { base: _, requirements } => {
-            asked.builder_image = base.map(str::to_owned);
-            asked.package_versions = Some(requirements.clone());
+            user_values.builder_image = base.map(str::to_owned);
+            user_values.package_versions = Some(requirements.clone());
         }
         Build::Git {
             url,
             git_ref,
             builder: _,
         } => {
-            asked.repository_url = Some(url.clone());
-            asked.git_ref.clone_from(git_ref);
-            asked.builder_image = base.map(str::to_owned);
+            user_values.repository_url = Some(url.clone());
+            user_values.git_ref.clone_from(git_ref);
+            user_values.builder_image = base.map(str::to_owned);
         }
     }
-    asked
+    user_values
 }
 
 /// Base64 of the JSON, in chunks that each fit into an argument.

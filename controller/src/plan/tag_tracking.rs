@@ -103,12 +103,12 @@ mod tests {
     fn later_lookups_keep_the_interval_and_back_off() {
         let every = Period::seconds(900);
         let wait = |failures, retry_after: u64| {
-            let asked = LastLookup {
+            let last = LastLookup {
                 at: at(0),
                 failures,
                 retry_after: Duration::from_secs(retry_after),
             };
-            until_next_lookup(every, "x", at(-5), Some(asked), at(0))
+            until_next_lookup(every, "x", at(-5), Some(last), at(0))
                 .unwrap()
                 .as_secs()
         };
@@ -118,14 +118,14 @@ mod tests {
         assert!((3000..=3300).contains(&wait(0, 3000)));
         assert!(wait(0, u64::MAX) <= 6 * 3600 + 2160, "Retry-After is bounded");
         let long = Period::seconds(48 * 3600);
-        let asked = LastLookup {
+        let last = LastLookup {
             at: at(0),
             failures: 3,
             retry_after: Duration::ZERO,
         };
-        let wait = until_next_lookup(long, "x", at(0), Some(asked), at(0)).unwrap();
+        let wait = until_next_lookup(long, "x", at(0), Some(last), at(0)).unwrap();
         assert!(wait >= long.as_duration());
         let earlier = at(0) - SignedDuration::from_hours(1);
-        assert!(until_next_lookup(every, "x", at(0), Some(asked), earlier).is_some());
+        assert!(until_next_lookup(every, "x", at(0), Some(last), earlier).is_some());
     }
 }

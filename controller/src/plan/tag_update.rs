@@ -102,15 +102,15 @@ impl Planner<'_> {
         if !was_beside || !self.has_usable_image() {
             return false;
         }
-        let told = reported(self.observed.status.as_ref(), ConditionType::ImageStreamUpdated)
+        let stored = reported(self.observed.status.as_ref(), ConditionType::ImageStreamUpdated)
             .filter(|existing| existing.reason == UPSTREAM_REJECTED)
             .map(|existing| ConditionValue::yes(UPSTREAM_REJECTED, existing.message.clone()));
         let done = ConditionValue::yes("Done", "Completed by a run that was deleted");
         self.conditions.set(ConditionType::PipelineRunCreated, done.clone());
         self.conditions.set(ConditionType::ImageValidated, done);
         self.ready_as_before();
-        if let Some(told) = told {
-            self.conditions.set(ConditionType::ImageStreamUpdated, told);
+        if let Some(stored) = stored {
+            self.conditions.set(ConditionType::ImageStreamUpdated, stored);
         }
         true
     }
@@ -221,10 +221,11 @@ impl Planner<'_> {
             return image != Some(&upstream.digest);
         }
         let before = self.observed.status.as_ref();
-        let told = before.and_then(|status| status.pipeline_run.as_ref());
-        let was_told = told.is_some_and(|told| told.name.as_ref() == Some(&run.name) && told.completion_time.is_some());
+        let stored = before.and_then(|status| status.pipeline_run.as_ref());
+        let was_reported =
+            stored.is_some_and(|stored| stored.name.as_ref() == Some(&run.name) && stored.completion_time.is_some());
         let existing = reported(before, ConditionType::ImageStreamUpdated);
-        !was_told || existing.is_none_or(|existing| existing.reason == UPSTREAM_REJECTED)
+        !was_reported || existing.is_none_or(|existing| existing.reason == UPSTREAM_REJECTED)
     }
 
     fn report_rejected_update(&mut self, run: &Run, failure: &BuildFailure) {

@@ -64,17 +64,17 @@ mod tests {
 
     #[tokio::test]
     async fn repeated_events_form_a_series_until_the_recorder_is_replaced() {
-        let asked: Arc<Mutex<Vec<Method>>> = Arc::default();
-        let seen = Arc::clone(&asked);
+        let requests: Arc<Mutex<Vec<Method>>> = Arc::default();
+        let log = Arc::clone(&requests);
         let client = Client::new(
             tower::service_fn(move |request: Request<Body>| {
-                seen.lock().unwrap().push(request.method().clone());
+                log.lock().unwrap().push(request.method().clone());
                 async { Ok::<_, std::convert::Infallible>(Response::new(Body::from(br#"{"metadata":{}}"#.to_vec()))) }
             }),
             "default",
         );
         let events = Events::new(client);
-        let tell = async |name: String| {
+        let publish = async |name: String| {
             let event = Event {
                 type_: EventType::Normal,
                 reason: "Ready".to_owned(),
@@ -87,13 +87,13 @@ mod tests {
                 ..ObjectReference::default()
             };
             events.publish(&event, &about).await.unwrap();
-            asked.lock().unwrap().pop().unwrap()
+            requests.lock().unwrap().pop().unwrap()
         };
-        assert_eq!(tell("a".to_owned()).await, Method::POST);
-        assert_eq!(tell("a".to_owned()).await, Method::PATCH);
+        assert_eq!(publish("a".to_owned()).await, Method::POST);
+        assert_eq!(publish("a".to_owned()).await, Method::PATCH);
         for index in 2..EVENTS_PER_RECORDER {
-            assert_eq!(tell(format!("other-{index}")).await, Method::POST);
+            assert_eq!(publish(format!("other-{index}")).await, Method::POST);
         }
-        assert_eq!(tell("a".to_owned()).await, Method::POST, "the recorder was replaced");
+        assert_eq!(publish("a".to_owned()).await, Method::POST, "the recorder was replaced");
     }
 }

@@ -33,14 +33,14 @@ struct TtlCache<K, V>(Mutex<HashMap<K, (Instant, V)>>);
 
 impl<K: Eq + Hash, V: Copy> TtlCache<K, V> {
     fn get(&self, key: &K) -> Option<V> {
-        let mut answers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        answers.retain(|_, (asked, _)| asked.elapsed() < TTL);
-        answers.get(key).map(|(_, answer)| *answer)
+        let mut entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        entries.retain(|_, (read, _)| read.elapsed() < TTL);
+        entries.get(key).map(|(_, value)| *value)
     }
 
-    fn set(&self, key: K, answer: V) {
-        let mut answers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        answers.insert(key, (Instant::now(), answer));
+    fn set(&self, key: K, value: V) {
+        let mut entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        entries.insert(key, (Instant::now(), value));
     }
 }
 
@@ -59,8 +59,8 @@ impl PrerequisiteChecker {
     /// Whether the namespace exists and is not terminating.
     pub async fn has_namespace(&self, name: &str) -> Result<bool, Error> {
         let key = name.to_owned();
-        if let Some(answer) = self.namespaces.get(&key) {
-            return Ok(answer);
+        if let Some(value) = self.namespaces.get(&key) {
+            return Ok(value);
         }
         let namespaces: Api<Namespace> = Api::all(self.client.clone());
         let found = namespaces.get_metadata_opt(name).await?;
@@ -73,18 +73,18 @@ impl PrerequisiteChecker {
     pub async fn has_input(&self, namespace: &str, kind: WorkspaceKind, name: &str) -> Result<bool, Error> {
         let is_map = kind == WorkspaceKind::OptionalConfigMap;
         let key = (namespace.to_owned(), is_map, name.to_owned());
-        if let Some(answer) = self.inputs.get(&key) {
-            return Ok(answer);
+        if let Some(value) = self.inputs.get(&key) {
+            return Ok(value);
         }
-        let answer = if is_map {
+        let value = if is_map {
             let maps: Api<ConfigMap> = Api::namespaced(self.client.clone(), namespace);
             is_there(maps.get_metadata_opt(name).await, namespace)?
         } else {
             let secrets: Api<Secret> = Api::namespaced(self.client.clone(), namespace);
             is_there(secrets.get_metadata_opt(name).await, namespace)?
         };
-        self.inputs.set(key, answer);
-        Ok(answer)
+        self.inputs.set(key, value);
+        Ok(value)
     }
 
     /// The prerequisites of a run of that pipeline. `api` is whether the cluster serves Tekton's API.
@@ -128,8 +128,8 @@ impl PrerequisiteChecker {
 
     /// Whether the cluster has SecurityContextConstraints. Discovery needs no extra permission.
     async fn has_constraints(&self) -> Result<bool, Error> {
-        if let Some(answer) = self.constraints.get(&()) {
-            return Ok(answer);
+        if let Some(value) = self.constraints.get(&()) {
+            return Ok(value);
         }
         let groups = self.client.list_api_groups().await?.groups;
         let is_there = groups.iter().any(|group| group.name == "security.openshift.io");

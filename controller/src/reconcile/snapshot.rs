@@ -45,14 +45,14 @@ pub const RUN: &str = "run";
 pub const SECRET: &str = "secret";
 
 /// The part of the input that comes from the resource itself.
-pub fn of(resource: &Stored, config: &Config) -> ObservedState {
+fn observe_resource(resource: &Stored, config: &Config) -> ObservedState {
     let (namespace, name) = resource.names();
     let metadata = &resource.metadata;
     let whole = resource.without_status();
     let mut draft = UnvalidatedImage::from(&whole);
     // A missing or invalid spec is a finding of the rules.
     draft.spec = resource.spec.clone();
-    let report = judge(draft, config);
+    let report = evaluate_rules(draft, config);
     let accepted = resource.spec.value().and_then(|_| accept(whole, config).ok());
     ObservedState {
         namespace: namespace.to_owned(),
@@ -85,7 +85,7 @@ pub fn of(resource: &Stored, config: &Config) -> ObservedState {
 }
 
 /// Findings of the active rules, after defaulting. Rules that need the cluster were evaluated at admission.
-fn judge(mut draft: UnvalidatedImage, config: &Config) -> Report {
+fn evaluate_rules(mut draft: UnvalidatedImage, config: &Config) -> Report {
     Defaults::of(&AdmissionInput::create(&draft), config, None).apply(&mut draft);
     let facts = Facts::none().with(Lookup::Configuration, LookupResult::Yes);
     evaluate(&AdmissionInput::create(&draft), &facts, config)
@@ -99,7 +99,7 @@ impl Snapshot {
         config: &Config,
         configuration: i64,
     ) -> Result<Self, Error> {
-        let observed = of(resource, config);
+        let observed = observe_resource(resource, config);
         let target = target(&observed, config);
         let mut snapshot = Self {
             observed,
@@ -179,20 +179,20 @@ impl Snapshot {
         self.observed.runs.iter().any(|run| !run.has_ended())
     }
 
-    fn said(&self, condition: ConditionType) -> bool {
+    fn is_true(&self, condition: ConditionType) -> bool {
         let status = self.observed.status.as_ref();
         status.is_some_and(|status| {
             status.observed_generation == Some(self.observed.generation)
                 && status
                     .conditions
                     .iter()
-                    .any(|said| said.type_ == condition.as_str() && said.status == "True")
+                    .any(|existing| existing.type_ == condition.as_str() && existing.status == "True")
         })
     }
 
     /// Neither building nor Ready: a run may have to be created.
     fn is_idle(&self) -> bool {
-        !self.has_active_run() && !self.said(ConditionType::Ready)
+        !self.has_active_run() && !self.is_true(ConditionType::Ready)
     }
 
     /// Whether the tag points at another digest than the published one.
@@ -212,7 +212,7 @@ impl Snapshot {
         request.pull_secret.is_some()
             && (self.is_idle()
                 || self.has_new_digest()
-                || !self.said(ConditionType::PullSecretReady)
+                || !self.is_true(ConditionType::PullSecretReady)
                 || (config.pull_secrets.copy_to_target && matches!(request.build, Build::Import { .. })))
     }
 

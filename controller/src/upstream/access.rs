@@ -36,8 +36,8 @@ impl RegistryClients {
             let found = authorities::read(client, &key).await;
             authorities = found.ok().flatten().ok_or(LookupError::NoAuthorities)?;
         }
-        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(cached) = &*last
+        let mut slot = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(cached) = &*slot
             && cached.network == *network
             && cached.authorities == authorities
         {
@@ -47,7 +47,7 @@ impl RegistryClients {
             tracing::warn!(%error, "network.caConfigMap contains invalid CA certificates");
             LookupError::NoAuthorities
         })?;
-        *last = Some(CachedClient {
+        *slot = Some(CachedClient {
             network: network.clone(),
             authorities,
             registries: registries.clone(),

@@ -112,8 +112,8 @@ impl RegistryClient {
         credential: Option<HeaderValue>,
         is_insecure: bool,
     ) -> Result<String, RegistryError> {
-        let asked = tokio::time::timeout(DEADLINE, self.resolve(image, credential, is_insecure)).await;
-        asked.unwrap_or(Err(RegistryError::Unreachable))
+        let result = tokio::time::timeout(DEADLINE, self.resolve(image, credential, is_insecure)).await;
+        result.unwrap_or(Err(RegistryError::Unreachable))
     }
 
     async fn resolve(
@@ -144,10 +144,10 @@ impl RegistryClient {
                 .await?;
         }
         check_status(&response)?;
-        if let Some(told) = response.headers().get(CONTENT_DIGEST) {
-            let told = told.to_str().map_err(|_| RegistryError::InvalidResponse)?;
-            return Some(told.to_owned())
-                .filter(|told| is_digest(told))
+        if let Some(value) = response.headers().get(CONTENT_DIGEST) {
+            let value = value.to_str().map_err(|_| RegistryError::InvalidResponse)?;
+            return Some(value.to_owned())
+                .filter(|value| is_digest(value))
                 .ok_or(RegistryError::InvalidResponse);
         }
         // Some registries send no digest header: compute the digest of the manifest.
@@ -263,11 +263,11 @@ fn check_status(response: &Response<Incoming>) -> Result<(), RegistryError> {
         StatusCode::NOT_FOUND => Err(RegistryError::NotFound),
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(RegistryError::Unauthorized),
         status if status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error() => {
-            let told = response
+            let value = response
                 .headers()
                 .get(RETRY_AFTER)
-                .and_then(|told| told.to_str().ok()?.trim().parse().ok());
-            Err(RegistryError::Busy(Duration::from_secs(told.unwrap_or_default())))
+                .and_then(|value| value.to_str().ok()?.trim().parse().ok());
+            Err(RegistryError::Busy(Duration::from_secs(value.unwrap_or_default())))
         }
         _ => Err(RegistryError::InvalidResponse),
     }

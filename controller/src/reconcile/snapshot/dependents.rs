@@ -83,11 +83,11 @@ impl Snapshot {
         let mut keys: Vec<NamespacedName> = if has_secret { of_runs.collect() } else { Vec::new() };
         if has_secret && observed.deleted.is_some() {
             // The copy for a next run that was never created.
-            let said = observed
+            let attempt = observed
                 .status
                 .as_ref()
                 .and_then(|status| status.pipeline_run.as_ref()?.attempt);
-            let next = u32::try_from(said.unwrap_or(0)).unwrap_or(0).saturating_add(1);
+            let next = u32::try_from(attempt.unwrap_or(0)).unwrap_or(0).saturating_add(1);
             let next = run_name(&observed.name, &observed.uid, observed.generation, "", next);
             let namespace = config.pipelines.namespace_of_runs(&observed.namespace);
             keys.push(NamespacedName::new(namespace, &run_copy_name(&next)));

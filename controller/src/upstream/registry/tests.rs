@@ -138,12 +138,12 @@ async fn without_the_header_the_digest_is_computed() {
 
 #[tokio::test]
 async fn each_status_has_its_error() {
-    let patience = RegistryError::Busy(Duration::from_secs(120));
+    let busy = RegistryError::Busy(Duration::from_secs(120));
     for (code, wanted) in [
         (404, RegistryError::NotFound),
         (403, RegistryError::Unauthorized),
-        (429, patience),
-        (503, patience),
+        (429, busy),
+        (503, busy),
         (418, RegistryError::InvalidResponse),
         (204, RegistryError::InvalidResponse),
     ] {

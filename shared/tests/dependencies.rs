@@ -121,10 +121,12 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
     paths
         .flat_map(|path| {
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            match path.is_dir() {
-                true => sources(&path),
-                false if name.ends_with(".rs") && !name.ends_with("tests.rs") => vec![path],
-                false => Vec::new(),
+            if path.is_dir() {
+                sources(&path)
+            } else if name.ends_with(".rs") && !name.ends_with("tests.rs") {
+                vec![path]
+            } else {
+                Vec::new()
             }
         })
         .collect()

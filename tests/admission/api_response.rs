@@ -1,4 +1,4 @@
-//! Requests to the API server as it answers them: code, body and warnings, none of them interpreted by a library.
+//! Raw requests to the API server: status, body and warnings of the response.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use serde_json::Value;
 
 /// What the API server answered.
 #[derive(Clone, Debug)]
-pub struct Told {
+pub struct ApiResponse {
     /// HTTP status.
     pub code: u16,
     /// An object, or a Status.
@@ -23,7 +23,13 @@ pub struct Told {
 pub type Line = (String, String, String);
 
 /// Sends a request, as `user` where one is named and else as administrator. A patch is a JSON merge patch.
-pub async fn ask(client: &Client, user: Option<&str>, method: Method, path: &str, body: &Value) -> Result<Told> {
+pub async fn send_request(
+    client: &Client,
+    user: Option<&str>,
+    method: Method,
+    path: &str,
+    body: &Value,
+) -> Result<ApiResponse> {
     let content_type = if method == Method::PATCH {
         "application/merge-patch+json"
     } else {
@@ -50,10 +56,10 @@ pub async fn ask(client: &Client, user: Option<&str>, method: Method, path: &str
         .collect::<Result<_>>()?;
     let bytes = response.into_body().collect_bytes().await?;
     let body = serde_json::from_slice(&bytes).with_context(|| String::from_utf8_lossy(&bytes).into_owned())?;
-    Ok(Told { code, body, warnings })
+    Ok(ApiResponse { code, body, warnings })
 }
 
-impl Told {
+impl ApiResponse {
     /// Everything that rules said, in order: each cause of a refusal, and each warning.
     pub fn lines(&self) -> Vec<Line> {
         let causes = self.body["details"]["causes"].as_array().into_iter().flatten();

@@ -1,4 +1,4 @@
-//! Self-managed certificates on a real API server, with the rights that they are said to need and no others.
+//! Self-managed certificates on a real API server, with exactly the documented permissions.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -189,7 +189,7 @@ fn objects(name: &str) -> Vec<Value> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn three_replicas_that_race_make_one_ca() -> Outcome {
+async fn three_concurrent_replicas_create_one_ca() -> Outcome {
     let installation = Installation::new("certs-race").await?;
     let mut replicas = [
         installation.replica()?,
@@ -218,7 +218,7 @@ async fn three_replicas_that_race_make_one_ca() -> Outcome {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_field_manager_owns_the_bundle_alone() -> Outcome {
+async fn the_field_manager_owns_only_the_bundle() -> Outcome {
     let installation = Installation::new("certs-fields").await?;
     installation.replica()?.trusted().await?;
     let configuration = installation.mutating().get(installation.name).await?;
@@ -251,7 +251,7 @@ async fn the_field_manager_owns_the_bundle_alone() -> Outcome {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_derived_from_an_older_version_conflicts() -> Outcome {
+async fn writes_based_on_an_older_version_conflict() -> Outcome {
     let installation = Installation::new("certs-stale").await?;
     let api = Api::<MutatingWebhookConfiguration>::all(installation.client.clone());
     let stale = api.get(installation.name).await?.metadata.resource_version;
@@ -274,7 +274,7 @@ async fn what_is_derived_from_an_older_version_conflicts() -> Outcome {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_bundle_that_is_cleared_or_changed_is_put_right() -> Outcome {
+async fn a_cleared_or_changed_bundle_is_restored() -> Outcome {
     let installation = Installation::new("certs-cleared").await?;
     let mut replica = installation.replica()?;
     replica.trusted().await?;
@@ -305,7 +305,7 @@ async fn a_bundle_that_is_cleared_or_changed_is_put_right() -> Outcome {
 
 /// Two replicas that look once an hour: what they put right within that they were told of.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_bundle_that_is_cleared_is_put_right_by_those_who_are_told() -> Outcome {
+async fn a_cleared_bundle_is_restored_after_a_watch_event() -> Outcome {
     let installation = Installation::new("certs-told").await?;
     let mut replicas = [
         installation.replica_that_looks(NEVER)?,
@@ -344,7 +344,7 @@ const YEARS: jiff::SignedDuration = jiff::SignedDuration::from_hours(3 * 365 * 2
 
 /// One replica's clock is right and the other's three years ahead; what either makes holds by the API server's.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_replica_whose_clock_is_years_ahead_goes_by_the_api_servers() -> Outcome {
+async fn a_replica_with_a_wrong_clock_uses_the_clock_of_the_api_server() -> Outcome {
     let installation = Installation::new("certs-ahead").await?;
     let ahead = Clock::new(|| jiff::Timestamp::now() + YEARS).possibly_wrong();
     let mut ahead = installation.replica_with(OFTEN, ahead)?;
@@ -360,7 +360,7 @@ async fn a_replica_whose_clock_is_years_ahead_goes_by_the_api_servers() -> Outco
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_ca_that_holds_in_years_is_replaced_with_an_event() -> Outcome {
+async fn a_ca_that_is_not_valid_yet_is_replaced_with_an_event() -> Outcome {
     let installation = Installation::new("certs-early").await?;
     let future = cnbi_certs::Authority::issue(jiff::Timestamp::now() + YEARS, &Policy::default())?;
     let secret = json!({ "apiVersion": "v1", "kind": "Secret", "metadata": { "name": CA_SECRET }, "type": "kubernetes.io/tls",
@@ -388,7 +388,7 @@ async fn a_ca_that_holds_in_years_is_replaced_with_an_event() -> Outcome {
 /// Somebody else keeps the bundle empty: each time it is put right, it is cleared again. With no time to look but when told,
 /// the replica gives up after a few rounds.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_fight_over_the_bundle_is_no_race() -> Outcome {
+async fn a_conflict_over_the_bundle_does_not_loop() -> Outcome {
     let installation = Installation::new("certs-fight").await?;
     let mut replica = installation.replica_that_looks(NEVER)?;
     replica.trusted().await?;
@@ -406,7 +406,7 @@ async fn a_fight_over_the_bundle_is_no_race() -> Outcome {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn changes_are_told_also_after_an_api_server_has_come_back() -> Outcome {
+async fn watches_resume_after_an_api_server_restart() -> Outcome {
     let cluster = ControlPlane::start().await?;
     let installation = Installation::on(&cluster, "certs-back").await?;
     let mut replica = installation.replica_that_looks(NEVER)?;
@@ -423,7 +423,7 @@ async fn changes_are_told_also_after_an_api_server_has_come_back() -> Outcome {
 
 /// As with the rights of an older version.
 #[tokio::test(flavor = "multi_thread")]
-async fn without_the_right_to_be_told_there_are_still_the_looks() -> Outcome {
+async fn without_watch_permission_replicas_poll() -> Outcome {
     let installation = Installation::new("certs-untold").await?;
     let narrow = json!([{ "op": "replace", "path": "/rules/0/verbs", "value": ["get", "patch"] }]).to_string();
     let cluster = ControlPlane::shared().await?;
@@ -440,7 +440,7 @@ async fn without_the_right_to_be_told_there_are_still_the_looks() -> Outcome {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_lost_or_corrupted_secret_is_replaced_with_an_event() -> Outcome {
+async fn a_deleted_or_corrupted_secret_is_replaced_with_an_event() -> Outcome {
     let installation = Installation::new("certs-lost").await?;
     let mut replica = installation.replica()?;
     replica.trusted().await?;
@@ -501,7 +501,7 @@ async fn a_lost_or_corrupted_secret_is_replaced_with_an_event() -> Outcome {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_the_right_to_write_it_says_so_and_serves_nothing_untrusted() -> Outcome {
+async fn without_write_permission_no_untrusted_certificate_is_served() -> Outcome {
     let installation = Installation::new("certs-forbidden").await?;
     let cluster = ControlPlane::shared().await?;
     let revoke = ["delete", "clusterrolebinding", installation.name];

@@ -1,4 +1,4 @@
-//! The control plane of all tests: our kind, a stand-in for ImageStreams, two users; and how to wait for what it does.
+//! The shared control plane: CNBi's kind, the ImageStream kind, two users, and waiting for conditions.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use kube::Client;
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
-use crate::api_response::ask;
+use crate::api_response::send_request;
 use crate::rule_examples;
 
 /// A user who may do everything.
@@ -69,8 +69,8 @@ async fn prepare_streams(cluster: &ControlPlane) -> Result<()> {
     let client = cluster.client().await?;
     until("ImageStreams are served", async || {
         let path = "/apis/image.openshift.io/v1/imagestreams";
-        let told = ask(&client, Some(ADMIN), Method::GET, path, &Value::Null).await;
-        Ok(told.is_ok_and(|told| told.is_success()))
+        let response = send_request(&client, Some(ADMIN), Method::GET, path, &Value::Null).await;
+        Ok(response.is_ok_and(|response| response.is_success()))
     })
     .await
 }
@@ -90,8 +90,8 @@ pub async fn until_allowed(client: &Client, user: &str, attributes: &Value, is_a
     });
     let path = "/apis/authorization.k8s.io/v1/subjectaccessreviews";
     until(&format!("{user} has or has not {attributes}"), async || {
-        let told = ask(client, None, Method::POST, path, &review).await?;
-        Ok(told.body["status"]["allowed"] == is_allowed)
+        let response = send_request(client, None, Method::POST, path, &review).await?;
+        Ok(response.body["status"]["allowed"] == is_allowed)
     })
     .await
 }

@@ -1,4 +1,4 @@
-//! The admin's configuration goes wrong, in every way in which it can.
+//! Invalid, deleted and changed configuration.
 
 use anyhow::{Context as _, Result};
 use cnbi_shared::config::{KEY, SHIPPED};
@@ -7,16 +7,16 @@ use cnbi_tests::process::Fault;
 use http::Method;
 use serde_json::{Value, json};
 
-use crate::api_response::Told;
+use crate::api_response::ApiResponse;
 use crate::cluster::{ADMIN, WITHIN, cluster, resource, until};
-use crate::test_installation::{Site, get};
+use crate::test_installation::{TestInstallation, get};
 
 /// Admits nothing that comes from elsewhere than here.
 const STRICT: &str = "targetNamespace: {default: opendatahub}\nimages: {allowed: [registry.example]}";
 
 #[tokio::test]
-async fn what_cannot_be_taken_is_refused_when_it_is_written() -> Result<()> {
-    Site::run("config-refused", async |site| {
+async fn an_invalid_configuration_is_rejected_on_write() -> Result<()> {
+    TestInstallation::run("config-refused", async |setup| {
         for (yaml, reason) in [
             ("rules: {CNB101: Off}", "rules.CNB101"),
             ("rules: {CNB110: Sometimes}", "Sometimes"),
@@ -24,61 +24,61 @@ async fn what_cannot_be_taken_is_refused_when_it_is_written() -> Result<()> {
             ("targetNamespcae: {}", "targetNamespcae"),
             ("[", ""),
         ] {
-            let told = site
-                .ask(Method::PATCH, &site.config_map(), &json!({"data": {KEY: yaml}}))
+            let response = setup
+                .send_request(Method::PATCH, &setup.config_map(), &json!({"data": {KEY: yaml}}))
                 .await?;
-            assert_eq!(told.code, 422, "{yaml}: {}", told.body);
-            let cause = &told.body["details"]["causes"][0];
-            assert_eq!(cause["field"], format!("data[{KEY}]"), "{}", told.body);
-            assert!(told.message().contains(reason), "{}", told.body);
+            assert_eq!(response.code, 422, "{yaml}: {}", response.body);
+            let cause = &response.body["details"]["causes"][0];
+            assert_eq!(cause["field"], format!("data[{KEY}]"), "{}", response.body);
+            assert!(response.message().contains(reason), "{}", response.body);
         }
-        let told = site
-            .ask(Method::PATCH, &site.config_map(), &json!({"data": {KEY: null}}))
+        let response = setup
+            .send_request(Method::PATCH, &setup.config_map(), &json!({"data": {KEY: null}}))
             .await?;
         assert!(
-            told.code == 422 && told.message().contains("is missing"),
+            response.code == 422 && response.message().contains("is missing"),
             "{}",
-            told.body
+            response.body
         );
         // Other ConfigMaps beside it are nobody's business.
         let other = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "other"}, "data": {KEY: "["}});
-        let path = site.config_map().replace("/cnbi-config", "");
-        site.done(Method::POST, &path, &other).await?;
-        assert_eq!(site.metric("cnbi_webhook_config_valid").await?, 1);
+        let path = setup.config_map().replace("/cnbi-config", "");
+        setup.done(Method::POST, &path, &other).await?;
+        assert_eq!(setup.metric("cnbi_webhook_config_valid").await?, 1);
         Ok(())
     })
     .await
 }
 
 /// What a resource is told that the strict configuration refuses, and one that it does not.
-async fn both(site: &Site<'_>) -> Result<(Told, Told)> {
+async fn both(setup: &TestInstallation<'_>) -> Result<(ApiResponse, ApiResponse)> {
     let good = resource(
-        &site.namespace(),
+        &setup.namespace(),
         "good",
         json!({"fromImage": "registry.example/a/b:v1"}),
     );
-    let bad = resource(&site.namespace(), "bad", json!({}));
-    Ok((site.dry_run(ADMIN, &good).await?, site.dry_run(ADMIN, &bad).await?))
+    let bad = resource(&setup.namespace(), "bad", json!({}));
+    Ok((setup.dry_run(ADMIN, &good).await?, setup.dry_run(ADMIN, &bad).await?))
 }
 
 /// The last good configuration is in force, and every review says that it is not the one in the cluster.
-async fn keeps_the_last_good_one(site: &Site<'_>, problem: &str) -> Result<()> {
+async fn keeps_the_last_good_one(setup: &TestInstallation<'_>, problem: &str) -> Result<()> {
     until("the webhook has seen it", async || {
-        Ok(site.metric("cnbi_webhook_config_valid").await? == 0)
+        Ok(setup.metric("cnbi_webhook_config_valid").await? == 0)
     })
     .await?;
-    let (good, bad) = both(site).await?;
+    let (good, bad) = both(setup).await?;
     assert_eq!((good.code, bad.code), (201, 422), "{} {}", good.body, bad.body);
     assert!(bad.message().contains("[CNB106]"), "{}", bad.body);
-    for told in [&good, &bad] {
-        let warning = told
+    for response in [&good, &bad] {
+        let warning = response
             .warnings
             .iter()
             .find(|text| text.contains("the last valid configuration is active"));
-        let warning = warning.with_context(|| format!("no warning: {:?}", told.warnings))?;
+        let warning = warning.with_context(|| format!("no warning: {:?}", response.warnings))?;
         assert!(warning.contains(problem), "{warning}");
     }
-    let ready = get(&site.webhook, "/readyz").await?;
+    let ready = get(&setup.webhook, "/readyz").await?;
     assert!(
         ready.starts_with("HTTP/1.1 200 "),
         "who serves goes on serving: {ready}"
@@ -98,12 +98,12 @@ async fn until_it_says(replica: &Replica, reason: &str) -> Result<()> {
 
 /// The only one left of a Service is asked although it is being deleted, as long as its own probe says yes.
 #[tokio::test]
-async fn a_replica_that_is_asked_to_end_is_unready_to_all_but_its_own_probe() -> Result<()> {
+async fn a_terminating_replica_is_unready() -> Result<()> {
     let mut options = shipped::default(Some("leaving"));
     let grace = ("--grace-ms".to_owned(), "120000".to_owned());
     options.flags.insert(shipped::WEBHOOK.to_owned(), vec![grace]);
-    Site::run_with(cluster().await?, options, async |site| {
-        let mut replica = site.installation.start_beside(shipped::WEBHOOK).await?;
+    TestInstallation::run_with(cluster().await?, options, async |setup| {
+        let mut replica = setup.installation.start_beside(shipped::WEBHOOK).await?;
         replica.ready(WITHIN).await?;
         replica.send(Fault::Terminate)?;
         until_it_says(&replica, "shutting down").await?;
@@ -113,44 +113,44 @@ async fn a_replica_that_is_asked_to_end_is_unready_to_all_but_its_own_probe() ->
 }
 
 #[tokio::test]
-async fn a_configuration_that_is_lost_or_spoilt_changes_nothing_that_is_in_force() -> Result<()> {
-    Site::run("config-spoilt", async |site| {
-        site.configure(STRICT).await?;
-        let generation = site.metric("cnbi_webhook_config_generation").await?;
+async fn a_deleted_or_invalid_configuration_keeps_the_active_one() -> Result<()> {
+    TestInstallation::run("config-spoilt", async |setup| {
+        setup.configure(STRICT).await?;
+        let generation = setup.metric("cnbi_webhook_config_generation").await?;
 
         // Without the webhook that would refuse it, as while no replica runs.
-        let own = site.installation.name_of("cnbi-webhook");
+        let own = setup.installation.name_of("cnbi-webhook");
         let configuration = format!("/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations/{own}");
-        let mut entries = site.done(Method::GET, &configuration, &Value::Null).await?["webhooks"].take();
+        let mut entries = setup.done(Method::GET, &configuration, &Value::Null).await?["webhooks"].take();
         let whole = entries.clone();
         entries.as_array_mut().context("no webhooks")?.retain(|entry| entry["name"] == "validate.customnbimages.meteor.zone");
-        site.done(Method::PATCH, &configuration, &json!({"webhooks": entries})).await?;
+        setup.done(Method::PATCH, &configuration, &json!({"webhooks": entries})).await?;
         let spoilt = json!({"data": {KEY: "rulse: {}"}});
         until("it is not asked any more", async || {
-            Ok(site.ask(Method::PATCH, &site.config_map(), &spoilt).await?.is_success())
+            Ok(setup.send_request(Method::PATCH, &setup.config_map(), &spoilt).await?.is_success())
         })
         .await?;
-        keeps_the_last_good_one(site, "unknown field").await?;
+        keeps_the_last_good_one(setup, "unknown field").await?;
 
         // A replica that starts now has no last good one: it says so, and is not ready.
-        let late = site.installation.start_beside(shipped::WEBHOOK).await?;
+        let late = setup.installation.start_beside(shipped::WEBHOOK).await?;
         until_it_says(&late, "rulse").await?;
         assert!(get(&late, "/livez").await?.starts_with("HTTP/1.1 200 "), "nothing that a restart would mend");
 
-        site.done(Method::DELETE, &site.config_map(), &Value::Null).await?;
+        setup.done(Method::DELETE, &setup.config_map(), &Value::Null).await?;
         until_it_says(&late, "there is no such ConfigMap").await?;
-        keeps_the_last_good_one(site, "there is no such ConfigMap").await?;
-        assert_eq!(site.metric("cnbi_webhook_config_generation").await?, generation);
+        keeps_the_last_good_one(setup, "there is no such ConfigMap").await?;
+        assert_eq!(setup.metric("cnbi_webhook_config_generation").await?, generation);
 
         // As soon as there is a good one again, both take it.
         let good = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "cnbi-config"}, "data": {KEY: SHIPPED}});
-        site.done(Method::POST, &site.config_map().replace("/cnbi-config", ""), &good).await?;
+        setup.done(Method::POST, &setup.config_map().replace("/cnbi-config", ""), &good).await?;
         let mut late = late;
         late.ready(WITHIN).await?;
-        until("it is in force", async || Ok(site.metric("cnbi_webhook_config_generation").await? > generation)).await?;
-        let (good, bad) = both(site).await?;
+        until("it is in force", async || Ok(setup.metric("cnbi_webhook_config_generation").await? > generation)).await?;
+        let (good, bad) = both(setup).await?;
         assert!(good.is_success() && bad.is_success() && good.warnings.is_empty(), "{} {}", good.body, bad.body);
-        site.done(Method::PATCH, &configuration, &json!({"webhooks": whole})).await?;
+        setup.done(Method::PATCH, &configuration, &json!({"webhooks": whole})).await?;
         Ok(())
     })
     .await

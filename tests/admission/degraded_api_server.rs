@@ -1,5 +1,5 @@
-//! The API server is slow, breaks off or answers nonsense when the webhook reads facts: its own answer comes in time, and is right
-//! or says clearly what could not be found out.
+//! Reads of facts from an API server that is slow, disconnects or returns errors: the webhook responds in time and reports what it
+//! could not check.
 
 use std::time::{Duration, Instant};
 
@@ -8,9 +8,9 @@ use cnbi_tests::installation::ProxyAction;
 use http::Method;
 use serde_json::json;
 
-use crate::api_response::Told;
+use crate::api_response::ApiResponse;
 use crate::cluster::{ADMIN, resource};
-use crate::test_installation::Site;
+use crate::test_installation::TestInstallation;
 
 /// `timeoutSeconds` of the two webhooks that are called one after the other: what takes longer was not answered by ours.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -30,9 +30,9 @@ const READS: [(&str, &str); 4] = [
 fn treatments() -> Vec<(ProxyAction, Option<&'static str>)> {
     let status = |code| {
         let status = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "message": "no", "code": code});
-        ProxyAction::Answer(code, status.to_string())
+        ProxyAction::Respond(code, status.to_string())
     };
-    let taken = |body: &str| ProxyAction::Answer(200, body.to_owned());
+    let taken = |body: &str| ProxyAction::Respond(200, body.to_owned());
     let unreadable = Some("cannot be read: the response of the API server is invalid");
     vec![
         (ProxyAction::Late(Duration::from_millis(300)), None),
@@ -69,32 +69,33 @@ fn treatments() -> Vec<(ProxyAction, Option<&'static str>)> {
 }
 
 /// Creates a resource with this pull Secret, and sees that the answer came in time.
-async fn ask(site: &Site<'_>, secret: &str) -> Result<Told> {
+async fn send_request(setup: &TestInstallation<'_>, secret: &str) -> Result<ApiResponse> {
     let spec = json!({"imagePullSecret": {"name": secret}, "targetNamespace": ELSEWHERE});
-    let object = resource(&site.namespace(), "read", spec);
+    let object = resource(&setup.namespace(), "read", spec);
     let begin = Instant::now();
-    let told = site.dry_run(ADMIN, &object).await?;
-    assert!(begin.elapsed() < TIMEOUT, "{:?}: {}", begin.elapsed(), told.body);
-    Ok(told)
+    let response = setup.dry_run(ADMIN, &object).await?;
+    assert!(begin.elapsed() < TIMEOUT, "{:?}: {}", begin.elapsed(), response.body);
+    Ok(response)
 }
 
 #[tokio::test]
-async fn what_is_read_badly_is_told_and_never_taken_for_an_answer() -> Result<()> {
-    Site::run("unwell", async |site| {
+async fn failed_reads_are_reported_as_not_checked() -> Result<()> {
+    TestInstallation::run("unwell", async |setup| {
         let docker_config = json!({"auths": {"quay.io": {"auth": "eDp5"}}}).to_string();
         let secret = json!({"apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/dockerconfigjson",
             "metadata": {"name": "there"}, "stringData": {".dockerconfigjson": docker_config}});
-        let secrets = format!("/api/v1/namespaces/{}/secrets", site.namespace());
-        site.done(Method::POST, &secrets, &secret).await?;
+        let secrets = format!("/api/v1/namespaces/{}/secrets", setup.namespace());
+        setup.done(Method::POST, &secrets, &secret).await?;
         let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": ELSEWHERE}});
-        site.done(Method::POST, "/api/v1/namespaces", &namespace).await?;
+        setup.done(Method::POST, "/api/v1/namespaces", &namespace).await?;
 
-        let fault_proxy = site.restart_behind().await?;
+        let fault_proxy = setup.restart_behind().await?;
         let allowed = format!("[{{namespace: {ELSEWHERE}, from: [\"*\"]}}]");
-        site.configure(&format!(
-            "targetNamespace: {{default: opendatahub, allowed: {allowed}}}\nrules: {{CNB023: Deny}}"
-        ))
-        .await?;
+        setup
+            .configure(&format!(
+                "targetNamespace: {{default: opendatahub, allowed: {allowed}}}\nrules: {{CNB023: Deny}}"
+            ))
+            .await?;
 
         let (mut sent, mut right, mut refused) = (0, 0, 0);
         for (read, rule) in READS {
@@ -105,45 +106,46 @@ async fn what_is_read_badly_is_told_and_never_taken_for_an_answer() -> Result<()
                     let is_it = path.ends_with(read) || (read.ends_with('/') && path.contains(read));
                     if is_it { action.clone() } else { ProxyAction::Pass }
                 });
-                let (told, of_missing) = futures::future::try_join(ask(site, "there"), ask(site, "missing")).await?;
+                let (response, of_missing) =
+                    futures::future::try_join(send_request(setup, "there"), send_request(setup, "missing")).await?;
                 sent += 2;
                 // Of a Secret that is there: nothing is wrong with it, so nothing may be said to be.
                 match says {
                     None => {
-                        assert!(told.is_success(), "{case}: {}", told.body);
+                        assert!(response.is_success(), "{case}: {}", response.body);
                         right += 1;
                     }
                     Some(says) => {
                         assert_eq!(
-                            (told.code, &told.body["reason"]),
+                            (response.code, &response.body["reason"]),
                             (503, &json!("ServiceUnavailable")),
                             "{case}: {}",
-                            told.body
+                            response.body
                         );
-                        let message = told.message();
+                        let message = response.message();
                         assert!(message.contains(says) && message.contains(rule), "{case}: {message}");
                         refused += 1;
                     }
                 }
                 // Of one that is not there: it is never let pass.
-                let told = of_missing;
-                match told.code {
+                let response = of_missing;
+                match response.code {
                     422 => {
-                        let mut causes = told.lines();
+                        let mut causes = response.lines();
                         causes.retain(|(how, ..)| how == "refused");
                         let is_it = causes.iter().all(|(_, rule, _)| rule == "CNB110");
-                        assert!(is_it && !causes.is_empty(), "{case}: {}", told.body);
+                        assert!(is_it && !causes.is_empty(), "{case}: {}", response.body);
                         right += 1;
                     }
                     503 => {
                         assert!(
-                            says.is_some_and(|says| told.message().contains(says)),
+                            says.is_some_and(|says| response.message().contains(says)),
                             "{case}: {}",
-                            told.body
+                            response.body
                         );
                         refused += 1;
                     }
-                    _ => panic!("{case}: {}", told.body),
+                    _ => panic!("{case}: {}", response.body),
                 }
             }
         }
@@ -151,8 +153,8 @@ async fn what_is_read_badly_is_told_and_never_taken_for_an_answer() -> Result<()
         assert_eq!(sent, right + refused);
 
         fault_proxy.set(|_| ProxyAction::Pass);
-        let told = ask(site, "there").await?;
-        assert!(told.is_success(), "{}", told.body);
+        let response = send_request(setup, "there").await?;
+        assert!(response.is_success(), "{}", response.body);
         Ok(())
     })
     .await

@@ -15,9 +15,9 @@ use futures::future::{join_all, try_join};
 use http::Method;
 use serde_json::{Value, json};
 
-use crate::api_response::{Told, ask};
+use crate::api_response::{ApiResponse, send_request};
 use crate::cluster::{ADMIN, WITHIN, collection, prepare_users, resource, until};
-use crate::test_installation::Site;
+use crate::test_installation::TestInstallation;
 
 /// How many ask at the same time.
 const CLIENTS: u64 = 4;
@@ -121,7 +121,7 @@ async fn work(cluster: &ControlPlane, namespace: &str, client: u64, weather: &We
         tally.sent += 1;
         let before = weather.outages();
         let begin = Instant::now();
-        let asked = ask(&kube, Some(ADMIN), Method::POST, &collection(&object, ""), &object).await;
+        let asked = send_request(&kube, Some(ADMIN), Method::POST, &collection(&object, ""), &object).await;
         let took = begin.elapsed();
         // One that waits at the beginning of an outage may be answered after its end.
         let is_outage = before % 2 == 1 || weather.outages() != before;
@@ -130,24 +130,24 @@ async fn work(cluster: &ControlPlane, namespace: &str, client: u64, weather: &We
                 eprintln!("lost: {took:?}");
                 tally.lost += 1;
             }
-            Ok(told) if is_good && told.is_success() && is_filled_in(&told.body) => {
+            Ok(response) if is_good && response.is_success() && is_filled_in(&response.body) => {
                 tally.right += 1;
                 stored.push(name_of(number));
                 continue;
             }
-            Ok(told) if !is_good && told.lines().iter().any(|(_, rule, _)| rule == "CNB020") => {
+            Ok(response) if !is_good && response.lines().iter().any(|(_, rule, _)| rule == "CNB020") => {
                 tally.right += 1;
                 continue;
             }
-            Ok(told) if is_clear(&told) => tally.refused += 1,
+            Ok(response) if is_clear(&response) => tally.refused += 1,
             // Whoever starts does not know its roles at once.
-            Ok(told) if is_outage && !told.is_success() && told.lines().is_empty() => tally.away += 1,
+            Ok(response) if is_outage && !response.is_success() && response.lines().is_empty() => tally.away += 1,
             Err(_) if is_outage => {
                 tally.away += 1;
                 kube = cluster.client().await?;
             }
-            Ok(told) => {
-                eprintln!("wrong: {told:?}");
+            Ok(response) => {
+                eprintln!("wrong: {response:?}");
                 tally.wrong += 1;
             }
             Err(error) => {
@@ -160,7 +160,7 @@ async fn work(cluster: &ControlPlane, namespace: &str, client: u64, weather: &We
     }
 
     let path = collection(&resource(namespace, "any", json!({})), "");
-    let list = ask(&kube, Some(ADMIN), Method::GET, &path, &Value::Null).await?;
+    let list = send_request(&kube, Some(ADMIN), Method::GET, &path, &Value::Null).await?;
     let prefix = format!("endured-{client}-");
     let items = list.body["items"].as_array().into_iter().flatten();
     let own: Vec<_> = items
@@ -182,9 +182,9 @@ fn is_filled_in(object: &Value) -> bool {
 }
 
 /// The API server could not ask, or the webhook could not find out, and either says so.
-fn is_clear(told: &Told) -> bool {
-    let could_not_ask = told.code == 500 && told.message().contains("failed calling webhook");
-    could_not_ask || (told.code == 503 && told.message().contains("could not be checked"))
+fn is_clear(response: &ApiResponse) -> bool {
+    let could_not_ask = response.code == 500 && response.message().contains("failed calling webhook");
+    could_not_ask || (response.code == 503 && response.message().contains("could not be checked"))
 }
 
 /// Two replicas and what leads to them, in the place of the one that a site begins with.
@@ -194,20 +194,20 @@ struct Pair {
 }
 
 impl Pair {
-    async fn start(site: &mut Site<'_>) -> Result<Self> {
-        site.stop_webhook().await?;
+    async fn start(setup: &mut TestInstallation<'_>) -> Result<Self> {
+        setup.stop_webhook().await?;
         let mut pair = Self {
-            service: site.installation.service(shipped::WEBHOOK, "https").await?,
+            service: setup.installation.service(shipped::WEBHOOK, "https").await?,
             replicas: Vec::new(),
         };
-        pair.add(site).await?;
-        pair.add(site).await?;
-        site.until_asked(&site.namespace()).await?;
+        pair.add(setup).await?;
+        pair.add(setup).await?;
+        setup.until_asked(&setup.namespace()).await?;
         Ok(pair)
     }
 
-    async fn add(&mut self, site: &Site<'_>) -> Result<()> {
-        let mut new = site.installation.start_beside(shipped::WEBHOOK).await?;
+    async fn add(&mut self, setup: &TestInstallation<'_>) -> Result<()> {
+        let mut new = setup.installation.start_beside(shipped::WEBHOOK).await?;
         new.ready(WITHIN).await?;
         self.service.add(&new)?;
         self.replicas.push(new);
@@ -225,9 +225,9 @@ impl Pair {
     }
 
     /// Leaves the site with one that runs.
-    fn leave(mut self, site: &mut Site<'_>) {
+    fn leave(mut self, setup: &mut TestInstallation<'_>) {
         if let Some(one) = self.replicas.pop() {
-            site.webhook = one;
+            setup.webhook = one;
         }
     }
 }
@@ -251,16 +251,16 @@ async fn under_load(
 }
 
 #[tokio::test]
-async fn killed_again_and_again_they_answer_nothing_wrong() -> Result<()> {
+async fn replicas_that_are_killed_give_no_wrong_response() -> Result<()> {
     let mut random = Random::new();
     let kills = number("CNBI_KILLS").unwrap_or(KILLS);
     let cluster = ControlPlane::start().await?;
     prepare_users(&cluster).await?;
-    Site::run_on(&cluster, "endured", async |site| {
+    TestInstallation::run_on(&cluster, "endured", async |setup| {
         // An API server that starts serves before it has read its own roles, and says 403 where it does not know yet.
-        site.refused.push("/");
-        let mut pair = Pair::start(site).await?;
-        let (namespace, weather) = (site.namespace(), Weather::default());
+        setup.refused.push("/");
+        let mut pair = Pair::start(setup).await?;
+        let (namespace, weather) = (setup.namespace(), Weather::default());
         let killing = async {
             for kill in 1..=kills {
                 tokio::time::sleep(Duration::from_millis(random.below(200))).await;
@@ -270,46 +270,46 @@ async fn killed_again_and_again_they_answer_nothing_wrong() -> Result<()> {
                     cluster.stop_api_server().await?;
                     cluster.start_api_server().await?;
                     // It knows again whom to ask, with which bundle, and who may do what.
-                    site.client = cluster.client().await?;
-                    site.until_asked(&namespace).await?;
+                    setup.client = cluster.client().await?;
+                    setup.until_asked(&namespace).await?;
                     weather.changes();
                 }
                 // One time in four nobody is left.
                 if random.below(4) == 0 {
                     pair.kill(&mut random).await?;
-                    pair.add(site).await?;
+                    pair.add(setup).await?;
                 }
-                pair.add(site).await?;
+                pair.add(setup).await?;
             }
-            site.until_asked(&namespace).await
+            setup.until_asked(&namespace).await
         };
         let tally = under_load(&cluster, &namespace, &weather, killing).await?;
         tally.tell(&format!("{kills} kills"))?;
         ensure!(tally.refused > 0, "nobody noticed a kill: {tally:?}");
-        pair.leave(site);
+        pair.leave(setup);
         Ok(())
     })
     .await
 }
 
 #[tokio::test]
-async fn one_of_two_that_is_frozen_holds_up_few_and_nobody_for_long() -> Result<()> {
+async fn a_frozen_replica_delays_few_requests_briefly() -> Result<()> {
     let cluster = ControlPlane::start().await?;
     prepare_users(&cluster).await?;
-    Site::run_on(&cluster, "frozen", async |site| {
-        let mut pair = Pair::start(site).await?;
-        let (namespace, weather) = (site.namespace(), Weather::default());
+    TestInstallation::run_on(&cluster, "frozen", async |setup| {
+        let mut pair = Pair::start(setup).await?;
+        let (namespace, weather) = (setup.namespace(), Weather::default());
         let freezing = async {
             tokio::time::sleep(Duration::from_millis(500)).await;
             pair.replicas[0].send(Fault::Stop)?;
             // Its readiness probe fails from now on. Until that is noticed, new connections lead to it as well; there are some,
             // as so many ask at once.
             let object = resource(&namespace, "in-time", json!({}));
-            let burst = join_all((0..BURST).map(|_| site.dry_run(ADMIN, &object))).await;
+            let burst = join_all((0..BURST).map(|_| setup.dry_run(ADMIN, &object))).await;
             let burst = burst.into_iter().collect::<Result<Vec<_>>>()?;
-            let refused = burst.iter().filter(|told| !told.is_success()).count();
+            let refused = burst.iter().filter(|response| !response.is_success()).count();
             ensure!(
-                burst.iter().all(|told| told.is_success() || is_clear(told)),
+                burst.iter().all(|response| response.is_success() || is_clear(response)),
                 "{burst:?}"
             );
             ensure!(
@@ -320,9 +320,11 @@ async fn one_of_two_that_is_frozen_holds_up_few_and_nobody_for_long() -> Result<
             // Connections that are open stay with it, until a call on each has waited in vain.
             let mut in_a_row = 0;
             until("every call is answered by the other one", async || {
-                let told = site.dry_run(ADMIN, &resource(&namespace, "in-time", json!({}))).await?;
-                ensure!(told.is_success() || is_clear(&told), "{}", told.body);
-                in_a_row = if told.is_success() { in_a_row + 1 } else { 0 };
+                let response = setup
+                    .dry_run(ADMIN, &resource(&namespace, "in-time", json!({})))
+                    .await?;
+                ensure!(response.is_success() || is_clear(&response), "{}", response.body);
+                in_a_row = if response.is_success() { in_a_row + 1 } else { 0 };
                 Ok(in_a_row == 50)
             })
             .await?;
@@ -335,7 +337,7 @@ async fn one_of_two_that_is_frozen_holds_up_few_and_nobody_for_long() -> Result<
         };
         let tally = under_load(&cluster, &namespace, &weather, freezing).await?;
         tally.tell("one of two frozen")?;
-        pair.leave(site);
+        pair.leave(setup);
         Ok(())
     })
     .await

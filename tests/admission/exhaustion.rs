@@ -20,7 +20,7 @@ use tokio_rustls::client::TlsStream;
 
 use crate::cluster::{ADMIN, cluster, resource, until};
 use crate::idle_connections::allow_open_files;
-use crate::test_installation::{Site, get};
+use crate::test_installation::{TestInstallation, get};
 
 const SILENT: usize = 2000;
 const SLOW: usize = 700;
@@ -45,10 +45,10 @@ struct Attack {
 }
 
 impl Attack {
-    async fn new(site: &Site<'_>) -> Result<Self> {
-        let name = site.installation.name_of("cnbi-webhook");
+    async fn new(setup: &TestInstallation<'_>) -> Result<Self> {
+        let name = setup.installation.name_of("cnbi-webhook");
         let path = format!("/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations/{name}");
-        let configuration = site.done(Method::GET, &path, &Value::Null).await?;
+        let configuration = setup.done(Method::GET, &path, &Value::Null).await?;
         let bundle = configuration["webhooks"][0]["clientConfig"]["caBundle"].as_str();
         let bundle = base64::engine::general_purpose::STANDARD.decode(bundle.context("no caBundle")?)?;
         let mut roots = rustls::RootCertStore::empty();
@@ -59,8 +59,8 @@ impl Attack {
             .with_root_certificates(roots)
             .with_no_client_auth();
         Ok(Self {
-            port: site.webhook.port("https")?,
-            name: ServerName::try_from(format!("cnbi-webhook.{}.svc", site.installation.namespace()))?,
+            port: setup.webhook.port("https")?,
+            name: ServerName::try_from(format!("cnbi-webhook.{}.svc", setup.installation.namespace()))?,
             tls: TlsConnector::from(Arc::new(config)),
             connected: AtomicUsize::new(0),
         })
@@ -112,12 +112,12 @@ async fn be_silent_on(port: u16) {
 }
 
 /// The memory limit of the Deployment, in KiB.
-async fn memory_limit(site: &Site<'_>) -> Result<usize> {
+async fn memory_limit(setup: &TestInstallation<'_>) -> Result<usize> {
     let path = format!(
         "/apis/apps/v1/namespaces/{}/deployments/cnbi-webhook",
-        site.installation.namespace()
+        setup.installation.namespace()
     );
-    let deployment = site.done(Method::GET, &path, &Value::Null).await?;
+    let deployment = setup.done(Method::GET, &path, &Value::Null).await?;
     let limit = &deployment["spec"]["template"]["spec"]["containers"][0]["resources"]["limits"]["memory"];
     let mebibytes = limit.as_str().and_then(|limit| limit.strip_suffix("Mi"));
     Ok(mebibytes.context("no limit in Mi")?.parse::<usize>()? * 1024)
@@ -126,10 +126,10 @@ async fn memory_limit(site: &Site<'_>) -> Result<usize> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_create_fails_while_clients_exhaust_connections() -> Result<()> {
     allow_open_files(8192)?;
-    Site::run_on(cluster().await?, "exhaustion", async |site| {
-        let attack = Arc::new(Attack::new(site).await?);
-        let limit = memory_limit(site).await?;
-        let status = site.webhook.port("metrics")?;
+    TestInstallation::run_on(cluster().await?, "exhaustion", async |setup| {
+        let attack = Arc::new(Attack::new(setup).await?);
+        let limit = memory_limit(setup).await?;
+        let status = setup.webhook.port("metrics")?;
         let mut attackers = JoinSet::new();
         for _ in 0..SILENT {
             attackers.spawn(Arc::clone(&attack).be_silent());
@@ -141,24 +141,24 @@ async fn no_create_fails_while_clients_exhaust_connections() -> Result<()> {
             attackers.spawn(be_silent_on(status));
         }
         until("the limit of connections is reached", async || {
-            let metrics = get(&site.webhook, "/metrics").await?;
+            let metrics = get(&setup.webhook, "/metrics").await?;
             Ok(metrics.contains(r#"listener="reviews",reason="no_review""#))
         })
         .await?;
         let (mut slowest, mut peak) = (Duration::ZERO, 0);
         for number in 0..CREATES {
-            let object = resource(&site.namespace(), &format!("during-{number}"), json!({}));
+            let object = resource(&setup.namespace(), &format!("during-{number}"), json!({}));
             let begin = Instant::now();
-            let created = site.create(ADMIN, &object).await?;
+            let created = setup.create(ADMIN, &object).await?;
             ensure!(created.is_success(), "create {number}: {}", created.body);
             slowest = slowest.max(begin.elapsed());
-            peak = peak.max(site.webhook.resident()?);
-            let ready = get(&site.webhook, "/readyz?exclude=shutdown").await?;
+            peak = peak.max(setup.webhook.resident()?);
+            let ready = get(&setup.webhook, "/readyz?exclude=shutdown").await?;
             ensure!(ready.starts_with("HTTP/1.1 200"), "{ready}");
             sleep(Duration::from_millis(100)).await;
         }
-        let object = resource(&site.namespace(), "with-kubectl", json!({})).to_string();
-        site.kubectl("create").args(["-f", "-"]).stdin(object).ok().await?;
+        let object = resource(&setup.namespace(), "with-kubectl", json!({})).to_string();
+        setup.kubectl("create").args(["-f", "-"]).stdin(object).ok().await?;
         attackers.shutdown().await;
         eprintln!(
             "{CREATES} creates beside {SILENT} silent and {SLOW} slow connections, {} handshakes: the slowest took {slowest:?}; at most \

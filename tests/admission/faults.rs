@@ -1,4 +1,4 @@
-//! What the webhook stands on is taken away and given back: its rights, its certificates, itself, the API server.
+//! The webhook without permissions, without certificates, restarted, and without an API server.
 
 use std::fs;
 
@@ -9,7 +9,7 @@ use http::Method;
 use serde_json::{Value, json};
 
 use crate::cluster::{ADMIN, WITHIN, path_of, prepare_users, resource, until, until_allowed};
-use crate::test_installation::{Site, get};
+use crate::test_installation::{TestInstallation, get};
 
 /// A resource that has the cluster asked about everything.
 fn asking(namespace: &str, name: &str) -> Value {
@@ -17,67 +17,76 @@ fn asking(namespace: &str, name: &str) -> Value {
 }
 
 #[tokio::test]
-async fn what_may_not_be_read_is_named_and_never_taken_for_an_answer() -> Result<()> {
-    Site::run("rights", async |site| {
-        let team = site.namespace();
-        let told = site.create(ADMIN, &asking(&team, "one")).await?;
-        assert!(told.code == 422 && told.message().contains("[CNB110]"), "{}", told.body);
+async fn missing_read_permission_is_reported_as_not_checked() -> Result<()> {
+    TestInstallation::run("rights", async |setup| {
+        let team = setup.namespace();
+        let response = setup.create(ADMIN, &asking(&team, "one")).await?;
+        assert!(
+            response.code == 422 && response.message().contains("[CNB110]"),
+            "{}",
+            response.body
+        );
 
         let role = format!(
             "/apis/rbac.authorization.k8s.io/v1/clusterroles/{}",
-            site.installation.name_of("cnbi-webhook")
+            setup.installation.name_of("cnbi-webhook")
         );
-        let whole = site.done(Method::GET, &role, &Value::Null).await?["rules"].take();
+        let whole = setup.done(Method::GET, &role, &Value::Null).await?["rules"].take();
         let mut rules = whole.clone();
         rules
             .as_array_mut()
             .context("no rules")?
             .retain(|rule| rule["resources"] != json!(["secrets"]));
-        site.refused.push("/secrets/quay");
-        site.done(Method::PATCH, &role, &json!({"rules": rules})).await?;
+        setup.refused.push("/secrets/quay");
+        setup.done(Method::PATCH, &role, &json!({"rules": rules})).await?;
         let right = json!({"resource": "secrets", "verb": "get", "name": "quay", "namespace": team});
-        until_allowed(&site.client, &site.account(), &right, false).await?;
+        until_allowed(&setup.client, &setup.account(), &right, false).await?;
 
-        let told = site.create(ADMIN, &asking(&team, "two")).await?;
+        let response = setup.create(ADMIN, &asking(&team, "two")).await?;
         assert_eq!(
-            (told.code, &told.body["reason"]),
+            (response.code, &response.body["reason"]),
             (503, &json!("ServiceUnavailable")),
             "{}",
-            told.body
+            response.body
         );
         let wanted = format!("Secret {team}/quay cannot be read: cnbi-webhook has no permission");
         assert!(
-            told.message().contains(&wanted) && told.message().contains("[CNB110]"),
+            response.message().contains(&wanted) && response.message().contains("[CNB110]"),
             "{}",
-            told.body
+            response.body
         );
         // What hangs on no such fact is judged as ever.
         assert!(
-            site.create(ADMIN, &resource(&team, "three", json!({})))
+            setup
+                .create(ADMIN, &resource(&team, "three", json!({})))
                 .await?
                 .is_success()
         );
-        let told = site
+        let response = setup
             .create(ADMIN, &resource(&team, "four", json!({"fromImage": "quay.io/a/b"})))
             .await?;
-        assert_eq!(told.code, 422, "{}", told.body);
+        assert_eq!(response.code, 422, "{}", response.body);
 
-        site.done(Method::PATCH, &role, &json!({"rules": whole})).await?;
-        until_allowed(&site.client, &site.account(), &right, true).await?;
-        let told = site.create(ADMIN, &asking(&team, "five")).await?;
-        assert!(told.code == 422 && told.message().contains("[CNB110]"), "{}", told.body);
+        setup.done(Method::PATCH, &role, &json!({"rules": whole})).await?;
+        until_allowed(&setup.client, &setup.account(), &right, true).await?;
+        let response = setup.create(ADMIN, &asking(&team, "five")).await?;
+        assert!(
+            response.code == 422 && response.message().contains("[CNB110]"),
+            "{}",
+            response.body
+        );
         Ok(())
     })
     .await
 }
 
 /// Every `caBundle` that the API server trusts this webhook by.
-async fn bundles(site: &Site<'_>) -> Result<Vec<Value>> {
-    let own = site.installation.name_of("cnbi-webhook");
+async fn bundles(setup: &TestInstallation<'_>) -> Result<Vec<Value>> {
+    let own = setup.installation.name_of("cnbi-webhook");
     let mut bundles = Vec::new();
     for kind in ["mutatingwebhookconfigurations", "validatingwebhookconfigurations"] {
         let path = format!("/apis/admissionregistration.k8s.io/v1/{kind}/{own}");
-        let configuration = site.done(Method::GET, &path, &Value::Null).await?;
+        let configuration = setup.done(Method::GET, &path, &Value::Null).await?;
         let entries = configuration["webhooks"].as_array().context("no webhooks")?.iter();
         bundles.extend(entries.map(|entry| entry["clientConfig"]["caBundle"].clone()));
     }
@@ -85,51 +94,55 @@ async fn bundles(site: &Site<'_>) -> Result<Vec<Value>> {
 }
 
 #[tokio::test]
-async fn whoever_serves_is_trusted_by_the_one_ca() -> Result<()> {
-    Site::run("replicas", async |site| {
-        let team = site.namespace();
-        let first = bundles(site).await?;
+async fn all_replicas_serve_certificates_of_one_ca() -> Result<()> {
+    TestInstallation::run("replicas", async |setup| {
+        let team = setup.namespace();
+        let first = bundles(setup).await?;
         assert!(
             first.len() == 3 && first.iter().all(|bundle| bundle.is_string() && *bundle == first[0]),
             "{first:?}"
         );
 
         // A second replica shares the CA; when the first has crashed, its place is taken without anything to publish.
-        let mut beside = site.installation.start_beside(shipped::WEBHOOK).await?;
+        let mut beside = setup.installation.start_beside(shipped::WEBHOOK).await?;
         beside.ready(WITHIN).await?;
-        assert_eq!(bundles(site).await?, first);
+        assert_eq!(bundles(setup).await?, first);
         for round in 0..2 {
-            site.stop_webhook().await?;
-            let told = site.dry_run(ADMIN, &resource(&team, "nobody", json!({}))).await?;
+            setup.stop_webhook().await?;
+            let response = setup.dry_run(ADMIN, &resource(&team, "nobody", json!({}))).await?;
             assert!(
-                told.code == 500 && told.message().contains("failed calling webhook"),
+                response.code == 500 && response.message().contains("failed calling webhook"),
                 "fails closed: {}",
-                told.body
+                response.body
             );
-            site.restart().await?;
+            setup.restart().await?;
             for number in 0..10 {
-                let told = site
+                let response = setup
                     .create(ADMIN, &resource(&team, &format!("n{round}-{number}"), json!({})))
                     .await?;
-                assert!(told.is_success(), "no call is lost once it is ready: {}", told.body);
+                assert!(
+                    response.is_success(),
+                    "no call is lost once it is ready: {}",
+                    response.body
+                );
             }
-            assert_eq!(bundles(site).await?, first);
+            assert_eq!(bundles(setup).await?, first);
         }
 
         // Who clears the bundle by hand gets it back. Until then the API server refuses what it cannot have judged.
-        let own = site.installation.name_of("cnbi-webhook");
+        let own = setup.installation.name_of("cnbi-webhook");
         let clear = r#"[{"op": "remove", "path": "/webhooks/0/clientConfig/caBundle"}]"#;
         let patch = ["mutatingwebhookconfiguration", &own, "--type=json", "-p", clear];
-        site.cluster.kubectl().arg("patch").args(patch).ok().await?;
-        until("the bundle is back", async || Ok(bundles(site).await? == first)).await?;
+        setup.cluster.kubectl().arg("patch").args(patch).ok().await?;
+        until("the bundle is back", async || Ok(bundles(setup).await? == first)).await?;
         until("a resource can be created", async || {
-            let told = site.dry_run(ADMIN, &resource(&team, "after", json!({}))).await?;
+            let response = setup.dry_run(ADMIN, &resource(&team, "after", json!({}))).await?;
             assert!(
-                told.is_success() || told.message().contains("failed calling webhook"),
+                response.is_success() || response.message().contains("failed calling webhook"),
                 "{}",
-                told.body
+                response.body
             );
-            Ok(told.is_success())
+            Ok(response.is_success())
         })
         .await
     })
@@ -138,30 +151,30 @@ async fn whoever_serves_is_trusted_by_the_one_ca() -> Result<()> {
 
 /// The Service leads to whichever replica is ready. Here it leads to a port, which a second replica takes over.
 #[tokio::test]
-async fn a_replica_that_never_met_the_first_is_trusted_as_well() -> Result<()> {
-    Site::run("takeover", async |site| {
-        let first = bundles(site).await?;
-        let second = site.installation.start_beside(shipped::WEBHOOK).await?;
+async fn a_replica_started_after_the_first_ended_is_trusted() -> Result<()> {
+    TestInstallation::run("takeover", async |setup| {
+        let first = bundles(setup).await?;
+        let second = setup.installation.start_beside(shipped::WEBHOOK).await?;
         let mut second = second;
         second.ready(WITHIN).await?;
-        let configuration = site.installation.name_of("cnbi-webhook");
+        let configuration = setup.installation.name_of("cnbi-webhook");
         let port = second.port("https")?;
         for (kind, entries) in [("mutatingwebhookconfiguration", 1), ("validatingwebhookconfiguration", 2)] {
             let change = |entry: usize| json!({"op": "replace", "path": format!("/webhooks/{entry}/clientConfig/service/port"), "value": port});
             let changes = Value::from((0..entries).map(change).collect::<Vec<_>>()).to_string();
             let patch = [kind, &configuration, "--type=json", "-p", &changes];
-            site.cluster.kubectl().arg("patch").args(patch).ok().await?;
+            setup.cluster.kubectl().arg("patch").args(patch).ok().await?;
         }
-        site.stop_webhook().await?;
-        let team = site.namespace();
+        setup.stop_webhook().await?;
+        let team = setup.namespace();
         until("the second is asked", async || {
-            Ok(site.dry_run(ADMIN, &resource(&team, "second", json!({}))).await?.is_success())
+            Ok(setup.dry_run(ADMIN, &resource(&team, "second", json!({}))).await?.is_success())
         })
         .await?;
-        let told = site.dry_run(ADMIN, &asking(&team, "second")).await?;
-        assert!(told.code == 422 && told.message().contains("[CNB110]"), "{}", told.body);
-        assert_eq!(bundles(site).await?, first);
-        site.webhook = second;
+        let response = setup.dry_run(ADMIN, &asking(&team, "second")).await?;
+        assert!(response.code == 422 && response.message().contains("[CNB110]"), "{}", response.body);
+        assert_eq!(bundles(setup).await?, first);
+        setup.webhook = second;
         Ok(())
     })
     .await
@@ -169,51 +182,60 @@ async fn a_replica_that_never_met_the_first_is_trusted_as_well() -> Result<()> {
 
 /// On a control plane of its own, because everything on it notices; and one that knows no ImageStreams.
 #[tokio::test]
-async fn the_webhook_outlives_the_api_server() -> Result<()> {
+async fn the_webhook_survives_an_api_server_restart() -> Result<()> {
     let cluster = ControlPlane::start().await?;
     prepare_users(&cluster).await?;
-    Site::run_on(&cluster, "outage", async |site| {
-        let team = site.namespace();
+    TestInstallation::run_on(&cluster, "outage", async |setup| {
+        let team = setup.namespace();
         let object = resource(&team, "before", json!({}));
-        let told = site.create(ADMIN, &object).await?;
+        let response = setup.create(ADMIN, &object).await?;
         assert!(
-            told.is_success(),
+            response.is_success(),
             "no ImageStream can be in the way where there are none: {}",
-            told.body
+            response.body
         );
-        let generation = site.metric("cnbi_webhook_config_generation").await?;
+        let generation = setup.metric("cnbi_webhook_config_generation").await?;
 
         // An API server that starts serves before it has read its own roles, and says 403 where it does not know yet.
-        site.refused.push("/");
+        setup.refused.push("/");
         cluster.stop_api_server().await?;
         until("the webhook has noticed", async || {
-            Ok(site.metric("cnbi_webhook_api_reachable").await? == 0)
+            Ok(setup.metric("cnbi_webhook_api_reachable").await? == 0)
         })
         .await?;
         for path in ["/livez", "/readyz"] {
-            let answer = get(&site.webhook, path).await?;
+            let answer = get(&setup.webhook, path).await?;
             assert!(answer.starts_with("HTTP/1.1 200 "), "{path}: {answer}");
         }
-        site.webhook.ensure_running()?;
+        setup.webhook.ensure_running()?;
         cluster.start_api_server().await?;
-        site.client = cluster.client().await?;
+        setup.client = cluster.client().await?;
         until("the webhook has noticed", async || {
-            Ok(site.metric("cnbi_webhook_api_reachable").await? == 1)
+            Ok(setup.metric("cnbi_webhook_api_reachable").await? == 1)
         })
         .await?;
 
-        let told = site.ask(Method::GET, &path_of(&object), &Value::Null).await?;
-        assert!(told.is_success(), "{}", told.body);
-        site.until_asked(&team).await?;
-        let told = site.create(ADMIN, &asking(&team, "after")).await?;
-        assert!(told.code == 422 && told.message().contains("[CNB110]"), "{}", told.body);
+        let response = setup.send_request(Method::GET, &path_of(&object), &Value::Null).await?;
+        assert!(response.is_success(), "{}", response.body);
+        setup.until_asked(&team).await?;
+        let response = setup.create(ADMIN, &asking(&team, "after")).await?;
+        assert!(
+            response.code == 422 && response.message().contains("[CNB110]"),
+            "{}",
+            response.body
+        );
         // It follows the configuration again.
-        site.configure("targetNamespace: {default: opendatahub}\nimages: {allowed: [registry.example]}")
+        setup
+            .configure("targetNamespace: {default: opendatahub}\nimages: {allowed: [registry.example]}")
             .await?;
-        assert_eq!(site.metric("cnbi_webhook_config_generation").await?, generation + 1);
-        let told = site.create(ADMIN, &resource(&team, "strict", json!({}))).await?;
-        assert!(told.code == 422 && told.message().contains("[CNB106]"), "{}", told.body);
-        assert!(!fs::read_to_string(site.webhook.log())?.contains("panicked"));
+        assert_eq!(setup.metric("cnbi_webhook_config_generation").await?, generation + 1);
+        let response = setup.create(ADMIN, &resource(&team, "strict", json!({}))).await?;
+        assert!(
+            response.code == 422 && response.message().contains("[CNB106]"),
+            "{}",
+            response.body
+        );
+        assert!(!fs::read_to_string(setup.webhook.log())?.contains("panicked"));
         Ok(())
     })
     .await

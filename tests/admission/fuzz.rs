@@ -71,7 +71,7 @@ fn mutated(random: &mut Random, corpus: &[Vec<u8>]) -> Vec<u8> {
 }
 
 #[test]
-fn no_bytes_make_a_parser_stumble() {
+fn parsers_do_not_panic_on_any_input() {
     let mut random = Random::new();
     let runs = number("CNBI_FUZZ_RUNS").unwrap_or(1_500);
     for (name, target) in TARGETS {
@@ -93,7 +93,7 @@ fn no_bytes_make_a_parser_stumble() {
 }
 
 #[test]
-fn no_parser_keeps_what_it_was_given() {
+fn parsers_keep_no_memory_after_parsing() {
     for (name, target) in TARGETS {
         let corpus = corpus(name);
         let mut random = Random::of(7);
@@ -216,7 +216,7 @@ fn work(target: Target, input: &[u8]) -> (u64, AllocationInfo) {
 /// What is only looked at again and again allocates nothing. No counter of instructions is to be had everywhere, so for that
 /// it is the thread's own time, for sixteen times the input: in proportion it is sixteen times as long, as a square 256 times.
 #[test]
-fn no_parser_works_more_than_in_proportion() {
+fn parsing_takes_time_and_memory_in_proportion_to_the_input() {
     const STEPS: u64 = 16;
     // Powers of two, in bytes.
     const SHORTEST: u32 = 12;

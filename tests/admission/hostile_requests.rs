@@ -1,6 +1,6 @@
-//! Requests that mean harm, sent by a user who may write resources and nothing else.
+//! Hostile requests from a user who may write resources only.
 //!
-//! Each is refused for the right reason, no text of it comes back unescaped, and none of it leads the webhook anywhere.
+//! Each is rejected for the right reason, and no text is returned unescaped.
 
 use std::fs;
 
@@ -10,9 +10,9 @@ use base64::engine::general_purpose::STANDARD;
 use http::Method;
 use serde_json::{Value, json};
 
-use crate::api_response::Told;
+use crate::api_response::ApiResponse;
 use crate::cluster::{ALICE, resource};
-use crate::test_installation::Site;
+use crate::test_installation::TestInstallation;
 
 /// Texts that have hurt somebody: controls, marks that turn text around, expansions, options, quotes, paths.
 const TEXTS: [&str; 9] = [
@@ -55,26 +55,26 @@ fn specs() -> [(Value, &'static [&'static str]); 3] {
 }
 
 /// Nothing that reaches a terminal moves its cursor or turns its text around.
-fn is_harmless(told: &Told) -> bool {
+fn is_harmless(response: &ApiResponse) -> bool {
     let bad = |c: char| {
         c.is_control() || matches!(c, '\u{200b}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
     };
-    let causes = told.body["details"]["causes"].as_array().into_iter().flatten();
+    let causes = response.body["details"]["causes"].as_array().into_iter().flatten();
     let causes = causes
         .flat_map(|cause| [cause["message"].as_str(), cause["field"].as_str()])
         .flatten();
-    let lines = told
+    let lines = response
         .message()
         .lines()
         .chain(causes)
-        .chain(told.warnings.iter().map(String::as_str));
+        .chain(response.warnings.iter().map(String::as_str));
     lines.into_iter().all(|line| !line.contains(bad))
 }
 
 #[tokio::test]
-async fn no_hostile_text_is_taken_in_any_field() -> Result<()> {
-    Site::run("hostile-texts", async |site| {
-        let team = site.namespace();
+async fn hostile_text_is_rejected_in_every_field() -> Result<()> {
+    TestInstallation::run("hostile-texts", async |setup| {
+        let team = setup.namespace();
         let mut failures = Vec::new();
         for (spec, fields) in specs() {
             for field in fields {
@@ -82,20 +82,20 @@ async fn no_hostile_text_is_taken_in_any_field() -> Result<()> {
                     let mut object = resource(&team, "hostile", json!({}));
                     object["spec"] = spec.clone();
                     *object["spec"].pointer_mut(field).context("no such field")? = text.into();
-                    let told = site.dry_run(ALICE, &object).await?;
+                    let response = setup.dry_run(ALICE, &object).await?;
                     let name = field.split('/').nth(1).unwrap_or_default();
                     let is_at_fault = |path: &str| path.starts_with(&format!("spec.{name}"));
-                    let is_told = told
+                    let is_told = response
                         .lines()
                         .iter()
                         .any(|(verdict, _, path)| verdict == "refused" && is_at_fault(path));
                     let is_right = if *field == "/gitRef" && REFS.contains(&text) {
-                        told.is_success() && told.lines().is_empty()
+                        response.is_success() && response.lines().is_empty()
                     } else {
-                        told.code == 422 && is_told
+                        response.code == 422 && is_told
                     };
-                    if !is_right || !is_harmless(&told) {
-                        failures.push(format!("{field} {text:?}: {} {}", told.code, told.body));
+                    if !is_right || !is_harmless(&response) {
+                        failures.push(format!("{field} {text:?}: {} {}", response.code, response.body));
                     }
                 }
             }
@@ -108,15 +108,20 @@ async fn no_hostile_text_is_taken_in_any_field() -> Result<()> {
             for key in ["name", "desc", "creator"] {
                 object["metadata"]["annotations"][format!("opendatahub.io/notebook-image-{key}")] = text.into();
             }
-            let told = site.dry_run(ALICE, &object).await?;
+            let response = setup.dry_run(ALICE, &object).await?;
             let is_line = !text.chars().any(char::is_control);
-            assert!(is_harmless(&told), "{:?}", told.body);
-            assert!(is_line || told.code == 422, "{text:?}: {} {}", told.code, told.body);
+            assert!(is_harmless(&response), "{:?}", response.body);
+            assert!(
+                is_line || response.code == 422,
+                "{text:?}: {} {}",
+                response.code,
+                response.body
+            );
         }
 
         // A name of somebody's choice never becomes part of a path.
-        let account = format!("system:serviceaccount:{}:cnbi-webhook", site.installation.namespace());
-        for line in fs::read_to_string(site.cluster.audit_log())?
+        let account = format!("system:serviceaccount:{}:cnbi-webhook", setup.installation.namespace());
+        for line in fs::read_to_string(setup.cluster.audit_log())?
             .lines()
             .filter(|line| line.contains(&account))
         {
@@ -133,9 +138,9 @@ async fn no_hostile_text_is_taken_in_any_field() -> Result<()> {
 }
 
 #[tokio::test]
-async fn secrets_that_are_not_what_they_should_be_are_refused_and_never_shown() -> Result<()> {
-    Site::run("hostile-secrets", async |site| {
-        let team = site.namespace();
+async fn invalid_secrets_are_rejected_and_never_shown() -> Result<()> {
+    TestInstallation::run("hostile-secrets", async |setup| {
+        let team = setup.namespace();
         let secrets = format!("/api/v1/namespaces/{team}/secrets");
         let canary = "c4n4ry";
         let docker = "kubernetes.io/dockerconfigjson";
@@ -185,16 +190,16 @@ async fn secrets_that_are_not_what_they_should_be_are_refused_and_never_shown() 
         for (name, kind, key, content, rule) in cases {
             let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "type": kind,
                 "data": {key: STANDARD.encode(content)}});
-            site.done(Method::POST, &secrets, &secret).await?;
+            setup.done(Method::POST, &secrets, &secret).await?;
             let object = resource(&team, name, json!({"imagePullSecret": {"name": name}}));
-            let told = site.create(ALICE, &object).await?;
-            let rules: Vec<String> = told.lines().into_iter().map(|(_, rule, _)| rule).collect();
-            assert_eq!(rules, [rule], "{name}: {} {}", told.code, told.body);
+            let response = setup.create(ALICE, &object).await?;
+            let rules: Vec<String> = response.lines().into_iter().map(|(_, rule, _)| rule).collect();
+            assert_eq!(rules, [rule], "{name}: {} {}", response.code, response.body);
             let code = if rule == "CNB111" { 422 } else { 201 };
-            assert_eq!(told.code, code, "{name}: {}", told.body);
-            assert!(!told.body.to_string().contains(canary) && !told.warnings.concat().contains(canary));
+            assert_eq!(response.code, code, "{name}: {}", response.body);
+            assert!(!response.body.to_string().contains(canary) && !response.warnings.concat().contains(canary));
         }
-        let log = fs::read_to_string(site.webhook.log())?;
+        let log = fs::read_to_string(setup.webhook.log())?;
         assert!(!log.contains(canary));
         Ok(())
     })
@@ -202,9 +207,9 @@ async fn secrets_that_are_not_what_they_should_be_are_refused_and_never_shown() 
 }
 
 #[tokio::test]
-async fn objects_without_measure_are_refused_in_few_words() -> Result<()> {
-    Site::run("hostile-sizes", async |site| {
-        let team = site.namespace();
+async fn oversized_objects_are_rejected_with_a_short_message() -> Result<()> {
+    TestInstallation::run("hostile-sizes", async |setup| {
+        let team = setup.namespace();
         let packages = |count: usize, length: usize| -> Value {
             let item = |number: usize| format!("p{number}-{}", "a".repeat(length));
             (0..count).map(item).collect()
@@ -233,29 +238,30 @@ async fn objects_without_measure_are_refused_in_few_words() -> Result<()> {
             ),
         ];
         for object in large {
-            let told = site.create(ALICE, &object).await?;
+            let response = setup.create(ALICE, &object).await?;
             assert_eq!(
-                told.code,
+                response.code,
                 422,
                 "{}",
-                told.message().chars().take(500).collect::<String>()
+                response.message().chars().take(500).collect::<String>()
             );
             assert!(
-                told.lines()
+                response
+                    .lines()
                     .iter()
                     .any(|(verdict, rule, _)| verdict == "refused" && rule == "CNB005"),
                 "{:?}",
-                told.lines()
+                response.lines()
             );
-            let size = told.body.to_string().len();
+            let size = response.body.to_string().len();
             assert!(size < 64 * 1024, "{size} bytes of answer");
         }
         // The most that is allowed goes through, and quickly enough for the API server to wait for it.
-        let told = site.create(ALICE, &list(packages(500, 500))).await?;
+        let response = setup.create(ALICE, &list(packages(500, 500))).await?;
         assert!(
-            told.is_success(),
+            response.is_success(),
             "{}",
-            told.message().chars().take(500).collect::<String>()
+            response.message().chars().take(500).collect::<String>()
         );
         Ok(())
     })

@@ -1,4 +1,4 @@
-//! Connections to the webhook on which nobody says anything: they hold up no review, are let go of, and leave nothing behind.
+//! Silent connections to the webhook: they delay no review, are closed, and leave no memory behind.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -16,7 +16,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::cluster::{ADMIN, WITHIN, cluster, resource, until};
-use crate::test_installation::Site;
+use crate::test_installation::TestInstallation;
 
 /// How many there are at once.
 const SILENT: usize = 1000;
@@ -59,13 +59,13 @@ fn with_few_open_files(cluster: &ControlPlane, name: &str) -> Result<Options> {
 }
 
 #[tokio::test]
-async fn a_thousand_connections_that_send_nothing_hold_up_nobody() -> Result<()> {
+async fn a_thousand_silent_connections_delay_no_review() -> Result<()> {
     allow_open_files(4096)?;
     let cluster = cluster().await?;
     let options = with_few_open_files(cluster, "silent")?;
-    Site::run_with(cluster, options, async |site| {
-        let address = ("127.0.0.1", site.webhook.port("https")?);
-        let namespace = site.namespace();
+    TestInstallation::run_with(cluster, options, async |setup| {
+        let address = ("127.0.0.1", setup.webhook.port("https")?);
+        let namespace = setup.namespace();
         let (mut after, mut answered_all) = (Vec::new(), 0);
         for round in 0..ROUNDS {
             let mut silent = Vec::new();
@@ -74,17 +74,17 @@ async fn a_thousand_connections_that_send_nothing_hold_up_nobody() -> Result<()>
             }
             let begin = Instant::now();
             let object = resource(&namespace, "beside", json!({}));
-            let told = join_all((0..BESIDE).map(|_| site.dry_run(ADMIN, &object))).await;
+            let response = join_all((0..BESIDE).map(|_| setup.dry_run(ADMIN, &object))).await;
             let mut refused = 0;
-            for told in told {
-                let told = told?;
+            for response in response {
+                let response = response?;
                 // A machine that has too much else to do may be too slow for one.
-                let is_late = told.code == 500 && told.message().contains("failed calling webhook");
-                ensure!(told.is_success() || is_late, "round {round}: {}", told.body);
+                let is_late = response.code == 500 && response.message().contains("failed calling webhook");
+                ensure!(response.is_success() || is_late, "round {round}: {}", response.body);
                 refused += usize::from(is_late);
             }
             answered_all += usize::from(refused == 0);
-            let (answered, during) = (begin.elapsed(), site.webhook.resident()?);
+            let (answered, during) = (begin.elapsed(), setup.webhook.resident()?);
             for mut stream in silent {
                 let mut heard = Vec::new();
                 // The end may come with or without a goodbye.
@@ -94,10 +94,10 @@ async fn a_thousand_connections_that_send_nothing_hold_up_nobody() -> Result<()>
             }
             let cut = begin.elapsed();
             until("none of them is open any more", async || {
-                Ok(site.metric("cnbi_webhook_connections").await? <= (3 * BESIDE).try_into()?)
+                Ok(setup.metric("cnbi_webhook_connections").await? <= (3 * BESIDE).try_into()?)
             })
             .await?;
-            after.push(site.webhook.resident()?);
+            after.push(setup.webhook.resident()?);
             eprintln!(
                 "{SILENT} silent connections: {BESIDE} reviews beside them, {refused} refused, after {answered:?}; all cut after {cut:?}; \
                  resident {during} KiB, then {after:?} KiB"

@@ -1,4 +1,4 @@
-//! What bounds the webhook's appetite is in force in the program as it is started, not only in its parts.
+//! Limits of the running webhook: concurrent API requests, and memory after a burst.
 
 use std::fs;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,7 +10,7 @@ use futures::future::{join_all, try_join_all};
 use serde_json::json;
 
 use crate::cluster::{ADMIN, cluster, resource, until};
-use crate::test_installation::Site;
+use crate::test_installation::TestInstallation;
 
 /// How late a question is answered.
 const LATE: Duration = Duration::from_millis(100);
@@ -23,11 +23,11 @@ fn with_flag(name: &str, flag: &str, value: &str) -> Options {
 }
 
 #[tokio::test]
-async fn no_more_questions_are_asked_at_once_than_may_be() -> Result<()> {
+async fn concurrent_api_requests_are_limited() -> Result<()> {
     let options = with_flag("one-question", "--facts-in-flight", "1");
-    Site::run_with(cluster().await?, options, async |site| {
-        let fault_proxy = site.restart_behind().await?;
-        let team = site.namespace();
+    TestInstallation::run_with(cluster().await?, options, async |setup| {
+        let fault_proxy = setup.restart_behind().await?;
+        let team = setup.namespace();
         let asked: Arc<Mutex<Vec<Instant>>> = Arc::default();
         fault_proxy.set({
             let asked = Arc::clone(&asked);
@@ -44,8 +44,12 @@ async fn no_more_questions_are_asked_at_once_than_may_be() -> Result<()> {
             }
         });
         let object = resource(&team, "asks", json!({"imagePullSecret": {"name": "missing"}}));
-        for told in try_join_all((0..3).map(|_| site.dry_run(ADMIN, &object))).await? {
-            assert!(told.code == 422 && told.message().contains("[CNB110]"), "{}", told.body);
+        for response in try_join_all((0..3).map(|_| setup.dry_run(ADMIN, &object))).await? {
+            assert!(
+                response.code == 422 && response.message().contains("[CNB110]"),
+                "{}",
+                response.body
+            );
         }
         let asked = asked.lock().unwrap_or_else(PoisonError::into_inner).clone();
         assert!(asked.len() >= 3, "each review asks: {asked:?}");
@@ -62,19 +66,19 @@ async fn no_more_questions_are_asked_at_once_than_may_be() -> Result<()> {
 }
 
 #[tokio::test]
-async fn memory_is_given_back_when_a_burst_of_reviews_is_over() -> Result<()> {
+async fn memory_is_released_after_a_burst_of_reviews() -> Result<()> {
     let options = with_flag("burst", "--log", "info,cnbi_webhook::heap_trim=debug");
-    Site::run_with(cluster().await?, options, async |site| {
+    TestInstallation::run_with(cluster().await?, options, async |setup| {
         let given_back = "trimmed the heap";
-        let log = |site: &Site<'_>| fs::read_to_string(site.webhook.log()).context("the webhook's log");
-        assert!(!log(site)?.contains(given_back), "nothing is worth it yet");
-        let mut object = resource(&site.namespace(), "large", json!({}));
+        let log = |setup: &TestInstallation<'_>| fs::read_to_string(setup.webhook.log()).context("the webhook's log");
+        assert!(!log(setup)?.contains(given_back), "nothing is worth it yet");
+        let mut object = resource(&setup.namespace(), "large", json!({}));
         object["metadata"]["annotations"]["example.org/large"] = "x".repeat(200_000).into();
-        for told in join_all((0..8).map(|_| site.dry_run(ADMIN, &object))).await {
-            let told = told?;
-            assert!(told.is_success(), "{}", told.body);
+        for response in join_all((0..8).map(|_| setup.dry_run(ADMIN, &object))).await {
+            let response = response?;
+            assert!(response.is_success(), "{}", response.body);
         }
-        until("the burst is over", async || Ok(log(site)?.contains(given_back))).await
+        until("the burst is over", async || Ok(log(setup)?.contains(given_back))).await
     })
     .await
 }

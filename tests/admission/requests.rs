@@ -1,4 +1,4 @@
-//! What users do with kubectl, and that it answers alike however they do it.
+//! Every write verb of kubectl, with the same result.
 
 use std::fs;
 
@@ -7,7 +7,7 @@ use http::Method;
 use serde_json::{Value, json};
 
 use crate::cluster::{ADMIN, path_of, resource, until};
-use crate::test_installation::Site;
+use crate::test_installation::TestInstallation;
 
 /// A resource with a mistake of each sort: fixed rules, configured ones, and ones that need the cluster.
 fn wrong(namespace: &str, name: &str) -> Value {
@@ -39,12 +39,13 @@ fn tells_all(text: &str) -> Result<()> {
 }
 
 #[tokio::test]
-async fn every_way_to_write_is_told_all_mistakes_at_once() -> Result<()> {
-    Site::run("requests", async |site| {
-        let team = site.namespace();
+async fn every_write_verb_reports_all_errors_at_once() -> Result<()> {
+    TestInstallation::run("requests", async |setup| {
+        let team = setup.namespace();
         let first = wrong(&team, "first").to_string();
         let stored = resource(&team, "stored", json!({}));
-        site.kubectl("apply")
+        setup
+            .kubectl("apply")
             .args(["-f", "-"])
             .stdin(stored.to_string())
             .ok()
@@ -76,7 +77,7 @@ async fn every_way_to_write_is_told_all_mistakes_at_once() -> Result<()> {
             ("patch", &["cnbi", "stored", "--type=merge", "-p", &patch], None),
         ];
         for (command, args, stdin) in ways {
-            let mut kubectl = site.kubectl(command).args(args);
+            let mut kubectl = setup.kubectl(command).args(args);
             if let Some(text) = stdin {
                 kubectl = kubectl.stdin(text);
             }
@@ -93,7 +94,7 @@ async fn every_way_to_write_is_told_all_mistakes_at_once() -> Result<()> {
                 wrong(&team, name).to_string(),
             )?;
         }
-        let answer = site.kubectl("apply").arg("-f").arg(folder.path()).run().await?;
+        let answer = setup.kubectl("apply").arg("-f").arg(folder.path()).run().await?;
         assert!(!answer.success);
         let (_, one) = answer
             .stderr
@@ -102,7 +103,7 @@ async fn every_way_to_write_is_told_all_mistakes_at_once() -> Result<()> {
         let (one, two) = one.split_once("\"two\" is invalid").context("nothing of two")?;
         assert_eq!(one.matches("[CNB110]").count(), 1, "{one}");
         assert_eq!(two.matches("[CNB110]").count(), 1, "{two}");
-        let all = site.kubectl("get").args(["cnbi", "-o", "name"]).ok().await?;
+        let all = setup.kubectl("get").args(["cnbi", "-o", "name"]).ok().await?;
         assert_eq!(
             all.trim(),
             "customnbimage.meteor.zone/stored",
@@ -114,17 +115,17 @@ async fn every_way_to_write_is_told_all_mistakes_at_once() -> Result<()> {
 }
 
 #[tokio::test]
-async fn what_is_good_goes_through_every_way_and_is_filled_in() -> Result<()> {
-    Site::run("good", async |site| {
+async fn every_write_verb_accepts_valid_resources_and_sets_defaults() -> Result<()> {
+    TestInstallation::run("good", async |setup| {
         let bare = |name: &str| {
             let spec = json!({"buildType": "ImageImport", "fromImage": "quay.io/a/b:v1"});
             json!({"apiVersion": "meteor.zone/v1alpha1", "kind": "CustomNBImage", "metadata": {"name": name}, "spec": spec})
         };
         // A dry run is answered as the real thing would be.
-        let dry = site.kubectl("create").args(["--dry-run=server", "-o=json", "-f", "-"]).stdin(bare("one").to_string());
+        let dry = setup.kubectl("create").args(["--dry-run=server", "-o=json", "-f", "-"]).stdin(bare("one").to_string());
         let dry: Value = serde_json::from_str(&dry.ok().await?)?;
-        assert!(site.kubectl("get").args(["cnbi", "-o", "name"]).ok().await?.is_empty());
-        let real = site.kubectl("create").args(["-o=json", "--as", ADMIN, "-f", "-"]).stdin(bare("one").to_string());
+        assert!(setup.kubectl("get").args(["cnbi", "-o", "name"]).ok().await?.is_empty());
+        let real = setup.kubectl("create").args(["-o=json", "--as", ADMIN, "-f", "-"]).stdin(bare("one").to_string());
         let real: Value = serde_json::from_str(&real.ok().await?)?;
         assert_eq!(real["spec"], json!({"buildType": "ImageImport", "fromImage": "quay.io/a/b:v1", "targetNamespace": "opendatahub"}));
         assert_eq!(real["spec"], dry["spec"]);
@@ -134,7 +135,7 @@ async fn what_is_good_goes_through_every_way_and_is_filled_in() -> Result<()> {
 
         let mut generated = bare("");
         generated["metadata"] = json!({"generateName": "made-up-"});
-        let made = site.kubectl("create").args(["-o=json", "-f", "-"]).stdin(generated.to_string()).ok().await?;
+        let made = setup.kubectl("create").args(["-o=json", "-f", "-"]).stdin(generated.to_string()).ok().await?;
         let made: Value = serde_json::from_str(&made)?;
         let name = made["metadata"]["name"].as_str().unwrap_or_default();
         assert!(name.starts_with("made-up-") && name.len() > "made-up-".len(), "{name}");
@@ -142,7 +143,7 @@ async fn what_is_good_goes_through_every_way_and_is_filled_in() -> Result<()> {
         // Both kinds of apply are done again without a change: what was filled in belongs to nobody's file. The status that a resource
         // begins with is a default of the definition, which the API server stores with the first update.
         for (name, side) in [("client", "--server-side=false"), ("server", "--server-side=true")] {
-            let apply = || site.kubectl("apply").args([side, "-o=json", "-f", "-"]).stdin(bare(name).to_string()).ok();
+            let apply = || setup.kubectl("apply").args([side, "-o=json", "-f", "-"]).stdin(bare(name).to_string()).ok();
             apply().await?;
             let before: Value = serde_json::from_str(&apply().await?)?;
             let after: Value = serde_json::from_str(&apply().await?)?;
@@ -150,10 +151,10 @@ async fn what_is_good_goes_through_every_way_and_is_filled_in() -> Result<()> {
             assert_eq!(after["spec"]["targetNamespace"], "opendatahub");
         }
         let patch = json!({"spec": {"fromImage": "quay.io/a/b:v2"}}).to_string();
-        site.kubectl("patch").args(["cnbi", "one", "--type=merge", "-p", &patch]).ok().await?;
+        setup.kubectl("patch").args(["cnbi", "one", "--type=merge", "-p", &patch]).ok().await?;
         // Whoever replaces with the old file does not take away what was filled in.
-        site.kubectl("replace").args(["-f", "-"]).stdin(bare("one").to_string()).ok().await?;
-        let stored = site.kubectl("get").args(["cnbi", "one", "-o=json"]).ok().await?;
+        setup.kubectl("replace").args(["-f", "-"]).stdin(bare("one").to_string()).ok().await?;
+        let stored = setup.kubectl("get").args(["cnbi", "one", "-o=json"]).ok().await?;
         let stored: Value = serde_json::from_str(&stored)?;
         assert_eq!(stored["spec"], real["spec"]);
         Ok(())
@@ -162,15 +163,16 @@ async fn what_is_good_goes_through_every_way_and_is_filled_in() -> Result<()> {
 }
 
 #[tokio::test]
-async fn what_was_accepted_under_an_older_configuration_is_not_held_against_an_edit() -> Result<()> {
-    Site::run("ratchet", async |site| {
-        let team = site.namespace();
+async fn stricter_configuration_does_not_block_edits_of_existing_resources() -> Result<()> {
+    TestInstallation::run("ratchet", async |setup| {
+        let team = setup.namespace();
         let mut object = resource(&team, "old", json!({}));
-        assert!(site.create(ADMIN, &object).await?.is_success());
-        site.configure("targetNamespace: {default: opendatahub}\nimages: {allowed: [registry.example]}")
+        assert!(setup.create(ADMIN, &object).await?.is_success());
+        setup
+            .configure("targetNamespace: {default: opendatahub}\nimages: {allowed: [registry.example]}")
             .await?;
 
-        let refused = site.create(ADMIN, &resource(&team, "new", json!({}))).await?;
+        let refused = setup.create(ADMIN, &resource(&team, "new", json!({}))).await?;
         let line = |verdict: &str| (verdict.to_owned(), "CNB106".to_owned(), "spec.fromImage".to_owned());
         assert_eq!(
             (refused.code, refused.lines()),
@@ -180,13 +182,18 @@ async fn what_was_accepted_under_an_older_configuration_is_not_held_against_an_e
         );
 
         // Words may be changed, with a warning; another image of the same registry may not be taken.
-        object = site.done(Method::GET, &path_of(&object), &Value::Null).await?;
+        object = setup.done(Method::GET, &path_of(&object), &Value::Null).await?;
         object["metadata"]["annotations"]["opendatahub.io/notebook-image-desc"] = json!("Better said.");
-        let told = site.replace(ADMIN, &object).await?;
-        assert_eq!((told.code, told.lines()), (200, vec![line("warned")]), "{}", told.body);
+        let response = setup.replace(ADMIN, &object).await?;
+        assert_eq!(
+            (response.code, response.lines()),
+            (200, vec![line("warned")]),
+            "{}",
+            response.body
+        );
         let patch =
             json!({"metadata": {"annotations": {"opendatahub.io/notebook-image-desc": "Better still."}}}).to_string();
-        let answer = site
+        let answer = setup
             .kubectl("patch")
             .args(["cnbi", "old", "--type=merge", "-p", &patch])
             .run()
@@ -196,31 +203,36 @@ async fn what_was_accepted_under_an_older_configuration_is_not_held_against_an_e
             "{answer:?}"
         );
 
-        object = site.done(Method::GET, &path_of(&object), &Value::Null).await?;
+        object = setup.done(Method::GET, &path_of(&object), &Value::Null).await?;
         object["spec"]["fromImage"] = json!("quay.io/somebody/else:v1");
-        let told = site.replace(ADMIN, &object).await?;
-        assert_eq!((told.code, told.lines()), (422, vec![line("refused")]), "{}", told.body);
+        let response = setup.replace(ADMIN, &object).await?;
+        assert_eq!(
+            (response.code, response.lines()),
+            (422, vec![line("refused")]),
+            "{}",
+            response.body
+        );
         Ok(())
     })
     .await
 }
 
 #[tokio::test]
-async fn an_update_that_changes_nothing_reads_nothing() -> Result<()> {
-    Site::run("unchanged", async |site| {
-        let object = resource(&site.namespace(), "same", json!({}));
-        let before = site.facts().await?;
-        assert!(site.create(ADMIN, &object).await?.is_success());
-        let created = site.facts().await?;
+async fn an_unchanged_update_reads_no_objects() -> Result<()> {
+    TestInstallation::run("unchanged", async |setup| {
+        let object = resource(&setup.namespace(), "same", json!({}));
+        let before = setup.facts().await?;
+        assert!(setup.create(ADMIN, &object).await?.is_success());
+        let created = setup.facts().await?;
         assert!(created > before, "a new one has the cluster asked");
-        let mut stored = site.done(Method::GET, &path_of(&object), &Value::Null).await?;
-        let told = site.replace(ADMIN, &stored).await?;
-        assert!(told.is_success(), "{}", told.body);
-        stored = site.done(Method::GET, &path_of(&object), &Value::Null).await?;
+        let mut stored = setup.done(Method::GET, &path_of(&object), &Value::Null).await?;
+        let response = setup.replace(ADMIN, &stored).await?;
+        assert!(response.is_success(), "{}", response.body);
+        stored = setup.done(Method::GET, &path_of(&object), &Value::Null).await?;
         stored["metadata"]["labels"] = json!({"a": "b"});
-        assert!(site.replace(ADMIN, &stored).await?.is_success());
-        assert_eq!(site.facts().await?, created);
-        let reviews = site
+        assert!(setup.replace(ADMIN, &stored).await?.is_success());
+        assert_eq!(setup.facts().await?, created);
+        let reviews = setup
             .metric(r#"cnbi_webhook_reviews_total{webhook="validate",operation="UPDATE",result="allowed"}"#)
             .await?;
         assert!(reviews >= 1, "it was asked: {reviews}");
@@ -230,9 +242,9 @@ async fn an_update_that_changes_nothing_reads_nothing() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_pull_secret_counts_as_it_is_and_not_as_it_was_a_moment_ago() -> Result<()> {
-    Site::run("secret-now", async |site| {
-        let team = site.namespace();
+async fn a_pull_secret_is_read_uncached_before_a_rejection() -> Result<()> {
+    TestInstallation::run("secret-now", async |setup| {
+        let team = setup.namespace();
         let secrets = format!("/api/v1/namespaces/{team}/secrets");
         // Often enough to overtake what the API server keeps at hand of them.
         for round in 0..20 {
@@ -240,8 +252,14 @@ async fn a_pull_secret_counts_as_it_is_and_not_as_it_was_a_moment_ago() -> Resul
             let spec = json!({"fromImage": "quay.io/a/b:v1", "imagePullSecret": {"name": name}});
             let object = resource(&team, &name, spec);
             let found = async || {
-                let told = site.dry_run(ADMIN, &object).await?;
-                anyhow::Ok(told.lines().into_iter().map(|(_, rule, _)| rule).collect::<Vec<_>>())
+                let response = setup.dry_run(ADMIN, &object).await?;
+                anyhow::Ok(
+                    response
+                        .lines()
+                        .into_iter()
+                        .map(|(_, rule, _)| rule)
+                        .collect::<Vec<_>>(),
+                )
             };
             let secret = |registry: &str| {
                 let content = json!({"auths": {registry: {"auth": "dXNlcjpwYXNzd29yZA=="}}}).to_string();
@@ -249,19 +267,19 @@ async fn a_pull_secret_counts_as_it_is_and_not_as_it_was_a_moment_ago() -> Resul
                     "type": "kubernetes.io/dockerconfigjson", "stringData": {".dockerconfigjson": content}})
             };
             assert_eq!(found().await?, ["CNB110"], "{round}");
-            site.done(Method::POST, &secrets, &secret("elsewhere.example")).await?;
+            setup.done(Method::POST, &secrets, &secret("elsewhere.example")).await?;
             assert_eq!(found().await?, ["CNB112"], "{round}");
             let path = format!("{secrets}/{name}");
-            site.done(Method::PUT, &path, &secret("quay.io")).await?;
+            setup.done(Method::PUT, &path, &secret("quay.io")).await?;
             // What is left is that the ImageStream's namespace has none, which nobody has changed.
             assert_eq!(found().await?, ["CNB115"], "{round}");
         }
         // First what the API server has at hand, and what is held against somebody only after a second look.
-        let account = format!("system:serviceaccount:{}:cnbi-webhook", site.installation.namespace());
+        let account = format!("system:serviceaccount:{}:cnbi-webhook", setup.installation.namespace());
         for query in ["?resourceVersion=0", ""] {
             let uri = format!(r#""requestURI":"{secrets}/secret-0{query}""#);
             until(&uri, async || {
-                let log = fs::read_to_string(site.cluster.audit_log())?;
+                let log = fs::read_to_string(setup.cluster.audit_log())?;
                 Ok(log.lines().any(|line| line.contains(&account) && line.contains(&uri)))
             })
             .await?;
@@ -273,39 +291,49 @@ async fn a_pull_secret_counts_as_it_is_and_not_as_it_was_a_moment_ago() -> Resul
 
 #[tokio::test]
 async fn a_resource_can_always_be_deleted() -> Result<()> {
-    Site::run("deletion", async |site| {
-        let team = site.namespace();
+    TestInstallation::run("deletion", async |setup| {
+        let team = setup.namespace();
         let with_finalizer = |name: &str| {
             let mut object = resource(&team, name, json!({}));
             object["metadata"]["finalizers"] = json!(["example.com/hold"]);
             object
         };
         for name in ["up", "down"] {
-            assert!(site.create(ADMIN, &with_finalizer(name)).await?.is_success());
+            assert!(setup.create(ADMIN, &with_finalizer(name)).await?.is_success());
         }
         // What is stored breaks the rules by now, which is no reason to keep it.
-        site.configure("targetNamespace: {default: opendatahub}\nimages: {allowed: [registry.example]}")
+        setup
+            .configure("targetNamespace: {default: opendatahub}\nimages: {allowed: [registry.example]}")
             .await?;
         let release = json!({"metadata": {"finalizers": []}}).to_string();
         for name in ["up", "down"] {
             if name == "down" {
-                site.stop_webhook().await?;
-                let told = site.create(ADMIN, &resource(&team, "refused", json!({}))).await?;
-                assert_eq!(told.code, 500, "nobody is there to ask: {}", told.body);
-                assert!(told.message().contains("failed calling webhook"), "{}", told.body);
+                setup.stop_webhook().await?;
+                let response = setup.create(ADMIN, &resource(&team, "refused", json!({}))).await?;
+                assert_eq!(response.code, 500, "nobody is there to ask: {}", response.body);
+                assert!(
+                    response.message().contains("failed calling webhook"),
+                    "{}",
+                    response.body
+                );
             }
-            site.kubectl("delete").args(["cnbi", name, "--wait=false"]).ok().await?;
-            site.kubectl("patch")
+            setup
+                .kubectl("delete")
+                .args(["cnbi", name, "--wait=false"])
+                .ok()
+                .await?;
+            setup
+                .kubectl("patch")
                 .args(["cnbi", name, "--type=merge", "-p", &release])
                 .ok()
                 .await?;
             let path = path_of(&with_finalizer(name));
             until("it is gone", async || {
-                Ok(site.ask(Method::GET, &path, &Value::Null).await?.code == 404)
+                Ok(setup.send_request(Method::GET, &path, &Value::Null).await?.code == 404)
             })
             .await?;
         }
-        site.restart().await
+        setup.restart().await
     })
     .await
 }

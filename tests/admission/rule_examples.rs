@@ -17,9 +17,9 @@ use cnbi_tests::control_plane::ControlPlane;
 use http::Method;
 use serde_json::{Value, json};
 
-use crate::api_response::{Line, Told, ask};
+use crate::api_response::{ApiResponse, Line, send_request};
 use crate::cluster::{ADMIN, apply, path_of, resource, until, until_allowed};
-use crate::test_installation::Site;
+use crate::test_installation::TestInstallation;
 
 /// Examples that the API server accepts, because what is wrong with them is a key set to nothing, and it drops those
 /// before it asks anybody. Offline the rule finds it.
@@ -84,8 +84,8 @@ pub async fn store_befores(cluster: &ControlPlane) -> Result<()> {
     let client = cluster.client().await?;
     let collection = |namespace: &str| format!("/apis/meteor.zone/v1alpha1/namespaces/{namespace}/customnbimages");
     until("resources are served", async || {
-        let told = ask(&client, None, Method::GET, &collection("no-webhook"), &Value::Null).await;
-        Ok(told.is_ok_and(|told| told.is_success()))
+        let response = send_request(&client, None, Method::GET, &collection("no-webhook"), &Value::Null).await;
+        Ok(response.is_ok_and(|response| response.is_success()))
     })
     .await?;
     for (_, example) in &befores {
@@ -94,11 +94,11 @@ pub async fn store_befores(cluster: &ControlPlane) -> Result<()> {
         let metadata = before["metadata"].as_object_mut().context("no metadata")?;
         let is_being_deleted = metadata.remove("deletionTimestamp").is_some();
         let namespace = before["metadata"]["namespace"].as_str().unwrap_or_default();
-        let told = ask(&client, Some(ADMIN), Method::POST, &collection(namespace), &before).await?;
-        ensure!(told.is_success(), "{}: {}", example.title(), told.body);
+        let response = send_request(&client, Some(ADMIN), Method::POST, &collection(namespace), &before).await?;
+        ensure!(response.is_success(), "{}: {}", example.title(), response.body);
         if is_being_deleted {
-            let told = ask(&client, Some(ADMIN), Method::DELETE, &path_of(&before), &Value::Null).await?;
-            ensure!(told.is_success(), "{}: {}", example.title(), told.body);
+            let response = send_request(&client, Some(ADMIN), Method::DELETE, &path_of(&before), &Value::Null).await?;
+            ensure!(response.is_success(), "{}: {}", example.title(), response.body);
         }
     }
 
@@ -106,7 +106,7 @@ pub async fn store_befores(cluster: &ControlPlane) -> Result<()> {
     until("the schema is in force", async || {
         let bad = resource("no-webhook", "probe", json!({"fromImage": "docker://quay.io/a/b:v1"}));
         let path = collection("no-webhook") + "?dryRun=All";
-        Ok(ask(&client, None, Method::POST, &path, &bad).await?.code == 422)
+        Ok(send_request(&client, None, Method::POST, &path, &bad).await?.code == 422)
     })
     .await
 }
@@ -157,18 +157,19 @@ pub fn defaulted(object: &Value, old: Option<&Value>, config: &Config, requester
 }
 
 #[tokio::test]
-async fn every_example_comes_out_on_the_api_server_as_its_page_says() -> Result<()> {
-    Site::run("examples", async |site| {
-        site.installation.create_namespace(NAMESPACE).await?;
+async fn every_rule_example_gets_the_documented_response() -> Result<()> {
+    TestInstallation::run("examples", async |setup| {
+        setup.installation.create_namespace(NAMESPACE).await?;
         let mut examples = online()?;
         let tried = examples.len();
         let offline = Example::all().map_err(Error::msg)?.len() - tried;
-        let label = site.installation.label().context("the installation has a name")?;
+        let label = setup.installation.label().context("the installation has a name")?;
         for (number, _) in examples.iter().filter(|(_, example)| example.before.is_some()) {
             let labels = json!({"metadata": {"labels": {label.0: label.1}}});
-            site.done(Method::PATCH, &format!("/api/v1/namespaces/before-{number}"), &labels)
+            setup
+                .done(Method::PATCH, &format!("/api/v1/namespaces/before-{number}"), &labels)
                 .await?;
-            site.until_asked(&format!("before-{number}")).await?;
+            setup.until_asked(&format!("before-{number}")).await?;
         }
 
         examples.sort_by(|(_, one), (_, other)| one.configuration.cmp(&other.configuration));
@@ -177,11 +178,12 @@ async fn every_example_comes_out_on_the_api_server_as_its_page_says() -> Result<
         for (_, example) in &examples {
             let config = example.config().map_err(Error::msg)?;
             if config != in_force {
-                site.configure(example.configuration.as_deref().unwrap_or(SHIPPED))
+                setup
+                    .configure(example.configuration.as_deref().unwrap_or(SHIPPED))
                     .await?;
                 in_force = config;
             }
-            if let Err(error) = run(site, example, &in_force).await {
+            if let Err(error) = run(setup, example, &in_force).await {
                 failures.push(format!("{}: {error:#}", example.title()));
             }
         }
@@ -199,37 +201,39 @@ async fn every_example_comes_out_on_the_api_server_as_its_page_says() -> Result<
 }
 
 /// Builds the example's world, asks, compares, and takes the world away again.
-async fn run(site: &Site<'_>, example: &Example, config: &Config) -> Result<()> {
+async fn run(setup: &TestInstallation<'_>, example: &Example, config: &Config) -> Result<()> {
     let mut made = Vec::new();
     for object in &example.world {
-        made.extend(make(site, object).await?);
+        made.extend(make(setup, object).await?);
     }
     for namespace in &example.granted {
-        made.push(grant(site, example, namespace).await?);
+        made.push(grant(setup, example, namespace).await?);
     }
-    let told = request(site, example).await?;
+    let response = request(setup, example).await?;
     for path in made.iter().rev() {
-        site.done(Method::DELETE, path, &Value::Null).await?;
+        setup.done(Method::DELETE, path, &Value::Null).await?;
     }
-    if let (true, None) = (told.is_success(), &example.before) {
-        site.done(Method::DELETE, &path_of(&told.body), &Value::Null).await?;
+    if let (true, None) = (response.is_success(), &example.before) {
+        setup
+            .done(Method::DELETE, &path_of(&response.body), &Value::Null)
+            .await?;
     }
     for namespace in &example.granted {
-        until_granted(site, example, namespace, false).await?;
+        until_granted(setup, example, namespace, false).await?;
     }
-    compare(example, config, &told)
+    compare(example, config, &response)
 }
 
 /// Makes an object of the example's world, and says where it is if it has to go again. Namespaces stay: they go too slowly,
 /// and no example hangs on one not being there that another one has.
-async fn make(site: &Site<'_>, object: &Value) -> Result<Option<String>> {
+async fn make(setup: &TestInstallation<'_>, object: &Value) -> Result<Option<String>> {
     let mut object = object.clone();
     if object["kind"] == "Namespace" {
-        let told = site.ask(Method::POST, "/api/v1/namespaces", &object).await?;
+        let response = setup.send_request(Method::POST, "/api/v1/namespaces", &object).await?;
         ensure!(
-            told.is_success() || told.body["reason"] == "AlreadyExists",
+            response.is_success() || response.body["reason"] == "AlreadyExists",
             "{}",
-            told.body
+            response.body
         );
         return Ok(None);
     }
@@ -244,12 +248,12 @@ async fn make(site: &Site<'_>, object: &Value) -> Result<Option<String>> {
     } else {
         object["apiVersion"].take()
     };
-    let made = site.done(Method::POST, &collection, &object).await?;
+    let made = setup.done(Method::POST, &collection, &object).await?;
     let name = made["metadata"]["name"].as_str().context("no name")?;
     Ok(Some(format!("{collection}/{name}")))
 }
 
-async fn grant(site: &Site<'_>, example: &Example, namespace: &str) -> Result<String> {
+async fn grant(setup: &TestInstallation<'_>, example: &Example, namespace: &str) -> Result<String> {
     let user = example.requester.as_deref().context("it grants a right to nobody")?;
     let group = "rbac.authorization.k8s.io";
     let binding = json!({
@@ -258,32 +262,37 @@ async fn grant(site: &Site<'_>, example: &Example, namespace: &str) -> Result<St
         "subjects": [{"apiGroup": group, "kind": "User", "name": user}],
     });
     let path = format!("/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}/rolebindings");
-    site.done(Method::POST, &path, &binding).await?;
-    until_granted(site, example, namespace, true).await?;
+    setup.done(Method::POST, &path, &binding).await?;
+    until_granted(setup, example, namespace, true).await?;
     Ok(path + "/granted")
 }
 
-async fn until_granted(site: &Site<'_>, example: &Example, namespace: &str, is_granted: bool) -> Result<()> {
+async fn until_granted(
+    setup: &TestInstallation<'_>,
+    example: &Example,
+    namespace: &str,
+    is_granted: bool,
+) -> Result<()> {
     let user = example.requester.as_deref().unwrap_or_default();
     let attributes =
         json!({"group": "image.openshift.io", "resource": "imagestreams", "verb": "create", "namespace": namespace});
-    until_allowed(&site.client, user, &attributes, is_granted).await
+    until_allowed(&setup.client, user, &attributes, is_granted).await
 }
 
-async fn request(site: &Site<'_>, example: &Example) -> Result<Told> {
+async fn request(setup: &TestInstallation<'_>, example: &Example) -> Result<ApiResponse> {
     let user = example.requester.as_deref().unwrap_or(REQUESTER);
     let mut object = example.resource.clone();
     if example.before.is_none() {
-        return site.create(user, &object).await;
+        return setup.create(user, &object).await;
     }
-    let stored = site.done(Method::GET, &path_of(&object), &Value::Null).await?;
+    let stored = setup.done(Method::GET, &path_of(&object), &Value::Null).await?;
     for given in ["resourceVersion", "deletionTimestamp"] {
         object["metadata"][given] = stored["metadata"][given].clone();
     }
-    site.replace(user, &object).await
+    setup.replace(user, &object).await
 }
 
-fn compare(example: &Example, config: &Config, told: &Told) -> Result<()> {
+fn compare(example: &Example, config: &Config, response: &ApiResponse) -> Result<()> {
     let lines = example
         .expected
         .iter()
@@ -295,19 +304,29 @@ fn compare(example: &Example, config: &Config, told: &Told) -> Result<()> {
         let spec = resource["spec"].as_object_mut().context("no spec")?;
         spec.retain(|_, value| !value.is_null());
     }
-    let said = told.lines();
+    let said = response.lines();
     ensure!(
         said == expected,
         "expected {expected:?}, told {} {said:?} {}",
-        told.code,
-        told.body
+        response.code,
+        response.body
     );
     let refusals: Vec<_> = expected.iter().filter(|(verdict, ..)| verdict == "refused").collect();
-    ensure!(told.is_success() == refusals.is_empty(), "{} {}", told.code, told.body);
+    ensure!(
+        response.is_success() == refusals.is_empty(),
+        "{} {}",
+        response.code,
+        response.body
+    );
     if !refusals.is_empty() {
-        ensure!(matches!(told.code, 403 | 422), "{} {}", told.code, told.body);
+        ensure!(
+            matches!(response.code, 403 | 422),
+            "{} {}",
+            response.code,
+            response.body
+        );
         for (_, rule, path) in refusals {
-            let message = told.message();
+            let message = response.message();
             ensure!(
                 message.contains(&format!("[{rule}]")) && message.contains(path),
                 "{message}"
@@ -324,7 +343,7 @@ fn compare(example: &Example, config: &Config, told: &Told) -> Result<()> {
         .transpose()?;
     let wanted = defaulted(&resource, before.as_ref(), config, user)?;
     for pointer in ["/spec", "/metadata/annotations"] {
-        let (stored, wanted) = (told.body.pointer(pointer), wanted.pointer(pointer));
+        let (stored, wanted) = (response.body.pointer(pointer), wanted.pointer(pointer));
         ensure!(stored == wanted, "stored at {pointer} {stored:?} instead of {wanted:?}");
     }
     Ok(())

@@ -180,7 +180,7 @@ async fn hand_over(client: &Client, number: usize, example: &Example) -> Result<
 }
 
 #[tokio::test]
-async fn what_the_schema_refuses_of_the_examples_the_rules_refuse() -> Outcome {
+async fn examples_that_the_schema_rejects_are_rejected_by_the_rules() -> Outcome {
     let client = installed().await?;
     namespace(&client, NAMESPACE).await?;
     let mut failures = Vec::new();
@@ -409,7 +409,7 @@ async fn generated_resources_that_the_schema_rejects_are_rejected_by_the_rules()
 }
 
 #[tokio::test]
-async fn kubectl_shows_the_state_and_says_which_rule_refuses() -> Outcome {
+async fn kubectl_shows_the_status_columns_and_the_rejecting_rule() -> Outcome {
     installed().await?;
     let kubectl = || ControlPlane::shared();
     let apply = |spec: Value| {

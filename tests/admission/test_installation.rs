@@ -1,6 +1,6 @@
 //! What every test stands on: an installation of its own whose webhook is asked.
 //!
-//! Whoever uses a [`Site`] has it looked at when the test is over: nothing panicked, and nothing was refused for want of a
+//! Whoever uses a [`TestInstallation`] has it looked at when the test is over: nothing panicked, and nothing was refused for want of a
 //! right but what the test itself took away.
 
 use std::collections::BTreeMap;
@@ -18,11 +18,11 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::api_response::{Told, ask, samples};
+use crate::api_response::{ApiResponse, samples, send_request};
 use crate::cluster::{ADMIN, TARGET, WITHIN, cluster, collection, path_of, resource, until, until_allowed};
 
 /// An installation, and its webhook at work.
-pub struct Site<'a> {
+pub struct TestInstallation<'a> {
     pub cluster: &'a ControlPlane,
     /// The administrator's.
     pub client: Client,
@@ -32,49 +32,49 @@ pub struct Site<'a> {
     pub refused: Vec<&'static str>,
 }
 
-impl<'a> Site<'a> {
+impl<'a> TestInstallation<'a> {
     /// Runs a test in an installation of this name on the control plane that all share.
-    pub async fn run(name: &str, test: impl AsyncFnOnce(&mut Site<'static>) -> Result<()>) -> Result<()> {
-        Site::run_on(cluster().await?, name, test).await
+    pub async fn run(name: &str, test: impl AsyncFnOnce(&mut TestInstallation<'static>) -> Result<()>) -> Result<()> {
+        TestInstallation::run_on(cluster().await?, name, test).await
     }
 
     /// Runs a test in an installation of this name.
     pub async fn run_on(
         cluster: &'a ControlPlane,
         name: &str,
-        test: impl AsyncFnOnce(&mut Site<'a>) -> Result<()>,
+        test: impl AsyncFnOnce(&mut TestInstallation<'a>) -> Result<()>,
     ) -> Result<()> {
-        Site::run_with(cluster, shipped::default(Some(name)), test).await
+        TestInstallation::run_with(cluster, shipped::default(Some(name)), test).await
     }
 
     /// Runs a test in an installation that is as these options say.
     pub async fn run_with(
         cluster: &'a ControlPlane,
         options: Options,
-        test: impl AsyncFnOnce(&mut Site<'a>) -> Result<()>,
+        test: impl AsyncFnOnce(&mut TestInstallation<'a>) -> Result<()>,
     ) -> Result<()> {
         let installation = Installation::install(cluster, options).await?;
-        let mut site = Self {
+        let mut setup = Self {
             cluster,
             client: cluster.client().await?,
             webhook: start(cluster, &installation).await?,
             installation,
             refused: Vec::new(),
         };
-        site.webhook.ready(WITHIN).await?;
-        site.installation.create_namespace(&site.namespace()).await?;
-        site.until_asked(&site.namespace()).await?;
-        test(&mut site).await?;
-        site.ended_well().await
+        setup.webhook.ready(WITHIN).await?;
+        setup.installation.create_namespace(&setup.namespace()).await?;
+        setup.until_asked(&setup.namespace()).await?;
+        test(&mut setup).await?;
+        setup.ended_well().await
     }
 
     /// Waits until the API server asks the webhook about a namespace: it learns of certificates and labels by watches.
     pub async fn until_asked(&self, namespace: &str) -> Result<()> {
         until("the webhook is asked", async || {
-            let told = self
+            let response = self
                 .dry_run(ADMIN, &resource(namespace, "probe", json!({"targetNamespace": "Bad"})))
                 .await?;
-            Ok(told.lines().iter().any(|(_, rule, _)| rule == "CNB020"))
+            Ok(response.lines().iter().any(|(_, rule, _)| rule == "CNB020"))
         })
         .await
     }
@@ -94,13 +94,13 @@ impl<'a> Site<'a> {
     }
 
     /// Creates a resource of ours in its namespace.
-    pub async fn create(&self, user: &str, object: &Value) -> Result<Told> {
-        ask(&self.client, Some(user), Method::POST, &collection(object, ""), object).await
+    pub async fn create(&self, user: &str, object: &Value) -> Result<ApiResponse> {
+        send_request(&self.client, Some(user), Method::POST, &collection(object, ""), object).await
     }
 
     /// Asks what would come of creating it.
-    pub async fn dry_run(&self, user: &str, object: &Value) -> Result<Told> {
-        ask(
+    pub async fn dry_run(&self, user: &str, object: &Value) -> Result<ApiResponse> {
+        send_request(
             &self.client,
             Some(user),
             Method::POST,
@@ -111,20 +111,20 @@ impl<'a> Site<'a> {
     }
 
     /// Replaces a resource of ours.
-    pub async fn replace(&self, user: &str, object: &Value) -> Result<Told> {
-        ask(&self.client, Some(user), Method::PUT, &path_of(object), object).await
+    pub async fn replace(&self, user: &str, object: &Value) -> Result<ApiResponse> {
+        send_request(&self.client, Some(user), Method::PUT, &path_of(object), object).await
     }
 
     /// Asks as administrator.
-    pub async fn ask(&self, method: Method, path: &str, body: &Value) -> Result<Told> {
-        ask(&self.client, None, method, path, body).await
+    pub async fn send_request(&self, method: Method, path: &str, body: &Value) -> Result<ApiResponse> {
+        send_request(&self.client, None, method, path, body).await
     }
 
     /// Asks as administrator for something that has to succeed.
     pub async fn done(&self, method: Method, path: &str, body: &Value) -> Result<Value> {
-        let told = self.ask(method.clone(), path, body).await?;
-        ensure!(told.is_success(), "{method} {path}: {}", told.body);
-        Ok(told.body)
+        let response = self.send_request(method.clone(), path, body).await?;
+        ensure!(response.is_success(), "{method} {path}: {}", response.body);
+        Ok(response.body)
     }
 
     /// The URL path of the ConfigMap that holds the configuration.

@@ -1,9 +1,9 @@
-//! A Secret and the resource that needs it, applied in one go and in the wrong order.
+//! A resource is applied before the Secret that it needs.
 
 use serde_json::{Value, json};
 
-use crate::cluster::{Result, Stage};
-use crate::running_cluster::{Site, resource};
+use crate::cluster::{Result, TestNamespace};
+use crate::running_cluster::{RunningCluster, resource};
 
 fn secret(namespace: &str) -> Value {
     json!({
@@ -25,23 +25,24 @@ fn list(items: &[Value]) -> String {
     json!({"apiVersion": "v1", "kind": "List", "items": items}).to_string()
 }
 
-async fn recovers(stage: &Stage, name: &str) -> Result {
-    stage
+async fn recovers(test_ns: &TestNamespace, name: &str) -> Result {
+    test_ns
         .until(name, "PullSecretReady", "True", "SecretNotInTargetNamespace")
         .await?;
-    stage.until(name, "PipelineRunCreated", "True", "RunCreated").await?;
+    test_ns.until(name, "PipelineRunCreated", "True", "RunCreated").await?;
     Ok(())
 }
 
 /// One test, because the policy is one for all.
 #[tokio::test]
-async fn the_wrong_order_recovers_under_warn_and_by_a_retry_under_deny() -> Result {
-    let site = Site::shared().await?;
+async fn a_resource_before_its_secret_recovers_with_warn_and_on_retry_with_deny() -> Result {
+    let running = RunningCluster::shared().await?;
     let namespace = "order-deny";
-    let stage = site.stage(namespace).await?;
+    let test_ns = running.test_ns(namespace).await?;
     let both = list(&[private(namespace, "order-deny"), secret(namespace)]);
     let kubectl = |more: &[&str]| {
-        site.kubectl(namespace)
+        running
+            .kubectl(namespace)
             .args(["apply", "-f", "-"])
             .args(more)
             .stdin(both.clone())
@@ -50,7 +51,12 @@ async fn the_wrong_order_recovers_under_warn_and_by_a_retry_under_deny() -> Resu
     // Flux tries a whole stage beforehand, and in a trial no Secret comes to be: whatever the order, it refuses.
     let reverse = list(&[secret(namespace), private(namespace, "order-deny")]);
     let trial = ["apply", "--server-side", "--dry-run=server", "-f", "-"];
-    let tried = site.kubectl(namespace).args(trial).stdin(reverse.clone()).run().await?;
+    let tried = running
+        .kubectl(namespace)
+        .args(trial)
+        .stdin(reverse.clone())
+        .run()
+        .await?;
     assert!(!tried.success && tried.stderr.contains("CNB110"), "{}", tried.stderr);
 
     // Denied: the Secret is there afterwards, and the same once more succeeds.
@@ -59,24 +65,26 @@ async fn the_wrong_order_recovers_under_warn_and_by_a_retry_under_deny() -> Resu
     assert!(first.stdout.contains("secret/pull created"), "{}", first.stdout);
     let again = kubectl(&[]).run().await?;
     assert!(again.success, "{}", again.stderr);
-    recovers(&stage, "order-deny").await?;
+    recovers(&test_ns, "order-deny").await?;
     // With the Secret from an earlier stage, the trial passes.
-    let tried = site.kubectl(namespace).args(trial).stdin(reverse).run().await?;
+    let tried = running.kubectl(namespace).args(trial).stdin(reverse).run().await?;
     assert!(tried.success, "{}", tried.stderr);
 
     // Warned: it goes through in one go, and goes on when the Secret is there.
-    site.cluster
+    running
+        .cluster
         .configure("targetNamespace: {default: opendatahub}\nrules: {CNB110: Warn}")
         .await?;
     let namespace = "order-warn";
-    let stage = site.stage(namespace).await?;
+    let test_ns = running.test_ns(namespace).await?;
     let wanted = private(namespace, "order-warn");
-    site.until_answered(namespace, &wanted, |told| {
-        told.contains("Warning") && told.contains("CNB110")
-    })
-    .await?;
+    running
+        .until_answered(namespace, &wanted, |told| {
+            told.contains("Warning") && told.contains("CNB110")
+        })
+        .await?;
     let both = list(&[wanted, secret(namespace)]);
-    let once = site
+    let once = running
         .kubectl(namespace)
         .args(["apply", "-f", "-"])
         .stdin(both)
@@ -88,5 +96,5 @@ async fn the_wrong_order_recovers_under_warn_and_by_a_retry_under_deny() -> Resu
         once.stdout,
         once.stderr
     );
-    recovers(&stage, "order-warn").await
+    recovers(&test_ns, "order-warn").await
 }

@@ -1,4 +1,4 @@
-//! What is in Git stays what is on the cluster: defaults and status are no differences.
+//! Defaults and status cause no drift between Git and cluster.
 
 use std::time::Instant;
 
@@ -6,8 +6,8 @@ use cnbi_shared::contract::{GIT_REPOSITORY, IMPORT, PACKAGE_LIST, Pipeline};
 use futures::future::try_join_all;
 use serde_json::{Value, json};
 
-use crate::cluster::{Result, Stage, WITHIN, until};
-use crate::running_cluster::{Site, resource};
+use crate::cluster::{Result, TestNamespace, WITHIN, until};
+use crate::running_cluster::{RunningCluster, resource};
 
 /// A way to apply, and the options of it that `kubectl diff` needs to look at the manifest the same way.
 struct Way {
@@ -68,70 +68,73 @@ fn requests() -> [(&'static str, Value, &'static Pipeline, &'static str); 3] {
     ]
 }
 
-async fn version(stage: &Stage, name: &str) -> Result<Value> {
-    Ok(stage.read(name).await?["metadata"]["resourceVersion"].take())
+async fn version(test_ns: &TestNamespace, name: &str) -> Result<Value> {
+    Ok(test_ns.read(name).await?["metadata"]["resourceVersion"].take())
 }
 
 /// kubectl reads what is stored and then has the server try the manifest; what the controller writes between the two is no difference
 /// of theirs, so an answer counts that nothing was written during.
-async fn diff(site: &Site, stage: &Stage, manifest: &Value, way: &Way) -> Result {
+async fn diff(running: &RunningCluster, test_ns: &TestNamespace, manifest: &Value, way: &Way) -> Result {
     let name = manifest["metadata"]["name"].as_str().ok_or("no name")?;
     let begin = Instant::now();
     loop {
-        let before = version(stage, name).await?;
-        let diff = site.kubectl(&stage.namespace).args(["diff", "-f", "-"]).args(way.diff);
+        let before = version(test_ns, name).await?;
+        let diff = running
+            .kubectl(&test_ns.namespace)
+            .args(["diff", "-f", "-"])
+            .args(way.diff);
         let answer = diff.stdin(manifest.to_string()).run().await?;
         if answer.success && answer.stdout.is_empty() {
             return Ok(());
         }
-        if before == version(stage, name).await? || begin.elapsed() > WITHIN {
+        if before == version(test_ns, name).await? || begin.elapsed() > WITHIN {
             return Err(format!("{name}, {}: {}{}", way.title, answer.stdout, answer.stderr).into());
         }
     }
 }
 
-async fn apply(site: &Site, stage: &Stage, manifest: &Value, way: &Way) -> Result<String> {
-    let apply = site
-        .kubectl(&stage.namespace)
+async fn apply(running: &RunningCluster, test_ns: &TestNamespace, manifest: &Value, way: &Way) -> Result<String> {
+    let apply = running
+        .kubectl(&test_ns.namespace)
         .args(["apply", "-f", "-"])
         .args(way.apply);
     Ok(apply.stdin(manifest.to_string()).ok().await?)
 }
 
 /// Applied, built and Ready, waiting with kubectl as a pipeline would; applied again, and then by a second one as well.
-async fn nothing_differs(site: &Site, mode: &str, [first, second]: &[Way; 2]) -> Result {
-    let stage = site.stage(&format!("drift-{mode}")).await?;
+async fn nothing_differs(running: &RunningCluster, mode: &str, [first, second]: &[Way; 2]) -> Result {
+    let test_ns = running.test_ns(&format!("drift-{mode}")).await?;
     let all = requests().map(async |(kind, spec, pipeline, tag)| -> Result {
         let name = &format!("drift-{mode}-{kind}");
-        let manifest = resource(&stage.namespace, name, &spec);
-        apply(site, &stage, &manifest, first).await?;
-        diff(site, &stage, &manifest, first).await?;
+        let manifest = resource(&test_ns.namespace, name, &spec);
+        apply(running, &test_ns, &manifest, first).await?;
+        diff(running, &test_ns, &manifest, first).await?;
         let target = format!("cnbi/{name}");
         let args = ["wait", "--for=condition=Ready", "--timeout=180s", &target];
-        let wait = tokio::spawn(site.kubectl(&stage.namespace).args(args).run());
-        let stored = stage.read(name).await?;
+        let wait = tokio::spawn(running.kubectl(&test_ns.namespace).args(args).run());
+        let stored = test_ns.read(name).await?;
         let uid = stored["metadata"]["uid"].as_str().unwrap_or_default();
-        stage.build(name, uid, pipeline, tag).await?;
+        test_ns.build(name, uid, pipeline, tag).await?;
         let waited = wait.await??;
         assert!(waited.success, "{}{}", waited.stdout, waited.stderr);
-        diff(site, &stage, &manifest, first).await?;
+        diff(running, &test_ns, &manifest, first).await?;
 
-        let before = stage.read(name).await?;
+        let before = test_ns.read(name).await?;
         // Admission has filled in what the manifest leaves out, and nothing of it is a difference.
         assert_eq!(before["spec"]["targetNamespace"], "opendatahub");
         assert!(before["metadata"]["annotations"]["opendatahub.io/notebook-image-creator"].is_string());
         // The controller may have had something left to write; what is applied once more never has.
         until(&format!("{name}: nothing is written"), async || {
-            let before = version(&stage, name).await?;
-            apply(site, &stage, &manifest, first).await?;
-            Ok(version(&stage, name).await? == before)
+            let before = version(&test_ns, name).await?;
+            apply(running, &test_ns, &manifest, first).await?;
+            Ok(version(&test_ns, name).await? == before)
         })
         .await?;
         // The second one shares what both say, and takes nothing away.
-        apply(site, &stage, &manifest, second).await?;
-        diff(site, &stage, &manifest, second).await?;
-        diff(site, &stage, &manifest, first).await?;
-        let after = stage.read(name).await?;
+        apply(running, &test_ns, &manifest, second).await?;
+        diff(running, &test_ns, &manifest, second).await?;
+        diff(running, &test_ns, &manifest, first).await?;
+        let after = test_ns.read(name).await?;
         assert_eq!(
             (
                 &after["spec"],
@@ -149,25 +152,28 @@ async fn nothing_differs(site: &Site, mode: &str, [first, second]: &[Way; 2]) ->
 
 #[tokio::test]
 async fn client_side_apply_sees_no_drift_nor_does_a_second_client() -> Result {
-    nothing_differs(Site::shared().await?, "client", &CLIENT).await
+    nothing_differs(RunningCluster::shared().await?, "client", &CLIENT).await
 }
 
 #[tokio::test]
 async fn server_side_apply_sees_no_drift_nor_does_a_second_manager() -> Result {
-    nothing_differs(Site::shared().await?, "server", &SERVER).await
+    nothing_differs(RunningCluster::shared().await?, "server", &SERVER).await
 }
 
 /// What is changed is seen: the tests above can fail.
 #[tokio::test]
-async fn what_differs_is_a_difference() -> Result {
-    let site = Site::shared().await?;
-    let stage = site.stage("drift-seen").await?;
+async fn a_real_difference_is_shown() -> Result {
+    let running = RunningCluster::shared().await?;
+    let test_ns = running.test_ns("drift-seen").await?;
     let [(_, spec, ..), ..] = requests();
     for (name, way) in [("drift-seen-client", &CLIENT[0]), ("drift-seen-server", &SERVER[0])] {
-        let mut manifest = resource(&stage.namespace, name, &spec);
-        apply(site, &stage, &manifest, way).await?;
+        let mut manifest = resource(&test_ns.namespace, name, &spec);
+        apply(running, &test_ns, &manifest, way).await?;
         manifest["metadata"]["annotations"]["opendatahub.io/notebook-image-desc"] = "Other words.".into();
-        let told = diff(site, &stage, &manifest, way).await.err().ok_or("no difference")?;
+        let told = diff(running, &test_ns, &manifest, way)
+            .await
+            .err()
+            .ok_or("no difference")?;
         let expected = "+    opendatahub.io/notebook-image-desc: Other words.";
         assert!(told.to_string().contains(expected), "{told}");
     }

@@ -13,7 +13,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::cluster::Result;
-use crate::running_cluster::Site;
+use crate::running_cluster::RunningCluster;
 use crate::sarif::judged_by;
 
 const PAGE: &str = include_str!("../../docs/how-to/gitops.md");
@@ -158,7 +158,7 @@ fn assert_is_of(schema: &str, snippet: &Value, slips: &[Slip]) -> Result {
 }
 
 #[test]
-fn the_schema_of_github_takes_the_workflow_and_no_slip_in_it() -> Result {
+fn the_github_workflow_matches_its_schema_and_typos_do_not() -> Result {
     let workflow = yaml("GitHub Actions")?;
     let slips = [
         Slip::Key("", "on", "when"),
@@ -178,7 +178,7 @@ fn the_schema_of_github_takes_the_workflow_and_no_slip_in_it() -> Result {
 }
 
 #[test]
-fn the_schema_of_gitlab_takes_the_pipeline_and_no_slip_in_it() -> Result {
+fn the_gitlab_pipeline_matches_its_schema_and_typos_do_not() -> Result {
     let pipeline = yaml("GitLab CI")?;
     let slips = [
         Slip::Key("/notebooks", "image", "container"),
@@ -194,7 +194,7 @@ fn the_schema_of_gitlab_takes_the_pipeline_and_no_slip_in_it() -> Result {
 }
 
 #[test]
-fn github_actions_end_at_a_bad_manifest_and_name_its_line() -> Result {
+fn github_actions_fail_on_an_invalid_manifest_and_name_its_line() -> Result {
     let workflow = yaml("GitHub Actions")?;
     let steps = workflow["jobs"]["check"]["steps"].as_array().ok_or("no steps")?;
     let scripts: Vec<&str> = steps.iter().filter_map(|step| step["run"].as_str()).collect();
@@ -204,7 +204,7 @@ fn github_actions_end_at_a_bad_manifest_and_name_its_line() -> Result {
 }
 
 #[test]
-fn gitlab_ends_at_a_bad_manifest_and_keeps_the_report() -> Result {
+fn gitlab_fails_on_an_invalid_manifest_and_keeps_the_report() -> Result {
     let pipeline = yaml("GitLab CI")?;
     let job = &pipeline["notebooks"];
     assert_checks(
@@ -228,7 +228,7 @@ fn gitlab_ends_at_a_bad_manifest_and_keeps_the_report() -> Result {
 }
 
 #[tokio::test]
-async fn tekton_takes_the_task_and_it_ends_at_a_bad_manifest() -> Result {
+async fn the_tekton_task_is_accepted_and_fails_on_an_invalid_manifest() -> Result {
     let task = yaml("Tekton")?;
     let steps = task["spec"]["steps"].as_array().ok_or("no steps")?;
     for step in steps {
@@ -240,18 +240,18 @@ async fn tekton_takes_the_task_and_it_ends_at_a_bad_manifest() -> Result {
             .ok_or("no shell")?;
         assert_checks(&[shell], script, "notebooks/team/other.yaml:8:")?;
     }
-    let site = Site::shared().await?;
-    site.stage("snippets").await?;
+    let running = RunningCluster::shared().await?;
+    running.test_ns("snippets").await?;
     // A field that the definitions do not know is refused.
     let apply = ["apply", "--validate=strict", "-f", "-"];
-    let told = site
+    let told = running
         .kubectl("snippets")
         .args(apply)
         .stdin(snippet("Tekton")?)
         .ok()
         .await?;
     assert_eq!(told.trim(), "task.tekton.dev/check-notebooks created");
-    let stored = site
+    let stored = running
         .kubectl("snippets")
         .args(["get", "task", "check-notebooks", "-o", "json"])
         .ok()

@@ -1,4 +1,4 @@
-//! Every status that the controller plans, from its own golden cases.
+//! The statuses of the controller's golden cases.
 
 use cnbi_controller::plan::plan;
 use cnbi_shared::api::status::Phase;

@@ -1,4 +1,4 @@
-//! Health as Flux and kpt read it, with the library itself, of every status that the controller plans.
+//! Health of every status of the controller, computed by kstatus as in Flux and kpt.
 
 use std::io::Write as _;
 use std::path::Path;
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::cluster::Result;
 use crate::golden_statuses::{NOW, cases};
-use crate::running_cluster::{Site, resource};
+use crate::running_cluster::{RunningCluster, resource};
 
 const PAGE: &str = include_str!("../../docs/how-to/gitops.md");
 
@@ -52,7 +52,7 @@ fn health(objects: &[Value], arguments: &[&Path]) -> Result<Vec<String>> {
 }
 
 #[test]
-fn every_state_is_read_rightly() -> Result {
+fn every_state_has_the_right_health() -> Result {
     let cases = cases();
     let objects: Vec<Value> = cases.iter().map(|case| case.object.clone()).collect();
     let (told, by_script) = (kstatus(&objects)?, argo_cd(&objects)?);
@@ -77,7 +77,7 @@ fn every_state_is_read_rightly() -> Result {
 }
 
 #[test]
-fn a_change_that_nobody_has_looked_at_is_work_under_way() -> Result {
+fn an_unobserved_generation_is_in_progress() -> Result {
     let mut changed: Vec<Value> = cases().into_iter().map(|case| case.object).collect();
     for object in &mut changed {
         object["metadata"]["generation"] = 1000.into();
@@ -93,11 +93,11 @@ fn a_change_that_nobody_has_looked_at_is_work_under_way() -> Result {
 
 /// Without a status of its own, a new resource would pass for done until the controller has looked at it.
 #[tokio::test]
-async fn a_resource_is_not_done_before_the_controller_has_looked_at_it() -> Result {
-    let site = Site::shared().await?;
-    site.stage("health-new").await?;
+async fn a_resource_without_status_is_in_progress() -> Result {
+    let running = RunningCluster::shared().await?;
+    running.test_ns("health-new").await?;
     let spec = json!({"buildType": "ImageImport", "fromImage": "quay.io/a/b:v1"});
-    let stored = site
+    let stored = running
         .kubectl("health-new")
         .args(["create", "-o", "json", "-f", "-"])
         .stdin(resource("health-new", "health-new", &spec).to_string())
@@ -109,7 +109,7 @@ async fn a_resource_is_not_done_before_the_controller_has_looked_at_it() -> Resu
     assert_eq!(told, ["InProgress"]);
     // What is stored still reads as a resource of ours.
     let read: CustomNBImage = serde_json::from_str(
-        &site
+        &running
             .kubectl("health-new")
             .args(["get", "cnbi", "health-new", "-o", "json"])
             .ok()

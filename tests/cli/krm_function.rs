@@ -1,4 +1,4 @@
-//! The KRM function, run by kustomize itself.
+//! The KRM function, run by kustomize.
 
 use std::fs;
 use std::path::Path;
@@ -63,7 +63,7 @@ fn build(folder: &TempDir) -> Result<Output> {
 }
 
 #[test]
-fn it_lets_pass_or_ends_the_build_and_changes_nothing() -> Result {
+fn the_krm_function_validates_without_changes() -> Result {
     let built = build(&folder("quay.io/a/b:v1", "  x: \"\"\n")?)?;
     let stderr = String::from_utf8_lossy(&built.stderr);
     assert!(built.status.success(), "{stderr}");
@@ -86,7 +86,7 @@ fn it_lets_pass_or_ends_the_build_and_changes_nothing() -> Result {
 }
 
 #[test]
-fn it_fills_in_defaults_where_that_is_asked_for() -> Result {
+fn the_krm_function_sets_defaults_on_request() -> Result {
     let data = "  default: \"true\"\n  config.yaml: \"targetNamespace: {default: odh}\"\n";
     let built = build(&folder("quay.io/a/b:v1", data)?)?;
     let stderr = String::from_utf8_lossy(&built.stderr);

@@ -1,7 +1,6 @@
-//! What GitOps tools and people see: health, drift, order, kustomize, and `kubectl cnbi` on a real API server.
+//! What GitOps tools and users see: health, drift, order, kustomize, and `kubectl cnbi` on a real API server.
 //!
-//! The tools are the real ones: kubectl, kustomize, the library by which Flux and kpt read health, and the schema of SARIF. What Tekton would do is
-//! played; see `cnbi_tests::fake_tekton`.
+//! kubectl, kustomize, the kstatus library of Flux and kpt, and the SARIF schema are real; Tekton is a fake.
 
 mod apply_order;
 #[path = "../controller/cluster.rs"]

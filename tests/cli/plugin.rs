@@ -1,4 +1,4 @@
-//! `kubectl cnbi` on a real API server, called as kubectl calls a plugin.
+//! `kubectl cnbi` on a real API server, called as a plugin.
 
 use cnbi_shared::contract::{IMPORT, tasks as names};
 use cnbi_tests::fake_tekton::scenario::{Scenario, TaskFailure};
@@ -6,14 +6,14 @@ use cnbi_tests::kubectl::Kubectl;
 use serde_json::{Value, json};
 
 use crate::cluster::{Result, tasks};
-use crate::running_cluster::Site;
+use crate::running_cluster::RunningCluster;
 
 #[tokio::test]
-async fn a_person_follows_a_build_without_knowing_tekton() -> Result {
-    let site = Site::shared().await?;
-    let stage = site.stage("plugin-life").await?;
+async fn a_build_can_be_followed_without_tekton_knowledge() -> Result {
+    let running = RunningCluster::shared().await?;
+    let test_ns = running.test_ns("plugin-life").await?;
     let folder = tempfile::tempdir()?;
-    let cnbi = |args: &[&str]| -> Result<Kubectl> { Ok(site.with_plugin(folder.path())?.arg("cnbi").args(args)) };
+    let cnbi = |args: &[&str]| -> Result<Kubectl> { Ok(running.with_plugin(folder.path())?.arg("cnbi").args(args)) };
 
     let import = ["create", "import", "plugin-life", "-n", "plugin-life", "--image"];
     let create = |image| [&import[..], &[image]].concat();
@@ -36,16 +36,16 @@ async fn a_person_follows_a_build_without_knowing_tekton() -> Result {
         again.stderr
     );
 
-    let uid = stage.read("plugin-life").await?["metadata"]["uid"]
+    let uid = test_ns.read("plugin-life").await?["metadata"]["uid"]
         .as_str()
         .unwrap_or_default()
         .to_owned();
-    let run = stage.run_of(&uid).await?;
+    let run = test_ns.run_of(&uid).await?;
     let watch = tokio::spawn(cnbi(&["status", "plugin-life", "-n", "plugin-life", "--watch"])?.run());
     let failure = TaskFailure::reported("probe", "ImageInvalid", "there is no JupyterLab");
     let scenario = Scenario::fails_at(&tasks(&IMPORT), names::VALIDATE, failure)?;
-    stage.tekton().simulate(&run, scenario).await?;
-    stage.until("plugin-life", "Stalled", "True", "ImageInvalid").await?;
+    test_ns.tekton().simulate(&run, scenario).await?;
+    test_ns.until("plugin-life", "Stalled", "True", "ImageInvalid").await?;
     let watched = watch.await??;
     assert!(!watched.success, "the build failed: {}", watched.stdout);
     let last = watched.stdout.lines().last().unwrap_or_default().to_owned();
@@ -79,12 +79,12 @@ async fn a_person_follows_a_build_without_knowing_tekton() -> Result {
 }
 
 #[tokio::test]
-async fn what_is_stored_is_audited_by_the_policy_in_force() -> Result {
-    let site = Site::shared().await?;
+async fn stored_resources_are_audited_with_the_active_configuration() -> Result {
+    let running = RunningCluster::shared().await?;
     // Nobody asks a webhook about this namespace.
-    let stage = site.cluster.stage("plugin-audit").await?;
+    let test_ns = running.cluster.test_ns("plugin-audit").await?;
     let untagged = json!({"buildType": "ImageImport", "fromImage": "quay.io/a/b", "targetNamespace": "opendatahub"});
-    stage.create("plugin-audit", untagged).await?;
+    test_ns.create("plugin-audit", untagged).await?;
     let folder = tempfile::tempdir()?;
     let args = [
         "cnbi",
@@ -96,7 +96,7 @@ async fn what_is_stored_is_audited_by_the_policy_in_force() -> Result {
         "-o",
         "json",
     ];
-    let answer = site.with_plugin(folder.path())?.args(args).run().await?;
+    let answer = running.with_plugin(folder.path())?.args(args).run().await?;
     assert!(!answer.success, "something would be refused");
     let report: Value = serde_json::from_str(&answer.stdout)?;
     assert_eq!(
@@ -116,9 +116,9 @@ async fn what_is_stored_is_audited_by_the_policy_in_force() -> Result {
 
 #[tokio::test]
 async fn kubectl_completes_the_plugin() -> Result {
-    let site = Site::shared().await?;
+    let running = RunningCluster::shared().await?;
     let folder = tempfile::tempdir()?;
-    let scenario = site
+    let scenario = running
         .with_plugin(folder.path())?
         .args(["cnbi", "completion", "kubectl"])
         .ok()
@@ -128,7 +128,7 @@ async fn kubectl_completes_the_plugin() -> Result {
     let mut permissions = std::fs::metadata(&program)?.permissions();
     std::os::unix::fs::PermissionsExt::set_mode(&mut permissions, 0o755);
     std::fs::set_permissions(&program, permissions)?;
-    let told = site
+    let told = running
         .with_plugin(folder.path())?
         .args(["__complete", "cnbi", "exp"])
         .ok()

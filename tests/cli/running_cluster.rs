@@ -1,4 +1,4 @@
-//! A cluster with everything at work: webhook, controller, and a player for Tekton's part.
+//! A cluster with webhook, controller and the fake Tekton.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -9,42 +9,42 @@ use cnbi_tests::process::binary;
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
-use crate::cluster::{Cluster, Result, Stage, WITHIN};
+use crate::cluster::{Cluster, Result, TestNamespace, WITHIN};
 
 /// The installation that all tests of this process share.
-pub struct Site {
+pub struct RunningCluster {
     pub cluster: &'static Cluster,
     installation: Installation<'static>,
     _replicas: Vec<Replica>,
 }
 
-impl Site {
+impl RunningCluster {
     pub async fn shared() -> Result<&'static Self> {
         static CLUSTER: OnceCell<Cluster> = OnceCell::const_new();
-        static SHARED: OnceCell<Site> = OnceCell::const_new();
+        static SHARED: OnceCell<RunningCluster> = OnceCell::const_new();
         let told = |error: Box<dyn std::error::Error>| anyhow::Error::msg(error.to_string());
         let cluster = CLUSTER
             .get_or_try_init(|| async { Cluster::whole().await.map_err(told) })
             .await?;
-        let site = SHARED
+        let running = SHARED
             .get_or_try_init(|| async {
                 let installation = cluster.install().await.map_err(told)?;
                 let replicas = installation.start_all(WITHIN).await?;
-                Ok::<_, anyhow::Error>(Site {
+                Ok::<_, anyhow::Error>(RunningCluster {
                     cluster,
                     installation,
                     _replicas: replicas,
                 })
             })
             .await?;
-        Ok(site)
+        Ok(running)
     }
 
     /// A namespace of the test's own, about which the webhook is asked.
-    pub async fn stage(&self, namespace: &str) -> Result<Stage> {
+    pub async fn test_ns(&self, namespace: &str) -> Result<TestNamespace> {
         self.installation.create_namespace(namespace).await?;
         let client = self.cluster.control_plane.client().await?;
-        let stage = Stage {
+        let test_ns = TestNamespace {
             client,
             namespace: namespace.to_owned(),
         };
@@ -58,7 +58,7 @@ impl Site {
             let create = self.kubectl(namespace).args(["create", "--dry-run=server", "-f", "-"]);
             let answer = create.stdin(probe.to_string()).run().await?;
             if answer.stderr.contains("CNB103") {
-                return Ok(stage);
+                return Ok(test_ns);
             }
             if begin.elapsed() > WITHIN {
                 return Err(format!("the webhook is not asked: {}", answer.stderr).into());

@@ -46,7 +46,7 @@ pub fn judged_by(schema: &[&Path], logs: &[Value]) -> Result<Vec<String>> {
 }
 
 #[test]
-fn every_log_is_what_the_schema_asks_for() -> Result {
+fn every_sarif_log_matches_the_schema() -> Result {
     let folder = tempfile::tempdir()?;
     let mixed = fs::read_to_string(Path::new(MANIFESTS).join("mixed.yaml"))?;
     fs::write(
@@ -81,7 +81,7 @@ fn every_log_is_what_the_schema_asks_for() -> Result {
 
 /// What the schema takes for wrong is seen: the test above can fail.
 #[test]
-fn a_log_that_is_wrong_is_told_apart() -> Result {
+fn an_invalid_sarif_log_is_detected() -> Result {
     let good = log(Path::new(MANIFESTS), &["mixed.yaml"])?;
     let result = "/runs/0/results/0";
     let cases: [(&str, &str, Value, &str); 7] = [

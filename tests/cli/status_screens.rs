@@ -1,5 +1,4 @@
-//! What `kubectl cnbi status` shows of every failure, read as somebody in a hurry reads it: one screen, with step, cause and next
-//! action.
+//! `kubectl cnbi status` for every failure: one screen with step, cause and remedy.
 
 use std::collections::BTreeSet;
 
@@ -120,7 +119,7 @@ fn assert_tells(title: &str, resource: &CustomNBImage) -> Result<String> {
 }
 
 #[test]
-fn every_failure_of_the_controller_fits_a_screen_and_says_what_to_do() -> Result {
+fn every_failure_fits_a_screen_with_a_remedy() -> Result {
     let mut reasons = BTreeSet::new();
     for case in cases().into_iter().filter(|case| case.phase == Some(Phase::Failed)) {
         let resource: CustomNBImage = serde_json::from_value(case.object)?;

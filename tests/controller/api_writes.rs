@@ -1,4 +1,4 @@
-//! How often the controller writes: counted in the API server's audit log.
+//! The number of the controller's writes, counted in the audit log.
 
 use cnbi_shared::contract::IMPORT;
 use cnbi_tests::installation::shipped;
@@ -16,23 +16,27 @@ const TIMES_TO_READY: &str = "cnbi_controller_time_to_ready_seconds_count{type=\
 const UNCHANGED: &str = "cnbi_controller_reconcile_total{result=\"unchanged\"}";
 
 #[tokio::test]
-async fn an_import_costs_few_writes_and_a_look_that_finds_nothing_to_do_none() -> Result {
+async fn an_import_takes_few_writes_and_an_idle_reconcile_none() -> Result {
     let cluster = Cluster::whole().await?;
     let installation = cluster.install().await?;
-    let stage = cluster.stage("team-a").await?;
+    let test_ns = cluster.test_ns("team-a").await?;
     let mut controller = installation.start(shipped::CONTROLLER).await?;
     controller.ready(WITHIN).await?;
     let mut before = Vec::new();
     for name in ["one", "two"] {
-        let uid = stage.create(name, import()).await?;
-        stage.build(name, &uid, &IMPORT, "v0.2.2").await?;
-        before.push(stage.until_ready(name).await?);
+        let uid = test_ns.create(name, import()).await?;
+        test_ns.build(name, &uid, &IMPORT, "v0.2.2").await?;
+        before.push(test_ns.until_ready(name).await?);
     }
     // One that waits for what does not come is looked at again and again.
     let mut spec = import();
     spec["imagePullSecret"] = json!({"name": "missing"});
-    stage.create("three", spec).await?;
-    before.push(stage.until("three", "Ready", "False", "RequiredSecretMissing").await?);
+    test_ns.create("three", spec).await?;
+    before.push(
+        test_ns
+            .until("three", "Ready", "False", "RequiredSecretMissing")
+            .await?,
+    );
     let writes = cluster.writes()?;
     let of_three = 2;
     assert!(
@@ -76,7 +80,7 @@ async fn an_import_costs_few_writes_and_a_look_that_finds_nothing_to_do_none() -
     assert_eq!(cluster.writes()?, writes);
     for resource in before {
         let name = resource["metadata"]["name"].as_str().unwrap_or_default();
-        assert_eq!(stage.read(name).await?, resource);
+        assert_eq!(test_ns.read(name).await?, resource);
     }
     cluster.assert_nothing_was_forbidden()
 }

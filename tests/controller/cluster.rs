@@ -1,4 +1,4 @@
-//! A cluster with CNBi on it, and the words in which the tests speak of it.
+//! A cluster with CNBi, and helper functions of the controller tests.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -144,10 +144,10 @@ impl Cluster {
     }
 
     /// A namespace of the test's own, about which no webhook is asked: what is stored there is what somebody stored.
-    pub async fn stage(&self, namespace: &str) -> Result<Stage> {
+    pub async fn test_ns(&self, namespace: &str) -> Result<TestNamespace> {
         self.apply(&self::namespace(namespace)).await?;
         let client = self.control_plane.client().await?;
-        Ok(Stage {
+        Ok(TestNamespace {
             client,
             namespace: namespace.to_owned(),
         })
@@ -223,12 +223,12 @@ fn namespace(name: &str) -> Value {
 
 /// A namespace with resources.
 #[derive(Clone)]
-pub struct Stage {
+pub struct TestNamespace {
     pub client: Client,
     pub namespace: String,
 }
 
-impl Stage {
+impl TestNamespace {
     pub fn resources(&self) -> Api<DynamicObject> {
         let kind = GroupVersionKind::gvk("meteor.zone", "v1alpha1", "CustomNBImage");
         let kind = ApiResource::from_gvk_with_plural(&kind, "customnbimages");

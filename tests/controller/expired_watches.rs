@@ -1,4 +1,4 @@
-//! A controller that was away for so long that the API server does not know any more what happened meanwhile.
+//! A controller that was stopped for so long that its watches expired.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,7 +12,7 @@ use futures::{StreamExt as _, pin_mut};
 use kube::api::{DeleteParams, ListParams, WatchEvent, WatchParams};
 use serde_json::{Value, json};
 
-use crate::cluster::{Cluster, Result, Stage, WITHIN, import, metric, success, until, until_metric};
+use crate::cluster::{Cluster, Result, TestNamespace, WITHIN, import, metric, success, until, until_metric};
 use crate::faults::made;
 
 /// The kinds that the controller follows everywhere.
@@ -21,8 +21,8 @@ const FOLLOWED: [&str; 4] = ["customnbimages", "pipelineruns", "taskruns", "imag
 const UNCHANGED: &str = "cnbi_controller_reconcile_total{result=\"unchanged\"}";
 
 /// What the API server says to a watch of resources from that version on, once it has read what there is.
-async fn told_since(stage: &Stage, version: &str) -> Result<u16> {
-    let (params, resources) = (WatchParams::default(), stage.resources());
+async fn told_since(test_ns: &TestNamespace, version: &str) -> Result<u16> {
+    let (params, resources) = (WatchParams::default(), test_ns.resources());
     let begin = Instant::now();
     loop {
         let events = match resources.watch(&params, version).await {
@@ -75,36 +75,36 @@ fn watched_since(cluster: &Cluster) -> Result<Vec<String>> {
         .collect())
 }
 
-async fn ready(stage: &Stage, name: &str) -> Result<String> {
-    let uid = stage.create(name, import()).await?;
-    stage.build(name, &uid, &IMPORT, "v0.2.2").await?;
-    stage.until_ready(name).await?;
+async fn ready(test_ns: &TestNamespace, name: &str) -> Result<String> {
+    let uid = test_ns.create(name, import()).await?;
+    test_ns.build(name, &uid, &IMPORT, "v0.2.2").await?;
+    test_ns.until_ready(name).await?;
     Ok(uid)
 }
 
 #[tokio::test]
-async fn what_happened_while_its_watches_expired_is_made_good_once() -> Result {
+async fn changes_missed_by_expired_watches_are_reconciled_once() -> Result {
     let cluster = Cluster::whole().await?;
     // Or it would end, having lost its Lease while it was stopped, and begin anew with empty hands.
     let installation = cluster.install_without_election().await?;
-    let stage = cluster.stage("team-a").await?;
+    let test_ns = cluster.test_ns("team-a").await?;
     let mut controller = installation.start(shipped::CONTROLLER).await?;
     controller.ready(WITHIN).await?;
-    let kept = ready(&stage, "kept").await?;
-    let changed = ready(&stage, "changed").await?;
-    let deleted = ready(&stage, "deleted").await?;
-    let torn = ready(&stage, "torn").await?;
-    let lost = ready(&stage, "lost").await?;
-    let played = stage.create("played", import()).await?;
-    let run = stage.run_of(&played).await?;
-    let removed = stage.create("removed", import()).await?;
-    let removed_run = stage.run_of(&removed).await?;
+    let kept = ready(&test_ns, "kept").await?;
+    let changed = ready(&test_ns, "changed").await?;
+    let deleted = ready(&test_ns, "deleted").await?;
+    let torn = ready(&test_ns, "torn").await?;
+    let lost = ready(&test_ns, "lost").await?;
+    let played = test_ns.create("played", import()).await?;
+    let run = test_ns.run_of(&played).await?;
+    let removed = test_ns.create("removed", import()).await?;
+    let removed_run = test_ns.run_of(&removed).await?;
     for name in ["played", "removed"] {
-        stage.until(name, "Ready", "Unknown", "Building").await?;
+        test_ns.until(name, "Ready", "Unknown", "Building").await?;
     }
 
     controller.send(Fault::Stop)?;
-    let seen = stage
+    let seen = test_ns
         .resources()
         .list(&ListParams::default())
         .await?
@@ -112,41 +112,45 @@ async fn what_happened_while_its_watches_expired_is_made_good_once() -> Result {
         .resource_version;
     let seen = seen.ok_or("a list without a version")?;
     let before = all_lists(&cluster)?;
-    stage
+    test_ns
         .patch("changed", json!({"spec": {"fromImage": "quay.io/a/b:v2"}}))
         .await?;
-    let created = stage.create("created", import()).await?;
-    let mut simulation = stage.tekton().start(&run, success(&IMPORT)).await?;
+    let created = test_ns.create("created", import()).await?;
+    let mut simulation = test_ns.tekton().start(&run, success(&IMPORT)).await?;
     simulation.until_running(IMPORT.finally[0].name).await?;
-    stage.publish("played", "v0.2.2").await?;
+    test_ns.publish("played", "v0.2.2").await?;
     simulation.finish().await?;
-    stage.delete("deleted").await?;
+    test_ns.delete("deleted").await?;
     // Gone without a trace: the finalizer was taken off by hand.
-    stage.patch("torn", json!({"metadata": {"finalizers": null}})).await?;
-    stage.delete("torn").await?;
-    stage.until_gone("torn").await?;
-    stage.streams().delete("lost", &DeleteParams::default()).await?;
-    stage.runs().delete(&removed_run, &DeleteParams::background()).await?;
+    test_ns.patch("torn", json!({"metadata": {"finalizers": null}})).await?;
+    test_ns.delete("torn").await?;
+    test_ns.until_gone("torn").await?;
+    test_ns.streams().delete("lost", &DeleteParams::default()).await?;
+    test_ns.runs().delete(&removed_run, &DeleteParams::background()).await?;
     cluster.control_plane.stop_api_server().await?;
     cluster.control_plane.start_api_server().await?;
-    assert_eq!(told_since(&stage, &seen).await?, 410, "what was seen last has expired");
+    assert_eq!(
+        told_since(&test_ns, &seen).await?,
+        410,
+        "what was seen last has expired"
+    );
     controller.send(Fault::Continue)?;
 
-    stage.until_ready("played").await?;
-    stage.until_gone("deleted").await?;
-    stage.build("changed", &changed, &IMPORT, "v2").await?;
-    stage.build("created", &created, &IMPORT, "v0.2.2").await?;
-    stage.build("removed", &removed, &IMPORT, "v0.2.2").await?;
-    stage.build("lost", &lost, &IMPORT, "v0.2.2").await?;
+    test_ns.until_ready("played").await?;
+    test_ns.until_gone("deleted").await?;
+    test_ns.build("changed", &changed, &IMPORT, "v2").await?;
+    test_ns.build("created", &created, &IMPORT, "v0.2.2").await?;
+    test_ns.build("removed", &removed, &IMPORT, "v0.2.2").await?;
+    test_ns.build("lost", &lost, &IMPORT, "v0.2.2").await?;
     for name in ["kept", "changed", "created", "removed", "lost"] {
-        stage.until_ready(name).await?;
+        test_ns.until_ready(name).await?;
     }
     until("what belonged to those that are gone is gone", async || {
-        let streams = stage.streams();
+        let streams = test_ns.streams();
         Ok(streams.get_opt("deleted").await?.is_none()
             && streams.get_opt("torn").await?.is_none()
-            && stage.runs_of(&deleted).await?.is_empty()
-            && stage.runs_of(&torn).await?.is_empty())
+            && test_ns.runs_of(&deleted).await?.is_empty()
+            && test_ns.runs_of(&torn).await?.is_empty())
     })
     .await?;
     let expected: BTreeMap<String, usize> = [

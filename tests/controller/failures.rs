@@ -1,4 +1,4 @@
-//! Failures that pass and failures that stay, on a cluster where waits are short.
+//! Transient and permanent failures, with short retry intervals.
 
 use cnbi_shared::contract::{IMPORT, PACKAGE_LIST, tasks as names};
 use cnbi_tests::fake_tekton::scenario::{Scenario, TaskFailure};
@@ -36,36 +36,38 @@ fn unreachable() -> Result<Scenario> {
 }
 
 #[tokio::test]
-async fn a_failure_that_may_pass_is_tried_again_and_given_up_in_the_end() -> Result {
-    let stage = shared().await?.stage("failures-passing").await?;
-    let uid = stage.create("passing", import()).await?;
+async fn a_transient_failure_is_retried_up_to_the_limit() -> Result {
+    let test_ns = shared().await?.test_ns("failures-passing").await?;
+    let uid = test_ns.create("passing", import()).await?;
     for _ in 0..2 {
-        let run = stage.run_of(&uid).await?;
-        stage.tekton().simulate(&run, unreachable()?).await?;
+        let run = test_ns.run_of(&uid).await?;
+        test_ns.tekton().simulate(&run, unreachable()?).await?;
     }
-    let given_up = stage.until("passing", "Stalled", "True", "RegistryUnavailable").await?;
+    let given_up = test_ns
+        .until("passing", "Stalled", "True", "RegistryUnavailable")
+        .await?;
     assert_eq!(given_up["status"]["pipelineRun"]["attempt"], 2);
     assert_eq!(given_up["status"]["pipelineRun"]["failedTask"], "setup");
     let message = said(&given_up, "Ready")["message"].as_str().unwrap_or_default();
     assert!(message.contains("quay.io does not answer"), "{message}");
 
     let again = json!({"metadata": {"annotations": {"meteor.zone/retry": "1"}}});
-    stage.patch("passing", again).await?;
-    stage.build("passing", &uid, &IMPORT, "v0.2.2").await?;
-    let ready = stage.until_ready("passing").await?;
+    test_ns.patch("passing", again).await?;
+    test_ns.build("passing", &uid, &IMPORT, "v0.2.2").await?;
+    let ready = test_ns.until_ready("passing").await?;
     assert_eq!(ready["status"]["pipelineRun"]["attempt"], 3);
     Ok(())
 }
 
 #[tokio::test]
-async fn a_failure_that_stays_says_why_and_waits_for_somebody() -> Result {
-    let stage = shared().await?.stage("failures-staying").await?;
-    let uid = stage.create("staying", import()).await?;
-    let run = stage.run_of(&uid).await?;
+async fn a_permanent_failure_reports_its_reason_and_is_not_retried() -> Result {
+    let test_ns = shared().await?.test_ns("failures-staying").await?;
+    let uid = test_ns.create("staying", import()).await?;
+    let run = test_ns.run_of(&uid).await?;
     let failure = TaskFailure::reported("probe", "ImageInvalid", "there is no JupyterLab");
     let scenario = Scenario::fails_at(&tasks(&IMPORT), names::VALIDATE, failure)?;
-    stage.tekton().simulate(&run, scenario).await?;
-    let failed = stage
+    test_ns.tekton().simulate(&run, scenario).await?;
+    let failed = test_ns
         .until("staying", "ImageValidated", "False", "ImageInvalid")
         .await?;
     assert_eq!(failed["status"]["phase"], "Failed");
@@ -73,9 +75,9 @@ async fn a_failure_that_stays_says_why_and_waits_for_somebody() -> Result {
     let message = said(&failed, "ImageValidated")["message"].as_str().unwrap_or_default();
     assert!(message.contains("there is no JupyterLab"), "{message}");
 
-    let events = stage.client.clone();
+    let events = test_ns.client.clone();
     let kind = ApiResource::from_gvk(&GroupVersionKind::gvk("events.k8s.io", "v1", "Event"));
-    let events: Api<DynamicObject> = Api::namespaced_with(events, &stage.namespace, &kind);
+    let events: Api<DynamicObject> = Api::namespaced_with(events, &test_ns.namespace, &kind);
     until("an Event says so too", async || {
         let list = events.list(&ListParams::default()).await?;
         Ok(list.items.iter().any(|event| {
@@ -88,14 +90,14 @@ async fn a_failure_that_stays_says_why_and_waits_for_somebody() -> Result {
 }
 
 #[tokio::test]
-async fn a_failed_task_that_has_lost_its_label_is_asked_for_by_its_name() -> Result {
+async fn a_failed_task_run_without_labels_is_read_by_name() -> Result {
     let cluster = shared().await?;
-    let stage = cluster.stage("failures-unlabelled").await?;
-    let uid = stage.create("unlabelled", import()).await?;
-    let run = stage.run_of(&uid).await?;
+    let test_ns = cluster.test_ns("failures-unlabelled").await?;
+    let uid = test_ns.create("unlabelled", import()).await?;
+    let run = test_ns.run_of(&uid).await?;
     let failure = TaskFailure::reported("probe", "ImageInvalid", "there is no JupyterLab");
     let scenario = Scenario::fails_at(&tasks(&IMPORT), names::VALIDATE, failure)?;
-    let mut simulation = stage.tekton().start(&run, scenario).await?;
+    let mut simulation = test_ns.tekton().start(&run, scenario).await?;
     simulation.until_running(names::VALIDATE).await?;
     // From here on the controller does not follow it, and the run's end is what it hears of first.
     let of_task = format!(
@@ -106,7 +108,7 @@ async fn a_failed_task_that_has_lost_its_label_is_asked_for_by_its_name() -> Res
         .kubectl(&["-n", BUILDS, "label", "taskruns", "-l", &of_task, "meteor.zone/uid-"])
         .await?;
     simulation.finish().await?;
-    let failed = stage
+    let failed = test_ns
         .until("unlabelled", "ImageValidated", "False", "ImageInvalid")
         .await?;
     let message = said(&failed, "ImageValidated")["message"].as_str().unwrap_or_default();
@@ -115,10 +117,10 @@ async fn a_failed_task_that_has_lost_its_label_is_asked_for_by_its_name() -> Res
 }
 
 #[tokio::test]
-async fn a_quota_that_is_used_up_is_told_and_waited_for() -> Result {
+async fn an_exhausted_quota_is_reported_and_retried() -> Result {
     let cluster = shared().await?;
     // Tests beside this one meet the quota too, and wait for its end as this one does.
-    let stage = cluster.stage("failures-quota").await?;
+    let test_ns = cluster.test_ns("failures-quota").await?;
     let quota = json!({
         "apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "none", "namespace": BUILDS},
         "spec": {"hard": {"count/pipelineruns.tekton.dev": "0"}},
@@ -139,29 +141,31 @@ async fn a_quota_that_is_used_up_is_told_and_waited_for() -> Result {
         "-p",
     ];
     cluster.kubectl(&[&patch[..], &[&counted.to_string()]].concat()).await?;
-    stage.create("quota", import()).await?;
-    let told = stage
+    test_ns.create("quota", import()).await?;
+    let told = test_ns
         .until("quota", "PipelineRunCreated", "False", "QuotaExceeded")
         .await;
     cluster
         .kubectl(&["-n", BUILDS, "delete", "resourcequota", "none"])
         .await?;
     assert_eq!(said(&told?, "Reconciling")["status"], "True");
-    stage.until("quota", "PipelineRunCreated", "True", "RunCreated").await?;
+    test_ns
+        .until("quota", "PipelineRunCreated", "True", "RunCreated")
+        .await?;
     Ok(())
 }
 
 #[tokio::test]
-async fn the_volume_of_a_run_that_has_ended_goes_and_its_record_stays() -> Result {
+async fn the_volume_of_an_ended_run_is_deleted_and_its_record_stays() -> Result {
     let cluster = shared().await?;
-    let stage = cluster.stage("failures-volume").await?;
+    let test_ns = cluster.test_ns("failures-volume").await?;
     let packages = json!({"buildType": "PackageList", "builderImage": "quay.io/a/b:v1", "packageVersions": ["pandas"]});
-    let uid = stage.create("volume", packages).await?;
-    let run = stage.run_of(&uid).await?;
+    let uid = test_ns.create("volume", packages).await?;
+    let run = test_ns.run_of(&uid).await?;
     let kind = ApiResource::from_gvk(&GroupVersionKind::gvk("", "v1", "PersistentVolumeClaim"));
-    let claims: Api<DynamicObject> = Api::namespaced_with(stage.client.clone(), BUILDS, &kind);
+    let claims: Api<DynamicObject> = Api::namespaced_with(test_ns.client.clone(), BUILDS, &kind);
     let of_run = ListParams::default().labels(&format!("meteor.zone/run={run}"));
-    let mut simulation = stage
+    let mut simulation = test_ns
         .tekton()
         .start(&run, crate::cluster::success(&PACKAGE_LIST))
         .await?;
@@ -181,23 +185,23 @@ async fn the_volume_of_a_run_that_has_ended_goes_and_its_record_stays() -> Resul
     });
     cluster.apply(&pod).await?;
     simulation.until_running("update-imagestream").await?;
-    stage.publish("volume", "v1").await?;
+    test_ns.publish("volume", "v1").await?;
     simulation.finish().await?;
-    stage.until_ready("volume").await?;
+    test_ns.until_ready("volume").await?;
     until("the volume is gone", async || {
         Ok(claims.list(&of_run).await?.items.is_empty())
     })
     .await?;
     let kind = ApiResource::from_gvk(&GroupVersionKind::gvk("", "v1", "Pod"));
-    let pods: Api<DynamicObject> = Api::namespaced_with(stage.client.clone(), BUILDS, &kind);
+    let pods: Api<DynamicObject> = Api::namespaced_with(test_ns.client.clone(), BUILDS, &kind);
     let of_run = ListParams::default().labels(&format!("tekton.dev/pipelineRun={run}"));
     assert_eq!(pods.list(&of_run).await?.items.len(), 0);
-    assert_eq!(stage.runs_of(&uid).await?.len(), 1);
+    assert_eq!(test_ns.runs_of(&uid).await?.len(), 1);
     Ok(())
 }
 
 #[tokio::test]
-async fn what_the_configuration_names_is_waited_for() -> Result {
+async fn objects_named_by_the_configuration_are_waited_for() -> Result {
     let cluster = Cluster::whole().await?;
     let installation = cluster.install().await?;
     cluster
@@ -206,17 +210,17 @@ async fn what_the_configuration_names_is_waited_for() -> Result {
              network: {caConfigMap: authorities}",
         )
         .await?;
-    let stage = cluster.stage("team-a").await?;
+    let test_ns = cluster.test_ns("team-a").await?;
     let mut controller = installation.start(shipped::CONTROLLER).await?;
     controller.ready(WITHIN).await?;
-    let uid = stage.create("signed", import()).await?;
-    let waiting = stage
+    let uid = test_ns.create("signed", import()).await?;
+    let waiting = test_ns
         .until("signed", "PipelineRunCreated", "False", "BuildInputMissing")
         .await?;
     let told = said(&waiting, "PipelineRunCreated");
     let message = told["message"].as_str().unwrap_or_default();
     assert!(message.contains("Secret keys in cnbi-builds"), "{message}");
-    assert_eq!(stage.runs_of(&uid).await?.len(), 0);
+    assert_eq!(test_ns.runs_of(&uid).await?.len(), 0);
     cluster
         .kubectl(&[
             "-n",
@@ -229,7 +233,7 @@ async fn what_the_configuration_names_is_waited_for() -> Result {
         ])
         .await?;
     until("the ConfigMap is missed", async || {
-        let waiting = stage.read("signed").await?;
+        let waiting = test_ns.read("signed").await?;
         let message = &said(&waiting, "PipelineRunCreated")["message"];
         Ok(message
             .as_str()
@@ -245,7 +249,7 @@ async fn what_the_configuration_names_is_waited_for() -> Result {
         "--from-literal=ca.crt=x",
     ];
     cluster.kubectl(&authorities).await?;
-    stage
+    test_ns
         .until("signed", "PipelineRunCreated", "True", "RunCreated")
         .await?;
     cluster.assert_nothing_was_forbidden()?;

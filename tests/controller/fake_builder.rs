@@ -1,4 +1,4 @@
-//! Tekton and its tasks at work: every run that appears is played, and its ImageStream published.
+//! A fake of Tekton and all tasks: every new run succeeds, and its ImageStream is published.
 
 use std::collections::BTreeSet;
 use std::pin::pin;
@@ -13,7 +13,7 @@ use kube::runtime::{WatchStreamExt as _, watcher};
 use serde_json::Value;
 use tokio::task::{JoinHandle, JoinSet};
 
-use crate::cluster::{Cluster, DIGEST, Result, Stage, tasks};
+use crate::cluster::{Cluster, DIGEST, Result, TestNamespace, tasks};
 
 /// Plays until it is dropped. What goes wrong with one run, such as that it is deleted meanwhile, is left to the test to see.
 pub struct FakeBuilder(JoinHandle<()>);
@@ -59,13 +59,13 @@ async fn simulation(tekton: &FakeTekton, client: kube::Client, run: &Value) -> O
     let pipeline = contract::PIPELINES
         .iter()
         .find(|pipeline| run["spec"]["pipelineRef"]["name"] == pipeline.name)?;
-    let stage = Stage {
+    let test_ns = TestNamespace {
         client,
         namespace: namespace.to_owned(),
     };
     // As long as an API server may take to restart.
     for _ in 0..60 {
-        if stage.publish(name, tag).await.is_ok() {
+        if test_ns.publish(name, tag).await.is_ok() {
             break;
         }
         tokio::time::sleep(Duration::from_secs(1)).await;

@@ -1,4 +1,4 @@
-//! What the controller has to outlast: its own death at any moment, a second one beside it, an API server that restarts.
+//! The controller is killed, runs twice, or loses its API server.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -10,7 +10,7 @@ use cnbi_tests::random::{Random, number};
 use kube::api::ListParams;
 use serde_json::{Value, json};
 
-use crate::cluster::{BUILDS, Cluster, Result, Stage, WITHIN, import};
+use crate::cluster::{BUILDS, Cluster, Result, TestNamespace, WITHIN, import};
 use crate::fake_builder::FakeBuilder;
 
 /// How long everything may take to settle once nothing goes wrong any more.
@@ -35,17 +35,17 @@ pub fn made(cluster: &Cluster) -> Result<BTreeMap<String, usize>> {
     Ok(made)
 }
 
-async fn until_all_ready(stage: &Stage, names: &[String], within: Duration) -> Result {
+async fn until_all_ready(test_ns: &TestNamespace, names: &[String], within: Duration) -> Result {
     let begin = Instant::now();
     for name in names {
-        stage.until_ready(name).await?;
+        test_ns.until_ready(name).await?;
     }
     assert!(begin.elapsed() < within, "settled after {:?}", begin.elapsed());
     Ok(())
 }
 
 #[tokio::test]
-async fn killed_again_and_again_it_makes_each_run_once() -> Result {
+async fn a_controller_that_is_killed_creates_each_run_once() -> Result {
     let mut random = Random::new();
     let kills = usize::try_from(number("CNBI_KILLS").unwrap_or(KILLS))?;
     // The work is spread over all kills: resources come, and half of them change.
@@ -53,17 +53,17 @@ async fn killed_again_and_again_it_makes_each_run_once() -> Result {
     let every = kills / 10;
     let cluster = Cluster::whole().await?;
     let installation = cluster.install_without_election().await?;
-    let stage = cluster.stage("team-a").await?;
+    let test_ns = cluster.test_ns("team-a").await?;
     let builder = FakeBuilder::start(&cluster, BUILDS).await?;
     let names: Vec<String> = (0..10).map(|index| format!("killed-{index}")).collect();
     let mut uids = BTreeMap::new();
     for kill in 0..kills {
         let controller = installation.start(shipped::CONTROLLER).await?;
         if let Some(name) = names.get(kill / every).filter(|_| kill.is_multiple_of(every)) {
-            uids.insert(name.clone(), stage.create(name, import()).await?);
+            uids.insert(name.clone(), test_ns.create(name, import()).await?);
         }
         if let Some(name) = names.get(kill / every).filter(|_| kill % (2 * every) == every / 2) {
-            stage
+            test_ns
                 .patch(name, json!({"spec": {"fromImage": "quay.io/a/b:v2"}}))
                 .await?;
         }
@@ -72,18 +72,18 @@ async fn killed_again_and_again_it_makes_each_run_once() -> Result {
     }
     let mut controller = installation.start(shipped::CONTROLLER).await?;
     controller.ready(WITHIN).await?;
-    until_all_ready(&stage, &names, SETTLED_WITHIN).await?;
+    until_all_ready(&test_ns, &names, SETTLED_WITHIN).await?;
     drop(builder);
 
     // Nothing failed, so there is one run for each generation that was seen, and none besides.
     let mut made = made(&cluster)?;
     // Whoever was killed before it had the answer is not in the log with one, and what it asked for may be done all the same.
-    for run in stage.runs().list(&ListParams::default()).await?.items {
+    for run in test_ns.runs().list(&ListParams::default()).await?.items {
         made.entry(run.metadata.name.unwrap_or_default()).or_insert(1);
     }
     let (mut expected, mut lost) = (BTreeSet::new(), Vec::new());
     for (name, uid) in &uids {
-        let generation = stage.read(name).await?["metadata"]["generation"]
+        let generation = test_ns.read(name).await?["metadata"]["generation"]
             .as_i64()
             .unwrap_or_default();
         let run = |generation| run_name(name, uid, generation, "", 1);
@@ -109,10 +109,10 @@ async fn killed_again_and_again_it_makes_each_run_once() -> Result {
 }
 
 #[tokio::test]
-async fn two_at_once_and_an_api_server_that_restarts_make_no_run_twice() -> Result {
+async fn two_controllers_and_an_api_server_restart_create_each_run_once() -> Result {
     let cluster = Cluster::whole().await?;
     let installation = cluster.install_without_election().await?;
-    let stage = cluster.stage("team-a").await?;
+    let test_ns = cluster.test_ns("team-a").await?;
     let _factory = FakeBuilder::start(&cluster, BUILDS).await?;
     let mut one = installation.start(shipped::CONTROLLER).await?;
     let mut other = installation.start_beside(shipped::CONTROLLER).await?;
@@ -120,16 +120,16 @@ async fn two_at_once_and_an_api_server_that_restarts_make_no_run_twice() -> Resu
     let mut names = Vec::new();
     for index in 0..10 {
         names.push(format!("before-{index}"));
-        stage.create(&names[index], import()).await?;
+        test_ns.create(&names[index], import()).await?;
     }
     cluster.control_plane.stop_api_server().await?;
     cluster.control_plane.start_api_server().await?;
     for index in 0..10 {
         let name = format!("after-{index}");
-        stage.create(&name, import()).await?;
+        test_ns.create(&name, import()).await?;
         names.push(name);
     }
-    until_all_ready(&stage, &names, SETTLED_WITHIN).await?;
+    until_all_ready(&test_ns, &names, SETTLED_WITHIN).await?;
     let made = made(&cluster)?;
     assert_eq!((made.len(), made.values().sum()), (20, 20), "{made:?}");
     one.ensure_running()?;

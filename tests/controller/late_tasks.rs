@@ -1,4 +1,4 @@
-//! Tasks that write when their resource is gone: a node that was cut off, a pod that would not end.
+//! Tasks that write after their resource was deleted.
 
 use cnbi_shared::contract::{IMPORT, results, tasks};
 use cnbi_tests::fake_tekton::RunOutcome;
@@ -9,7 +9,7 @@ use cnbi_tests::step::{self, Ended};
 use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 
-use crate::cluster::{self, BUILDS, Cluster, DIGEST, Result, Stage, TARGET, WITHIN, import};
+use crate::cluster::{self, BUILDS, Cluster, DIGEST, Result, TARGET, TestNamespace, WITHIN, import};
 
 /// A cluster with the Pipelines and the rights of their accounts as they are shipped.
 async fn as_shipped() -> Result<Cluster> {
@@ -22,13 +22,13 @@ async fn as_shipped() -> Result<Cluster> {
 
 struct Late<'a> {
     cluster: &'a Cluster,
-    stage: &'a Stage,
+    test_ns: &'a TestNamespace,
 }
 
 impl Late<'_> {
     async fn run(&self, uid: &str) -> Result<Value> {
-        let name = self.stage.run_of(uid).await?;
-        Ok(serde_json::to_value(self.stage.runs().get(&name).await?)?)
+        let name = self.test_ns.run_of(uid).await?;
+        Ok(serde_json::to_value(self.test_ns.runs().get(&name).await?)?)
     }
 
     async fn step(&self, run: &Value, verb: &str) -> Result<Ended> {
@@ -42,7 +42,7 @@ impl Late<'_> {
     }
 
     async fn stream(&self, name: &str) -> Result<Option<Value>> {
-        let stream = self.stage.streams().get_opt(name).await?;
+        let stream = self.test_ns.streams().get_opt(name).await?;
         Ok(stream.map(serde_json::to_value).transpose()?)
     }
 
@@ -66,13 +66,13 @@ impl Late<'_> {
 
     /// `is_held`: somebody else's finalizer keeps the deleted run readable.
     async fn life(&self, name: &str, is_held: bool) -> Result {
-        let stage = self.stage;
-        let first = stage.create(name, import()).await?;
+        let test_ns = self.test_ns;
+        let first = test_ns.create(name, import()).await?;
         let run = self.run(&first).await?;
         let run_name = run["metadata"]["name"].as_str().unwrap_or_default();
         if is_held {
             let held = Patch::Merge(json!({"metadata": {"finalizers": ["example.com/held"]}}));
-            stage.runs().patch(run_name, &PatchParams::default(), &held).await?;
+            test_ns.runs().patch(run_name, &PatchParams::default(), &held).await?;
         }
         self.step_succeeds(&run, "create").await?;
         let made = self.stream(name).await?.unwrap_or_default();
@@ -84,27 +84,27 @@ impl Late<'_> {
             )
             .with_task_result(tasks::SETUP, results::DIGEST, DIGEST)
             .with_task_result(tasks::SETUP, results::REFERENCE, &format!("quay.io/a/b@{DIGEST}"));
-        let mut simulation = stage.tekton().start(run_name, scenario).await?;
+        let mut simulation = test_ns.tekton().start(run_name, scenario).await?;
         simulation.until_running(tasks::UPDATE_IMAGE_STREAM).await?;
         let simulation = tokio::spawn(simulation.finish());
-        stage.until(name, "Ready", "Unknown", "Building").await?;
+        test_ns.until(name, "Ready", "Unknown", "Building").await?;
 
-        stage.delete(name).await?;
-        stage.until_gone(name).await?;
+        test_ns.delete(name).await?;
+        test_ns.until_gone(name).await?;
         assert!(matches!(
             simulation.await??,
             RunOutcome::Cancelled | RunOutcome::Deleted
         ));
-        assert_eq!(stage.runs_of(&first).await?.len(), usize::from(is_held));
+        assert_eq!(test_ns.runs_of(&first).await?.len(), usize::from(is_held));
         assert_eq!(self.stream(name).await?, None);
         self.assert_too_late(&run, name, "was deleted meanwhile").await?;
 
-        let second = stage.create(name, import()).await?;
+        let second = test_ns.create(name, import()).await?;
         let own = self.run(&second).await?;
         self.step_succeeds(&own, "create").await?;
         let taken = "was taken over by a newer resource of the same name";
         self.assert_too_late(&run, name, taken).await?;
-        let mut simulation = stage
+        let mut simulation = test_ns
             .tekton()
             .start(
                 own["metadata"]["name"].as_str().unwrap_or_default(),
@@ -116,26 +116,26 @@ impl Late<'_> {
         simulation.until_running(tasks::UPDATE_IMAGE_STREAM).await?;
         self.step_succeeds(&own, "update").await?;
         simulation.finish().await?;
-        stage.until_ready(name).await?;
+        test_ns.until_ready(name).await?;
         self.assert_too_late(&run, name, taken).await?;
         let stream = self.stream(name).await?.unwrap_or_default();
         assert_eq!(stream["metadata"]["labels"]["meteor.zone/uid"], second.as_str());
         assert_eq!(stream["spec"]["tags"][0]["name"], "v0.2.2");
-        stage.until_ready(name).await?;
+        test_ns.until_ready(name).await?;
         Ok(())
     }
 }
 
 #[tokio::test]
-async fn a_late_task_writes_no_stream_that_is_gone_or_a_namesakes() -> Result {
+async fn a_late_task_does_not_write_an_image_stream_of_a_deleted_or_recreated_resource() -> Result {
     let cluster = as_shipped().await?;
     let installation = cluster.install().await?;
-    let stage = cluster.stage("team-a").await?;
+    let test_ns = cluster.test_ns("team-a").await?;
     let mut controller = installation.start(shipped::CONTROLLER).await?;
     controller.ready(WITHIN).await?;
     let late = Late {
         cluster: &cluster,
-        stage: &stage,
+        test_ns: &test_ns,
     };
     tokio::try_join!(late.life("gone", false), late.life("held", true))?;
     controller.ensure_running()?;

@@ -1,4 +1,4 @@
-//! Several replicas of the controller on a real API server: one works, whoever that is, and never two.
+//! Several replicas of the controller: exactly one works.
 
 use std::time::{Duration, Instant};
 
@@ -108,7 +108,7 @@ async fn until_worked_on(control_plane: &ControlPlane, name: &str) -> Result<()>
 
 /// One after the other, because each has a controller that looks after the whole cluster.
 #[tokio::test]
-async fn one_replica_works_whatever_becomes_of_the_others() -> Result<()> {
+async fn exactly_one_replica_leads_when_others_fail() -> Result<()> {
     let control_plane = ControlPlane::start().await?;
     another_replica_takes_over_from_one_that_is_killed(&control_plane).await?;
     a_replica_that_is_asked_to_end_gives_the_lease_up(&control_plane).await?;
@@ -192,7 +192,7 @@ async fn a_leader_that_was_frozen_does_not_go_on(control_plane: &ControlPlane) -
 }
 
 #[tokio::test]
-async fn a_leader_that_cannot_renew_ends_before_the_lease_does() -> Result<()> {
+async fn a_leader_that_cannot_renew_exits_before_its_lease_expires() -> Result<()> {
     let control_plane = ControlPlane::start().await?;
     let (_installation, mut leader, mut other) =
         pair(&control_plane, options("cut-off", Some(["20s", "4s", "1s"]))).await?;

@@ -1,53 +1,56 @@
-//! What a resource leaves behind when somebody takes our finalizer off.
+//! Objects that remain when a finalizer is removed by hand.
 
 use cnbi_shared::contract::IMPORT;
 use cnbi_tests::installation::shipped;
 use cnbi_tests::process::Fault;
 use serde_json::json;
 
-use crate::cluster::{Cluster, Result, Stage, WITHIN, import, until};
+use crate::cluster::{Cluster, Result, TestNamespace, WITHIN, import, until};
 
-async fn ready(stage: &Stage, name: &str) -> Result<String> {
-    let uid = stage.create(name, import()).await?;
-    stage.build(name, &uid, &IMPORT, "v0.2.2").await?;
-    stage.until_ready(name).await?;
+async fn ready(test_ns: &TestNamespace, name: &str) -> Result<String> {
+    let uid = test_ns.create(name, import()).await?;
+    test_ns.build(name, &uid, &IMPORT, "v0.2.2").await?;
+    test_ns.until_ready(name).await?;
     Ok(uid)
 }
 
-async fn tear_away(stage: &Stage, name: &str) -> Result {
-    stage.patch(name, json!({"metadata": {"finalizers": null}})).await?;
-    stage.delete(name).await?;
-    stage.until_gone(name).await
+async fn tear_away(test_ns: &TestNamespace, name: &str) -> Result {
+    test_ns.patch(name, json!({"metadata": {"finalizers": null}})).await?;
+    test_ns.delete(name).await?;
+    test_ns.until_gone(name).await
 }
 
 #[tokio::test]
-async fn runs_go_after_their_resource_and_streams_where_it_was_seen_to_go() -> Result {
+async fn orphaned_runs_and_image_streams_are_deleted() -> Result {
     let cluster = Cluster::whole().await?;
     let installation = cluster.install().await?;
-    let stage = cluster.stage("team-a").await?;
+    let test_ns = cluster.test_ns("team-a").await?;
     let mut controller = installation.start(shipped::CONTROLLER).await?;
     controller.ready(WITHIN).await?;
-    let seen = ready(&stage, "seen").await?;
-    let unseen = ready(&stage, "unseen").await?;
-    let kept = ready(&stage, "kept").await?;
+    let seen = ready(&test_ns, "seen").await?;
+    let unseen = ready(&test_ns, "unseen").await?;
+    let kept = ready(&test_ns, "kept").await?;
 
     controller.send(Fault::Stop)?;
-    tear_away(&stage, "seen").await?;
+    tear_away(&test_ns, "seen").await?;
     controller.send(Fault::Continue)?;
     until("the run and the ImageStream are gone", async || {
-        Ok(stage.runs_of(&seen).await?.is_empty() && stage.streams().get_opt("seen").await?.is_none())
+        Ok(test_ns.runs_of(&seen).await?.is_empty() && test_ns.streams().get_opt("seen").await?.is_none())
     })
     .await?;
 
     controller.into_process().terminate(WITHIN).await?;
-    tear_away(&stage, "unseen").await?;
+    tear_away(&test_ns, "unseen").await?;
     let _controller = installation.start(shipped::CONTROLLER).await?;
-    until("the run is gone", async || Ok(stage.runs_of(&unseen).await?.is_empty())).await?;
+    until("the run is gone", async || {
+        Ok(test_ns.runs_of(&unseen).await?.is_empty())
+    })
+    .await?;
     assert!(
-        stage.streams().get_opt("unseen").await?.is_some(),
+        test_ns.streams().get_opt("unseen").await?.is_some(),
         "nobody knows whether it was to stay"
     );
-    assert_eq!(stage.runs_of(&kept).await?.len(), 1);
-    stage.until_ready("kept").await?;
+    assert_eq!(test_ns.runs_of(&kept).await?.len(), 1);
+    test_ns.until_ready("kept").await?;
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Where runs are made, and what has to be there for them.
+//! Build namespaces and what has to exist in them.
 
 use cnbi_shared::contract::IMPORT;
 use cnbi_tests::fake_tekton::FakeTekton;
@@ -12,58 +12,58 @@ use crate::cluster::{BUILDS, Cluster, Result, TARGET, WITHIN, get, import, metri
 const TEKTON: &str = "cnbi_controller_api_available{api=\"tekton.dev\"}";
 
 #[tokio::test]
-async fn what_is_installed_later_is_noticed_and_built_with() -> Result {
+async fn prerequisites_installed_later_are_noticed() -> Result {
     let cluster = Cluster::bare().await?;
     let installation = cluster.install().await?;
-    let stage = cluster.stage("team-a").await?;
+    let test_ns = cluster.test_ns("team-a").await?;
     let mut controller = installation.start(shipped::CONTROLLER).await?;
     controller.ready(WITHIN).await?;
-    let uid = stage.create("early", import()).await?;
-    stage
+    let uid = test_ns.create("early", import()).await?;
+    test_ns
         .until("early", "PipelineRunCreated", "False", "PipelineNotInstalled")
         .await?;
     assert!(get(&controller, "/metrics").await?.contains(&format!("{TEKTON} 0\n")));
     install(&cluster.control_plane).await?;
-    stage
+    test_ns
         .until("early", "PipelineRunCreated", "False", "BuildNamespaceMissing")
         .await?;
     cluster.install_builds(BUILDS).await?;
-    stage.build("early", &uid, &IMPORT, "v0.2.2").await?;
-    stage.until_ready("early").await?;
+    test_ns.build("early", &uid, &IMPORT, "v0.2.2").await?;
+    test_ns.until_ready("early").await?;
     assert_eq!(metric(&controller, TEKTON).await?, 1);
     controller.ensure_running()?;
     Ok(())
 }
 
 #[tokio::test]
-async fn runs_can_be_made_beside_their_resources() -> Result {
+async fn runs_can_be_created_in_the_namespace_of_their_resources() -> Result {
     let cluster = Cluster::whole().await?;
     let installation = cluster.install().await?;
     cluster
         .configure("targetNamespace: {default: opendatahub}\npipelines: {runNamespace: Own}")
         .await?;
-    let stage = cluster.stage("team-a").await?;
+    let test_ns = cluster.test_ns("team-a").await?;
     cluster.install_builds("team-a").await?;
     let mut controller = installation.start(shipped::CONTROLLER).await?;
     controller.ready(WITHIN).await?;
-    let uid = stage.create("own", import()).await?;
-    let tekton = FakeTekton::new(stage.client.clone(), "team-a");
+    let uid = test_ns.create("own", import()).await?;
+    let tekton = FakeTekton::new(test_ns.client.clone(), "team-a");
     let run = tekton.wait_for_run(&format!("meteor.zone/uid={uid}")).await?;
-    stage.publish("own", "v0.2.2").await?;
+    test_ns.publish("own", "v0.2.2").await?;
     tekton.simulate(&run, success(&IMPORT)).await?;
-    let ready = stage.until_ready("own").await?;
+    let ready = test_ns.until_ready("own").await?;
     assert_eq!(ready["status"]["pipelineRun"]["namespace"], "team-a");
-    let runs = pipeline_runs(&stage.client, "team-a");
+    let runs = pipeline_runs(&test_ns.client, "team-a");
     let owners = runs.get(&run).await?.metadata.owner_references.unwrap_or_default();
     assert_eq!(owners.first().map(|owner| &owner.uid), Some(&uid));
-    stage.delete("own").await?;
-    stage.until_gone("own").await?;
+    test_ns.delete("own").await?;
+    test_ns.until_gone("own").await?;
     assert_eq!(runs.list(&ListParams::default()).await?.items.len(), 0);
     Ok(())
 }
 
 #[tokio::test]
-async fn a_copy_in_the_target_namespace_needs_a_right_and_its_absence_is_told() -> Result {
+async fn missing_permission_to_copy_the_pull_secret_is_reported() -> Result {
     let cluster = Cluster::whole().await?;
     let installation = cluster.install().await?;
     cluster
@@ -71,7 +71,7 @@ async fn a_copy_in_the_target_namespace_needs_a_right_and_its_absence_is_told() 
             "targetNamespace: {default: opendatahub}\npullSecrets: {copyToTarget: true}\nretry: {base: 1s, max: 2s}",
         )
         .await?;
-    let stage = cluster.stage("team-a").await?;
+    let test_ns = cluster.test_ns("team-a").await?;
     let mut controller = installation.start(shipped::CONTROLLER).await?;
     controller.ready(WITHIN).await?;
     let secret = json!({
@@ -82,25 +82,25 @@ async fn a_copy_in_the_target_namespace_needs_a_right_and_its_absence_is_told() 
     cluster.apply(&secret).await?;
     let mut spec = import();
     spec["imagePullSecret"] = json!({"name": "pull"});
-    let uid = stage.create("copied", spec).await?;
-    let told = stage
+    let uid = test_ns.create("copied", spec).await?;
+    let told = test_ns
         .until("copied", "PipelineRunCreated", "False", "PipelineRunCreateFailed")
         .await?;
     let message = said(&told, "PipelineRunCreated")["message"]
         .as_str()
         .unwrap_or_default();
     assert!(message.contains("cannot be copied to opendatahub/"), "{message}");
-    assert_eq!(stage.runs_of(&uid).await?.len(), 0);
+    assert_eq!(test_ns.runs_of(&uid).await?.len(), 0);
 
     cluster.install_as_shipped("pull-secrets", TARGET).await?;
-    stage.build("copied", &uid, &IMPORT, "v0.2.2").await?;
-    stage.until_ready("copied").await?;
+    test_ns.build("copied", &uid, &IMPORT, "v0.2.2").await?;
+    test_ns.until_ready("copied").await?;
     let of_resource = ListParams::default().labels(&format!("meteor.zone/uid={uid}"));
-    let copies = stage.secrets(TARGET);
+    let copies = test_ns.secrets(TARGET);
     assert_eq!(copies.list(&of_resource).await?.items.len(), 1);
-    stage.delete("copied").await?;
-    stage.until_gone("copied").await?;
+    test_ns.delete("copied").await?;
+    test_ns.until_gone("copied").await?;
     assert_eq!(copies.list(&of_resource).await?.items.len(), 0);
-    assert_eq!(stage.secrets(BUILDS).list(&of_resource).await?.items.len(), 0);
+    assert_eq!(test_ns.secrets(BUILDS).list(&of_resource).await?.items.len(), 0);
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Pull Secrets: waited for, copied by the one entry, and taken away again.
+//! Pull secrets: waiting, copying one entry, deletion.
 
 use std::time::{Duration, Instant};
 
@@ -14,12 +14,12 @@ use crate::cluster::{BUILDS, Cluster, Result, import, said, until};
 const GOES_ON_WITHIN: Duration = Duration::from_secs(15);
 
 #[tokio::test]
-async fn a_secret_that_arrives_late_is_noticed_and_only_its_one_entry_copied() -> Result {
-    let stage = Cluster::shared().await?.stage("secret-late").await?;
+async fn a_secret_created_later_is_noticed_and_only_one_entry_is_copied() -> Result {
+    let test_ns = Cluster::shared().await?.test_ns("secret-late").await?;
     let mut spec = import();
     spec["imagePullSecret"] = json!({"name": "pull"});
-    let uid = stage.create("private", spec).await?;
-    let waiting = stage
+    let uid = test_ns.create("private", spec).await?;
+    let waiting = test_ns
         .until("private", "PullSecretReady", "False", "RequiredSecretMissing")
         .await?;
     assert_eq!(said(&waiting, "Reconciling")["status"], "True");
@@ -30,15 +30,15 @@ async fn a_secret_that_arrives_late_is_noticed_and_only_its_one_entry_copied() -
         "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "pull"}, "type": "kubernetes.io/dockerconfigjson",
         "stringData": {".dockerconfigjson": config.to_string()},
     });
-    let secrets = stage.secrets(&stage.namespace);
+    let secrets = test_ns.secrets(&test_ns.namespace);
     secrets
         .create(&PostParams::default(), &serde_json::from_value(secret)?)
         .await?;
     let begin = Instant::now();
-    let run = stage.run_of(&uid).await?;
+    let run = test_ns.run_of(&uid).await?;
     assert!(begin.elapsed() < GOES_ON_WITHIN, "after {:?}", begin.elapsed());
 
-    let copies = stage.secrets(BUILDS);
+    let copies = test_ns.secrets(BUILDS);
     let copy = copies.get(&format!("{run}-pull")).await?;
     let labels = copy.metadata.labels.clone().unwrap_or_default();
     assert_eq!(labels.get("meteor.zone/uid"), Some(&uid));
@@ -46,8 +46,8 @@ async fn a_secret_that_arrives_late_is_noticed_and_only_its_one_entry_copied() -
     let content: Value = serde_json::from_slice(&STANDARD.decode(content)?)?;
     assert_eq!(content, json!({"auths": {"quay.io": {"auth": "cXVheQ=="}}}));
 
-    stage.build("private", &uid, &IMPORT, "v0.2.2").await?;
-    stage.until_ready("private").await?;
+    test_ns.build("private", &uid, &IMPORT, "v0.2.2").await?;
+    test_ns.until_ready("private").await?;
     until("the copy goes with the run's end", async || {
         Ok(copies.get_opt(&format!("{run}-pull")).await?.is_none())
     })
@@ -55,27 +55,27 @@ async fn a_secret_that_arrives_late_is_noticed_and_only_its_one_entry_copied() -
 }
 
 #[tokio::test]
-async fn deletion_takes_the_copy_of_a_run_under_way_along() -> Result {
-    let stage = Cluster::shared().await?.stage("secret-deletion").await?;
+async fn deletion_removes_the_secret_copy_of_an_active_run() -> Result {
+    let test_ns = Cluster::shared().await?.test_ns("secret-deletion").await?;
     let secret = json!({
         "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "pull"}, "type": "kubernetes.io/dockerconfigjson",
         "stringData": {".dockerconfigjson": json!({"auths": {"quay.io": {"auth": "cXVheQ=="}}}).to_string()},
     });
-    let secrets = stage.secrets(&stage.namespace);
+    let secrets = test_ns.secrets(&test_ns.namespace);
     secrets
         .create(&PostParams::default(), &serde_json::from_value(secret)?)
         .await?;
     let mut spec = import();
     spec["imagePullSecret"] = json!({"name": "pull"});
-    let uid = stage.create("ended", spec).await?;
-    let run = stage.run_of(&uid).await?;
-    let simulation = stage.tekton().start(&run, crate::cluster::held(&IMPORT)?).await?;
+    let uid = test_ns.create("ended", spec).await?;
+    let run = test_ns.run_of(&uid).await?;
+    let simulation = test_ns.tekton().start(&run, crate::cluster::held(&IMPORT)?).await?;
     let simulation = tokio::spawn(simulation.finish());
-    stage.until("ended", "Ready", "Unknown", "Building").await?;
-    stage.delete("ended").await?;
-    stage.until_gone("ended").await?;
+    test_ns.until("ended", "Ready", "Unknown", "Building").await?;
+    test_ns.delete("ended").await?;
+    test_ns.until_gone("ended").await?;
     simulation.await??;
-    assert!(stage.secrets(BUILDS).get_opt(&format!("{run}-pull")).await?.is_none());
-    assert_eq!(stage.runs_of(&uid).await?.len(), 0);
+    assert!(test_ns.secrets(BUILDS).get_opt(&format!("{run}-pull")).await?.is_none());
+    assert_eq!(test_ns.runs_of(&uid).await?.len(), 0);
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Many at once: all come to their end, within the limits, and rules that are tightened afterwards freeze none of them.
+//! Many resources: all are built within the limits, and stricter rules do not block existing ones.
 
 use std::cell::Cell;
 use std::io::Write as _;
@@ -10,7 +10,7 @@ use kube::api::ListParams;
 use serde_json::{Value, json};
 
 use crate::cluster::{
-    BUILDS, Cluster, Result, Stage, WITHIN, held, import, is_write, metric, said, until, until_metric_is,
+    BUILDS, Cluster, Result, TestNamespace, WITHIN, held, import, is_write, metric, said, until, until_metric_is,
 };
 use crate::fake_builder::FakeBuilder;
 
@@ -41,8 +41,8 @@ fn many() -> usize {
     asked.unwrap_or(100)
 }
 
-async fn all(stage: &Stage) -> Result<Vec<Value>> {
-    let list = stage.resources().list(&ListParams::default()).await?;
+async fn all(test_ns: &TestNamespace) -> Result<Vec<Value>> {
+    let list = test_ns.resources().list(&ListParams::default()).await?;
     Ok(list
         .items
         .iter()
@@ -58,11 +58,11 @@ fn count(resources: &[Value], condition: &str, status: &str) -> usize {
 }
 
 /// Waits until the condition stands so of all, for a time that grows with their number.
-async fn until_all(stage: &Stage, many: usize, condition: &str, status: &str) -> Result {
+async fn until_all(test_ns: &TestNamespace, many: usize, condition: &str, status: &str) -> Result {
     let begin = Instant::now();
     let within = Duration::from_secs(60) + Duration::from_secs(1) * u32::try_from(many)?;
     loop {
-        let count = count(&all(stage).await?, condition, status);
+        let count = count(&all(test_ns).await?, condition, status);
         if count == many {
             return Ok(());
         }
@@ -135,7 +135,7 @@ fn assert_little_memory(many: usize, before: usize, after: usize) {
 }
 
 #[tokio::test]
-async fn many_at_once_are_all_built_and_stay_ready_when_rules_are_tightened() -> Result {
+async fn many_at_once_are_built_and_stay_ready_when_rules_become_stricter() -> Result {
     let many = many();
     let cluster = Cluster::whole().await?;
     let installation = cluster.install().await?;
@@ -144,21 +144,21 @@ async fn many_at_once_are_all_built_and_stay_ready_when_rules_are_tightened() ->
             "{TARGET}\npipelines: {{maxConcurrent: {{total: 30, perNamespace: 30}}}}"
         ))
         .await?;
-    let stage = cluster.stage("team-a").await?;
+    let test_ns = cluster.test_ns("team-a").await?;
     let mut controller = installation.start(shipped::CONTROLLER).await?;
     controller.ready(WITHIN).await?;
     let before = controller.resident()?;
     controller.into_process().terminate(WITHIN).await?;
     for index in 0..many {
-        stage.create(&format!("many-{index}"), import()).await?;
+        test_ns.create(&format!("many-{index}"), import()).await?;
     }
     let _factory = FakeBuilder::start(&cluster, BUILDS).await?;
     let mut controller = installation.start(shipped::CONTROLLER).await?;
     controller.ready(WITHIN).await?;
     let begin = Instant::now();
-    until_all(&stage, many, "Ready", "True").await?;
+    until_all(&test_ns, many, "Ready", "True").await?;
     let settled = begin.elapsed().as_secs_f64();
-    let runs = pipeline_runs(&stage.client, BUILDS)
+    let runs = pipeline_runs(&test_ns.client, BUILDS)
         .list(&ListParams::default())
         .await?
         .items
@@ -195,9 +195,9 @@ async fn many_at_once_are_all_built_and_stay_ready_when_rules_are_tightened() ->
     cluster
         .configure(&format!("{TARGET}\nimages: {{allowed: [registry.example]}}"))
         .await?;
-    until_all(&stage, many, "WellFormed", "False").await?;
-    assert_eq!(count(&all(&stage).await?, "Ready", "True"), many);
-    let runs = pipeline_runs(&stage.client, BUILDS)
+    until_all(&test_ns, many, "WellFormed", "False").await?;
+    assert_eq!(count(&all(&test_ns).await?, "Ready", "True"), many);
+    let runs = pipeline_runs(&test_ns.client, BUILDS)
         .list(&ListParams::default())
         .await?
         .items
@@ -207,22 +207,22 @@ async fn many_at_once_are_all_built_and_stay_ready_when_rules_are_tightened() ->
 }
 
 #[tokio::test]
-async fn no_more_run_at_once_than_may_and_the_oldest_is_next() -> Result {
+async fn concurrent_runs_are_limited_and_the_oldest_resource_is_next() -> Result {
     let cluster = Cluster::whole().await?;
     let installation = cluster.install().await?;
     let configuration = format!("{TARGET}\npipelines: {{maxConcurrent: {{total: 3, perNamespace: 2}}}}");
     cluster.configure(&configuration).await?;
-    let (stage, other) = (cluster.stage("team-a").await?, cluster.stage("team-b").await?);
+    let (test_ns, other) = (cluster.test_ns("team-a").await?, cluster.test_ns("team-b").await?);
     let mut controller = installation.start(shipped::CONTROLLER).await?;
     controller.ready(WITHIN).await?;
     let mut uids = Vec::new();
     for name in ["first", "second"] {
-        uids.push(stage.create(name, import()).await?);
-        stage.until(name, "Ready", "Unknown", "Building").await?;
+        uids.push(test_ns.create(name, import()).await?);
+        test_ns.until(name, "Ready", "Unknown", "Building").await?;
     }
     for name in ["third", "fourth"] {
-        uids.push(stage.create(name, import()).await?);
-        let queued = stage.until(name, "PipelineRunCreated", "False", "Queued").await?;
+        uids.push(test_ns.create(name, import()).await?);
+        let queued = test_ns.until(name, "PipelineRunCreated", "False", "Queued").await?;
         assert_eq!(queued["status"]["phase"], "Pending");
         // Ages are told in whole seconds.
         let second = queued["metadata"]["creationTimestamp"].clone();
@@ -243,22 +243,22 @@ async fn no_more_run_at_once_than_may_and_the_oldest_is_next() -> Result {
     other.create("elsewhere", import()).await?;
     other.until("elsewhere", "Ready", "Unknown", "Building").await?;
 
-    let run = stage.run_of(&uids[0]).await?;
+    let run = test_ns.run_of(&uids[0]).await?;
     let simulation = tokio::spawn(
-        stage
+        test_ns
             .tekton()
             .start(&run, held(&cnbi_shared::contract::IMPORT)?)
             .await?
             .finish(),
     );
-    stage.delete("first").await?;
-    stage.until_gone("first").await?;
+    test_ns.delete("first").await?;
+    test_ns.until_gone("first").await?;
     simulation.await??;
     let begin = Instant::now();
-    stage.until("third", "Ready", "Unknown", "Building").await?;
+    test_ns.until("third", "Ready", "Unknown", "Building").await?;
     assert!(begin.elapsed() < LOOKED_AGAIN, "woken after {:?}", begin.elapsed());
-    stage.until("fourth", "PipelineRunCreated", "False", "Queued").await?;
-    assert_eq!(stage.runs_of(&uids[3]).await?.len(), 0);
+    test_ns.until("fourth", "PipelineRunCreated", "False", "Queued").await?;
+    assert_eq!(test_ns.runs_of(&uids[3]).await?.len(), 0);
     until_metric_is(&controller, "cnbi_controller_queued_resources", 1).await?;
     until_metric_is(&controller, r#"cnbi_controller_active_runs{type="ImageImport"}"#, 3).await?;
     Ok(())

@@ -1,4 +1,4 @@
-//! Tags that come to name other images, on a real registry that wants a password.
+//! Tags that point to new images, on a real registry with a password.
 
 use cnbi_shared::contract::IMPORT;
 use cnbi_tests::fake_tekton::scenario::{Scenario, TaskFailure};
@@ -7,16 +7,18 @@ use cnbi_tests::registry::{Image, PASSWORD, Registry, Setup};
 use kube::api::PostParams;
 use serde_json::{Value, json};
 
-use crate::cluster::{BUILDS, Cluster, Result, Stage, TARGET, WITHIN, metric, said, tasks, until_metric};
+use crate::cluster::{BUILDS, Cluster, Result, TARGET, TestNamespace, WITHIN, metric, said, tasks, until_metric};
 
 const ANSWERED: &str = r#"cnbi_controller_registry_requests_total{result="success"}"#;
 
 /// The next run of the resource, which was made for that digest while the resource stayed Ready.
-async fn run_for(stage: &Stage, uid: &str, digest: &str) -> Result<String> {
-    let run = stage.run_of(uid).await?;
-    let made: Value = serde_json::to_value(stage.runs().get(&run).await?)?;
+async fn run_for(test_ns: &TestNamespace, uid: &str, digest: &str) -> Result<String> {
+    let run = test_ns.run_of(uid).await?;
+    let made: Value = serde_json::to_value(test_ns.runs().get(&run).await?)?;
     assert_eq!(made["metadata"]["annotations"]["meteor.zone/upstream-digest"], digest);
-    let resource = stage.until("followed", "Reconciling", "True", "NewUpstreamTag").await?;
+    let resource = test_ns
+        .until("followed", "Reconciling", "True", "NewUpstreamTag")
+        .await?;
     assert_eq!(said(&resource, "Ready")["status"], "True");
     assert_eq!(resource["status"]["phase"], "Ready");
     assert_eq!(resource["status"]["pipelineRun"]["name"], run);
@@ -28,7 +30,7 @@ fn found(digest: &str) -> Scenario {
 }
 
 #[tokio::test]
-async fn a_new_image_behind_a_tag_is_taken_once_it_has_passed() -> Result {
+async fn a_new_image_of_a_tag_is_published_after_validation() -> Result {
     let registry = Registry::start(Setup {
         has_password: true,
         ..Setup::default()
@@ -47,37 +49,37 @@ async fn a_new_image_behind_a_tag_is_taken_once_it_has_passed() -> Result {
         .await?;
     let mut controller = installation.start(shipped::CONTROLLER).await?;
     controller.ready(WITHIN).await?;
-    let stage = cluster.stage("upstream").await?;
+    let test_ns = cluster.test_ns("upstream").await?;
     let secret = json!({
         "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "pull"}, "type": "kubernetes.io/dockerconfigjson",
         "stringData": {".dockerconfigjson": registry.docker_config().to_string()},
     });
-    let secrets = stage.secrets(&stage.namespace);
+    let secrets = test_ns.secrets(&test_ns.namespace);
     secrets
         .create(&PostParams::default(), &serde_json::from_value(secret)?)
         .await?;
     let spec = json!({
         "buildType": "ImageImport", "fromImage": format!("{address}/team/base:v1"), "imagePullSecret": {"name": "pull"},
     });
-    let uid = stage.create("followed", spec).await?;
-    let run = stage.run_of(&uid).await?;
-    let simulation = stage.tekton().start(&run, found(&first)).await?;
-    stage.publish("followed", "v1").await?;
+    let uid = test_ns.create("followed", spec).await?;
+    let run = test_ns.run_of(&uid).await?;
+    let simulation = test_ns.tekton().start(&run, found(&first)).await?;
+    test_ns.publish("followed", "v1").await?;
     simulation.finish().await?;
-    let ready = stage.until_ready("followed").await?;
+    let ready = test_ns.until_ready("followed").await?;
     assert_eq!(ready["status"]["image"]["digest"], first);
     assert_eq!(said(&ready, "ImageStreamUpdated")["reason"], "TagUpdated");
 
     // As long as the tag names what it named, nothing happens.
     until_metric(&controller, ANSWERED, 2).await?;
-    assert_eq!(stage.runs_of(&uid).await?.len(), 1);
+    assert_eq!(test_ns.runs_of(&uid).await?.len(), 1);
 
     let second = registry
         .push("team/base:v1", &Image::new().label("is", "second"))
         .await?;
-    let run = run_for(&stage, &uid, &second).await?;
-    stage.tekton().start(&run, found(&second)).await?.finish().await?;
-    let taken = stage
+    let run = run_for(&test_ns, &uid, &second).await?;
+    test_ns.tekton().start(&run, found(&second)).await?.finish().await?;
+    let taken = test_ns
         .until("followed", "ImageStreamUpdated", "True", "NewUpstreamTag")
         .await?;
     assert_eq!(taken["status"]["image"]["digest"], second);
@@ -86,11 +88,11 @@ async fn a_new_image_behind_a_tag_is_taken_once_it_has_passed() -> Result {
     let third = registry
         .push("team/base:v1", &Image::new().label("is", "third"))
         .await?;
-    let run = run_for(&stage, &uid, &third).await?;
+    let run = run_for(&test_ns, &uid, &third).await?;
     let failure = TaskFailure::reported("probe", "ImageInvalid", "there is no Python");
     let scenario = Scenario::fails_at(&tasks(&IMPORT), "validate", failure)?;
-    stage.tekton().start(&run, scenario).await?.finish().await?;
-    let refused = stage
+    test_ns.tekton().start(&run, scenario).await?.finish().await?;
+    let refused = test_ns
         .until("followed", "ImageStreamUpdated", "True", "NewUpstreamTagRefused")
         .await?;
     assert_eq!(said(&refused, "Ready")["status"], "True");
@@ -104,10 +106,10 @@ async fn a_new_image_behind_a_tag_is_taken_once_it_has_passed() -> Result {
     );
 
     // It is asked on, and the same digest makes no further run.
-    let runs = stage.runs_of(&uid).await?.len();
+    let runs = test_ns.runs_of(&uid).await?.len();
     let asked = metric(&controller, ANSWERED).await?;
     until_metric(&controller, ANSWERED, asked + 3).await?;
-    assert_eq!(stage.runs_of(&uid).await?.len(), runs);
+    assert_eq!(test_ns.runs_of(&uid).await?.len(), runs);
 
     let calls = r#"cnbi_controller_api_requests_total{verb="create",resource="pipelineruns",code="201"}"#;
     assert_eq!(metric(&controller, calls).await?, 3);
@@ -129,7 +131,7 @@ async fn a_new_image_behind_a_tag_is_taken_once_it_has_passed() -> Result {
 }
 
 #[tokio::test]
-async fn a_registry_of_the_house_is_asked_with_the_authorities_of_the_configuration() -> Result {
+async fn a_private_registry_is_called_with_the_configured_cas() -> Result {
     let registry = Registry::start(Setup {
         has_tls: true,
         ..Setup::default()
@@ -152,16 +154,16 @@ async fn a_registry_of_the_house_is_asked_with_the_authorities_of_the_configurat
         .await?;
     let mut controller = installation.start(shipped::CONTROLLER).await?;
     controller.ready(WITHIN).await?;
-    let stage = cluster.stage("house").await?;
+    let test_ns = cluster.test_ns("house").await?;
     let image = format!("{}/team/base:v1", registry.address());
-    let uid = stage
+    let uid = test_ns
         .create("house", json!({"buildType": "ImageImport", "fromImage": image}))
         .await?;
-    let run = stage.run_of(&uid).await?;
-    let simulation = stage.tekton().start(&run, found(&digest)).await?;
-    stage.publish("house", "v1").await?;
+    let run = test_ns.run_of(&uid).await?;
+    let simulation = test_ns.tekton().start(&run, found(&digest)).await?;
+    test_ns.publish("house", "v1").await?;
     simulation.finish().await?;
-    stage.until_ready("house").await?;
+    test_ns.until_ready("house").await?;
     until_metric(&controller, ANSWERED, 1).await?;
 
     cluster
@@ -169,7 +171,7 @@ async fn a_registry_of_the_house_is_asked_with_the_authorities_of_the_configurat
         .await?;
     let without = r#"cnbi_controller_registry_requests_total{result="no_authorities"}"#;
     until_metric(&controller, without, 1).await?;
-    stage.until_ready("house").await?;
+    test_ns.until_ready("house").await?;
     cluster.assert_nothing_was_forbidden()?;
     Ok(())
 }

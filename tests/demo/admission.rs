@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use cnbi_tests::kubectl::Answer;
+use cnbi_tests::kubectl::KubectlOutput;
 
 use super::narrator::Narrator;
 use super::{TARGET, Tour, manifest, text};
@@ -75,7 +75,7 @@ const SIX: [&str; 6] = ["CNB001", "CNB012", "CNB110", "CNB202", "CNB206", "CNB21
 /// The rules that `two-mistakes.yaml` violates.
 const TWO: [&str; 2] = ["CNB302", "CNB304"];
 
-fn names_all(answer: &Answer, rules: &[&str]) -> bool {
+fn names_all(answer: &KubectlOutput, rules: &[&str]) -> bool {
     rules.iter().all(|rule| answer.stderr.contains(&format!("[{rule}]")))
 }
 

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use cnbi_tests::control_plane::ControlPlane;
 use cnbi_tests::fake_tekton::RunOutcome;
-use cnbi_tests::kubectl::Answer;
+use cnbi_tests::kubectl::KubectlOutput;
 
 use super::fake_runs::{self, BUILDS, RunResult};
 use super::narrator::Narrator;
@@ -27,7 +27,7 @@ pub(super) async fn chapters(tour: &mut Tour<'_>, control_plane: &ControlPlane) 
 }
 
 /// Prints the runs of a resource.
-async fn list_runs(narrator: &Narrator<'_>, uid: &str) -> Result<Answer> {
+async fn list_runs(narrator: &Narrator<'_>, uid: &str) -> Result<KubectlOutput> {
     let columns = "custom-columns=RUN:.metadata.name,PIPELINE:.spec.pipelineRef.name,\
                    GENERATION:.metadata.labels.meteor\\.zone/generation,STATE:.status.conditions[0].reason";
     let selector = format!("meteor.zone/uid={uid}");

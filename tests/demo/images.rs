@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use cnbi_tests::control_plane::ControlPlane;
 use cnbi_tests::notebook::notebook;
-use cnbi_tests::packages::Index;
+use cnbi_tests::packages::PackageIndex;
 use cnbi_tests::registry::{Registry, Setup};
 use cnbi_tests::runner::{Done, Runner};
 
@@ -19,7 +19,7 @@ struct Stage<'a> {
     control_plane: &'a ControlPlane,
     runner: Runner<'a>,
     registry: Registry,
-    index: Index,
+    index: PackageIndex,
 }
 
 pub(super) async fn chapters(tour: &mut Tour<'_>, control_plane: &ControlPlane) -> Result<()> {
@@ -27,7 +27,7 @@ pub(super) async fn chapters(tour: &mut Tour<'_>, control_plane: &ControlPlane) 
         control_plane,
         runner: Runner::new(control_plane),
         registry: Registry::start(Setup::default()).await?,
-        index: Index::start().context("starting the package index")?,
+        index: PackageIndex::start().context("starting the package index")?,
     };
     let digest = stage.registry.push("notebooks/minimal:v1", &notebook().await?).await?;
     import(tour, &stage, &digest).await?;

@@ -6,7 +6,7 @@ use anstream::{eprintln, println};
 use anyhow::Result;
 
 use cnbi_tests::control_plane::ControlPlane;
-use cnbi_tests::kubectl::Answer;
+use cnbi_tests::kubectl::KubectlOutput;
 use cnbi_tests::process::POLL;
 
 use super::{NAMESPACE, WITHIN};
@@ -72,12 +72,12 @@ impl<'a> Narrator<'a> {
     }
 
     /// Runs kubectl in the data scientist's namespace, and prints the command and its output.
-    pub(super) async fn kubectl(&self, arguments: &[&str]) -> Result<Answer> {
+    pub(super) async fn kubectl(&self, arguments: &[&str]) -> Result<KubectlOutput> {
         self.with_input(arguments, None).await
     }
 
     /// Like [`Self::kubectl`], with text for stdin.
-    pub(super) async fn with_input(&self, arguments: &[&str], input: Option<&str>) -> Result<Answer> {
+    pub(super) async fn with_input(&self, arguments: &[&str], input: Option<&str>) -> Result<KubectlOutput> {
         let shown: Vec<String> = arguments.iter().map(|argument| quoted(argument)).collect();
         println!("\n{BOLD}$ kubectl {}{PLAIN}", shown.join(" "));
         let answer = self.quietly(arguments, input).await?;
@@ -88,7 +88,7 @@ impl<'a> Narrator<'a> {
     }
 
     /// Runs kubectl and prints nothing.
-    pub(super) async fn quietly(&self, arguments: &[&str], input: Option<&str>) -> Result<Answer> {
+    pub(super) async fn quietly(&self, arguments: &[&str], input: Option<&str>) -> Result<KubectlOutput> {
         let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).parent();
         let mut kubectl = self
             .control_plane
@@ -117,7 +117,7 @@ impl<'a> Narrator<'a> {
         &self,
         arguments: &[&str],
         input: Option<&str>,
-        wanted: impl Fn(&Answer) -> bool,
+        wanted: impl Fn(&KubectlOutput) -> bool,
     ) -> Result<bool> {
         let deadline = Instant::now() + WITHIN;
         while Instant::now() < deadline {

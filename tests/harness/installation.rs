@@ -21,7 +21,7 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 
 use crate::control_plane::ControlPlane;
-use crate::kubectl::Answer;
+use crate::kubectl::KubectlOutput;
 
 pub use fault_proxy::{FaultProxy, ProxyAction};
 pub use replica::Replica;
@@ -202,7 +202,7 @@ impl<'a> Installation<'a> {
     }
 
     /// Calls kubectl with these arguments and `-f` for what was applied, the kinds before everything else.
-    pub async fn again(&self, args: &[&str]) -> Result<Vec<Answer>> {
+    pub async fn again(&self, args: &[&str]) -> Result<Vec<KubectlOutput>> {
         let mut answers = Vec::new();
         for file in (0..2).map(|step| self.folder.join(format!("{step}.json"))) {
             if file.exists() {

@@ -17,7 +17,7 @@ pub struct Kubectl {
 
 /// What a call of kubectl gave.
 #[derive(Clone, Debug)]
-pub struct Answer {
+pub struct KubectlOutput {
     /// Whether it ended with 0.
     pub success: bool,
     /// What it printed on stdout.
@@ -89,7 +89,7 @@ impl Kubectl {
     }
 
     /// Runs it; that kubectl fails is an answer, not an error.
-    pub async fn run(mut self) -> Result<Answer> {
+    pub async fn run(mut self) -> Result<KubectlOutput> {
         self.command.stdin(if self.stdin.is_some() {
             Stdio::piped()
         } else {
@@ -111,7 +111,7 @@ impl Kubectl {
         };
         let (output, ()) = tokio::join!(child.wait_with_output(), feed);
         let output = output.context("waiting for kubectl")?;
-        Ok(Answer {
+        Ok(KubectlOutput {
             success: output.status.success(),
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
             stderr: String::from_utf8_lossy(&output.stderr).into_owned(),

@@ -1,5 +1,4 @@
-//! A package index of our own on loopback (PEP 503), with wheels made on the spot, so that a list of packages can be resolved,
-//! locked and installed where the public index cannot be reached.
+//! A fake package index (PEP 503) with four made-up packages, on loopback.
 
 use std::collections::BTreeMap;
 use std::io::{self, BufRead as _, BufReader, Write as _};
@@ -18,14 +17,14 @@ const PACKAGES: [(&str, &str, &str); 4] = [
 ];
 
 /// A running index; it ends when this value is dropped.
-pub struct Index {
+pub struct PackageIndex {
     address: SocketAddr,
     is_over: Arc<AtomicBool>,
 }
 
 type Pages = BTreeMap<String, (&'static str, Vec<u8>)>;
 
-impl Index {
+impl PackageIndex {
     /// Starts one. In it are `sunrise` 1.0 and 1.2, of which the newer needs `horizon`, which can be had as 2.1.
     pub fn start() -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
@@ -51,7 +50,7 @@ impl Index {
     }
 }
 
-impl Drop for Index {
+impl Drop for PackageIndex {
     fn drop(&mut self) {
         self.is_over.store(true, Ordering::Relaxed);
         // So that it looks.

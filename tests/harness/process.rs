@@ -1,7 +1,6 @@
-//! A program that runs for as long as a value lives, and ways to make it fail.
+//! A supervised program, and faults to inject.
 //!
-//! Knows nothing of Kubernetes. The program's environment is exactly the one that is given, as in a container, and its
-//! output goes to a file; its supervisor sees to it that it does not outlive this process.
+//! The program gets exactly the given environment, its output goes to a file, and it does not outlive this process.
 
 mod binary;
 

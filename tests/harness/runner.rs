@@ -1,10 +1,8 @@
-//! Runs a PipelineRun on this machine: what Tekton would start in pods, as processes, one after the other.
+//! Runs the tasks of a PipelineRun as processes on this machine, in place of Tekton's pods.
 //!
-//! The Pipeline and its Tasks are read from the API server, as an admin has installed them. Order, parameters, workspaces,
-//! arguments, environment, accounts and results are theirs and the run's, so that what is wrong in a manifest is wrong here.
-//! A step is our own program, started with the arguments of the Task; the one in the user's image runs with that image's files
-//! as its root. Tekton's part, which is the status of the run and its TaskRuns, is played (see [`crate::fake_tekton`]), and nothing
-//! of what a kubelet keeps apart is: every step is this machine's user, and has this machine's network.
+//! Pipeline and Tasks are read from the API server, so that order, parameters, workspaces, arguments, accounts and results are those
+//! of the manifests. Steps that run in the user's image run with its files as their root. The status is written by
+//! [`crate::fake_tekton`]. Steps are not isolated: they share this machine's user and network.
 
 mod container;
 mod folders;

@@ -1,4 +1,4 @@
-//! What becomes of the files on a real API server: applied, applied again, compared, and used by the programs.
+//! The manifests on a real API server: apply, apply again, diff, and run the programs.
 
 use std::fs;
 use std::path::Path;
@@ -12,7 +12,7 @@ use super::{Outcome, WITHIN, list, one, overlay, rendered};
 
 /// Client-side, as most people apply, on a control plane of its own because what is applied is the cluster's.
 #[tokio::test]
-async fn applied_again_nothing_changes() -> Outcome {
+async fn applying_again_changes_nothing() -> Outcome {
     let cluster = ControlPlane::start().await?;
     let overlay = overlay("default");
     let apply = || {
@@ -64,7 +64,7 @@ async fn applied_again_nothing_changes() -> Outcome {
 
 /// As GitOps tools apply and compare.
 #[tokio::test]
-async fn applied_by_the_server_nothing_drifts() -> Outcome {
+async fn server_side_apply_shows_no_drift() -> Outcome {
     let cluster = ControlPlane::start().await?;
     let overlay = overlay("default");
     let kubectl = |command: &str| {
@@ -83,7 +83,7 @@ async fn applied_by_the_server_nothing_drifts() -> Outcome {
 
 /// Both programs as they are deployed, with the rights that stand in these files and no others.
 #[tokio::test]
-async fn what_is_installed_works_with_the_rights_it_has() -> Outcome {
+async fn installed_programs_work_with_their_permissions() -> Outcome {
     let cluster = ControlPlane::start().await?;
     let installation = Installation::install(&cluster, shipped::default(Some("works"))).await?;
     let _replicas = installation.start_all(WITHIN).await?;

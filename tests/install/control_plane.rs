@@ -1,4 +1,4 @@
-//! The control plane itself: that it is the real thing, and that nothing of it stays behind.
+//! The harness' control plane: real programs, and complete cleanup.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -33,7 +33,7 @@ async fn kubectl_reads_the_servers_version() -> Outcome {
 }
 
 #[tokio::test]
-async fn a_service_account_has_no_rights_of_its_own() -> Outcome {
+async fn a_new_service_account_has_no_permissions() -> Outcome {
     let cluster = ControlPlane::shared().await?;
     cluster.kubectl().args(["create", "namespace", "fresh"]).ok().await?;
     cluster
@@ -78,7 +78,7 @@ async fn a_service_account_has_no_rights_of_its_own() -> Outcome {
 }
 
 #[tokio::test]
-async fn a_namespace_and_all_in_it_go_away() -> Outcome {
+async fn deleting_a_namespace_deletes_its_objects() -> Outcome {
     let cluster = ControlPlane::shared().await?;
     cluster.kubectl().args(["create", "namespace", "gone"]).ok().await?;
     cluster
@@ -97,7 +97,7 @@ async fn a_namespace_and_all_in_it_go_away() -> Outcome {
 }
 
 #[tokio::test]
-async fn the_data_outlives_a_restart_of_the_api_server() -> Outcome {
+async fn data_survives_an_api_server_restart() -> Outcome {
     let cluster = ControlPlane::start().await?;
     cluster
         .kubectl()
@@ -120,7 +120,7 @@ async fn the_data_outlives_a_restart_of_the_api_server() -> Outcome {
 }
 
 #[tokio::test]
-async fn the_programs_do_not_outlive_a_parent_that_is_killed() -> Outcome {
+async fn programs_end_when_their_parent_is_killed() -> Outcome {
     let folder = tempfile::tempdir()?;
     let local = Local::new(Some(folder.path().join("local")));
     let mut parent = tokio::process::Command::new(binary("cnbi-local")?)
@@ -151,7 +151,7 @@ async fn the_programs_do_not_outlive_a_parent_that_is_killed() -> Outcome {
 }
 
 #[tokio::test]
-async fn up_and_down_can_be_said_twice() -> Outcome {
+async fn up_and_down_are_idempotent() -> Outcome {
     let folder = tempfile::tempdir()?;
     let local = Local::new(Some(folder.path().join("local")));
     local.up().await?;
@@ -167,7 +167,7 @@ async fn up_and_down_can_be_said_twice() -> Outcome {
 }
 
 #[tokio::test]
-async fn what_a_program_started_ends_with_it() -> Outcome {
+async fn child_processes_end_with_their_program() -> Outcome {
     let folder = tempfile::tempdir()?;
     let log = folder.path().join("log");
     let mut program = Program::new("sleeper", "/bin/sh", &log);
@@ -189,7 +189,7 @@ async fn what_a_program_started_ends_with_it() -> Outcome {
 }
 
 #[tokio::test]
-async fn the_data_goes_away_with_the_control_plane() -> Outcome {
+async fn data_is_deleted_with_the_control_plane() -> Outcome {
     let cluster = ControlPlane::start().await?;
     let data = cluster.data().to_owned();
     assert!(data.join("etcd").is_dir());

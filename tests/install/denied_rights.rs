@@ -1,4 +1,4 @@
-//! What the programs may not do, asked of the API server that has their rights.
+//! Permissions that the programs do not have.
 
 use std::fs;
 use std::path::Path;
@@ -65,7 +65,7 @@ const NOWHERE: [&str; 24] = [
 ];
 
 #[tokio::test]
-async fn programs_may_do_nothing_else() -> Outcome {
+async fn programs_have_no_other_permissions() -> Outcome {
     let cluster = ControlPlane::start().await?;
     let installed = cluster.kubectl().args(["apply", "-k"]).arg(super::overlay("default"));
     installed.ok().await?;
@@ -162,7 +162,7 @@ async fn programs_may_do_nothing_else() -> Outcome {
 
 /// With the component, Secrets are read where an administrator has listed the namespace, and nowhere else.
 #[tokio::test]
-async fn secrets_can_be_kept_to_listed_namespaces() -> Outcome {
+async fn secret_access_can_be_limited_to_listed_namespaces() -> Outcome {
     let cluster = ControlPlane::start().await?;
     let folder = tempfile::tempdir_in(cluster.data())?;
     super::manifests::copy(&shipped::deploy(), folder.path())?;

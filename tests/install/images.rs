@@ -140,7 +140,7 @@ mod buildah {
     use super::*;
 
     #[tokio::test]
-    async fn images_are_the_same_each_time_and_run_with_nothing_but_themselves() -> Outcome {
+    async fn images_are_reproducible_and_self_contained() -> Outcome {
         let buildah = Buildah::new()?;
         let told = buildah.images()?;
         for line in &told {

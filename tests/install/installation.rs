@@ -1,4 +1,4 @@
-//! That an installation is what the files say, with the rights they give and no others, beside other installations.
+//! The harness installs what the manifests say, with exactly their permissions, next to other installations.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use cnbi_tests::control_plane::ControlPlane;
 use cnbi_tests::installation::{Installation, Options, shipped};
-use cnbi_tests::kubectl::Answer;
+use cnbi_tests::kubectl::KubectlOutput;
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
 
@@ -80,7 +80,7 @@ async fn a_program_has_the_rights_of_its_account_and_no_others() -> Outcome {
 
 /// The program does not speak TLS, and that is how its answer is recognized: the API server tells what it met, and where.
 #[tokio::test]
-async fn webhooks_are_asked_through_the_service_about_their_own_namespaces() -> Outcome {
+async fn webhooks_are_called_through_the_service_for_their_own_namespaces() -> Outcome {
     let cluster = ControlPlane::shared().await?;
     let create = |namespace: &'static str| {
         let args = ["-n", namespace, "create", "configmap", "refused", "--dry-run=server"];
@@ -121,7 +121,7 @@ async fn webhooks_are_asked_through_the_service_about_their_own_namespaces() -> 
 }
 
 #[tokio::test]
-async fn without_a_name_everything_is_called_as_in_the_files() -> Outcome {
+async fn without_a_name_objects_keep_the_names_of_the_files() -> Outcome {
     let cluster = ControlPlane::start().await?;
     let installation = Installation::install(&cluster, fixture(&cluster, None)).await?;
     assert_eq!(installation.namespace(), "fixture-system");
@@ -139,7 +139,7 @@ async fn without_a_name_everything_is_called_as_in_the_files() -> Outcome {
 }
 
 #[tokio::test]
-async fn what_is_shipped_can_be_applied_beside_itself() -> Outcome {
+async fn two_installations_can_coexist() -> Outcome {
     let cluster = ControlPlane::shared().await?;
     let (one, two) = tokio::join!(
         Installation::install(cluster, shipped::default(Some("shipped-one"))),
@@ -188,6 +188,6 @@ async fn until<F: Future<Output = Result<Result<(), String>, Box<dyn std::error:
     Ok(())
 }
 
-fn succeeded(answer: Answer) -> Result<(), String> {
+fn succeeded(answer: KubectlOutput) -> Result<(), String> {
     if answer.success { Ok(()) } else { Err(answer.stderr) }
 }

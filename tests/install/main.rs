@@ -1,5 +1,4 @@
-//! That what an administrator applies is sound: it renders, its names agree, its rights are few and each has a reason,
-//! applying it again changes nothing, and taking it away leaves nothing.
+//! Installation: manifests, permissions, `make deploy` and `make undeploy`, images, metrics pages, and the test harness itself.
 
 mod apply;
 mod control_plane;

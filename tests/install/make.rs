@@ -1,7 +1,4 @@
-//! `make deploy` and `make undeploy` with every overlay and every component, on a real API server: what they say, that doing
-//! either again changes nothing, and that nothing is left.
-//!
-//! No program runs here, as there is no node.
+//! `make deploy` and `make undeploy` with every overlay and component: output, idempotence, and complete removal.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -80,7 +77,7 @@ async fn comes_and_goes(cluster: &ControlPlane, overlay: &str, before: &BTreeSet
 }
 
 #[tokio::test]
-async fn every_overlay_comes_stays_and_goes() -> Outcome {
+async fn every_overlay_can_be_installed_reinstalled_and_uninstalled() -> Outcome {
     let cluster = ControlPlane::start().await?;
     apply_fake(&cluster, "cert-manager.yaml").await?;
     let before = everything(&cluster).await?;
@@ -114,7 +111,7 @@ async fn every_overlay_comes_stays_and_goes() -> Outcome {
 
 /// As an administrator adds them: an overlay of one's own, on top of one of ours.
 #[tokio::test]
-async fn every_component_comes_stays_and_goes() -> Outcome {
+async fn every_component_can_be_installed_reinstalled_and_uninstalled() -> Outcome {
     let cluster = ControlPlane::start().await?;
     apply_fake(&cluster, "prometheus-operator.yaml").await?;
     let folder = tempfile::tempdir_in(cluster.data())?;
@@ -148,7 +145,7 @@ async fn every_component_comes_stays_and_goes() -> Outcome {
 }
 
 #[tokio::test]
-async fn what_cannot_be_meant_is_refused_before_anything_is_done() -> Outcome {
+async fn invalid_variables_are_rejected_before_any_change() -> Outcome {
     let cluster = ControlPlane::shared().await?;
     for (variable, why) in [
         ("OVERLAY=nowhere", "has no kustomization.yaml. Available: "),

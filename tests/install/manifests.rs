@@ -1,5 +1,4 @@
-//! What can be said of the files alone: names agree, rights are few and each has a reason, overlays differ in what they say
-//! that they differ in.
+//! The manifests alone: consistent names, minimal permissions with reasons, differences between overlays.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,7 +14,7 @@ use serde_json::{Value, json};
 use super::{NAMESPACE, OVERLAYS, Outcome, list, one, overlay, rendered};
 
 #[test]
-fn every_right_has_a_reason_and_is_no_wider_than_it() -> Outcome {
+fn every_permission_has_a_reason_and_is_minimal() -> Outcome {
     let mut rules = 0;
     let mut read = Vec::new();
     manifests(&shipped::deploy(), &mut read)?;
@@ -78,7 +77,7 @@ fn manifests(folder: &Path, found: &mut Vec<PathBuf>) -> std::io::Result<()> {
 }
 
 #[test]
-fn the_configuration_is_the_one_that_the_programs_know_as_shipped() -> Outcome {
+fn the_config_map_equals_the_built_in_default() -> Outcome {
     let path = shipped::deploy().join("base/config.yaml");
     if std::env::var_os("UPDATE").is_some() {
         fs::write(&path, SHIPPED)?;
@@ -151,7 +150,7 @@ fn args(container: &Value) -> Vec<&str> {
 
 /// What a program is told to use is there, and it has the right to use just that; with a prefix of names as without.
 #[tokio::test]
-async fn flags_name_what_is_there() -> Outcome {
+async fn flags_name_existing_objects() -> Outcome {
     let cluster = ControlPlane::shared().await?;
     flags_of(&rendered(cluster, &overlay("default")).await?, "")?;
     let folder = tempfile::tempdir_in(cluster.data())?;
@@ -250,7 +249,7 @@ fn flags_of(objects: &[Value], prefix: &str) -> Outcome {
 }
 
 #[tokio::test]
-async fn another_namespace_is_named_in_one_place() -> Outcome {
+async fn the_namespace_is_set_in_one_place() -> Outcome {
     let cluster = ControlPlane::shared().await?;
     let folder = tempfile::tempdir_in(cluster.data())?;
     copy(&shipped::deploy(), folder.path())?;
@@ -269,7 +268,7 @@ async fn another_namespace_is_named_in_one_place() -> Outcome {
 
 /// Everything but where the certificates come from: Deployment, rights, and what their maker reads.
 #[tokio::test]
-async fn who_makes_certificates_is_all_that_differs() -> Outcome {
+async fn overlays_differ_only_in_certificates() -> Outcome {
     let cluster = ControlPlane::shared().await?;
     let id = |object: &Value| format!("{} {}", object["kind"], object["metadata"]["name"]);
     let plain = rendered(cluster, &overlay("default")).await?;

@@ -1,4 +1,4 @@
-//! That our own pods pass what our own namespace enforces, in every overlay.
+//! CNBi's pods meet the Pod Security Standard of their namespace, in every overlay.
 
 use cnbi_tests::control_plane::ControlPlane;
 use serde_json::{Value, json};
@@ -15,7 +15,7 @@ fn pod_of(deployment: &Value, namespace: &str) -> Value {
 }
 
 #[tokio::test]
-async fn every_pod_of_ours_is_restricted() -> Outcome {
+async fn every_pod_meets_the_restricted_pod_security_standard() -> Outcome {
     let cluster = ControlPlane::start().await?;
     let namespace = "enforced";
     let labels = one(

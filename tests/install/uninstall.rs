@@ -1,4 +1,4 @@
-//! That CNBi goes in the order in which its parts need each other, and comes back after its namespace was deleted.
+//! Uninstalling in the right order, and reinstalling after the namespace was deleted.
 
 use std::fs;
 use std::time::Instant;
@@ -69,7 +69,7 @@ fn deleted(cluster: &ControlPlane) -> Outcome<Vec<String>> {
 }
 
 #[tokio::test]
-async fn what_needs_another_goes_before_it() -> Outcome {
+async fn dependents_are_uninstalled_first() -> Outcome {
     let cluster = ControlPlane::start().await?;
     cnbi_tests::fake_tekton::install(&cluster).await?;
     let before = cluster.kubectl().args(["get", "namespaces", "-o=name"]).ok().await?;
@@ -133,7 +133,7 @@ async fn what_needs_another_goes_before_it() -> Outcome {
 }
 
 #[tokio::test]
-async fn everything_works_after_the_namespace_was_deleted_and_installed_again() -> Outcome {
+async fn reinstalling_after_deleting_the_namespace_works() -> Outcome {
     let cluster = ControlPlane::start().await?;
     cnbi_tests::fake_tekton::install(&cluster).await?;
     let installation = Installation::install(&cluster, shipped::default(None)).await?;

@@ -1,4 +1,4 @@
-//! Names, parameters, workspaces, results, order and trust: the contract and the manifests, in both directions.
+//! Names, parameters, workspaces, results, order and trust: contract and manifests agree in both directions.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +13,7 @@ fn set<'a>(names: impl IntoIterator<Item = &'a str>) -> BTreeSet<&'a str> {
 }
 
 #[tokio::test]
-async fn the_pipelines_are_those_of_the_contract() -> Outcome {
+async fn pipelines_match_the_contract() -> Outcome {
     let manifests = Manifests::rendered().await?;
     let installed = set(manifests
         .all("Pipeline")
@@ -70,7 +70,7 @@ async fn the_pipelines_are_those_of_the_contract() -> Outcome {
 }
 
 #[tokio::test]
-async fn every_task_is_the_one_of_the_contract_and_gets_what_it_takes() -> Outcome {
+async fn tasks_match_the_contract_and_get_their_parameters() -> Outcome {
     let manifests = Manifests::rendered().await?;
     let mut used = BTreeSet::new();
     for agreed in PIPELINES {
@@ -149,7 +149,7 @@ async fn results_come_from_the_tasks_that_report_them() -> Outcome {
 }
 
 #[tokio::test]
-async fn accounts_are_those_that_runs_name_and_have_no_secrets() -> Outcome {
+async fn service_accounts_match_the_contract_and_have_no_secrets() -> Outcome {
     let manifests = Manifests::rendered().await?;
     let Pipelines { service_accounts, .. } = Pipelines::default();
     let installed = set(manifests

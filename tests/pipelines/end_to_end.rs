@@ -1,5 +1,5 @@
-//! From a resource to an image that can be picked: webhook, controller, Pipelines and step program, on a real API server and a
-//! real registry. The runner does in processes what Tekton would have pods do.
+//! From a resource to a selectable image: webhook, controller, Pipelines and steps, on a real API server and registry. The runner
+//! replaces Tekton's pods.
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,7 @@ use cnbi_tests::fake_tekton::{Definitions, install_from};
 use cnbi_tests::fake_tekton::{FakeTekton, RunOutcome};
 use cnbi_tests::installation::{Installation, Replica, shipped};
 use cnbi_tests::notebook::notebook;
-use cnbi_tests::packages::Index;
+use cnbi_tests::packages::PackageIndex;
 use cnbi_tests::registry::{Registry, Setup};
 use cnbi_tests::runner::{Done, Runner};
 use serde_json::{Value, json};
@@ -25,7 +25,7 @@ const PEOPLE: &str = "data-science";
 struct Whole {
     control_plane: ControlPlane,
     registry: Registry,
-    index: Index,
+    index: PackageIndex,
 }
 
 static WHOLE: OnceCell<Whole> = OnceCell::const_new();
@@ -38,7 +38,7 @@ async fn whole() -> Outcome<&'static Whole> {
             install_from(&control_plane, &Definitions::from_env()).await?;
             let registry = Registry::start(Setup::default()).await?;
             registry.push("notebooks/minimal:v1", &notebook().await?).await?;
-            let index = Index::start()?;
+            let index = PackageIndex::start()?;
             Ok::<_, anyhow::Error>(Whole {
                 control_plane,
                 registry,
@@ -155,7 +155,7 @@ fn shown(stream: &Value) -> Outcome<(String, Value, Value)> {
 }
 
 #[tokio::test]
-async fn an_import_becomes_an_image_that_can_be_picked() -> Outcome {
+async fn an_import_becomes_a_selectable_image() -> Outcome {
     let whole = whole().await?;
     let hostile = json!({
         "opendatahub.io/notebook-image-name": "$(rm -rf /) \"quoted\"; --flag",
@@ -187,7 +187,7 @@ async fn an_import_becomes_an_image_that_can_be_picked() -> Outcome {
 }
 
 #[tokio::test]
-async fn an_import_of_what_is_not_there_fails_by_name() -> Outcome {
+async fn an_import_of_a_missing_image_fails_with_image_not_found() -> Outcome {
     let whole = whole().await?;
     let spec = json!({"buildType": "ImageImport", "fromImage": whole.image("v9")});
     let (done, resource) = whole.build("missing", json!({}), spec).await?;
@@ -211,7 +211,7 @@ async fn an_import_of_what_is_not_there_fails_by_name() -> Outcome {
 }
 
 #[tokio::test]
-async fn a_package_list_without_a_solution_fails_by_name() -> Outcome {
+async fn an_unsatisfiable_package_list_fails_with_its_reason() -> Outcome {
     let whole = whole().await?;
     let packages = json!(["sunrise>=1.1", "horizon>=3"]);
     let spec = json!({"buildType": "PackageList", "builderImage": whole.image("v1"), "packageVersions": packages});

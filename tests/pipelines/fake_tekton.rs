@@ -1,7 +1,7 @@
-//! The parts of Tekton and OpenShift, as they are played for the controller's tests: what is stored reads like theirs.
+//! The fake of Tekton and OpenShift writes what they would write.
 //!
-//! Every test runs with our stand-ins, and again with Tekton's own definitions where `CNBI_TEKTON_CRDS` names a file with
-//! them. No controller of ours is here.
+//! Every test runs with the fake definitions, and again with Tekton's own if `CNBI_TEKTON_CRDS` names them. CNBi's controller does not
+//! run here.
 
 use std::future::Future;
 use std::io::Write as _;
@@ -24,7 +24,7 @@ type Outcomes<T = ()> = Result<T, Box<dyn std::error::Error>>;
 const WITHIN: Duration = Duration::from_secs(120);
 
 /// A namespace on a control plane with the definitions under test.
-struct Stage {
+struct TestNamespace {
     client: Client,
     namespace: String,
 }
@@ -38,7 +38,7 @@ enum Kinds {
 
 impl Kinds {
     /// None where Tekton's definitions are not given.
-    async fn stage(self, test: &str) -> Outcomes<Option<Stage>> {
+    async fn test_ns(self, test: &str) -> Outcomes<Option<TestNamespace>> {
         let definitions = match (self, Definitions::from_env()) {
             (Self::Fake, _) => Definitions::Fake,
             (Self::Tekton, Definitions::Fake) => return Ok(None),
@@ -49,14 +49,14 @@ impl Kinds {
         let create = ["create", "namespace", &namespace];
         control_plane.kubectl().args(create).ok().await?;
         let client = control_plane.client().await?;
-        Ok(Some(Stage { client, namespace }))
+        Ok(Some(TestNamespace { client, namespace }))
     }
 }
 
 /// Runs a test with our stand-ins, and again with Tekton's own definitions; says by name, even where the output of tests
 /// that pass is not shown, that there are none.
-async fn with_both<F: Future<Output = Outcomes>>(name: &str, test: impl Fn(Stage) -> F) -> Outcomes {
-    let stages = tokio::try_join!(Kinds::Fake.stage(name), Kinds::Tekton.stage(name))?;
+async fn with_both<F: Future<Output = Outcomes>>(name: &str, test: impl Fn(TestNamespace) -> F) -> Outcomes {
+    let stages = tokio::try_join!(Kinds::Fake.test_ns(name), Kinds::Tekton.test_ns(name))?;
     let with_fakes = stages.0.ok_or("stand-ins are always there")?;
     eprintln!("with {:?}", Kinds::Fake);
     test(with_fakes).await?;
@@ -70,7 +70,7 @@ async fn with_both<F: Future<Output = Outcomes>>(name: &str, test: impl Fn(Stage
 
 macro_rules! with_both {
     ($($test:ident),* $(,)?) => {
-        mod played {
+        mod with_fakes {
             $(#[tokio::test]
             async fn $test() -> super::Outcomes {
                 super::with_both(stringify!($test), super::$test).await
@@ -122,7 +122,7 @@ fn run(name: &str) -> Value {
     })
 }
 
-impl Stage {
+impl TestNamespace {
     fn tekton(&self) -> FakeTekton {
         FakeTekton::new(self.client.clone(), &self.namespace)
     }
@@ -154,7 +154,7 @@ impl Stage {
     }
 
     /// Plays a script on a new run, and gives the run and how it ended.
-    async fn played(&self, name: &str, scenario: Scenario) -> Outcomes<(Value, RunOutcome)> {
+    async fn simulate_run(&self, name: &str, scenario: Scenario) -> Outcomes<(Value, RunOutcome)> {
         self.create(&run(name)).await?;
         let outcome = self.tekton().simulate(name, scenario).await?;
         Ok((self.read(name).await?, outcome))
@@ -200,28 +200,28 @@ async fn until<F: Future<Output = Outcomes<bool>>>(what: &str, holds: impl Fn() 
     Ok(())
 }
 
-async fn a_success_reads_like_tektons(stage: Stage) -> Outcomes {
-    let made = stage.create(&run("good")).await?;
+async fn a_success_reads_like_tektons(test_ns: TestNamespace) -> Outcomes {
+    let made = test_ns.create(&run("good")).await?;
     let scenario = Scenario::succeeds(&tasks())
         .with_task_result("setup", "digest", "sha256:1")
         .with_result("digest", "sha256:1");
-    let mut simulation = stage.tekton().start("good", scenario).await?;
+    let mut simulation = test_ns.tekton().start("good", scenario).await?;
     simulation.next().await?;
-    let started = stage.read("good").await?;
+    let started = test_ns.read("good").await?;
     assert_eq!(told(&started), ("Unknown", "Started", ""));
     assert_eq!(started["metadata"]["labels"]["tekton.dev/pipeline"], "cnbi-import");
 
     simulation.until_running("validate").await?;
-    let running = stage.read("good").await?;
+    let running = test_ns.read("good").await?;
     let message = "Tasks Completed: 2 (Failed: 0, Cancelled 0), Incomplete: 2, Skipped: 0";
     assert_eq!(told(&running), ("Unknown", "Running", message));
     let children = names(&running["status"]["childReferences"], "pipelineTaskName");
     assert_eq!(children, ["create-imagestream", "setup", "validate"]);
-    let validate = stage.task_run(&running, "validate").await?;
+    let validate = test_ns.task_run(&running, "validate").await?;
     assert_eq!(told(&validate).1, "Running");
 
     assert_eq!(simulation.finish().await?, RunOutcome::Ended);
-    let ended = stage.read("good").await?;
+    let ended = test_ns.read("good").await?;
     let message = "Tasks Completed: 4 (Failed: 0, Cancelled 0), Skipped: 0";
     assert_eq!(told(&ended), ("True", "Succeeded", message));
     assert_eq!(
@@ -232,13 +232,13 @@ async fn a_success_reads_like_tektons(stage: Stage) -> Outcomes {
     assert!(times.is_sorted() && times[0].is_some(), "{times:?}");
     assert_eq!(ended["spec"], made["spec"], "only status is written");
 
-    let setup = stage.task_run(&ended, "setup").await?;
+    let setup = test_ns.task_run(&ended, "setup").await?;
     assert_eq!(told(&setup).1, "Succeeded");
     let digest = json!([{"name": "digest", "type": "string", "value": "sha256:1"}]);
     assert_eq!(setup["status"]["results"], digest);
     assert_eq!(setup["spec"]["serviceAccountName"], "trusted");
 
-    let validate = stage.task_run(&ended, "validate").await?;
+    let validate = test_ns.task_run(&ended, "validate").await?;
     let labels = &validate["metadata"]["labels"];
     for (label, value) in [
         ("tekton.dev/pipeline", "cnbi-import"),
@@ -258,19 +258,19 @@ async fn a_success_reads_like_tektons(stage: Stage) -> Outcomes {
     let pod = &validate["spec"]["podTemplate"];
     assert_eq!(pod["imagePullSecrets"], json!([{"name": "pull"}]));
     assert_eq!(pod["nodeSelector"], json!({"a": "b"}), "what the template says stays");
-    let last = stage.task_run(&ended, "update-imagestream").await?;
+    let last = test_ns.task_run(&ended, "update-imagestream").await?;
     assert_eq!(last["metadata"]["labels"]["tekton.dev/memberOf"], "finally");
     Ok(())
 }
 
-async fn a_failure_names_its_task_and_its_reason(stage: Stage) -> Outcomes {
+async fn a_failure_names_its_task_and_its_reason(test_ns: TestNamespace) -> Outcomes {
     let tasks = Tasks::new(
         &["create-imagestream", "setup", "validate", "push"],
         &["update-imagestream"],
     );
     let failure = TaskFailure::reported("probe", "ImageInvalid", "no JupyterLab");
-    let (failed, outcome) = stage
-        .played("bad", Scenario::fails_at(&tasks, "validate", failure)?)
+    let (failed, outcome) = test_ns
+        .simulate_run("bad", Scenario::fails_at(&tasks, "validate", failure)?)
         .await?;
     assert_eq!(outcome, RunOutcome::Ended);
     let message = "Tasks Completed: 4 (Failed: 1, Cancelled 0), Skipped: 1";
@@ -283,7 +283,7 @@ async fn a_failure_names_its_task_and_its_reason(stage: Stage) -> Outcomes {
         ["create-imagestream", "setup", "validate", "update-imagestream"]
     );
 
-    let validate = stage.task_run(&failed, "validate").await?;
+    let validate = test_ns.task_run(&failed, "validate").await?;
     let exited = "\"step-probe\" exited with code 1: Error";
     assert_eq!(told(&validate), ("False", "StepFailed", exited));
     let results = json!([
@@ -299,7 +299,7 @@ async fn a_failure_names_its_task_and_its_reason(stage: Stage) -> Outcomes {
     Ok(())
 }
 
-async fn every_sort_of_failure_has_tektons_reason(stage: Stage) -> Outcomes {
+async fn every_sort_of_failure_has_tektons_reason(test_ns: TestNamespace) -> Outcomes {
     let cases = [
         (
             "exit",
@@ -329,23 +329,25 @@ async fn every_sort_of_failure_has_tektons_reason(stage: Stage) -> Outcomes {
     ];
     for (name, failure, reason, message) in cases {
         let scenario = Scenario::fails_at(&tasks(), "validate", failure)?;
-        let (failed, _) = stage.played(name, scenario).await?;
+        let (failed, _) = test_ns.simulate_run(name, scenario).await?;
         assert_eq!(told(&failed).1, "Failed", "{name}");
-        let validate = stage.task_run(&failed, "validate").await?;
+        let validate = test_ns.task_run(&failed, "validate").await?;
         let (status, said, text) = told(&validate);
         assert_eq!((status, said), ("False", reason), "{name}");
         assert!(text.contains(message), "{name}: {text}");
     }
 
-    let (late, outcome) = stage.played("over", Scenario::times_out_at(&tasks(), "setup")?).await?;
+    let (late, outcome) = test_ns
+        .simulate_run("over", Scenario::times_out_at(&tasks(), "setup")?)
+        .await?;
     assert_eq!(outcome, RunOutcome::Ended);
     let message = "PipelineRun \"over\" failed to finish within \"30m0s\"";
     assert_eq!(told(&late), ("False", "PipelineRunTimeout", message));
-    let setup = stage.task_run(&late, "setup").await?;
+    let setup = test_ns.task_run(&late, "setup").await?;
     assert_eq!(told(&setup).1, "TaskRunCancelled");
     assert_eq!(setup["spec"]["status"], "TaskRunCancelled");
     let final_task = Scenario::fails_at(&tasks(), "update-imagestream", TaskFailure::exit("write", 1))?;
-    let (failed, _) = stage.played("final", final_task).await?;
+    let (failed, _) = test_ns.simulate_run("final", final_task).await?;
     assert_eq!(
         told(&failed),
         (
@@ -358,9 +360,9 @@ async fn every_sort_of_failure_has_tektons_reason(stage: Stage) -> Outcomes {
     Ok(())
 }
 
-async fn a_run_that_never_starts_has_no_tasks(stage: Stage) -> Outcomes {
-    let (refused, outcome) = stage
-        .played("missing", Scenario::pipeline_missing("cnbi-import"))
+async fn a_run_that_never_starts_has_no_tasks(test_ns: TestNamespace) -> Outcomes {
+    let (refused, outcome) = test_ns
+        .simulate_run("missing", Scenario::pipeline_missing("cnbi-import"))
         .await?;
     assert_eq!(outcome, RunOutcome::Ended);
     let (status, reason, message) = told(&refused);
@@ -370,48 +372,48 @@ async fn a_run_that_never_starts_has_no_tasks(stage: Stage) -> Outcomes {
     Ok(())
 }
 
-async fn a_cancelled_run_ends_at_once(stage: Stage) -> Outcomes {
-    stage.create(&run("stopped")).await?;
-    let mut simulation = stage
+async fn a_cancelled_run_ends_at_once(test_ns: TestNamespace) -> Outcomes {
+    test_ns.create(&run("stopped")).await?;
+    let mut simulation = test_ns
         .tekton()
         .start("stopped", Scenario::hangs_at(&tasks(), "setup")?)
         .await?;
     simulation.until_running("setup").await?;
     assert_eq!(simulation.next().await?, None, "it holds");
-    stage.cancel("stopped").await?;
+    test_ns.cancel("stopped").await?;
     assert_eq!(simulation.finish().await?, RunOutcome::Cancelled);
 
-    let stopped = stage.read("stopped").await?;
+    let stopped = test_ns.read("stopped").await?;
     assert_eq!(
         told(&stopped),
         ("False", "Cancelled", "PipelineRun \"stopped\" was cancelled")
     );
     let children = names(&stopped["status"]["childReferences"], "pipelineTaskName");
     assert_eq!(children, ["create-imagestream", "setup"], "no final task");
-    let done = stage.task_run(&stopped, "create-imagestream").await?;
+    let done = test_ns.task_run(&stopped, "create-imagestream").await?;
     assert_eq!(told(&done).1, "Succeeded");
-    let setup = stage.task_run(&stopped, "setup").await?;
+    let setup = test_ns.task_run(&stopped, "setup").await?;
     assert_eq!(told(&setup).1, "TaskRunCancelled");
     assert_eq!(setup["spec"]["status"], "TaskRunCancelled");
 
     // Before anything began, there is nothing to stop.
-    stage.create(&run("early")).await?;
-    stage.cancel("early").await?;
-    let outcome = stage.tekton().simulate("early", Scenario::succeeds(&tasks())).await?;
+    test_ns.create(&run("early")).await?;
+    test_ns.cancel("early").await?;
+    let outcome = test_ns.tekton().simulate("early", Scenario::succeeds(&tasks())).await?;
     assert_eq!(outcome, RunOutcome::Cancelled);
-    let early = stage.read("early").await?;
+    let early = test_ns.read("early").await?;
     assert_eq!(told(&early).1, "Cancelled");
     assert!(early["status"]["childReferences"].is_null(), "{early}");
     Ok(())
 }
 
-async fn a_deleted_run_takes_everything_along(stage: Stage) -> Outcomes {
-    stage.create(&run("gone")).await?;
-    let mut simulation = stage.tekton().start("gone", Scenario::succeeds(&tasks())).await?;
+async fn a_deleted_run_takes_everything_along(test_ns: TestNamespace) -> Outcomes {
+    test_ns.create(&run("gone")).await?;
+    let mut simulation = test_ns.tekton().start("gone", Scenario::succeeds(&tasks())).await?;
     simulation.until_running("setup").await?;
     let kind = kube::core::GroupVersionKind::gvk("", "v1", "PersistentVolumeClaim");
     let kind = kube::core::ApiResource::from_gvk(&kind);
-    let claims: Api<DynamicObject> = Api::namespaced_with(stage.client.clone(), &stage.namespace, &kind);
+    let claims: Api<DynamicObject> = Api::namespaced_with(test_ns.client.clone(), &test_ns.namespace, &kind);
     let volumes = claims.list(&ListParams::default()).await?.items;
     assert_eq!(volumes.len(), 1, "one for the workspace of a template");
     assert!(
@@ -422,9 +424,9 @@ async fn a_deleted_run_takes_everything_along(stage: Stage) -> Outcomes {
             .is_some_and(|name| name.starts_with("pvc-"))
     );
 
-    stage.runs().delete("gone", &DeleteParams::default()).await?;
+    test_ns.runs().delete("gone", &DeleteParams::default()).await?;
     assert_eq!(simulation.finish().await?, RunOutcome::Deleted);
-    let children = task_runs(&stage.client, &stage.namespace);
+    let children = task_runs(&test_ns.client, &test_ns.namespace);
     until("TaskRuns and volumes go with the run", || async {
         let left = children.list(&ListParams::default()).await?.items.len();
         Ok(left + claims.list(&ListParams::default()).await?.items.len() == 0)
@@ -432,7 +434,7 @@ async fn a_deleted_run_takes_everything_along(stage: Stage) -> Outcomes {
     .await
 }
 
-async fn what_tektons_webhook_refuses_is_refused(stage: Stage) -> Outcomes {
+async fn what_tektons_webhook_refuses_is_refused(test_ns: TestNamespace) -> Outcomes {
     let changed = |pointer: &str, value: Value| -> Outcomes<Value> {
         let mut run = run("refused");
         *run.pointer_mut(pointer).ok_or("no such field")? = value;
@@ -474,18 +476,18 @@ async fn what_tektons_webhook_refuses_is_refused(stage: Stage) -> Outcomes {
         ),
         ("/spec/timeouts", json!({"tasks": "2h"}), "spec.timeouts"),
     ] {
-        let told = refusal(stage.create(&changed(pointer, value)?).await)?;
+        let told = refusal(test_ns.create(&changed(pointer, value)?).await)?;
         assert!(told.starts_with("422 ") && told.contains(why), "{pointer}: {told}");
     }
     for allowed in ["$(params.a)", "$(context.pipelineRun.name)", "$(tasks.a.status)"] {
         let mut run = changed("/spec/params/0/value", json!(allowed))?;
         run["metadata"] = json!({"generateName": "allowed-"});
-        stage.create(&run).await?;
+        test_ns.create(&run).await?;
     }
 
-    stage.create(&run("held")).await?;
+    test_ns.create(&run("held")).await?;
     let patch = async |patch: Value| {
-        stage
+        test_ns
             .runs()
             .patch("held", &PatchParams::default(), &Patch::Merge(patch))
             .await
@@ -502,7 +504,7 @@ async fn what_tektons_webhook_refuses_is_refused(stage: Stage) -> Outcomes {
     let told = refusal(patch(json!({"spec": {"status": "Stopped"}})).await)?;
     assert!(told.contains("no such status Stopped"), "{told}");
     patch(json!({"metadata": {"labels": {"a": "b"}}})).await?;
-    stage.tekton().simulate("held", Scenario::succeeds(&tasks())).await?;
+    test_ns.tekton().simulate("held", Scenario::succeeds(&tasks())).await?;
     let told = refusal(patch(json!({"spec": {"status": "Cancelled"}})).await)?;
     assert!(
         told.contains("once the run is complete, no updates are allowed"),
@@ -512,43 +514,43 @@ async fn what_tektons_webhook_refuses_is_refused(stage: Stage) -> Outcomes {
     Ok(())
 }
 
-async fn a_play_is_of_one_run_only(stage: Stage) -> Outcomes {
+async fn a_play_is_of_one_run_only(test_ns: TestNamespace) -> Outcomes {
     // A run of the same name, made again meanwhile, gets nothing of the first one's play.
-    stage.create(&run("twice")).await?;
-    let mut simulation = stage.tekton().start("twice", Scenario::succeeds(&tasks())).await?;
+    test_ns.create(&run("twice")).await?;
+    let mut simulation = test_ns.tekton().start("twice", Scenario::succeeds(&tasks())).await?;
     simulation.until_running("setup").await?;
-    stage.runs().delete("twice", &DeleteParams::default()).await?;
+    test_ns.runs().delete("twice", &DeleteParams::default()).await?;
     until("the first run is gone", || async {
-        Ok(stage.runs().get_opt("twice").await?.is_none())
+        Ok(test_ns.runs().get_opt("twice").await?.is_none())
     })
     .await?;
-    stage.create(&run("twice")).await?;
+    test_ns.create(&run("twice")).await?;
     assert_eq!(simulation.finish().await?, RunOutcome::Deleted);
-    assert!(stage.read("twice").await?["status"].is_null());
+    assert!(test_ns.read("twice").await?["status"].is_null());
 
     // Nothing is played over something.
-    stage
+    test_ns
         .tekton()
         .simulate("twice", Scenario::refused("ParameterMissing", "tag"))
         .await?;
-    let again = stage.tekton().start("twice", Scenario::succeeds(&tasks())).await;
+    let again = test_ns.tekton().start("twice", Scenario::succeeds(&tasks())).await;
     assert!(again.is_err_and(|error| error.to_string().contains("already")));
 
     // A script that makes no sense is told.
-    stage.create(&run("nonsense")).await?;
+    test_ns.create(&run("nonsense")).await?;
     let nonsense = Scenario::new(&tasks(), vec![Action::Start, Action::Succeed("setup".to_owned())]);
-    let told = stage.tekton().simulate("nonsense", nonsense).await;
+    let told = test_ns.tekton().simulate("nonsense", nonsense).await;
     let told = format!("{:#}", told.err().ok_or("it made sense")?);
     assert!(told.contains("setup is Waiting and cannot end"), "{told}");
     Ok(())
 }
 
-async fn every_run_of_a_namespace_can_be_played(stage: Stage) -> Outcomes {
+async fn every_run_of_a_namespace_can_be_played(test_ns: TestNamespace) -> Outcomes {
     let labels = "meteor.zone/uid=u-1";
-    stage.create(&run("first")).await?;
-    assert_eq!(stage.tekton().wait_for_run(labels).await?, "first");
+    test_ns.create(&run("first")).await?;
+    assert_eq!(test_ns.tekton().wait_for_run(labels).await?, "first");
     let (end, over) = oneshot::channel::<()>();
-    let tekton = stage.tekton();
+    let tekton = test_ns.tekton();
     let choose = |run: &Value| match run["metadata"]["name"].as_str() {
         Some("third") => Scenario::refused("ParameterMissing", "tag"),
         _ => Scenario::succeeds(&tasks()),
@@ -558,7 +560,7 @@ async fn every_run_of_a_namespace_can_be_played(stage: Stage) -> Outcomes {
     });
     let test = async {
         for name in ["second", "third"] {
-            stage.create(&run(name)).await?;
+            test_ns.create(&run(name)).await?;
         }
         for (name, reason) in [
             ("first", "Succeeded"),
@@ -566,7 +568,7 @@ async fn every_run_of_a_namespace_can_be_played(stage: Stage) -> Outcomes {
             ("third", "ParameterMissing"),
         ] {
             until(name, || async {
-                let run = stage.read(name).await?;
+                let run = test_ns.read(name).await?;
                 Ok(run["status"]["conditions"][0]["reason"] == reason)
             })
             .await?;
@@ -580,8 +582,8 @@ async fn every_run_of_a_namespace_can_be_played(stage: Stage) -> Outcomes {
     Ok(())
 }
 
-async fn an_import_shows_in_the_stream(stage: Stage) -> Outcomes {
-    let streams = image_streams(&stage.client, &stage.namespace);
+async fn an_import_shows_in_the_stream(test_ns: TestNamespace) -> Outcomes {
+    let streams = image_streams(&test_ns.client, &test_ns.namespace);
     let tag = |name: &str, from: &str| json!({"name": name, "from": {"kind": "DockerImage", "name": from}});
     let stream = json!({
         "apiVersion": "image.openshift.io/v1", "kind": "ImageStream", "metadata": {"name": "notebook"},
@@ -594,7 +596,7 @@ async fn an_import_shows_in_the_stream(stage: Stage) -> Outcomes {
         .create(&PostParams::default(), &serde_json::from_value(stream)?)
         .await?;
     let simulation = async |tag: &str, import: Import| {
-        image_import::simulate(&stage.client, &stage.namespace, "notebook", tag, &import).await
+        image_import::simulate(&test_ns.client, &test_ns.namespace, "notebook", tag, &import).await
     };
     simulation("v1", Import::unauthorized("registry.example:5000/a/b:v1")).await?;
     let read = async || -> Outcomes<Value> { Ok(serde_json::to_value(streams.get("notebook").await?)?) };
@@ -626,27 +628,27 @@ async fn an_import_shows_in_the_stream(stage: Stage) -> Outcomes {
 }
 
 #[tokio::test]
-async fn a_play_outlasts_an_api_server_that_restarts() -> Outcomes {
+async fn a_simulation_survives_an_api_server_restart() -> Outcomes {
     let control_plane = ControlPlane::start().await?;
     install_from(&control_plane, &Definitions::Fake).await?;
-    let stage = Stage {
+    let test_ns = TestNamespace {
         client: control_plane.client().await?,
         namespace: "default".to_owned(),
     };
-    stage.create(&run("long")).await?;
-    let mut simulation = stage.tekton().start("long", Scenario::succeeds(&tasks())).await?;
+    test_ns.create(&run("long")).await?;
+    let mut simulation = test_ns.tekton().start("long", Scenario::succeeds(&tasks())).await?;
     simulation.until_running("setup").await?;
     control_plane.stop_api_server().await?;
     let rest = tokio::spawn(simulation.finish());
     control_plane.start_api_server().await?;
     assert_eq!(rest.await??, RunOutcome::Ended);
-    assert_eq!(told(&stage.read("long").await?).1, "Succeeded");
+    assert_eq!(told(&test_ns.read("long").await?).1, "Succeeded");
     Ok(())
 }
 
 /// The variable is set by hand and by machines: a path that leads nowhere is a mistake, not a reason to check less.
 #[tokio::test]
-async fn definitions_that_are_not_there_are_an_error() -> Outcomes {
+async fn a_missing_definitions_file_is_an_error() -> Outcomes {
     let control_plane = crate::cluster_with(&Definitions::Fake).await?;
     let missing = Definitions::Tekton(Path::new("/nonexistent/definitions.yaml").to_owned());
     let told = install_from(control_plane, &missing).await;

@@ -1,4 +1,4 @@
-//! `cnbi-step fetch git` over SSH: the real client and Git, a server of our own that knows one key and serves to nobody else.
+//! `cnbi-step fetch git` over SSH: the real client and Git, and a test server that accepts one key.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
@@ -148,7 +148,7 @@ impl Told {
 }
 
 #[test]
-fn a_repository_comes_over_ssh_from_the_host_that_is_known() {
+fn a_repository_is_fetched_over_ssh_from_a_known_host() {
     let served = Served::start();
     let (key, known) = (served.key("user"), served.known("host.pub"));
     let right = [("ssh-privatekey", key.as_str()), ("known_hosts", known.as_str())];
@@ -166,7 +166,7 @@ fn a_repository_comes_over_ssh_from_the_host_that_is_known() {
 }
 
 #[test]
-fn a_host_that_is_not_the_known_one_gets_nothing() {
+fn an_unknown_ssh_host_is_rejected() {
     let served = Served::start();
     let key = served.key("user");
     let of_another_host = format!("[elsewhere.example]:22 {}", served.key("host.pub"));
@@ -180,7 +180,7 @@ fn a_host_that_is_not_the_known_one_gets_nothing() {
 }
 
 #[test]
-fn a_key_that_the_host_refuses_is_told() {
+fn a_rejected_ssh_key_is_reported() {
     let served = Served::start();
     let (key, known) = (served.key("stranger"), served.known("host.pub"));
     let told = served.fetch("repo.git", None, &[("ssh-privatekey", &key), ("known_hosts", &known)]);

@@ -1,5 +1,5 @@
-//! `cnbi-step imagestream` on a real API server, with the rights of the trusted account and no others. What stands behind the
-//! kind ImageStream is the stand-in, and runs are played; everything else is real.
+//! `cnbi-step imagestream` on a real API server with the permissions of the trusted account. The ImageStream kind and the runs are
+//! fakes.
 
 use std::path::{Path, PathBuf};
 use std::process::Output;
@@ -21,7 +21,7 @@ const DIGEST: &str = "sha256:111111111111111111111111111111111111111111111111111
 const OTHER: &str = "sha256:2222222222222222222222222222222222222222222222222222222222222222";
 
 /// A namespace of ImageStreams and of runs, and an account that has the tasks' rights there.
-struct Stage {
+struct TestNamespace {
     client: Client,
     namespace: String,
     kubeconfig: PathBuf,
@@ -49,7 +49,7 @@ async fn control_plane() -> &'static ControlPlane {
 }
 
 /// A stage for a test; `has_rights`: the account has those of the tasks.
-async fn stage(control_plane: &ControlPlane, test: &str, has_rights: bool) -> Stage {
+async fn test_ns(control_plane: &ControlPlane, test: &str, has_rights: bool) -> TestNamespace {
     let namespace = test.replace('_', "-");
     let kubectl = async |args: &[&str]| control_plane.kubectl().args(args).ok().await.unwrap();
     kubectl(&["create", "namespace", &namespace]).await;
@@ -82,7 +82,7 @@ async fn stage(control_plane: &ControlPlane, test: &str, has_rights: bool) -> St
             "{error}"
         );
     }
-    Stage {
+    TestNamespace {
         client,
         kubeconfig: control_plane
             .service_account_kubeconfig(&namespace, "trusted")
@@ -93,7 +93,7 @@ async fn stage(control_plane: &ControlPlane, test: &str, has_rights: bool) -> St
     }
 }
 
-impl Stage {
+impl TestNamespace {
     /// Exit code, reason and message.
     async fn step(&self, verb: &str, build: Build<'_>, run: &str, asked: &Value) -> (Option<i32>, String, String) {
         let output = self.run(verb, build, run, asked).await;
@@ -130,7 +130,7 @@ impl Stage {
     }
 
     /// Plays a run of an import to its end.
-    async fn played(&self, name: &str, scenario: Scenario) {
+    async fn simulate_run(&self, name: &str, scenario: Scenario) {
         begin(&self.client, &self.namespace, name).await.unwrap();
         let tekton = FakeTekton::new(self.client.clone(), &self.namespace);
         tekton.simulate(name, scenario).await.unwrap();
@@ -201,12 +201,12 @@ fn done() -> (Option<i32>, String, String) {
 }
 
 #[tokio::test]
-async fn a_stream_says_what_open_data_hub_reads() {
-    let stage = stage(control_plane().await, "reads", true).await;
-    assert_eq!(stage.create(FIRST).await, done());
-    let stream = stage.stream("pandas").await.unwrap();
+async fn an_image_stream_has_the_metadata_that_open_data_hub_reads() {
+    let test_ns = test_ns(control_plane().await, "reads", true).await;
+    assert_eq!(test_ns.create(FIRST).await, done());
+    let stream = test_ns.stream("pandas").await.unwrap();
     assert_eq!(
-        std::fs::read_to_string(stage.folder.path().join("stream-uid")).unwrap(),
+        std::fs::read_to_string(test_ns.folder.path().join("stream-uid")).unwrap(),
         uid(&stream)
     );
     let (labels, annotations) = (&stream["metadata"]["labels"], &stream["metadata"]["annotations"]);
@@ -215,9 +215,9 @@ async fn a_stream_says_what_open_data_hub_reads() {
     assert_eq!(stream["spec"], json!({"lookupPolicy": {"local": true}}));
     assert_eq!(annotations["opendatahub.io/notebook-image-phase"], "Validating");
 
-    stage.played("run-1", success(DIGEST, uid(&stream))).await;
-    assert_eq!(stage.update(FIRST, "run-1").await, done());
-    let stream = stage.stream("pandas").await.unwrap();
+    test_ns.simulate_run("run-1", success(DIGEST, uid(&stream))).await;
+    assert_eq!(test_ns.update(FIRST, "run-1").await, done());
+    let stream = test_ns.stream("pandas").await.unwrap();
     let (labels, annotations) = (&stream["metadata"]["labels"], &stream["metadata"]["annotations"]);
     assert_eq!(
         *labels,
@@ -260,36 +260,36 @@ async fn a_stream_says_what_open_data_hub_reads() {
 
     // All of it once more changes nothing.
     let before = stream["metadata"]["resourceVersion"].clone();
-    assert_eq!(stage.update(FIRST, "run-1").await, done());
-    let stream = stage.stream("pandas").await.unwrap();
+    assert_eq!(test_ns.update(FIRST, "run-1").await, done());
+    let stream = test_ns.stream("pandas").await.unwrap();
     assert_eq!(stream["spec"]["tags"].as_array().unwrap().len(), 1);
     assert_eq!(stream["metadata"]["resourceVersion"], before);
 }
 
 #[tokio::test]
 async fn the_newest_tag_is_first_and_older_ones_stay() {
-    let stage = stage(control_plane().await, "newest", true).await;
-    stage.create(FIRST).await;
-    let of = stage.stream("pandas").await.unwrap();
-    stage.played("run-1", success(DIGEST, uid(&of))).await;
-    assert_eq!(stage.update(FIRST, "run-1").await, done());
-    let old = stage.stream("pandas").await.unwrap()["spec"]["tags"][0].clone();
+    let test_ns = test_ns(control_plane().await, "newest", true).await;
+    test_ns.create(FIRST).await;
+    let of = test_ns.stream("pandas").await.unwrap();
+    test_ns.simulate_run("run-1", success(DIGEST, uid(&of))).await;
+    assert_eq!(test_ns.update(FIRST, "run-1").await, done());
+    let old = test_ns.stream("pandas").await.unwrap()["spec"]["tags"][0].clone();
 
     let second = Build {
         generation: 2,
         tag: "v2",
         ..FIRST
     };
-    assert_eq!(stage.create(second).await, done());
-    let building = stage.stream("pandas").await.unwrap();
+    assert_eq!(test_ns.create(second).await, done());
+    let building = test_ns.stream("pandas").await.unwrap();
     assert_eq!(building["metadata"]["labels"]["opendatahub.io/notebook-image"], "true");
     assert_eq!(building["spec"]["tags"], json!([old]));
     // The admin takes it out of the spawner meanwhile.
     let hidden = json!({"metadata": {"labels": {"opendatahub.io/notebook-image": "false"}}});
-    stage.patch("pandas", hidden).await;
-    stage.played("run-2", success(OTHER, uid(&of))).await;
-    assert_eq!(stage.update(second, "run-2").await, done());
-    let stream = stage.stream("pandas").await.unwrap();
+    test_ns.patch("pandas", hidden).await;
+    test_ns.simulate_run("run-2", success(OTHER, uid(&of))).await;
+    assert_eq!(test_ns.update(second, "run-2").await, done());
+    let stream = test_ns.stream("pandas").await.unwrap();
     let names: Vec<_> = stream["spec"]["tags"]
         .as_array()
         .unwrap()
@@ -302,22 +302,22 @@ async fn the_newest_tag_is_first_and_older_ones_stay() {
     assert_eq!(stream["status"]["tags"].as_array().unwrap().len(), 2);
 
     // And a run of the first generation is too late.
-    let (code, reason, message) = stage.update(FIRST, "run-1").await;
+    let (code, reason, message) = test_ns.update(FIRST, "run-1").await;
     assert_eq!((code, reason.as_str()), (Some(1), "ImageStreamConflict"));
     assert!(message.contains("was written for generation 2 meanwhile"), "{message}");
 }
 
 #[tokio::test]
-async fn a_failure_is_told_and_takes_nothing_away() {
-    let stage = stage(control_plane().await, "failure", true).await;
-    stage.create(FIRST).await;
-    let of = stage.stream("pandas").await.unwrap();
+async fn a_failure_is_recorded_and_removes_no_tag() {
+    let test_ns = test_ns(control_plane().await, "failure", true).await;
+    test_ns.create(FIRST).await;
+    let of = test_ns.stream("pandas").await.unwrap();
     let failure = TaskFailure::reported("inspect", "ImageNotFound", "There is no\nquay.io/\"x\":v1");
-    stage
-        .played("run-1", Scenario::fails_at(&tasks(), "setup", failure).unwrap())
+    test_ns
+        .simulate_run("run-1", Scenario::fails_at(&tasks(), "setup", failure).unwrap())
         .await;
-    assert_eq!(stage.update(FIRST, "run-1").await, done());
-    let stream = stage.stream("pandas").await.unwrap();
+    assert_eq!(test_ns.update(FIRST, "run-1").await, done());
+    let stream = test_ns.stream("pandas").await.unwrap();
     let annotations = &stream["metadata"]["annotations"];
     assert_eq!(annotations["opendatahub.io/notebook-image-phase"], "Failed");
     let messages = annotations["opendatahub.io/notebook-image-messages"].as_str().unwrap();
@@ -327,15 +327,15 @@ async fn a_failure_is_told_and_takes_nothing_away() {
     );
     assert_eq!(stream["spec"]["tags"], Value::Null);
 
-    stage.played("run-2", success(DIGEST, uid(&of))).await;
-    assert_eq!(stage.update(FIRST, "run-2").await, done());
+    test_ns.simulate_run("run-2", success(DIGEST, uid(&of))).await;
+    assert_eq!(test_ns.update(FIRST, "run-2").await, done());
     // A task may say only what the contract lets it say.
     let failure = TaskFailure::reported("probe", "RequiredSecretMissing", "x");
-    stage
-        .played("run-3", Scenario::fails_at(&tasks(), "validate", failure).unwrap())
+    test_ns
+        .simulate_run("run-3", Scenario::fails_at(&tasks(), "validate", failure).unwrap())
         .await;
-    assert_eq!(stage.update(FIRST, "run-3").await, done());
-    let stream = stage.stream("pandas").await.unwrap();
+    assert_eq!(test_ns.update(FIRST, "run-3").await, done());
+    let stream = test_ns.stream("pandas").await.unwrap();
     let messages = &stream["metadata"]["annotations"]["opendatahub.io/notebook-image-messages"];
     assert!(
         messages.as_str().unwrap().contains("ImageInvalid in task validate: x"),
@@ -346,9 +346,9 @@ async fn a_failure_is_told_and_takes_nothing_away() {
 }
 
 #[tokio::test]
-async fn what_belongs_to_others_is_left_alone() {
-    let stage = stage(control_plane().await, "others", true).await;
-    let streams = image_streams(&stage.client, &stage.namespace);
+async fn image_streams_of_other_owners_are_not_changed() {
+    let test_ns = test_ns(control_plane().await, "others", true).await;
+    let streams = image_streams(&test_ns.client, &test_ns.namespace);
     for (name, annotations) in [
         ("bare", json!({})),
         ("pandas", json!({"meteor.zone/owned-by": "team-b/pandas"})),
@@ -359,50 +359,50 @@ async fn what_belongs_to_others_is_left_alone() {
         });
         let stream = serde_json::from_value(stream).unwrap();
         streams.create(&PostParams::default(), &stream).await.unwrap();
-        let before = stage.stream(name).await;
+        let before = test_ns.stream(name).await;
         let build = Build { name, ..FIRST };
-        let (code, reason, message) = stage.create(build).await;
+        let (code, reason, message) = test_ns.create(build).await;
         assert_eq!((code, reason.as_str()), (Some(1), "ImageStreamConflict"));
         assert!(message.ends_with("belongs to somebody else"), "{message}");
-        assert_eq!(stage.stream(name).await, before);
+        assert_eq!(test_ns.stream(name).await, before);
     }
 }
 
 #[tokio::test]
-async fn a_late_update_does_not_bring_back_what_was_deleted() {
-    let stage = stage(control_plane().await, "late", true).await;
-    stage.create(FIRST).await;
-    let of = stage.stream("pandas").await.unwrap();
-    stage.played("run-1", success(DIGEST, uid(&of))).await;
-    stage.delete("pandas").await;
-    let (code, reason, message) = stage.update(FIRST, "run-1").await;
+async fn a_late_update_does_not_recreate_a_deleted_image_stream() {
+    let test_ns = test_ns(control_plane().await, "late", true).await;
+    test_ns.create(FIRST).await;
+    let of = test_ns.stream("pandas").await.unwrap();
+    test_ns.simulate_run("run-1", success(DIGEST, uid(&of))).await;
+    test_ns.delete("pandas").await;
+    let (code, reason, message) = test_ns.update(FIRST, "run-1").await;
     assert_eq!((code, reason.as_str()), (Some(1), "ImageStreamConflict"));
     assert!(message.ends_with("was deleted meanwhile"), "{message}");
-    assert_eq!(stage.stream("pandas").await, None);
+    assert_eq!(test_ns.stream("pandas").await, None);
 
-    stage.create(FIRST).await;
-    let (code, reason, message) = stage.update(FIRST, "run-1").await;
+    test_ns.create(FIRST).await;
+    let (code, reason, message) = test_ns.update(FIRST, "run-1").await;
     assert_eq!((code, reason.as_str()), (Some(1), "ImageStreamConflict"));
     assert!(message.ends_with("was deleted meanwhile, and made anew"), "{message}");
-    assert_eq!(stage.stream("pandas").await.unwrap()["spec"]["tags"], Value::Null);
+    assert_eq!(test_ns.stream("pandas").await.unwrap()["spec"]["tags"], Value::Null);
 
     // A resource of the same name that came after ours has taken it over.
     let successor = Build {
         uid: "6e0f1a3c-0000-4000-8000-000000000002",
         ..FIRST
     };
-    assert_eq!(stage.create(successor).await, done());
-    let (_, reason, message) = stage.update(FIRST, "run-1").await;
+    assert_eq!(test_ns.create(successor).await, done());
+    let (_, reason, message) = test_ns.update(FIRST, "run-1").await;
     assert_eq!(reason, "ImageStreamConflict");
     assert!(message.contains("taken over by a newer resource"), "{message}");
 }
 
 #[tokio::test]
-async fn a_run_that_was_ended_makes_no_stream_and_takes_none_over() {
-    let stage = stage(control_plane().await, "ended", true).await;
-    let runs = pipeline_runs(&stage.client, &stage.namespace);
+async fn a_cancelled_run_creates_and_adopts_no_image_stream() {
+    let test_ns = test_ns(control_plane().await, "ended", true).await;
+    let runs = pipeline_runs(&test_ns.client, &test_ns.namespace);
     for name in ["cancelled", "deleted"] {
-        begin(&stage.client, &stage.namespace, name).await.unwrap();
+        begin(&test_ns.client, &test_ns.namespace, name).await.unwrap();
     }
     // Others hold runs back until they have stored them elsewhere, as Tekton Chains and Results do.
     let held = Patch::Merge(json!({"metadata": {"finalizers": ["example.com/held"]}}));
@@ -416,26 +416,26 @@ async fn a_run_that_was_ended_makes_no_stream_and_takes_none_over() {
     };
     for begun_anew in [false, true] {
         if begun_anew {
-            assert_eq!(stage.create(successor).await, done());
+            assert_eq!(test_ns.create(successor).await, done());
         }
-        let before = stage.stream("pandas").await;
+        let before = test_ns.stream("pandas").await;
         assert_eq!(before.is_some(), begun_anew);
         for (run, told) in [
             ("cancelled", "is not written for a run that is cancelled"),
             ("deleted", "is not written for a run that was deleted"),
             ("never-there", "is not written for a run that was deleted"),
         ] {
-            let (code, reason, message) = stage.create_in(FIRST, run).await;
+            let (code, reason, message) = test_ns.create_in(FIRST, run).await;
             assert_eq!((code, reason.as_str()), (Some(1), "ImageStreamConflict"), "{run}");
             assert!(message.ends_with(told), "{run}: {message}");
-            assert_eq!(stage.stream("pandas").await, before, "{run}");
+            assert_eq!(test_ns.stream("pandas").await, before, "{run}");
         }
     }
 }
 
 #[tokio::test]
-async fn without_rights_or_without_the_kind_it_says_so() {
-    let strange = stage(control_plane().await, "no-rights", false).await;
+async fn missing_permissions_and_a_missing_api_are_reported() {
+    let strange = test_ns(control_plane().await, "no-rights", false).await;
     let (code, reason, message) = strange.create(FIRST).await;
     assert_eq!((code, reason.as_str()), (Some(1), "ImageStreamCreateFailed"));
     assert!(
@@ -444,7 +444,7 @@ async fn without_rights_or_without_the_kind_it_says_so() {
     );
 
     let bare = ControlPlane::start().await.unwrap();
-    let bare = stage(&bare, "no-kind", true).await;
+    let bare = test_ns(&bare, "no-kind", true).await;
     let (code, reason, _) = bare.create(FIRST).await;
     assert_eq!((code, reason.as_str()), (Some(1), "ImageStreamApiMissing"));
 }

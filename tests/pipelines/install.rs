@@ -1,4 +1,4 @@
-//! What `make install-pipelines` and `make uninstall-pipelines` do, on a real API server.
+//! `make install-pipelines` and `make uninstall-pipelines` on a real API server.
 
 use std::path::Path;
 use std::process::Output;
@@ -32,7 +32,7 @@ async fn may(cluster: &ControlPlane, account: &str, verb: &str, what: &str, name
 }
 
 #[tokio::test]
-async fn installing_gives_the_rights_that_are_needed_and_no_others() -> Outcome {
+async fn installing_grants_exactly_the_needed_permissions() -> Outcome {
     let cluster = cluster().await?;
     for namespace in ["shown", "shown-too", "elsewhere"] {
         cluster.kubectl().args(["create", "namespace", namespace]).ok().await?;
@@ -128,7 +128,7 @@ async fn installing_gives_the_rights_that_are_needed_and_no_others() -> Outcome 
 }
 
 #[tokio::test]
-async fn what_cannot_be_installed_is_refused_before_anything_is_done() -> Outcome {
+async fn invalid_arguments_are_rejected_before_any_change() -> Outcome {
     let cluster = cluster().await?;
     for (namespace, target, why) in [
         ("Not_a_name", "default", "not the name of a namespace: Not_a_name"),
@@ -155,7 +155,7 @@ async fn what_cannot_be_installed_is_refused_before_anything_is_done() -> Outcom
 
 /// With Tekton's own definitions, where they are given, this is the schema of the real thing.
 #[tokio::test]
-async fn every_manifest_is_taken_as_it_is_and_applying_it_again_changes_nothing() -> Outcome {
+async fn every_manifest_is_accepted_unchanged_and_apply_is_idempotent() -> Outcome {
     let cluster = cluster().await?;
     let namespace = cluster.kubectl().args(["create", "namespace", "cnbi-builds"]);
     namespace.ok().await?;

@@ -1,4 +1,4 @@
-//! What users wrote meets no shell, no expansion, no credential and no right of ours.
+//! User input reaches no shell, no substitution, no credential and no permission of CNBi.
 
 use cnbi_shared::contract::{PIPELINES, Trust, WorkspaceKind, params, tasks as agreed_tasks};
 use serde_json::{Value, json};
@@ -16,7 +16,7 @@ fn texts<'a>(value: &'a Value, found: &mut Vec<&'a str>) {
 }
 
 #[tokio::test]
-async fn nothing_that_a_user_wrote_is_spliced_into_anything() -> Outcome {
+async fn user_input_is_never_substituted_into_scripts_or_arguments() -> Outcome {
     let manifests = Manifests::rendered().await?;
     for task in manifests.all("Task") {
         let name = text(&task["metadata"]["name"]);
@@ -59,7 +59,7 @@ async fn nothing_that_a_user_wrote_is_spliced_into_anything() -> Outcome {
 
 /// Tekton expands what a result holds, and waits for ever where it reads like a reference to another task.
 #[tokio::test]
-async fn results_of_untrusted_tasks_go_to_no_other_task() -> Outcome {
+async fn results_of_untrusted_tasks_are_not_passed_to_other_tasks() -> Outcome {
     let manifests = Manifests::rendered().await?;
     let mut handed_on = Vec::new();
     for pipeline in PIPELINES {
@@ -121,7 +121,7 @@ async fn credentials_reach_trusted_tasks_only_and_user_images_run_in_validate_on
 }
 
 #[tokio::test]
-async fn steps_have_no_more_privilege_than_their_work_takes() -> Outcome {
+async fn steps_have_minimal_privileges() -> Outcome {
     let manifests = Manifests::rendered().await?;
     for task in manifests.all("Task") {
         let name = text(&task["metadata"]["name"]);
@@ -163,7 +163,7 @@ async fn steps_have_no_more_privilege_than_their_work_takes() -> Outcome {
 }
 
 #[tokio::test]
-async fn pods_that_run_what_users_wrote_reach_nothing_of_the_cluster() -> Outcome {
+async fn pods_that_run_user_code_cannot_reach_the_cluster() -> Outcome {
     let manifests = Manifests::rendered().await?;
     let policy = &manifests.one("NetworkPolicy", "cnbi-untrusted")["spec"];
     assert_eq!(

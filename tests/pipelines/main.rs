@@ -1,5 +1,5 @@
-//! That the Pipelines an admin installs are those that the controller runs, are taken by a real API server, keep what users
-//! wrote away from credentials, and call cnbi-step as it is. No run is made here.
+//! Pipelines, Tasks and `cnbi-step`: manifests against the contract and a real API server, the steps against real registries and Git
+//! servers, and whole builds.
 
 mod contract;
 mod end_to_end;

@@ -1,5 +1,4 @@
-//! `cnbi-step inspect`, `fetch image` and `push` against a real registry: each way it can refuse, by its own reason; and against
-//! registries that mean harm, which are played.
+//! `cnbi-step` against real OCI registries, and against fake registries that are hostile.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -156,7 +155,7 @@ async fn an_image_is_found_by_its_digest() {
 }
 
 #[tokio::test]
-async fn every_refusal_has_its_own_reason() {
+async fn every_registry_error_has_its_own_reason() {
     let setup = Setup {
         has_password: true,
         has_tls: true,
@@ -286,7 +285,7 @@ async fn put_bundle(registry: &Registry, digest: &str, about: &str, pair: &Ecdsa
 }
 
 #[tokio::test]
-async fn signatures_are_judged_by_the_policy() {
+async fn signatures_are_verified_as_configured() {
     let registry = Registry::start(Setup::default()).await.unwrap();
     let (pair, pem) = key_pair();
     let (stranger, _) = key_pair();
@@ -338,7 +337,7 @@ async fn signatures_are_judged_by_the_policy() {
 }
 
 #[tokio::test]
-async fn an_image_goes_from_one_registry_to_another() {
+async fn an_image_is_copied_between_registries() {
     let source = Registry::start(Setup::default()).await.unwrap();
     let target = Registry::start(Setup {
         has_password: true,
@@ -421,7 +420,7 @@ async fn an_image_goes_from_one_registry_to_another() {
 }
 
 #[tokio::test]
-async fn the_admins_image_is_fetched_only_for_a_repository_that_needs_it() {
+async fn the_default_image_is_fetched_only_for_repositories_that_need_it() {
     let registry = Registry::start(Setup::default()).await.unwrap();
     registry
         .push("admins/base:v1", &Image::new().layer(vec![7; 100]))
@@ -468,7 +467,7 @@ fn installed(packages: &[&str]) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn what_is_in_an_image_is_attached_to_it_as_configured() {
+async fn the_sbom_is_attached_as_configured() {
     let registry = Registry::start(Setup::default()).await.unwrap();
     let image = Image::new().layer(installed(&["numpy-2.1.0", "Torch-2.1.0+cpu"]));
     registry.push("team/base:v1", &image).await.unwrap();
@@ -554,7 +553,7 @@ async fn what_is_in_an_image_is_attached_to_it_as_configured() {
 }
 
 /// Answers every request on a port of its own, until the test's process ends.
-fn played(answer: impl Fn(&mut TcpStream, &str) + Send + Sync + Clone + 'static) -> String {
+fn fake_registry(answer: impl Fn(&mut TcpStream, &str) + Send + Sync + Clone + 'static) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
     std::thread::spawn(move || {
@@ -573,10 +572,10 @@ fn played(answer: impl Fn(&mut TcpStream, &str) + Send + Sync + Clone + 'static)
 }
 
 #[tokio::test]
-async fn registries_that_mean_harm_are_bounded() {
+async fn hostile_registries_cannot_exhaust_memory_or_time() {
     let end = "Connection: close\r\n\r\n";
     // Sends a manifest without end.
-    let endless = played(move |stream, request| {
+    let endless = fake_registry(move |stream, request| {
         if request.starts_with("GET /v2/ ") {
             let _ = stream.write_all(format!("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n{end}").as_bytes());
             return;
@@ -593,7 +592,7 @@ async fn registries_that_mean_harm_are_bounded() {
     assert!(begin.elapsed() < Duration::from_secs(60));
 
     // Sends us round in circles.
-    let circles = played(move |stream, _| {
+    let circles = fake_registry(move |stream, _| {
         let _ = stream
             .write_all(format!("HTTP/1.1 302 Found\r\nLocation: /v2/again\r\nContent-Length: 0\r\n{end}").as_bytes());
     });
@@ -601,7 +600,7 @@ async fn registries_that_mean_harm_are_bounded() {
     refused(&told, "RegistryUnavailable", "redirect");
 
     // Answers, but not as a registry does; with what would break a line or a terminal.
-    let nonsense = played(move |stream, request| {
+    let nonsense = fake_registry(move |stream, request| {
         let body = if request.starts_with("GET /v2/ ") {
             ""
         } else {
@@ -615,7 +614,7 @@ async fn registries_that_mean_harm_are_bounded() {
     assert!(!told.log.contains('\u{1b}'), "{told:?}");
 
     // Is overloaded.
-    let busy = played(move |stream, _| {
+    let busy = fake_registry(move |stream, _| {
         let _ = stream.write_all(format!("HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n{end}").as_bytes());
     });
     let told = inspect(&format!("{busy}/team/base:v1"), &plain(&busy), &[]).await;
@@ -697,7 +696,7 @@ mod cosign {
     }
 
     #[tokio::test]
-    async fn what_cosign_signs_is_signed_by_its_key_and_by_no_other() {
+    async fn cosign_signatures_verify_with_their_key_only() {
         let registry = Registry::start(Setup::default()).await.unwrap();
         let mut settings = plain(registry.address());
         settings.signature_policy = SignaturePolicy::Required;
@@ -727,7 +726,7 @@ mod cosign {
     }
 
     #[tokio::test]
-    async fn what_cosign_attests_is_no_signature() {
+    async fn a_cosign_attestation_is_not_a_signature() {
         let registry = Registry::start(Setup::default()).await.unwrap();
         let record = recorded("ecdsa-p256");
         record.signed["attestation"]

@@ -1,5 +1,4 @@
-//! What is installed where a cluster has OpenShift's SecurityContextConstraints, whose definition is played here. Nothing judges pods by
-//! them: what they allow is compared with what the Task asks for.
+//! Installation on a cluster with SecurityContextConstraints. The kind is a fake: what it allows is compared with the Task's needs.
 
 use std::collections::BTreeSet;
 
@@ -37,12 +36,12 @@ fn texts(value: &Value) -> BTreeSet<&str> {
 }
 
 #[tokio::test]
-async fn openshift_lets_build_do_what_it_asks_for_and_no_other_account() -> Outcome {
+async fn on_openshift_only_the_build_account_may_use_its_security_context_constraints() -> Outcome {
     let cluster = ControlPlane::start().await?;
     install_from(&cluster, &Definitions::from_env()).await?;
-    let played = tempfile::NamedTempFile::new()?;
-    std::fs::write(played.path(), definition().to_string())?;
-    let apply = cluster.kubectl().args(["apply", "--filename"]).arg(played.path());
+    let file = tempfile::NamedTempFile::new()?;
+    std::fs::write(file.path(), definition().to_string())?;
+    let apply = cluster.kubectl().args(["apply", "--filename"]).arg(file.path());
     apply.ok().await?;
     let established = [
         "wait",

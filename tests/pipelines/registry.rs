@@ -5,7 +5,7 @@ use oci_client::errors::OciDistributionError;
 use oci_client::secrets::RegistryAuth;
 
 #[tokio::test]
-async fn what_is_pushed_is_there_by_its_digest() {
+async fn a_pushed_image_is_found_by_its_digest() {
     let registry = Registry::start(Setup::default()).await.unwrap();
     let one = registry.push("team/base:v1", &Image::new()).await.unwrap();
     assert_eq!(registry.digest("team/base:v1").await.unwrap(), one);
@@ -17,7 +17,7 @@ async fn what_is_pushed_is_there_by_its_digest() {
 }
 
 #[tokio::test]
-async fn a_password_and_a_certificate_are_asked_for() {
+async fn the_registry_requires_password_and_certificate() {
     let setup = Setup {
         has_password: true,
         has_tls: true,

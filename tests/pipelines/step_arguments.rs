@@ -1,4 +1,4 @@
-//! That the steps call cnbi-step as it is called, judged by its own command line, and leave out none of its subcommands.
+//! The steps of the Tasks call `cnbi-step` with valid arguments, and use each of its subcommands.
 
 use std::collections::BTreeSet;
 
@@ -39,7 +39,7 @@ fn subcommand(step: &Value) -> String {
 }
 
 #[tokio::test]
-async fn every_step_is_a_call_that_the_program_takes() -> Outcome {
+async fn every_step_has_valid_arguments() -> Outcome {
     let manifests = Manifests::rendered().await?;
     for task in manifests.all("Task") {
         for step in steps(task) {
@@ -59,7 +59,7 @@ async fn every_step_is_a_call_that_the_program_takes() -> Outcome {
 }
 
 #[tokio::test]
-async fn every_subcommand_is_a_step_of_its_tasks_and_they_report_what_tasks_do() -> Outcome {
+async fn every_subcommand_is_a_step_and_reports_the_results_of_its_tasks() -> Outcome {
     let manifests = Manifests::rendered().await?;
     for pipeline in PIPELINES {
         let installed = manifests.one("Pipeline", pipeline.name);

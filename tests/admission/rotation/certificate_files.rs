@@ -1,4 +1,4 @@
-//! Certificates that somebody else makes: here the test plays cert-manager, and the kubelet that mounts its Secret.
+//! Certificates from files: the test acts as cert-manager and as the kubelet that mounts its Secret.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -61,7 +61,7 @@ fn serving(ca: &Ca, name: &str, day: u8) -> Outcome<(String, String)> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn certificates_of_a_folder_are_swapped_and_bad_ones_refused_and_no_create_fails() -> Outcome {
+async fn certificate_files_are_reloaded_and_invalid_ones_ignored_without_failed_creates() -> Outcome {
     let cluster = ControlPlane::shared().await?;
     let mut mount = Mount {
         folder: cluster.data().join("files.mount"),

@@ -1,4 +1,4 @@
-//! The whole life of a CA, and clocks that jump, at a clock that is told.
+//! The lifetime of a CA, and clocks that jump; the clock is simulated.
 
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,7 @@ const DAY: i64 = 86_400;
 
 /// A CA that has 55 of its 115 minutes left is due, a third, when the clock is 17 ahead, and over when it is 55 ahead.
 #[tokio::test(flavor = "multi_thread")]
-async fn ca_and_serving_certificates_are_replaced_by_the_clock_and_no_create_fails() -> Outcome {
+async fn ca_and_certificates_are_rotated_before_expiry_without_failed_creates() -> Outcome {
     let mut fleet = Fleet::install("clock", &[]).await?;
     let now = Timestamp::now();
     let short = Policy {
@@ -73,7 +73,7 @@ async fn ca_and_serving_certificates_are_replaced_by_the_clock_and_no_create_fai
 /// Ahead by no more than the hour by which certificates are backdated, so that what is made then holds already; back by more, so that
 /// what is served is of the future.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_clock_that_jumps_ahead_and_back_costs_no_create_and_no_ca() -> Outcome {
+async fn a_clock_that_jumps_causes_no_failed_creates_and_no_new_ca() -> Outcome {
     let mut fleet = Fleet::install("jumps", &[]).await?;
     fleet.add(2).await?;
     let (ca, bundles, first) = (fleet.ca().await?, fleet.bundles().await?, fleet.ends().await?);

@@ -1,4 +1,4 @@
-//! An installation with several replicas behind its Service, a clock of its own, and what can be seen of its certificates.
+//! Several replicas behind a Service, with an adjustable clock.
 
 use std::collections::BTreeSet;
 use std::fs;

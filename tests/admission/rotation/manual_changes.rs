@@ -1,4 +1,4 @@
-//! What people do to the CA and to the bundle.
+//! Manual changes to the CA and the bundle.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ const CLEARED: Duration = Duration::from_secs(20);
 const LOADED: Duration = Duration::from_secs(6);
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_ca_that_is_deleted_corrupted_or_replaced_fails_no_create() -> Outcome {
+async fn a_deleted_corrupted_or_replaced_ca_causes_no_failed_creates() -> Outcome {
     let mut fleet = Fleet::install("by-hand", &[]).await?;
     fleet.add(2).await?;
     let load = fleet.load().await?;
@@ -81,7 +81,7 @@ async fn a_ca_that_is_deleted_corrupted_or_replaced_fails_no_create() -> Outcome
 
 /// While nothing is trusted nothing can be created; but not for long, and what is served never changes.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_bundle_that_is_cleared_comes_back_and_nothing_fails_after_that() -> Outcome {
+async fn a_cleared_bundle_is_restored_and_creates_succeed() -> Outcome {
     let mut fleet = Fleet::install("cleared", &[]).await?;
     fleet.add(2).await?;
     let before = fleet.bundles().await?;

@@ -1,4 +1,4 @@
-//! A rolling restart, as the Deployment says: one more comes before one goes.
+//! A rolling restart as in the Deployment: a new replica is ready before an old one ends.
 
 use super::Outcome;
 use super::fleet::Fleet;
@@ -21,7 +21,7 @@ async fn a_rolling_restart_of_two_replicas_loses_no_create() -> Outcome {
 
 /// That the test above shows something: the same restart, of programs that end before the Service leads elsewhere.
 #[tokio::test(flavor = "multi_thread")]
-async fn without_the_grace_creates_are_lost() -> Outcome {
+async fn without_a_grace_period_creates_fail() -> Outcome {
     let tally = restart("no-grace", "0").await?;
     tally.tell("a rolling restart without grace")?;
     assert!(!tally.failed.is_empty());

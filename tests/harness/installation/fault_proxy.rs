@@ -1,7 +1,6 @@
-//! Stands between a program and the API server, and does to the program's requests what a test says.
+//! A proxy between a program and the API server that delays, breaks or replaces responses.
 //!
-//! The program finds it over plain HTTP on loopback, sends it its own token and notices nothing else of it: what is passed on is
-//! the real API server's answer to the program's own identity.
+//! The program connects by plain HTTP and sends its own token; requests that pass get the real response.
 
 use std::net::Ipv4Addr;
 use std::path::Path;
@@ -37,7 +36,7 @@ pub enum ProxyAction {
     /// The connection breaks in the middle of the answer.
     CutOff,
     /// It is answered with this status and body, and the API server never hears of it.
-    Answer(u16, String),
+    Respond(u16, String),
 }
 
 type Rule = Arc<dyn Fn(&str) -> ProxyAction + Send + Sync>;
@@ -112,7 +111,7 @@ async fn apply_action(client: &Client, request: Request, action: ProxyAction) ->
             let answer = Response::builder().header(header::CONTENT_LENGTH, 1000);
             return Ok(answer.body(Body::from_stream(cut))?);
         }
-        ProxyAction::Answer(status, body) => {
+        ProxyAction::Respond(status, body) => {
             let answer = Response::builder().status(status);
             return Ok(answer
                 .header(header::CONTENT_TYPE, "application/json")

@@ -1,8 +1,6 @@
-//! Plays the part of a Service with several replicas behind it.
+//! A fake Service with several replicas: a TCP proxy in place of kube-proxy.
 //!
-//! Where there are nodes, kube-proxy leads each new connection to one of the endpoints, and connections that are open stay where
-//! they are, even when their endpoint is taken out. That is all this does: bytes are passed on as they are, so TLS is between the
-//! API server and the replica. When an endpoint is added or taken out, and how late, is for the test to say.
+//! Like kube-proxy it sends each new connection to one endpoint and keeps existing connections. Tests add and remove endpoints.
 
 use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -87,7 +87,7 @@ fn closed(mut rest: &str) -> Option<(Vec<String>, &str)> {
 }
 
 #[test]
-fn names_are_found_where_they_stand() {
+fn metric_names_and_labels_are_extracted_from_queries() {
     let found =
         names("topk(10, sum by (le, a) (rate(x_bucket{b=\"c(d\", e=~\"f|g\"}[5m]))) > 0.5 and y - time() < 7 * 86400")
             .unwrap();

@@ -10,7 +10,7 @@ use cnbi_shared::api::{UnvalidatedImage, annotations};
 use cnbi_shared::config::Config;
 use cnbi_shared::defaults::Defaults;
 use cnbi_shared::facts::Facts;
-use cnbi_shared::rules::examples::{Example, NAMESPACE, REQUESTER};
+use cnbi_shared::rules::examples::{Example, REQUESTER};
 use cnbi_shared::rules::{RULES, evaluate};
 use cnbi_shared::verdict::Report;
 use cnbi_tests::control_plane::ControlPlane;
@@ -54,6 +54,9 @@ const UNSEEN: &[(&str, &str)] = &[
 
 /// Rules about one text, of which the schema may name another one than the rules do.
 const KIN: &[&[&str]] = &[&["CNB202", "CNB203"], &["CNB302", "CNB303"]];
+
+/// The namespace of the examples here. `rule_examples` has a webhook for the one that they name.
+const EXAMPLES: &str = "schema-examples";
 
 /// A client of the shared control plane, which has the definition and its schema, and no webhook for the namespaces used here.
 async fn installed() -> Result<Client, Box<dyn std::error::Error>> {
@@ -146,11 +149,15 @@ async fn hand_over(client: &Client, number: usize, example: &Example) -> Result<
         ..PostParams::default()
     };
     let Some(before) = &example.before else {
-        let Ok(object) = serde_json::from_value(defaulted(&example.resource, None, &config)?) else {
+        let mut object = defaulted(&example.resource, None, &config)?;
+        if object["metadata"].is_object() {
+            object["metadata"]["namespace"] = json!(EXAMPLES);
+        }
+        let Ok(object) = serde_json::from_value(object) else {
             return Ok(Told::NoObject);
         };
         return Ok(Told::Answer(refusal(
-            api(client, NAMESPACE).create(&dry_run, &object).await,
+            api(client, EXAMPLES).create(&dry_run, &object).await,
         )?));
     };
     // A namespace of its own, because the stored resource is really stored.
@@ -182,7 +189,7 @@ async fn hand_over(client: &Client, number: usize, example: &Example) -> Result<
 #[tokio::test]
 async fn examples_that_the_schema_rejects_are_rejected_by_the_rules() -> Outcome {
     let client = installed().await?;
-    namespace(&client, NAMESPACE).await?;
+    namespace(&client, EXAMPLES).await?;
     let mut failures = Vec::new();
     let mut spoken: BTreeMap<&str, usize> = BTreeMap::new();
     for (number, example) in Example::all()?

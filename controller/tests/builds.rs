@@ -15,7 +15,7 @@ use cnbi_controller::plan::plan;
 use cnbi_shared::api::Status;
 use cnbi_shared::api::status::Phase;
 use cnbi_shared::config::Config;
-use cnbi_shared::contract::{Asked, Settings};
+use cnbi_shared::contract::{BuildRequest, Settings};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
@@ -325,7 +325,7 @@ fn a_failed_digest_is_not_retried() {
         for _ in 0..3 {
             let plan = plan(&observed, time, &config);
             if let Some(Action::CreateRun { manifest, .. }) = plan.actions.first() {
-                let asked: Asked = decoded(&manifest["spec"], "request");
+                let asked: BuildRequest = decoded(&manifest["spec"], "request");
                 assert_eq!(asked.from_image, Some(format!("quay.io/a/b:v1@{digest}")));
             }
             apply(&mut observed, &plan);
@@ -428,7 +428,7 @@ fn manifests_match_the_pipelines() {
         }
         let settings: Settings = decoded(spec, "settings");
         assert_eq!(settings, Settings::of(&config));
-        let asked: Asked = decoded(spec, "request");
+        let asked: BuildRequest = decoded(spec, "request");
         assert_eq!(asked.description.as_deref(), Some(hostile));
         assert_eq!(asked.from_image.is_some(), pipeline.name == "cnbi-import");
         assert_eq!(asked.package_versions.is_some(), pipeline.name == "cnbi-package-list");

@@ -1,16 +1,16 @@
-//! How the program is called, and the arguments that several subcommands share.
+//! The command line and the arguments that several subcommands share.
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser};
-use cnbi_shared::contract::{Asked, Settings};
+use cnbi_shared::contract::{BuildRequest, Settings};
 use tempfile::TempDir;
 
 use crate::command::Command;
-use crate::encoded;
-use crate::failure::Failure;
-use crate::outside::Outside;
-use crate::work::{self, WorkArgs};
+use crate::egress::Egress;
+use crate::error::StepError;
+use crate::param;
+use crate::workspace::{self, WorkspaceArgs};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -19,14 +19,14 @@ Exit codes:
   2  called wrongly, or with parameters of another version of CNBi; `message` says how, unless the command line itself is wrong
   3  the results could not be written; standard error says what they would have been";
 
-/// Does the work of a step of CNBi's Tekton tasks
+/// Runs a step of CNBi's Tekton tasks
 #[derive(Clone, Debug, Parser)]
 #[command(name = "cnbi-step", version, after_help = EXIT_CODES)]
 pub struct Cli {
-    /// Folder for Tekton's results, one file each. What a subcommand can report is always written, empty where there is nothing to tell
+    /// Folder for Tekton results. Every result of a subcommand is written, empty if it has no value
     #[arg(long, global = true, default_value = "/tekton/results", value_name = "FOLDER")]
     pub results: PathBuf,
-    /// What to do.
+    /// Subcommand.
     #[command(subcommand)]
     pub command: Command,
 }
@@ -34,75 +34,75 @@ pub struct Cli {
 /// The parameter `request`.
 #[derive(Clone, Debug, Args)]
 pub struct RequestArgs {
-    /// What the resource asks for, encoded: all items of the parameter `request`, `"$(params.request[*])"`
+    /// The user's request: all items of the parameter `request`, `"$(params.request[*])"` (base64 of JSON)
     #[arg(long, required = true, num_args = 1.., value_name = "ITEM")]
     pub request: Vec<String>,
 }
 
 impl RequestArgs {
-    /// Reads it.
-    pub fn read(&self) -> Result<Asked, Failure> {
-        let asked = encoded::decode(&self.request).map_err(|error| Failure::usage(format!("--request {error}")))?;
-        encoded::bounded(&asked).map_err(|error| Failure::usage(format!("--request {error}")))?;
-        Ok(asked)
+    /// Decodes the parameter and checks its limits.
+    pub fn read(&self) -> Result<BuildRequest, StepError> {
+        let request = param::decode(&self.request).map_err(|error| StepError::usage(format!("--request {error}")))?;
+        param::bounded(&request).map_err(|error| StepError::usage(format!("--request {error}")))?;
+        Ok(request)
     }
 }
 
 /// The parameter `settings`.
 #[derive(Clone, Debug, Args)]
 pub struct SettingsArgs {
-    /// What the admin decided, encoded: all items of the parameter `settings`, `"$(params.settings[*])"`
+    /// The admin's settings: all items of the parameter `settings`, `"$(params.settings[*])"` (base64 of JSON)
     #[arg(long, required = true, num_args = 1.., value_name = "ITEM")]
     pub settings: Vec<String>,
 }
 
 impl SettingsArgs {
-    /// Decodes it.
-    pub fn read(&self) -> Result<Settings, Failure> {
-        encoded::decode(&self.settings).map_err(|error| Failure::usage(format!("--settings {error}")))
+    /// Decodes the parameter.
+    pub fn read(&self) -> Result<Settings, StepError> {
+        param::decode(&self.settings).map_err(|error| StepError::usage(format!("--settings {error}")))
     }
 }
 
-/// What the subcommands have in common that run another program on the volume, and let it reach what is outside.
+/// Arguments of subcommands that run other programs on the workspace with network access.
 #[derive(Clone, Debug, Args)]
 pub struct TaskArgs {
     #[command(flatten)]
     settings: SettingsArgs,
-    /// Where the volume is.
+    /// The workspace.
     #[command(flatten)]
-    pub work: WorkArgs,
-    /// Folder with further certificate authorities. Left out, or empty, where there is none
-    #[arg(long, value_name = "FOLDER", value_parser = work::optional_folder)]
+    pub work: WorkspaceArgs,
+    /// Folder of the ConfigMap with additional CA certificates (network.caConfigMap). Empty if not configured
+    #[arg(long, value_name = "FOLDER", value_parser = workspace::optional_folder)]
     ca_bundle: Option<PathBuf>,
 }
 
-/// What such a subcommand begins with.
+/// Settings and environment of the programs that a subcommand runs.
 #[derive(Debug)]
-pub struct Begun {
-    /// What the admin decided.
+pub struct TaskContext {
+    /// The admin's settings.
     pub settings: Settings,
-    /// The home of the programs that it runs, which goes when this does.
+    /// HOME of these programs, removed at the end.
     pub home: TempDir,
-    /// How they reach what is outside.
-    pub outside: Outside,
+    /// Proxy and CA certificates.
+    pub egress: Egress,
 }
 
 impl TaskArgs {
-    /// Reads the settings and makes a home.
-    pub fn begin(&self) -> Result<Begun, Failure> {
+    /// Reads the settings and creates the home folder.
+    pub fn context(&self) -> Result<TaskContext, StepError> {
         let settings = self.settings.read()?;
-        let home = work::scratch()?;
-        let outside = Outside::new(
+        let home = workspace::scratch()?;
+        let egress = Egress::new(
             &settings.network,
             self.ca_bundle.as_deref().filter(|folder| folder.is_dir()),
             &home.path().join("ca.pem"),
         )
-        .map_err(|error| Failure::unforeseen(format!("reading the certificate authorities: {error}")))?;
-        Ok(Begun {
-            settings,
-            home,
-            outside,
-        })
+        .map_err(|error| {
+            StepError::other(format!(
+                "cannot read the CA certificates of network.caConfigMap: {error}"
+            ))
+        })?;
+        Ok(TaskContext { settings, home, egress })
     }
 }
 

@@ -1,23 +1,23 @@
-//! The canonical form of a package list: three files and their commit. The same files are the same commit, wherever and
-//! whenever it is made, so author, date and message are fixed.
+//! The canonical form of a package list: three files and a commit. Author, date and message are fixed, so that equal files have equal commit
+//! ids.
 
 use std::fs;
 use std::path::Path;
 
-use crate::failure::Failure;
+use crate::error::StepError;
 use crate::git::{Git, GitError};
-use crate::work;
+use crate::workspace;
 
-/// What was asked for.
+/// The user's requirements.
 pub const REQUIREMENTS: &str = "requirements.in";
-/// Its lock.
+/// The lock file.
 pub const LOCK: &str = "requirements.txt";
-/// How the image is built.
+/// The build instructions.
 pub const CONTAINERFILE: &str = "Containerfile";
 
-/// Most bytes of one of the files.
+/// Maximum size of a file, in bytes.
 const MOST: u64 = 16 << 20;
-/// Midnight before 1 January 2000: when it was made is not what a commit tells apart.
+/// 1 January 2000, 00:00 UTC: a fixed date.
 const DATE: &str = "946684800 +0000";
 const AUTHOR: &str = "CNBi";
 const ADDRESS: &str = "cnbi@meteor.zone";
@@ -40,7 +40,7 @@ pub struct Canonical {
 
 impl Canonical {
     fn files(&self) -> [(&'static str, &str); 3] {
-        // In the order of Git's trees.
+        // Sorted as in a Git tree.
         [
             (CONTAINERFILE, &self.containerfile),
             (REQUIREMENTS, &self.requirements),
@@ -49,19 +49,19 @@ impl Canonical {
     }
 
     /// Writes the files into a folder.
-    pub fn write(&self, folder: &Path) -> Result<(), Failure> {
+    pub fn write(&self, folder: &Path) -> Result<(), StepError> {
         for (name, text) in self.files() {
             fs::write(folder.join(name), text)
-                .map_err(|error| Failure::unforeseen(format!("writing {name}: {error}")))?;
+                .map_err(|error| StepError::other(format!("cannot write {name}: {error}")))?;
         }
         Ok(())
     }
 
-    /// Reads the files of a folder that a task has left which is not trusted.
-    pub fn read(folder: &Path) -> Result<Self, Failure> {
+    /// Reads the files that an untrusted task has written.
+    pub fn read(folder: &Path) -> Result<Self, StepError> {
         let text = |name: &str| {
-            let unreadable = |what: &str| Failure::unforeseen(format!("{name} in the prepared source {what}"));
-            let bytes = work::read(folder, name, MOST)
+            let unreadable = |what: &str| StepError::other(format!("{name} in the prepared source {what}"));
+            let bytes = workspace::read(folder, name, MOST)
                 .map_err(|error| unreadable(&format!("cannot be read: {error}")))?
                 .ok_or_else(|| unreadable("is missing"))?;
             String::from_utf8(bytes).map_err(|_| unreadable("is not UTF-8"))
@@ -73,7 +73,7 @@ impl Canonical {
         })
     }
 
-    /// Makes a repository in Git's folder and the commit in it, on branch `branch`. The commit's id depends on the files only.
+    /// Creates a repository with one commit on `branch`. The commit id depends only on the files.
     pub fn commit(&self, git: &Git, branch: &str) -> Result<String, GitError> {
         let head = format!("--initial-branch={branch}");
         git.run(&["init", "--quiet", "--template=", "--object-format=sha1", &head])?;
@@ -127,7 +127,7 @@ mod tests {
 
     #[test]
     fn the_same_files_are_the_same_commit() {
-        // Written down, so that an update of ours does not change the commits of all who build again.
+        // A change of this id changes the commits of all users.
         assert_eq!(commit(&example()), "c1a376299daa85ebd34622c59859148bd186f76d");
         let other = Canonical {
             lock: "pandas==2.2.3 --hash=sha256:1\n".to_owned(),

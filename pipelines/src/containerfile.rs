@@ -1,19 +1,18 @@
-//! The Containerfiles that CNBi writes. They contain nothing that a user wrote except the reference of the base image, whose grammar
-//! has neither white space nor line breaks.
+//! Generates Containerfiles. The only user input is the reference of the base image, whose grammar allows no white space.
 
-use crate::base::Base;
+use crate::base_image::BaseImage;
 
-/// The lock file or environment file in the image.
+/// Folder of the lock file or environment file in the image.
 const FOLDER: &str = "/etc/cnbi";
 
-/// Runs before pip or conda, to install into the interpreter's own site-packages whatever the base image sets: no configuration of pip,
-/// no user site (`python3 -I`), and the group gets the owner's permissions, because OpenShift runs containers with any user in group 0.
+/// Runs before pip or conda. Ensures installation into the interpreter's own site-packages, whatever the base image configures: removes pip's
+/// configuration and the user site, and gives group 0 the owner's permissions, because OpenShift uses arbitrary users in this group.
 pub const SETUP: &str = "import os, runpy, sys; \
     [os.environ.pop(name) for name in list(os.environ) if name.startswith('PIP_') and name != 'PIP_CERT']; \
     os.environ.update(PIP_CONFIG_FILE=os.devnull, PIP_BREAK_SYSTEM_PACKAGES='1', PYTHONNOUSERSITE='1'); os.umask(0o002); ";
 
-/// Installs a complete lock file: pip resolves nothing.
-pub fn packages(base: &Base, python: &str, lock: &str) -> String {
+/// Installs a complete lock file without resolving.
+pub fn packages(base: &BaseImage, python: &str, lock: &str) -> String {
     let run = [
         "python3",
         "-I",
@@ -38,8 +37,8 @@ pub fn packages(base: &Base, python: &str, lock: &str) -> String {
     )
 }
 
-/// Updates conda's base environment from an environment file.
-pub fn environment(base: &Base, file: &str) -> String {
+/// Updates conda's base environment.
+pub fn environment(base: &BaseImage, file: &str) -> String {
     let run = [
         "python3",
         "-I",
@@ -56,8 +55,8 @@ pub fn environment(base: &Base, file: &str) -> String {
     containerfile(base, "Written by CNBi.", "", file, &run)
 }
 
-fn containerfile(base: &Base, comment: &str, arguments: &str, file: &str, run: &[&str]) -> String {
-    // An image without a user runs as root. Without the instruction, its configuration still has none.
+fn containerfile(base: &BaseImage, comment: &str, arguments: &str, file: &str, run: &[&str]) -> String {
+    // An image without a user runs as root; no instruction is needed.
     let (root, back) = match base.user.as_str() {
         "" => (String::new(), String::new()),
         user => ("USER 0:0\n".to_owned(), format!("USER {user}\n")),
@@ -70,8 +69,8 @@ fn containerfile(base: &Base, comment: &str, arguments: &str, file: &str, run: &
 mod tests {
     use super::*;
 
-    fn base(user: &str) -> Base {
-        Base {
+    fn base(user: &str) -> BaseImage {
+        BaseImage {
             reference: "quay.io/a/b@sha256:0".to_owned(),
             digest: "sha256:0".to_owned(),
             user: user.to_owned(),
@@ -81,7 +80,7 @@ mod tests {
 
     #[test]
     fn the_text_is_stable() {
-        // These bytes are part of a commit: a change gives every package list a new commit at its next build.
+        // A change of this text changes the commit of every package list.
         assert_eq!(
             packages(&base("1001"), "3.11", "requirements.txt"),
             "# Written by CNBi, for Python 3.11.\n\

@@ -1,21 +1,18 @@
-//! The `git` program, with everything off that a repository, a host or this machine could use to make it do more.
-//!
-//! No configuration but ours, no hooks, no prompts, no redirects, no transports but those that are asked for. Nothing
-//! here decides what to clone or to push.
+//! Runs `git` without configuration, hooks, prompts, redirects and unrequested transports, because repositories and hosts are untrusted.
 
 pub mod credential;
-mod refusal;
+mod remote_error;
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-pub use refusal::{Refusal, refusal};
+pub use remote_error::{RemoteError, remote_error};
 
-use crate::child::{self, ChildError, Limits, Log};
-use crate::outside::Outside;
+use crate::egress::Egress;
+use crate::program::{self, Limits, Log, ProgramError};
 
-/// What Git is told before every command.
+/// Settings of every command.
 const QUIET: [&str; 15] = [
     "core.hooksPath=/dev/null",
     "core.fsmonitor=false",
@@ -27,7 +24,7 @@ const QUIET: [&str; 15] = [
     "credential.helper=",
     "submodule.recurse=false",
     "fetch.recurseSubmodules=false",
-    // A host that sends us elsewhere could send us to one that nobody has allowed, credentials and all.
+    // A redirect could send credentials to a host that is not allowed.
     "http.followRedirects=false",
     "http.lowSpeedLimit=1000",
     "http.lowSpeedTime=60",
@@ -35,32 +32,32 @@ const QUIET: [&str; 15] = [
     "maintenance.auto=false",
 ];
 
-/// Most bytes that are kept of what Git says.
-const KEPT: usize = 1 << 20;
+/// Maximum output of Git that is returned, in bytes.
+const OUTPUT_LIMIT: usize = 1 << 20;
 
-/// Why a Git command did not do its work.
+/// Why a Git command failed.
 #[derive(Debug, thiserror::Error)]
 pub enum GitError {
-    /// It could not be run to its end.
+    /// It did not run to its end.
     #[error(transparent)]
-    Child(#[from] ChildError),
-    /// It ended with an error.
+    Child(#[from] ProgramError),
+    /// It exited with an error.
     #[error("git {command}: {}", last(stderr))]
     Failed {
-        /// The subcommand.
+        /// Subcommand.
         command: String,
-        /// What it said.
+        /// Standard error.
         stderr: String,
     },
 }
 
-/// The last line of what Git said that is no advice.
+/// The last line with an error, or the last line.
 fn last(stderr: &str) -> &str {
     let lines = || stderr.lines().map(str::trim).filter(|line| !line.is_empty());
     lines()
         .rfind(|line| line.starts_with("fatal:") || line.starts_with("error:"))
         .or_else(|| lines().next_back())
-        .unwrap_or("no reason given")
+        .unwrap_or("no error message")
 }
 
 /// Git in a folder.
@@ -68,57 +65,57 @@ fn last(stderr: &str) -> &str {
 pub struct Git {
     folder: PathBuf,
     home: PathBuf,
-    outside: Outside,
+    egress: Egress,
     transports: &'static str,
     credential: Option<credential::Access>,
     variables: Vec<(&'static str, String)>,
 }
 
 impl Git {
-    /// Git in `folder`, which can reach nothing outside. `home` is an empty folder of ours.
+    /// Git in `folder` without network access. `home` is an empty folder.
     pub fn local(folder: &Path, home: &Path) -> Self {
         Self {
             folder: folder.to_owned(),
             home: home.to_owned(),
-            outside: Outside::default(),
+            egress: Egress::default(),
             transports: "none",
             credential: None,
             variables: Vec::new(),
         }
     }
 
-    /// Git that speaks one transport, such as `https`, with a credential where there is one.
+    /// Allows one transport, such as `https`, with a credential if there is one.
     #[must_use]
-    pub fn reaching(
+    pub fn with_remote(
         mut self,
         transport: &'static str,
-        outside: &Outside,
+        egress: &Egress,
         credential: Option<&credential::Access>,
     ) -> Self {
         self.transports = transport;
-        self.outside = outside.clone();
+        self.egress = egress.clone();
         self.credential = credential.cloned();
         self
     }
 
-    /// Git with further variables in its environment.
+    /// Adds an environment variable.
     #[must_use]
     pub fn with(mut self, name: &'static str, value: &str) -> Self {
         self.variables.push((name, value.to_owned()));
         self
     }
 
-    /// Runs a command that is over at once, and gives what it prints without the line break at its end.
+    /// Runs a short command and returns its output without the final line break.
     pub fn run<S: AsRef<OsStr>>(&self, args: &[S]) -> Result<String, GitError> {
-        self.run_long(args, b"", Duration::from_secs(60), &mut child::unwatched)
+        self.run_long(args, b"", Duration::from_secs(60), &mut program::never_stop)
     }
 
-    /// The same with something to read.
+    /// Like [`Git::run`], with standard input.
     pub fn feed<S: AsRef<OsStr>>(&self, args: &[S], input: &[u8]) -> Result<String, GitError> {
-        self.run_long(args, input, Duration::from_secs(60), &mut child::unwatched)
+        self.run_long(args, input, Duration::from_secs(60), &mut program::never_stop)
     }
 
-    /// Runs a command that may take long, and asks `watch` meanwhile whether to go on.
+    /// Runs a command that may take long; `watch` can stop it.
     pub fn run_long<S: AsRef<OsStr>>(
         &self,
         args: &[S],
@@ -126,7 +123,7 @@ impl Git {
         time: Duration,
         watch: &mut dyn FnMut() -> Result<(), String>,
     ) -> Result<String, GitError> {
-        let mut command = child::bare("git", &self.home);
+        let mut command = program::clean_command("git", &self.home);
         command
             .current_dir(&self.folder)
             .env("GIT_CONFIG_NOSYSTEM", "1")
@@ -141,14 +138,17 @@ impl Git {
         for setting in QUIET {
             command.args(["-c", setting]);
         }
-        self.outside.tell(&mut command);
+        self.egress.configure(&mut command);
         if let Some(credential) = &self.credential {
-            credential.tell(&mut command);
+            credential.configure(&mut command);
         }
         command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         command.args(args);
-        let limits = Limits { time, kept: KEPT };
-        let ended = child::run(&mut command, limits, input, Log::Errors, watch)?;
+        let limits = Limits {
+            time,
+            output: OUTPUT_LIMIT,
+        };
+        let ended = program::run(&mut command, limits, input, Log::Stderr, watch)?;
         if ended.status.success() {
             return Ok(String::from_utf8_lossy(&ended.stdout).trim_end_matches('\n').to_owned());
         }

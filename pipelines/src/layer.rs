@@ -1,6 +1,6 @@
-//! Reads what the layers of an image list: names, kinds and links. No file's content is looked at and nothing is written.
+//! Lists the entries of image layers without reading file contents.
 //!
-//! Layers are packed with gzip, with Zstandard or not at all. They are hostile, so everything has a bound.
+//! Layers are uncompressed, or compressed with gzip or Zstandard. They are untrusted, so sizes and counts are limited.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek as _, SeekFrom};
@@ -10,49 +10,49 @@ use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
 use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 use tar::{Archive, EntryType};
 
-/// Most bytes of all layers of an image together, unpacked.
-pub const UNPACKED: u64 = 64 << 30;
-/// Most entries of all layers of an image together.
-pub const ENTRIES: usize = 5_000_000;
+/// Maximum uncompressed size of all layers of an image, in bytes.
+pub const MAX_BYTES: u64 = 64 << 30;
+/// Maximum number of entries in all layers of an image.
+pub const MAX_ENTRIES: usize = 5_000_000;
 
-/// How much may still be read of an image's layers.
+/// The rest of these limits.
 #[derive(Clone, Copy, Debug)]
-pub struct Room {
+pub struct Budget {
     bytes: u64,
     entries: usize,
 }
 
-impl Default for Room {
+impl Default for Budget {
     fn default() -> Self {
         Self {
-            bytes: UNPACKED,
-            entries: ENTRIES,
+            bytes: MAX_BYTES,
+            entries: MAX_ENTRIES,
         }
     }
 }
 
-/// What a layer says of one path.
+/// An entry of a layer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// The path: absolute, without `.` in it.
+    /// Absolute path without `.`.
     pub path: String,
-    /// What is there.
+    /// Type.
     pub kind: EntryType,
-    /// Where it leads, if it is a link.
+    /// Target of a link.
     pub target: Option<String>,
 }
 
-/// What a layer hides of those below it.
+/// What a layer hides in lower layers (whiteout).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Hidden {
-    /// That path, and whatever lies below it.
+    /// The path and everything below.
     Path(String),
-    /// Whatever lies below that path.
+    /// Everything below the path.
     Below(String),
 }
 
 impl Entry {
-    /// What the entry hides, if that is what it is there for: see "whiteouts" in the image specification's `layer.md`.
+    /// What the entry hides if it is a whiteout (image specification, `layer.md`).
     pub fn hidden(&self) -> Option<Hidden> {
         let (folder, name) = self.path.rsplit_once('/').unwrap_or(("", &self.path));
         let name = name.strip_prefix(".wh.")?;
@@ -64,9 +64,9 @@ impl Entry {
     }
 }
 
-/// Shows each entry of a layer to `see`, for as long as that gives true. `None`: the layer cannot be read, has more in it than
-/// there is room for, or `see` has had enough.
-pub fn read(mut layer: File, room: &mut Room, see: &mut dyn FnMut(Entry) -> bool) -> Option<()> {
+/// Passes each entry of a layer to `see` until it returns false. `None`: the layer is invalid or exceeds the limits, or `see` returned
+/// false.
+pub fn read(mut layer: File, budget: &mut Budget, see: &mut dyn FnMut(Entry) -> bool) -> Option<()> {
     let mut magic = [0; 4];
     let read = layer.read(&mut magic).ok()?;
     layer.seek(SeekFrom::Start(0)).ok()?;
@@ -77,11 +77,11 @@ pub fn read(mut layer: File, room: &mut Room, see: &mut dyn FnMut(Entry) -> bool
         _ if read < 4 => return Some(()),
         _ => Box::new(layer),
     };
-    let mut bounded = unpacked.by_ref().take(room.bytes);
+    let mut bounded = unpacked.by_ref().take(budget.bytes);
     let mut archive = Archive::new(&mut bounded);
     for entry in archive.entries().ok()? {
         let entry = entry.ok()?;
-        room.entries = room.entries.checked_sub(1)?;
+        budget.entries = budget.entries.checked_sub(1)?;
         let path = normal(&entry.path().ok()?.to_string_lossy());
         let kind = entry.header().entry_type();
         let target = entry.link_name().ok()?.map(|name| name.to_string_lossy().into_owned());
@@ -89,18 +89,17 @@ pub fn read(mut layer: File, room: &mut Room, see: &mut dyn FnMut(Entry) -> bool
             return None;
         }
     }
-    room.bytes = bounded.limit();
-    (room.bytes > 0).then_some(())
+    budget.bytes = bounded.limit();
+    (budget.bytes > 0).then_some(())
 }
 
-/// An absolute path without `.` in it.
+/// Makes a path absolute and removes `.`.
 fn normal(path: &str) -> String {
     let parts = path.split('/').filter(|part| !matches!(*part, "" | "."));
     parts.fold(String::new(), |path, part| path + "/" + part)
 }
 
-/// The content of all frames of a Zstandard file, one after another, as RFC 8878 has it; frames that are to be skipped are.
-/// A window takes no more than the decoder's own bound, 128 MiB.
+/// The content of all frames of a Zstandard file (RFC 8878) without skippable frames. The decoder limits the window to 128 MiB.
 struct Frames<R> {
     source: R,
     decoder: FrameDecoder,
@@ -159,12 +158,12 @@ mod tests {
         builder.into_inner().unwrap()
     }
 
-    fn names(layer: &[u8], room: &mut Room) -> Option<Vec<String>> {
+    fn names(layer: &[u8], budget: &mut Budget) -> Option<Vec<String>> {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(layer).unwrap();
         file.seek(SeekFrom::Start(0)).unwrap();
         let mut names = Vec::new();
-        read(file, room, &mut |entry| {
+        read(file, budget, &mut |entry| {
             names.push(entry.path);
             true
         })?;
@@ -178,38 +177,38 @@ mod tests {
     #[test]
     fn zstandard_is_read_frame_by_frame() {
         let tar = archive(&["./a", "b/c"]);
-        assert_eq!(names(&packed(&tar), &mut Room::default()).unwrap(), ["/a", "/b/c"]);
-        // As `zstd:chunked` has it: several frames, and some that are to be skipped.
+        assert_eq!(names(&packed(&tar), &mut Budget::default()).unwrap(), ["/a", "/b/c"]);
+        // Several frames with skippable ones, as in `zstd:chunked`.
         let (begin, end) = tar.split_at(700);
         let skipped = [&[0x5e, 0x2a, 0x4d, 0x18, 3, 0, 0, 0][..], b"xyz"].concat();
         let many = [packed(begin), skipped.clone(), packed(end), skipped.clone()].concat();
-        assert_eq!(names(&many, &mut Room::default()).unwrap(), ["/a", "/b/c"]);
+        assert_eq!(names(&many, &mut Budget::default()).unwrap(), ["/a", "/b/c"]);
         let first = [skipped, packed(&tar)].concat();
-        assert_eq!(names(&first, &mut Room::default()).unwrap(), ["/a", "/b/c"]);
+        assert_eq!(names(&first, &mut Budget::default()).unwrap(), ["/a", "/b/c"]);
     }
 
     #[test]
     fn what_is_torn_or_too_much_is_not_read() {
         let tar = archive(&["a", "b", "c"]);
         let whole = packed(&tar);
-        assert_eq!(names(&whole[..whole.len() / 2], &mut Room::default()), None);
-        assert_eq!(names(b"\x28\xb5\x2f\xfdnonsense", &mut Room::default()), None);
-        let mut few = Room {
+        assert_eq!(names(&whole[..whole.len() / 2], &mut Budget::default()), None);
+        assert_eq!(names(b"\x28\xb5\x2f\xfdnonsense", &mut Budget::default()), None);
+        let mut few = Budget {
             entries: 2,
-            ..Room::default()
+            ..Budget::default()
         };
         assert_eq!(names(&tar, &mut few), None);
-        // What unpacks to much more than it takes: a MiB of zeros after the archive's beginning.
+        // Compresses well: 1 MiB of zeros after the beginning of the archive.
         let mut bomb = tar[..1024].to_vec();
         bomb.extend(vec![0; 1 << 20]);
-        let mut small = Room {
+        let mut small = Budget {
             bytes: 1024,
-            ..Room::default()
+            ..Budget::default()
         };
         assert_eq!(names(&packed(&bomb), &mut small), None);
-        // A window of 2 GiB is not made room for.
+        // A window of 2 GiB is rejected.
         let window = [0x28, 0xb5, 0x2f, 0xfd, 0x00, 0xa8, 0x01, 0x00, 0x00];
-        assert_eq!(names(&window, &mut Room::default()), None);
+        assert_eq!(names(&window, &mut Budget::default()), None);
     }
 
     #[test]

@@ -1,31 +1,31 @@
-//! cnbi-step: what the steps of our Tekton tasks do, wherever more than a standard program is needed.
+//! cnbi-step: the program that runs in the steps of CNBi's Tekton tasks.
 //!
-//! A step gets arguments and environment, and gives results and an exit code. Nothing that a user wrote passes through a
-//! shell or a template, and everything that comes from outside is hostile until parsed and bounded. What each task may say
-//! stands in [`cnbi_shared::contract`]; nothing here decides when a task runs.
+//! Input comes as arguments and environment variables, output goes to Tekton results and the exit code. User input is never passed to a
+//! shell or template, and external input is parsed and limited before use. [`cnbi_shared::contract`] defines what each task may report;
+//! the Pipelines define when a task runs.
 
 #![forbid(unsafe_code)]
 
 pub mod args;
-pub mod base;
+pub mod base_image;
+pub mod build_file;
 pub mod canonical;
-pub mod child;
 pub mod command;
 pub mod containerfile;
-pub mod encoded;
-pub mod failure;
+pub mod egress;
+pub mod error;
 pub mod git;
+pub mod image_stream;
 pub mod layer;
 pub mod lock;
-pub mod outside;
+pub mod param;
 pub mod pipfile;
+pub mod program;
 pub mod registry;
 pub mod report;
-pub mod repository;
 pub mod run;
 pub mod sbom;
 pub mod signature;
-pub mod start;
-pub mod stream;
-pub mod tree;
-pub mod work;
+pub mod source_tree;
+pub mod start_command;
+pub mod workspace;

@@ -1,9 +1,8 @@
-//! Requirements to a lock: every package with its version and the hashes of its files, found by `uv pip compile`.
+//! Locks requirements with `uv pip compile`: all packages with versions and hashes.
 //!
-//! uv runs with an environment of ours and no configuration. To learn what a package needs it may have to run that
-//! package's build, which is why this is no work for a task with credentials.
+//! To find the dependencies of a package, uv may run its build. Therefore the task has no credentials.
 
-mod cause;
+mod uv_error;
 
 use std::path::Path;
 use std::time::Duration;
@@ -12,53 +11,54 @@ use cnbi_shared::contract::{Reason, Settings};
 use cnbi_shared::grammar::requirement::{Requirement, admit, trim};
 use cnbi_shared::verdict::printable;
 
-use crate::base::Target;
-use crate::child::{self, ChildError, Limits, Log};
-use crate::failure::Failure;
-use crate::outside::Outside;
+use crate::base_image::Target;
+use crate::egress::Egress;
+use crate::error::StepError;
+use crate::program::{self, Limits, Log, ProgramError};
 
-pub use cause::{Cause, cause};
+pub use uv_error::{UvError, classify};
 
-/// Most bytes of a lock: a package can have hundreds of files, each with a hash of 80 bytes.
-const LOCK: u64 = 16 << 20;
-/// Most bytes that are kept of what uv says.
-const KEPT: usize = 256 << 10;
+/// Maximum size of a lock file, in bytes. A package can have hundreds of files with a hash of 80 bytes each.
+const MAX_LOCK: u64 = 16 << 20;
+/// Maximum output of uv that is used, in bytes.
+const OUTPUT_LIMIT: usize = 256 << 10;
 
-/// How uv is run.
+/// uv with its settings.
 #[derive(Clone, Debug)]
 pub struct Uv<'a> {
     /// The program.
     pub program: &'a Path,
-    /// A folder of ours, for its cache and whatever else it keeps.
+    /// A private folder for its cache.
     pub home: &'a Path,
-    /// How the index is reached.
-    pub outside: &'a Outside,
-    /// Which index.
+    /// Proxy and CA certificates.
+    pub egress: &'a Egress,
+    /// The package indexes.
     pub settings: &'a Settings,
-    /// How long it may take.
+    /// Time limit.
     pub time: Duration,
 }
 
-/// Requirements, one a line, as uv and pip read them and in no other way.
+/// Writes one requirement per line, so that uv and pip cannot read it as anything else.
 ///
-/// The rules have refused all that is refused here; this is the last place before a program that would do as it is told.
-pub fn requirements(items: &[String]) -> Result<String, Failure> {
+/// The rules reject the same requirements earlier; this check protects uv.
+pub fn requirements(items: &[String]) -> Result<String, StepError> {
     let mut file = String::new();
     for item in items {
-        let refused = |what: &str| {
+        let invalid = |what: &str| {
             let shown = printable(item, 100);
-            Failure::new(Reason::PackageListUnavailable, format!("\"{shown}\" {what}"))
+            StepError::new(Reason::PackageListUnavailable, format!("\"{shown}\" {what}"))
         };
-        let requirement = admit(item).map_err(|error| refused(&format!("is no requirement: {error}")))?;
+        let requirement = admit(item).map_err(|error| invalid(&format!("is not a requirement: {error}")))?;
         let text = trim(item);
-        // A backslash at its end would make one line of two, `${X}` would become a variable's value, and the rest of the line
-        // after ` #` would be a comment.
+        // A backslash joins lines, `${X}` expands a variable, and ` #` starts a comment.
         if text.starts_with('-') || text.contains(['\\', '$']) || text.contains(" #") || text.contains(char::is_control)
         {
-            return Err(refused("has a character in it that pip and uv take for something else"));
+            return Err(invalid(
+                "contains a character with a special meaning in requirements files: a leading \"-\", \"\\\\\", \"$\", \" #\" or a control character",
+            ));
         }
         if let Some(url) = requirement.url() {
-            reference(url).map_err(refused)?;
+            reference(url).map_err(invalid)?;
         }
         file.push_str(text);
         file.push('\n');
@@ -67,22 +67,22 @@ pub fn requirements(items: &[String]) -> Result<String, Failure> {
 }
 
 fn reference(url: &str) -> Result<(), &'static str> {
-    let parsed = url::Url::parse(url).map_err(|_| "has no URL that can be read")?;
+    let parsed = url::Url::parse(url).map_err(|_| "has an invalid URL")?;
     if parsed.scheme() == "git+https" {
         return Err(
-            "names a repository, which no hash can be locked for (CNB205); give the URL of an archive of the commit",
+            "refers to a Git repository, which cannot be locked with a hash (CNB205); use the URL of an archive of the commit",
         );
     }
     if parsed.scheme() != "https" {
-        return Err("cannot be locked with a hash: only archives at https URLs can");
+        return Err("cannot be locked with a hash: use an archive at an https URL");
     }
     if !parsed.username().is_empty() || parsed.password().is_some() {
-        return Err("has a URL with credentials");
+        return Err("has credentials in its URL; remove them");
     }
     Ok(())
 }
 
-/// The names in a list of requirements, as an index knows them.
+/// The normalized names of requirements.
 fn names(requirements: &str) -> Vec<String> {
     requirements
         .lines()
@@ -92,12 +92,12 @@ fn names(requirements: &str) -> Vec<String> {
 }
 
 impl Uv<'_> {
-    /// Locks the file `input` of `folder` for that Python. The folder is where relative paths in it begin.
-    pub fn compile(&self, folder: &Path, input: &str, target: &Target) -> Result<String, Failure> {
+    /// Locks the file `input` in `folder`, to which relative paths in it refer.
+    pub fn compile(&self, folder: &Path, input: &str, target: &Target) -> Result<String, StepError> {
         let output = self.home.join("lock.txt");
         let python = &self.settings.python;
-        let mut command = child::bare(self.program, self.home);
-        self.outside.tell(&mut command);
+        let mut command = program::clean_command(self.program, self.home);
+        self.egress.configure(&mut command);
         command
             .current_dir(folder)
             .env("UV_PYTHON_DOWNLOADS", "never")
@@ -127,30 +127,34 @@ impl Uv<'_> {
         command.arg("--output-file").arg(&output).args(["--", input]);
         let limits = Limits {
             time: self.time,
-            kept: KEPT,
+            output: OUTPUT_LIMIT,
         };
-        let ended =
-            child::run(&mut command, limits, b"", Log::Errors, &mut child::unwatched).map_err(|error| match error {
-                ChildError::TimedOut { .. } => Failure::new(
+        let ended = program::run(&mut command, limits, b"", Log::Stderr, &mut program::never_stop).map_err(
+            |error| match error {
+                ProgramError::TimedOut { .. } => StepError::new(
                     Reason::SourceRepositoryUnavailable,
-                    format!("no solution was found in {} seconds", self.time.as_secs()),
+                    format!(
+                        "uv found no solution within {} seconds; pin more versions in spec.packageVersions",
+                        self.time.as_secs()
+                    ),
                 ),
-                error => Failure::unforeseen(error.to_string()),
-            })?;
+                error => StepError::other(error.to_string()),
+            },
+        )?;
         if !ended.status.success() {
             let requested = std::fs::read_to_string(folder.join(input)).unwrap_or_default();
-            return Err(refused(&ended.stderr, &names(&requested)));
+            return Err(uv_failure(&ended.stderr, &names(&requested)));
         }
-        let read = crate::work::read(self.home, "lock.txt", LOCK)
-            .map_err(|error| Failure::unforeseen(format!("reading the lock: {error}")))?;
+        let read = crate::workspace::read(self.home, "lock.txt", MAX_LOCK)
+            .map_err(|error| StepError::other(format!("cannot read the lock file: {error}")))?;
         let lock =
-            String::from_utf8(read.unwrap_or_default()).map_err(|_| Failure::unforeseen("the lock is not UTF-8"))?;
+            String::from_utf8(read.unwrap_or_default()).map_err(|_| StepError::other("the lock file is not UTF-8"))?;
         hashed(&lock)?;
         Ok(format!("{}{lock}", indexes(python)))
     }
 }
 
-/// The lines that say where the packages come from: without them a lock is good for one index only, and nobody knows which.
+/// The package indexes as lines of a lock file, so that it can be installed elsewhere.
 pub fn indexes(python: &cnbi_shared::config::Python) -> String {
     let mut lines = format!("--index-url {}\n", python.index_url);
     for index in &python.extra_index_urls {
@@ -161,8 +165,8 @@ pub fn indexes(python: &cnbi_shared::config::Python) -> String {
     lines
 }
 
-/// Every entry has a hash, or pip would refuse the whole lock with less to say.
-fn hashed(lock: &str) -> Result<(), Failure> {
+/// Checks that every entry has a hash. pip's error would be less clear.
+fn hashed(lock: &str) -> Result<(), StepError> {
     let joined = lock.replace("\\\n", " ");
     let entries = joined
         .lines()
@@ -171,31 +175,31 @@ fn hashed(lock: &str) -> Result<(), Failure> {
     for entry in entries {
         if !entry.contains("--hash=sha256:") {
             let shown = printable(entry.split_whitespace().next().unwrap_or_default(), 100);
-            return Err(Failure::unforeseen(format!(
-                "\"{shown}\" cannot be locked with a hash; take it out, or write a Containerfile that installs it"
+            return Err(StepError::other(format!(
+                "\"{shown}\" cannot be locked with a hash; remove it, or use a Git repository with a Containerfile that installs it"
             )));
         }
     }
     Ok(())
 }
 
-fn refused(stderr: &str, requested: &[String]) -> Failure {
-    match cause(stderr, requested) {
-        Cause::Unsolvable(why) => Failure::new(
+fn uv_failure(stderr: &str, requested: &[String]) -> StepError {
+    match classify(stderr, requested) {
+        UvError::Unsolvable(why) => StepError::new(
             Reason::RequirementsUnsolvable,
-            format!("requirements cannot be solved: {why}"),
+            format!("the requirements conflict: {why}"),
         ),
-        Cause::Unknown(names) => Failure::new(
+        UvError::Unknown(names) => StepError::new(
             Reason::PackageListUnavailable,
-            format!("the package index has no package named {names}"),
+            format!("not found in the package index: {names}; check the spelling in spec.packageVersions"),
         ),
-        Cause::Unreachable(why) => Failure::new(
+        UvError::Unreachable(why) => StepError::new(
             Reason::SourceRepositoryUnavailable,
-            format!("the package index could not be asked: {why}"),
+            format!("cannot reach the package index: {why}"),
         ),
-        Cause::Other(why) => Failure::new(
+        UvError::Other(why) => StepError::new(
             Reason::PackageListUnavailable,
-            format!("requirements cannot be locked: {why}"),
+            format!("cannot lock the requirements: {why}"),
         ),
     }
 }
@@ -248,8 +252,8 @@ mod tests {
     fn what_the_rules_only_warn_of_is_refused_with_the_rule_and_what_to_write() {
         let failure = requirements(&["a @ git+https://x.io/a@v1".to_owned()]).unwrap_err();
         assert_eq!(failure.reason, Some(Reason::PackageListUnavailable));
-        let wanted = "no hash can be locked for (CNB205); give the URL of an archive of the commit";
-        assert!(failure.message.ends_with(wanted), "{}", failure.message);
+        let expected = "cannot be locked with a hash (CNB205); use the URL of an archive of the commit";
+        assert!(failure.message.ends_with(expected), "{}", failure.message);
     }
 
     #[test]

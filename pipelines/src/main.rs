@@ -1,4 +1,4 @@
-//! The program; the work is in the library.
+//! The cnbi-step binary; see the library.
 
 #![forbid(unsafe_code)]
 
@@ -10,8 +10,8 @@ use cnbi_pipelines::git::credential;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    if let Some(answered) = credential::answered(std::env::args_os()) {
-        return match answered {
+    if let Some(result) = credential::run_helper(std::env::args_os()) {
+        return match result {
             Ok(()) => ExitCode::SUCCESS,
             Err(_) => ExitCode::FAILURE,
         };

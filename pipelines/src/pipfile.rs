@@ -1,29 +1,29 @@
-//! Pipenv's two files: `Pipfile`, which asks for packages, and `Pipfile.lock`, which has found them.
+//! Converts Pipenv's `Pipfile` and `Pipfile.lock` to requirements.
 //!
-//! Only the packages to install count, not those for development. What is neither on an index nor has a hash is refused.
+//! Development packages are ignored. Packages that are not from an index, or have no hash in a lock file, are rejected.
 
 use cnbi_shared::grammar::requirement::{Requirement, admit};
 use cnbi_shared::verdict::printable;
 use serde_json::Value;
 
-/// Why such a file is of no use.
+/// Why a file cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PipfileError {
-    /// It cannot be read.
-    #[error("it cannot be read: {0}")]
+    /// Syntax error.
+    #[error("cannot be parsed: {0}")]
     Unreadable(String),
-    /// It names nothing to install.
-    #[error("it names no packages")]
+    /// No packages.
+    #[error("lists no packages")]
     Empty,
-    /// An entry is no requirement.
-    #[error("\"{0}\" is no package of an index, with a version")]
+    /// An entry that is not a package from an index.
+    #[error("\"{0}\" is not a package from an index with a version")]
     Entry(String),
-    /// An entry has no hash.
-    #[error("\"{0}\" has no sha256 hash")]
+    /// An entry without a hash.
+    #[error("\"{0}\" has no sha256 hash; run pipenv lock")]
     Hash(String),
 }
 
-/// The requirements of a `Pipfile`, one a line.
+/// Converts a `Pipfile` to requirements, one per line.
 pub fn requirements(bytes: &[u8]) -> Result<String, PipfileError> {
     let text = std::str::from_utf8(bytes).map_err(|error| PipfileError::Unreadable(error.to_string()))?;
     let table: toml::Table = text
@@ -42,7 +42,7 @@ pub fn requirements(bytes: &[u8]) -> Result<String, PipfileError> {
     Ok(lines)
 }
 
-/// The lock of a `Pipfile.lock`, as pip reads one.
+/// Converts a `Pipfile.lock` to requirements with hashes.
 pub fn locked(bytes: &[u8]) -> Result<String, PipfileError> {
     let lock: Value =
         serde_json::from_slice(bytes).map_err(|error| PipfileError::Unreadable(printable(&error.to_string(), 200)))?;
@@ -83,7 +83,7 @@ fn is_hash(text: &str) -> bool {
         .is_some_and(|hex| hex.len() == 64 && hex.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
-/// An entry as PEP 508 has it: `name[extras]version; markers`.
+/// Converts an entry to PEP 508: `name[extras]version; markers`.
 fn requirement(name: &str, value: &Value) -> Result<String, PipfileError> {
     let wrong = || PipfileError::Entry(printable(name, 80));
     let table = value.as_object();

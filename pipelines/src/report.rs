@@ -1,7 +1,7 @@
-//! What a subcommand reports, and how it becomes Tekton's results.
+//! The results of a subcommand, written as Tekton results.
 //!
-//! All results of a task share the 4096 bytes of its container's termination message, in which Tekton writes them as JSON
-//! with notes of its own. Whoever reports more than fits would lose everything, the reason too, so it is counted here.
+//! All results of a task share the 4096 bytes of its container's termination message, which Tekton writes as JSON with additional entries.
+//! A longer message would lose all results including the reason, so sizes are checked here.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,35 +11,35 @@ use std::path::Path;
 use cnbi_shared::contract::results;
 use serde::Serialize;
 
-/// Most bytes that all results may take as Tekton writes them. The rest of the 4096 is for its own notes.
-pub const ROOM: usize = 3584;
+/// Maximum size of all results in Tekton's JSON, in bytes. The rest of the 4096 bytes is for Tekton's own entries.
+pub const LIMIT: usize = 3584;
 
-/// Most characters of a message.
-const MESSAGE: usize = 400;
+/// Maximum length of a message, in characters.
+const MAX_MESSAGE: usize = 400;
 
-/// What one result takes besides its name and value: `{"key":,"value":,"type":1},`.
-const AROUND: usize = 26;
+/// JSON of a result besides its name and value: `{"key":,"value":,"type":1},`.
+const OVERHEAD: usize = 26;
 
-/// What a subcommand reports when it succeeds, by the names in [`results`].
+/// The results of a successful subcommand, by the names in [`results`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report(BTreeMap<&'static str, String>);
 
 impl Report {
-    /// Nothing but that it is done.
+    /// No results.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Reports a value.
+    /// Adds a result.
     #[must_use]
     pub fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.0.insert(name, value.into());
         self
     }
 
-    /// Reports the first of the items, as a JSON list of at most `room` bytes as Tekton writes them.
+    /// Adds as many of the first items as fit into `limit` bytes of Tekton's JSON, as a JSON list.
     #[must_use]
-    pub fn with_list<T: Serialize>(self, name: &'static str, items: &[T], room: usize) -> Self {
+    pub fn with_list<T: Serialize>(self, name: &'static str, items: &[T], limit: usize) -> Self {
         let mut list = "[".to_owned();
         for item in items {
             let Ok(item) = serde_json::to_string(item) else {
@@ -47,7 +47,7 @@ impl Report {
             };
             let comma = if list.len() > 1 { "," } else { "" };
             let longer = format!("{list}{comma}{item}");
-            if taken(name, &longer) + 1 > room {
+            if size(name, &longer) + 1 > limit {
                 break;
             }
             list = longer;
@@ -55,34 +55,34 @@ impl Report {
         self.with(name, list + "]")
     }
 
-    /// The reported value.
+    /// The value of a result.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str)
     }
 
-    /// The names of what is reported.
+    /// The names of the results.
     pub fn names(&self) -> impl Iterator<Item = &'static str> {
         self.0.keys().copied()
     }
 
-    /// Bytes that these take as Tekton writes them.
-    pub fn taken(&self) -> usize {
-        self.0.iter().map(|(name, value)| taken(name, value)).sum()
+    /// Size in Tekton's JSON, in bytes.
+    pub fn size(&self) -> usize {
+        self.0.iter().map(|(name, value)| size(name, value)).sum()
     }
 }
 
-/// Bytes that a result takes as Tekton writes it.
-fn taken(name: &str, value: &str) -> usize {
-    // Go writes `<`, `>`, `&` and two separators as six bytes each, which serde_json leaves as they are.
+/// Size of one result in Tekton's JSON, in bytes.
+fn size(name: &str, value: &str) -> usize {
+    // Go escapes `<`, `>`, `&`, U+2028 and U+2029 with six bytes each; serde_json does not.
     let more = value
         .chars()
         .filter(|c| matches!(c, '<' | '>' | '&' | '\u{2028}' | '\u{2029}'))
         .count();
     let value = serde_json::to_string(value).map_or(usize::MAX / 2, |json| json.len());
-    name.len() + 2 + value + 5 * more + AROUND
+    name.len() + 2 + value + 5 * more + OVERHEAD
 }
 
-/// A message as results hold it: one line, without control and direction characters, cut at a bound.
+/// Makes a message one line without control and direction characters, cut at [`MAX_MESSAGE`].
 pub fn message(text: &str) -> String {
     let mut line = String::new();
     for word in text.split(|c: char| c.is_whitespace() || c.is_control()) {
@@ -98,19 +98,19 @@ pub fn message(text: &str) -> String {
         }
         line.push_str(&word);
     }
-    if line.chars().count() > MESSAGE {
-        line = line.chars().take(MESSAGE - 1).collect();
+    if line.chars().count() > MAX_MESSAGE {
+        line = line.chars().take(MAX_MESSAGE - 1).collect();
         line.push('…');
     }
     line
 }
 
-/// Writes results into a folder, one file each: `known` are all that the subcommand can report, and those that `report`
-/// lacks become empty, because Tekton skips whoever reads a result that is not there.
+/// Writes one file per result. `known` lists all results of the subcommand; those without a value become empty, because Tekton skips a
+/// task that refers to a missing result.
 pub fn write(folder: &Path, known: &[&'static str], report: &Report) -> io::Result<()> {
     for name in known.iter().copied().chain([results::REASON, results::MESSAGE]) {
         let path = folder.join(name);
-        // Whatever lies there may be a link that an earlier step has left.
+        // An earlier step can have left a link.
         match fs::remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
@@ -128,7 +128,7 @@ mod tests {
     #[test]
     fn messages_are_one_bounded_line() {
         assert_eq!(message("a\n\tb\u{0}c\u{202e}d  e "), "a b cd e");
-        assert_eq!(message(&"x".repeat(10_000)).chars().count(), MESSAGE);
+        assert_eq!(message(&"x".repeat(10_000)).chars().count(), MAX_MESSAGE);
         assert_eq!(message(""), "");
     }
 
@@ -136,7 +136,7 @@ mod tests {
     fn the_longest_message_leaves_room() {
         for c in ["<", "\"", "𝒳", "x"] {
             let report = Report::new().with(results::MESSAGE, message(&c.repeat(10_000)));
-            assert!(report.taken() < ROOM - 500, "{c}: {}", report.taken());
+            assert!(report.size() < LIMIT - 500, "{c}: {}", report.size());
         }
     }
 
@@ -144,7 +144,7 @@ mod tests {
     fn lists_are_cut_between_items_and_parse() {
         let items: Vec<_> = (0..1000).map(|n| format!("<package {n}>")).collect();
         let report = Report::new().with_list(results::SOFTWARE, &items, 1000);
-        assert!(report.taken() <= 1000 && report.taken() > 900, "{}", report.taken());
+        assert!(report.size() <= 1000 && report.size() > 900, "{}", report.size());
         let read: Vec<String> = serde_json::from_str(report.get(results::SOFTWARE).unwrap()).unwrap();
         assert_eq!(read[..], items[..read.len()]);
         let none = Report::new().with_list::<String>(results::SOFTWARE, &[], 100);

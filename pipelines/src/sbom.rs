@@ -1,9 +1,9 @@
-//! The list of what is in an image that was built, for whoever asks later: CycloneDX 1.6 or SPDX 2.3, as JSON.
+//! Generates an SBOM of a built image: CycloneDX 1.6 or SPDX 2.3 as JSON.
 //!
-//! Both standards are large, and of each this is the handful of fields that a list of packages takes; a library would bring
-//! the rest. The same image gives the same bytes, so that pushing it again attaches nothing new.
+//! Only the few required fields; a library would add the rest of both standards. The output is deterministic, so that pushing an image again
+//! attaches nothing new.
 
-pub mod installed;
+pub mod python_packages;
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -12,20 +12,20 @@ use cnbi_shared::config::SbomFormat;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use self::installed::Package;
+use self::python_packages::Package;
 
-/// What the list is about.
+/// The described image.
 #[derive(Clone, Debug)]
-pub struct Subject<'a> {
-    /// Where the image is: registry and repository.
+pub struct Image<'a> {
+    /// Registry and repository.
     pub repository: &'a str,
-    /// Digest of its manifest.
+    /// Digest of the manifest.
     pub digest: &'a str,
-    /// When it says that it was made.
+    /// Time of creation.
     pub created: Option<Timestamp>,
 }
 
-/// The media type of a document, which is also the type of the artifact that holds it. `None`: none is wanted.
+/// The media type of an SBOM and artifact type. `None` if the format is `Off`.
 pub const fn media_type(format: SbomFormat) -> Option<&'static str> {
     match format {
         SbomFormat::Off => None,
@@ -34,18 +34,18 @@ pub const fn media_type(format: SbomFormat) -> Option<&'static str> {
     }
 }
 
-/// The document. `None`: none is wanted.
-pub fn document(format: SbomFormat, subject: &Subject<'_>, packages: &BTreeSet<Package>) -> Option<Vec<u8>> {
+/// The SBOM. `None` if the format is `Off`.
+pub fn document(format: SbomFormat, image: &Image<'_>, packages: &BTreeSet<Package>) -> Option<Vec<u8>> {
     let document = match format {
         SbomFormat::Off => return None,
-        SbomFormat::CycloneDx => cyclonedx(subject, packages),
-        SbomFormat::Spdx => spdx(subject, packages),
+        SbomFormat::CycloneDx => cyclonedx(image, packages),
+        SbomFormat::Spdx => spdx(image, packages),
     };
     Some(document.to_string().into_bytes())
 }
 
 /// CycloneDX 1.6 (ECMA-424), `bom-1.6.schema.json`.
-fn cyclonedx(subject: &Subject<'_>, packages: &BTreeSet<Package>) -> Value {
+fn cyclonedx(image: &Image<'_>, packages: &BTreeSet<Package>) -> Value {
     let components: Vec<Value> = packages
         .iter()
         .map(|package| {
@@ -60,16 +60,16 @@ fn cyclonedx(subject: &Subject<'_>, packages: &BTreeSet<Package>) -> Value {
         "specVersion": "1.6",
         "version": 1,
         "metadata": {
-            "timestamp": time(subject),
+            "timestamp": time(image),
             "tools": {"components": [
                 {"type": "application", "name": "cnbi-step", "version": env!("CARGO_PKG_VERSION")},
             ]},
             "component": {
                 "type": "container",
-                "bom-ref": subject.digest,
-                "name": subject.repository,
-                "version": subject.digest,
-                "hashes": [{"alg": "SHA-256", "content": hex(subject)}],
+                "bom-ref": image.digest,
+                "name": image.repository,
+                "version": image.digest,
+                "hashes": [{"alg": "SHA-256", "content": hex(image)}],
             },
         },
         "components": components,
@@ -77,16 +77,16 @@ fn cyclonedx(subject: &Subject<'_>, packages: &BTreeSet<Package>) -> Value {
 }
 
 /// SPDX 2.3, `spdx-schema.json`.
-fn spdx(subject: &Subject<'_>, packages: &BTreeSet<Package>) -> Value {
+fn spdx(image: &Image<'_>, packages: &BTreeSet<Package>) -> Value {
     const IMAGE: &str = "SPDXRef-Image";
     let mut all = vec![json!({
         "SPDXID": IMAGE,
-        "name": subject.repository,
-        "versionInfo": subject.digest,
+        "name": image.repository,
+        "versionInfo": image.digest,
         "primaryPackagePurpose": "CONTAINER",
         "downloadLocation": "NOASSERTION",
         "filesAnalyzed": false,
-        "checksums": [{"algorithm": "SHA256", "checksumValue": hex(subject)}],
+        "checksums": [{"algorithm": "SHA256", "checksumValue": hex(image)}],
     })];
     let mut relationships = vec![json!({
         "spdxElementId": "SPDXRef-DOCUMENT", "relationshipType": "DESCRIBES", "relatedSpdxElement": IMAGE,
@@ -113,10 +113,10 @@ fn spdx(subject: &Subject<'_>, packages: &BTreeSet<Package>) -> Value {
         "spdxVersion": "SPDX-2.3",
         "dataLicense": "CC0-1.0",
         "SPDXID": "SPDXRef-DOCUMENT",
-        "name": subject.repository,
-        "documentNamespace": format!("https://meteor.zone/cnbi/sbom/{}", subject.digest),
+        "name": image.repository,
+        "documentNamespace": format!("https://meteor.zone/cnbi/sbom/{}", image.digest),
         "creationInfo": {
-            "created": time(subject),
+            "created": time(image),
             "creators": [concat!("Tool: cnbi-step-", env!("CARGO_PKG_VERSION"))],
         },
         "packages": all,
@@ -124,17 +124,17 @@ fn spdx(subject: &Subject<'_>, packages: &BTreeSet<Package>) -> Value {
     })
 }
 
-fn hex<'a>(subject: &Subject<'a>) -> &'a str {
-    subject.digest.split_once(':').map_or(subject.digest, |(_, hex)| hex)
+fn hex<'a>(image: &Image<'a>) -> &'a str {
+    image.digest.split_once(':').map_or(image.digest, |(_, hex)| hex)
 }
 
-/// In whole seconds, as both standards want it. An image that does not say when it was made was made at the beginning of time.
-fn time(subject: &Subject<'_>) -> String {
-    let created = subject.created.unwrap_or(Timestamp::UNIX_EPOCH);
+/// In whole seconds, as both standards require. The epoch if the image has no time of creation.
+fn time(image: &Image<'_>) -> String {
+    let created = image.created.unwrap_or(Timestamp::UNIX_EPOCH);
     created.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
-/// The package's URL by package-url's type `pypi`.
+/// The package URL with type `pypi`.
 fn package_url(package: &Package) -> String {
     let mut version = String::new();
     for byte in package.version.bytes() {
@@ -157,12 +157,12 @@ mod tests {
             name: name.to_owned(),
             version: version.to_owned(),
         });
-        let subject = Subject {
+        let image = Image {
             repository: "quay.io/odh/notebooks/pandas",
             digest: "sha256:0123",
             created: Some("2026-03-01T12:00:00.5Z".parse().unwrap()),
         };
-        let document = document(format, &subject, &packages.into()).unwrap();
+        let document = document(format, &image, &packages.into()).unwrap();
         serde_json::from_slice(&document).unwrap()
     }
 
@@ -223,13 +223,13 @@ mod tests {
 
     #[test]
     fn none_is_made_where_none_is_wanted() {
-        let subject = Subject {
+        let image = Image {
             repository: "a",
             digest: "sha256:0",
             created: None,
         };
-        assert_eq!(document(SbomFormat::Off, &subject, &BTreeSet::new()), None);
+        assert_eq!(document(SbomFormat::Off, &image, &BTreeSet::new()), None);
         assert_eq!(media_type(SbomFormat::Off), None);
-        assert_eq!(time(&subject), "1970-01-01T00:00:00Z");
+        assert_eq!(time(&image), "1970-01-01T00:00:00Z");
     }
 }

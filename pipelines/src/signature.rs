@@ -1,10 +1,10 @@
-//! Whether an image is signed by somebody that the admin trusts: signatures by keys, in the two formats that cosign writes.
+//! Verifies that an image is signed with a trusted public key, in the two formats of cosign:
 //!
-//! * Simple signing (<https://github.com/sigstore/cosign/blob/main/specs/SIGNATURE_SPEC.md>): the tag `sha256-<hex>.sig` beside the image,
-//!   each layer a payload that names the image's digest, with the signature as an annotation.
+//! * Simple signing (<https://github.com/sigstore/cosign/blob/main/specs/SIGNATURE_SPEC.md>): the tag `sha256-<hex>.sig` in the same repository;
+//!   each layer is a payload with the digest of the image, the signature is an annotation.
 //! * Sigstore bundles: manifests that refer to the image, with a DSSE envelope around an in-toto statement.
 //!
-//! The cryptography is ring's. Certificates and transparency logs are not looked at: whoever holds a key is trusted, and nobody else.
+//! Uses ring. Certificates and transparency logs are ignored; only keys are trusted.
 
 mod bundle;
 
@@ -21,26 +21,26 @@ use rustls::pki_types::pem::PemObject as _;
 use serde::Deserialize;
 use x509_parser::prelude::{FromDer as _, SubjectPublicKeyInfo};
 
-use self::bundle::{Judged, judge};
-use crate::failure::Failure;
+use self::bundle::{BundleResult, verify};
+use crate::error::StepError;
 use crate::registry::credentials::entries;
 use crate::registry::image::Descriptor;
-use crate::registry::{Refusal, Registry};
+use crate::registry::{Registry, RegistryError};
 
-/// Most signatures of an image that are looked at, of each format.
-const MOST: usize = 32;
+/// Maximum number of signatures of each format that are verified.
+const MAX_SIGNATURES: usize = 32;
 
 const SIMPLE_SIGNING: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
 const SIGNATURE: &str = "dev.cosignproject.cosign/signature";
 const BUNDLE: &str = "application/vnd.dev.sigstore.bundle";
 
-/// Why an image is not taken.
+/// Why an image is rejected.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SignatureError {
-    /// Nobody could look.
+    /// The signatures cannot be read.
     #[error("{0}")]
-    Registry(#[from] Refusal),
-    /// It is not signed as the policy asks.
+    Registry(#[from] RegistryError),
+    /// The image violates the signature policy.
     #[error("{0}")]
     Invalid(String),
 }
@@ -53,7 +53,7 @@ pub struct Key {
 }
 
 impl Key {
-    /// Reads a SubjectPublicKeyInfo (RFC 5280, 4.1).
+    /// Parses a SubjectPublicKeyInfo (RFC 5280, 4.1).
     fn of(der: &[u8]) -> Option<Self> {
         let (_, info) = SubjectPublicKeyInfo::from_der(der).ok()?;
         let curve = || {
@@ -81,9 +81,9 @@ impl Key {
         })
     }
 
-    /// Ed25519 over the message itself (RFC 8032, 5.1). cosign signs its hash (Ed25519ph), which ring does not verify.
+    /// Ed25519 (RFC 8032, 5.1). cosign uses Ed25519ph, which ring does not support.
     fn is_ed25519(&self) -> bool {
-        // As long as no other key is.
+        // Other keys are longer.
         self.key.len() == 32
     }
 
@@ -94,15 +94,15 @@ impl Key {
     }
 }
 
-/// Reads the keys from a mounted Secret: every PEM public key in any entry. `cosign generate-key-pair k8s://` makes such a Secret.
-pub fn keys(folder: &str) -> Result<Vec<Key>, Failure> {
+/// Reads all PEM public keys in a mounted Secret, such as one that `cosign generate-key-pair k8s://` creates.
+pub fn keys(folder: &str) -> Result<Vec<Key>, StepError> {
     let mut keys = Vec::new();
     for (name, text) in entries(folder)? {
         for der in SubjectPublicKeyInfoDer::pem_slice_iter(&text) {
             let key = der.ok().and_then(|der| Key::of(&der));
             keys.push(key.ok_or_else(|| {
-                Failure::unforeseen(format!(
-                    "The public key in entry {name:?} is none that is known here: ECDSA (P-256, P-384), RSA or Ed25519 in PEM"
+                StepError::other(format!(
+                    "Entry {name:?} of signatures.keysSecret is not a supported public key: use ECDSA (P-256, P-384), RSA or Ed25519 in PEM"
                 ))
             })?);
         }
@@ -110,7 +110,7 @@ pub fn keys(folder: &str) -> Result<Vec<Key>, Failure> {
     Ok(keys)
 }
 
-/// Judges an image by its digest. `reference` says in which repository it is.
+/// Verifies the signatures of a digest in the repository of `reference`.
 pub async fn check(
     registry: &Registry,
     reference: &Reference,
@@ -123,35 +123,35 @@ pub async fn check(
     }
     let invalid = |what: &str| Err(SignatureError::Invalid(what.to_owned()));
     if keys.is_empty() {
-        return invalid("The cluster's policy asks for signatures, and there are no public keys to verify them with");
+        return invalid("Signatures are required, but the Secret of signatures.keysSecret contains no public keys");
     }
     let mut count = 0;
-    for (payload, signature) in simple(registry, reference, digest).await? {
+    for (payload, signature) in simple_signatures(registry, reference, digest).await? {
         count += 1;
         if keys.iter().any(|key| key.has_signed(&payload, &signature)) && names(&payload, digest) {
             return Ok(());
         }
     }
     for bundle in bundles(registry, reference, digest).await? {
-        match judge(&bundle, keys, digest) {
-            Judged::Signs => return Ok(()),
-            Judged::Invalid => count += 1,
-            Judged::StatesElse => {}
+        match verify(&bundle, keys, digest) {
+            BundleResult::Valid => return Ok(()),
+            BundleResult::Invalid => count += 1,
+            BundleResult::OtherStatement => {}
         }
     }
     match (count, policy) {
-        (0, SignaturePolicy::Required) => invalid("The image is not signed, and the cluster's policy asks for it"),
+        (0, SignaturePolicy::Required) => invalid("The image is not signed, and signatures.policy is Required"),
         (0, _) => Ok(()),
         (_, _) if keys.iter().any(Key::is_ed25519) => invalid(
-            "The image has signatures, and none of them is valid by a key that the cluster trusts; what cosign signs with an \
-             Ed25519 key cannot be verified here",
+            "No signature of the image is valid for a key in signatures.keysSecret; cosign's Ed25519 signatures (Ed25519ph) are \
+             not supported, use an ECDSA key",
         ),
-        (_, _) => invalid("The image has signatures, and none of them is valid by a key that the cluster trusts"),
+        (_, _) => invalid("No signature of the image is valid for a key in signatures.keysSecret"),
     }
 }
 
-/// Payload and signature of each simple signature.
-async fn simple(
+/// Payloads and signatures in the simple signing format.
+async fn simple_signatures(
     registry: &Registry,
     reference: &Reference,
     digest: &str,
@@ -160,17 +160,17 @@ async fn simple(
     let at = Reference::with_tag(reference.registry().to_owned(), reference.repository().to_owned(), tag);
     let manifest = match registry.manifest(&at).await {
         Ok(fetched) => fetched.manifest,
-        Err(Refusal::NotFound(_)) => return Ok(Vec::new()),
-        Err(refusal) => return Err(refusal.into()),
+        Err(RegistryError::NotFound(_)) => return Ok(Vec::new()),
+        Err(error) => return Err(error.into()),
     };
     let mut found = Vec::new();
     for layer in manifest
         .layers
         .iter()
         .filter(|layer| layer.media_type == SIMPLE_SIGNING)
-        .take(MOST)
+        .take(MAX_SIGNATURES)
     {
-        // One that cannot be read is there all the same, and not valid.
+        // An unreadable signature counts as invalid, not as missing.
         let signature = layer
             .annotations
             .get(SIGNATURE)
@@ -181,7 +181,7 @@ async fn simple(
     Ok(found)
 }
 
-/// Whether a payload is about that image.
+/// Whether a payload refers to the image.
 fn names(payload: &[u8], digest: &str) -> bool {
     #[derive(Deserialize)]
     struct Payload {
@@ -210,7 +210,7 @@ async fn bundles(registry: &Registry, reference: &Reference, digest: &str) -> Re
         .referrers(reference, digest, BUNDLE)
         .await?
         .into_iter()
-        .take(MOST)
+        .take(MAX_SIGNATURES)
     {
         let at = reference.clone_with_digest(manifest);
         let manifest = registry.manifest(&at).await?.manifest;

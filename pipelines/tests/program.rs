@@ -37,7 +37,7 @@ fn a_failure_is_in_the_results_and_in_the_exit_code() {
     let output = step(&["--results", results, "install", "--to", "/nowhere/at/all"]);
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     assert_eq!(text(&folder.path().join("reason")), "");
-    assert!(text(&folder.path().join("message")).starts_with("copying cnbi-step to /nowhere/at/all: "));
+    assert!(text(&folder.path().join("message")).starts_with("cannot copy cnbi-step to /nowhere/at/all: "));
 }
 
 #[test]
@@ -45,7 +45,7 @@ fn results_that_cannot_be_written_and_wrong_calls_have_codes_of_their_own() {
     let output = step(&["--results", "/nowhere", "install", "--to", "/nowhere/at/all"]);
     assert_eq!(output.status.code(), Some(3), "{output:?}");
     let log = String::from_utf8(output.stderr).unwrap();
-    assert!(log.contains("copying cnbi-step to /nowhere/at/all"), "{log}");
+    assert!(log.contains("cannot copy cnbi-step to /nowhere/at/all"), "{log}");
     assert_eq!(step(&["install"]).status.code(), Some(2));
     let help = String::from_utf8(step(&["--help"]).stdout).unwrap();
     assert!(help.contains("Exit codes:"), "{help}");

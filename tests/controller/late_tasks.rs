@@ -49,7 +49,7 @@ impl Late<'_> {
     /// Both steps of a run that is over fail, and leave the ImageStream as it is.
     async fn assert_too_late(&self, run: &Value, name: &str, told_by_update: &str) -> Result {
         let before = self.stream(name).await?;
-        let told_by_create = "is not written for a run that was deleted";
+        let told_by_create = "is not written, because the run was deleted";
         for (verb, told) in [("update", told_by_update), ("create", told_by_create)] {
             let ended = self.step(run, verb).await?;
             assert!(!ended.success, "{verb} of {name}");
@@ -97,7 +97,7 @@ impl Late<'_> {
         ));
         assert_eq!(test_ns.runs_of(&first).await?.len(), usize::from(is_held));
         assert_eq!(self.stream(name).await?, None);
-        self.assert_too_late(&run, name, "was deleted meanwhile").await?;
+        self.assert_too_late(&run, name, "was deleted during the run").await?;
 
         let second = test_ns.create(name, import()).await?;
         let own = self.run(&second).await?;

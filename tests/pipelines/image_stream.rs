@@ -304,7 +304,7 @@ async fn the_newest_tag_is_first_and_older_ones_stay() {
     // And a run of the first generation is too late.
     let (code, reason, message) = test_ns.update(FIRST, "run-1").await;
     assert_eq!((code, reason.as_str()), (Some(1), "ImageStreamConflict"));
-    assert!(message.contains("was written for generation 2 meanwhile"), "{message}");
+    assert!(message.contains("was already written for generation 2"), "{message}");
 }
 
 #[tokio::test]
@@ -363,7 +363,7 @@ async fn image_streams_of_other_owners_are_not_changed() {
         let build = Build { name, ..FIRST };
         let (code, reason, message) = test_ns.create(build).await;
         assert_eq!((code, reason.as_str()), (Some(1), "ImageStreamConflict"));
-        assert!(message.ends_with("belongs to somebody else"), "{message}");
+        assert!(message.contains("belongs to another resource or user"), "{message}");
         assert_eq!(test_ns.stream(name).await, before);
     }
 }
@@ -377,13 +377,13 @@ async fn a_late_update_does_not_recreate_a_deleted_image_stream() {
     test_ns.delete("pandas").await;
     let (code, reason, message) = test_ns.update(FIRST, "run-1").await;
     assert_eq!((code, reason.as_str()), (Some(1), "ImageStreamConflict"));
-    assert!(message.ends_with("was deleted meanwhile"), "{message}");
+    assert!(message.ends_with("was deleted during the run"), "{message}");
     assert_eq!(test_ns.stream("pandas").await, None);
 
     test_ns.create(FIRST).await;
     let (code, reason, message) = test_ns.update(FIRST, "run-1").await;
     assert_eq!((code, reason.as_str()), (Some(1), "ImageStreamConflict"));
-    assert!(message.ends_with("was deleted meanwhile, and made anew"), "{message}");
+    assert!(message.ends_with("was deleted and recreated during the run"), "{message}");
     assert_eq!(test_ns.stream("pandas").await.unwrap()["spec"]["tags"], Value::Null);
 
     // A resource of the same name that came after ours has taken it over.
@@ -421,9 +421,9 @@ async fn a_cancelled_run_creates_and_adopts_no_image_stream() {
         let before = test_ns.stream("pandas").await;
         assert_eq!(before.is_some(), begun_anew);
         for (run, told) in [
-            ("cancelled", "is not written for a run that is cancelled"),
-            ("deleted", "is not written for a run that was deleted"),
-            ("never-there", "is not written for a run that was deleted"),
+            ("cancelled", "is not written, because the run was cancelled"),
+            ("deleted", "is not written, because the run was deleted"),
+            ("never-there", "is not written, because the run was deleted"),
         ] {
             let (code, reason, message) = test_ns.create_in(FIRST, run).await;
             assert_eq!((code, reason.as_str()), (Some(1), "ImageStreamConflict"), "{run}");
@@ -439,7 +439,7 @@ async fn missing_permissions_and_a_missing_api_are_reported() {
     let (code, reason, message) = strange.create(FIRST).await;
     assert_eq!((code, reason.as_str()), (Some(1), "ImageStreamCreateFailed"));
     assert!(
-        message.contains("the cluster's admin has to bind it there"),
+        message.contains("ask the admin to install CNBi's role there"),
         "{message}"
     );
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use clap::Parser as _;
 use cnbi_pipelines::args::Cli;
-use cnbi_pipelines::command::DUTIES;
+use cnbi_pipelines::command::CONTRACTS;
 use cnbi_shared::contract::{PIPELINES, results};
 use serde_json::Value;
 
@@ -50,7 +50,7 @@ async fn every_step_has_valid_arguments() -> Outcome {
                     .flat_map(|argument| filled(text(argument), is_bound));
                 let cli = Cli::try_parse_from(std::iter::once("cnbi-step".to_owned()).chain(arguments))
                     .map_err(|error| format!("{}: {error}", text(&task["metadata"]["name"])))?;
-                assert_eq!(cli.command.duty().name, name);
+                assert_eq!(cli.command.contract().name, name);
                 assert_eq!(cli.results.as_os_str(), "/tekton/results");
             }
         }
@@ -65,19 +65,20 @@ async fn every_subcommand_is_a_step_and_reports_the_results_of_its_tasks() -> Ou
         let installed = manifests.one("Pipeline", pipeline.name);
         for (task, of_pipeline) in pipeline.all_tasks().zip(tasks(installed)) {
             let name = format!("{} {}", pipeline.name, task.name);
-            let duties = DUTIES.iter().filter(|duty| {
-                duty.tasks
+            let contracts = CONTRACTS.iter().filter(|contract| {
+                contract
+                    .tasks
                     .iter()
                     .any(|(of, its)| of.name == pipeline.name && *its == task.name)
             });
-            let duties: BTreeSet<String> = duties.map(|duty| duty.name.to_owned()).collect();
+            let contracts: BTreeSet<String> = contracts.map(|contract| contract.name.to_owned()).collect();
             let steps = steps(manifests.task_of(of_pipeline));
             let called: BTreeSet<_> = steps.iter().map(subcommand).collect();
-            assert_eq!(called, duties, "{name}");
-            let told = DUTIES
+            assert_eq!(called, contracts, "{name}");
+            let told = CONTRACTS
                 .iter()
-                .filter(|duty| duties.contains(duty.name))
-                .flat_map(|duty| duty.results)
+                .filter(|contract| contracts.contains(contract.name))
+                .flat_map(|contract| contract.results)
                 .chain(&[results::REASON, results::MESSAGE]);
             let declared: BTreeSet<_> = names(&manifests.task_of(of_pipeline)["spec"]["results"])
                 .into_iter()

@@ -11,7 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use cnbi_shared::api::annotations::OWNED_BY;
 use cnbi_shared::config::{Config, OWN, Resources};
 use cnbi_shared::contract::{
-    self, Asked, CHUNK, Pipeline, Settings, Task, Trust, WorkspaceKind, params, tasks, workspaces,
+    self, BuildRequest, CHUNK, Pipeline, Settings, Task, Trust, WorkspaceKind, params, tasks, workspaces,
 };
 use cnbi_shared::grammar::clone_url::clone_url;
 use cnbi_shared::rules::git_credential;
@@ -229,7 +229,7 @@ fn parameters(
     config: &Config,
     tag: &str,
     target: &str,
-    user_values: &Asked,
+    user_values: &BuildRequest,
 ) -> Vec<Value> {
     let value = |name: &str| match name {
         params::NAMESPACE => json!(observed.namespace),
@@ -249,13 +249,13 @@ fn parameters(
 }
 
 /// The values from the user. An update run pins the image to import to its digest, because the tag may change again.
-fn user_values(request: &Request, base: Option<&str>, upstream: &str) -> Asked {
+fn user_values(request: &Request, base: Option<&str>, upstream: &str) -> BuildRequest {
     let display = &request.display;
-    let mut user_values = Asked {
+    let mut user_values = BuildRequest {
         display_name: display.name.clone(),
         description: display.description.clone(),
         creator: display.creator.clone(),
-        ..Asked::default()
+        ..BuildRequest::default()
     };
     match &request.build {
         Build::Import { from_image } if upstream.is_empty() => {

@@ -1,9 +1,9 @@
-//! `build`: has buildah build the image, and leaves it as an OCI layout on the volume.
+//! `build`: builds the image with buildah and exports it to the workspace as an OCI layout.
 //!
-//! What it builds is a stranger's code, so there is no credential in reach: images to build on that need one were fetched
-//! before. buildah gets no configuration but ours.
+//! A build runs user code, so the task has no credentials; base images that need some were fetched before. buildah only gets CNBi's
+//! configuration.
 
-mod trouble;
+mod error_summary;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,18 +14,18 @@ use cnbi_shared::contract::{self, Reason, Settings, tasks};
 use cnbi_shared::grammar::git_ref::is_object_id;
 use cnbi_shared::grammar::image::ImageReference;
 
-use super::Duty;
-use crate::args::{Begun, RequestArgs, TaskArgs};
-use crate::base;
+use super::StepContract;
+use crate::args::{RequestArgs, TaskArgs, TaskContext};
+use crate::base_image;
+use crate::build_file::{BuildFile, detect};
 use crate::canonical::CONTAINERFILE;
-use crate::child::{self, ChildError, Ended, Limits, Log};
-use crate::failure::Failure;
-use crate::outside::Outside;
+use crate::egress::Egress;
+use crate::error::StepError;
+use crate::program::{self, Limits, Log, ProgramError, ProgramOutput};
 use crate::report::Report;
-use crate::repository::{Kind, kind};
-use crate::work::{self, WorkArgs};
+use crate::workspace::{self, WorkspaceArgs};
 
-pub(super) const DUTY: Duty = Duty {
+pub(super) const CONTRACT: StepContract = StepContract {
     name: "build",
     tasks: &[
         (&contract::PACKAGE_LIST, tasks::BUILD),
@@ -35,12 +35,12 @@ pub(super) const DUTY: Duty = Duty {
     results: &[],
 };
 
-/// The tag of the image in its layout.
+/// The tag of the image in the layout.
 const TAG: &str = "image";
-/// Where the authorities are while the image is built.
+/// The CA bundle in the build container.
 const AUTHORITIES: &str = "/run/cnbi/ca.pem";
-/// Bytes that are kept of what buildah says.
-const KEPT: usize = 64 << 10;
+/// Maximum output of buildah that is used, in bytes.
+const OUTPUT_LIMIT: usize = 64 << 10;
 
 /// Arguments of `build`.
 #[derive(Clone, Debug, clap::Args)]
@@ -49,40 +49,36 @@ pub struct Args {
     request: RequestArgs,
     #[command(flatten)]
     task: TaskArgs,
-    /// The commit that is built, for the image's labels
+    /// Commit id, for the image labels
     #[arg(long, value_name = "ID", default_value = "")]
     commit: String,
-    /// Folder for buildah's storage, which has to hold every layer
+    /// Folder for buildah's storage. It must have space for all layers
     #[arg(long, value_name = "FOLDER", default_value = "/var/lib/containers")]
     storage: PathBuf,
-    /// The program buildah
+    /// Path of buildah
     #[arg(long, value_name = "FILE", default_value = "buildah")]
     buildah: PathBuf,
-    /// Most seconds that it may take
+    /// Time limit in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 3000)]
     timeout: u64,
 }
 
-pub(super) fn run(args: &Args) -> Result<Report, Failure> {
-    let asked = args.request.read()?;
-    let Begun {
-        settings,
-        home,
-        outside,
-    } = args.task.begin()?;
-    let builder = settings.builder(&asked).map(ImageReference::parse).transpose();
-    let builder = builder.map_err(|error| Failure::usage(format!("builderImage: {error}")))?;
+pub(super) fn run(args: &Args) -> Result<Report, StepError> {
+    let request = args.request.read()?;
+    let TaskContext { settings, home, egress } = args.task.context()?;
+    let builder = settings.builder(&request).map(ImageReference::parse).transpose();
+    let builder = builder.map_err(|error| StepError::usage(format!("builderImage: {error}")))?;
     let (context, file) = context(&args.task.work)?;
-    let buildah = Buildah::new(args, &settings, home.path(), &outside)?;
+    let buildah = Buildah::new(args, &settings, home.path(), &egress)?;
     let mut labels = vec![("org.opencontainers.image.vendor", "CNBi".to_owned())];
     if is_object_id(&args.commit) {
         labels.push(("org.opencontainers.image.revision", args.commit.clone()));
     }
     let optional = [
-        ("org.opencontainers.image.title", asked.display_name),
-        ("org.opencontainers.image.description", asked.description),
-        ("org.opencontainers.image.authors", asked.creator),
-        ("org.opencontainers.image.source", asked.repository_url),
+        ("org.opencontainers.image.title", request.display_name),
+        ("org.opencontainers.image.description", request.description),
+        ("org.opencontainers.image.authors", request.creator),
+        ("org.opencontainers.image.source", request.repository_url),
     ];
     labels.extend(
         optional
@@ -98,41 +94,41 @@ pub(super) fn run(args: &Args) -> Result<Report, Failure> {
     }
     let image = buildah.build(&context, &file, &labels)?;
     let layout = args.task.work.image();
-    work::renew(&layout)?;
+    workspace::recreate(&layout)?;
     buildah.export(&image, &layout)?;
     Ok(Report::new())
 }
 
-/// What to build: the recipe that `prepare` has written, or else the source, and the file that says how.
-fn context(work: &WorkArgs) -> Result<(PathBuf, PathBuf), Failure> {
+/// The build context and the Containerfile: those that `prepare` generated, otherwise the source.
+fn context(work: &WorkspaceArgs) -> Result<(PathBuf, PathBuf), StepError> {
     for folder in [work.recipe(), work.source()] {
         let is_there = fs::symlink_metadata(&folder).is_ok_and(|metadata| metadata.is_dir());
-        if is_there && let Some((name, Kind::Containerfile)) = kind(&folder) {
+        if is_there && let Some((name, BuildFile::Containerfile)) = detect(&folder) {
             let file = folder.join(name);
             return Ok((folder, file));
         }
     }
-    Err(Failure::unforeseen(format!("there is no {CONTAINERFILE} to build")))
+    Err(StepError::other(format!("found no {CONTAINERFILE} to build")))
 }
 
-/// A label's value: buildah expands nothing in it, but a line break would make a mess of every list of labels.
+/// A label as one line. buildah expands nothing in labels.
 fn label(text: &str) -> String {
     crate::report::message(text)
 }
 
-/// buildah with storage and configuration of its own.
+/// buildah with its own storage and configuration.
 struct Buildah<'a> {
     args: &'a Args,
     settings: &'a Settings,
     home: &'a Path,
-    outside: &'a Outside,
+    egress: &'a Egress,
 }
 
 impl<'a> Buildah<'a> {
-    fn new(args: &'a Args, settings: &'a Settings, home: &'a Path, outside: &'a Outside) -> Result<Self, Failure> {
+    fn new(args: &'a Args, settings: &'a Settings, home: &'a Path, egress: &'a Egress) -> Result<Self, StepError> {
         let mut registries = "unqualified-search-registries = [\"docker.io\"]\n".to_owned();
         for host in &settings.network.insecure_registries {
-            // The configuration has taken it for a registry's name, which has no quotes in it.
+            // The configuration check allows registry names only; they contain no quotes.
             if !host.contains(['"', '\\', '\n']) {
                 registries = format!("{registries}[[registry]]\nlocation = \"{host}\"\ninsecure = true\n");
             }
@@ -151,18 +147,18 @@ impl<'a> Buildah<'a> {
             }
             fs::create_dir_all(args.storage.join("tmp"))
         };
-        write().map_err(|error| Failure::unforeseen(format!("preparing buildah: {error}")))?;
+        write().map_err(|error| StepError::other(format!("cannot configure buildah: {error}")))?;
         Ok(Self {
             args,
             settings,
             home,
-            outside,
+            egress,
         })
     }
 
     fn command(&self, subcommand: &str) -> Command {
-        let mut command = child::bare(&self.args.buildah, self.home);
-        self.outside.tell(&mut command);
+        let mut command = program::clean_command(&self.args.buildah, self.home);
+        self.egress.configure(&mut command);
         command
             .current_dir(self.home)
             .env("CONTAINERS_REGISTRIES_CONF", self.home.join("registries.conf"))
@@ -179,42 +175,47 @@ impl<'a> Buildah<'a> {
         command
     }
 
-    fn run(&self, command: &mut Command, log: Log) -> Result<Ended, Failure> {
+    fn run(&self, command: &mut Command, log: Log) -> Result<ProgramOutput, StepError> {
         let limits = Limits {
             time: Duration::from_secs(self.args.timeout),
-            kept: KEPT,
+            output: OUTPUT_LIMIT,
         };
-        child::run(command, limits, b"", log, &mut child::unwatched).map_err(|error| match error {
-            ChildError::TimedOut { .. } => Failure::new(Reason::BuildFailed, format!("the build {}", after(&error))),
-            error => Failure::unforeseen(error.to_string()),
+        program::run(command, limits, b"", log, &mut program::never_stop).map_err(|error| match error {
+            ProgramError::TimedOut { .. } => {
+                StepError::new(Reason::BuildFailed, format!("the build {}", after(&error)))
+            }
+            error => StepError::other(error.to_string()),
         })
     }
 
-    /// A command that prints one line.
-    fn ask(&self, command: &mut Command, what: &str) -> Result<String, Failure> {
-        let ended = self.run(command, Log::Errors)?;
+    /// Runs a command and returns its output.
+    fn ask(&self, command: &mut Command, what: &str) -> Result<String, StepError> {
+        let ended = self.run(command, Log::Stderr)?;
         if ended.status.success() {
             return Ok(String::from_utf8_lossy(&ended.stdout).trim().to_owned());
         }
-        let why = trouble::told(&ended.stderr);
-        Err(Failure::new(Reason::BuildFailed, format!("{what}: {why}")))
+        let why = error_summary::summarize(&ended.stderr);
+        Err(StepError::new(
+            Reason::BuildFailed,
+            format!("buildah {what} failed: {why}"),
+        ))
     }
 
-    /// Brings the image to build on into the storage, under the name that it was asked for by, and gives its digest.
-    fn bring(&self, layout: &Path, builder: &ImageReference) -> Result<String, Failure> {
-        let base = base::read(layout, builder).map_err(|error| Failure::unforeseen(error.to_string()))?;
-        // The image gets a name of the path, so the path has to be one that can be a name.
+    /// Loads the base image into the storage, tags it with its original reference and returns its digest.
+    fn bring(&self, layout: &Path, builder: &ImageReference) -> Result<String, StepError> {
+        let base = base_image::read(layout, builder).map_err(|error| StepError::other(error.to_string()))?;
+        // buildah derives the image name from the path, so the path must be a valid name.
         let (folder, name) = layout
             .parent()
             .zip(layout.file_name())
-            .ok_or_else(|| Failure::unforeseen("the image to build on lies in no folder"))?;
+            .ok_or_else(|| StepError::other("the folder of the base image has no parent"))?;
         let mut pull = self.command("pull");
         pull.current_dir(folder)
             .args(["--quiet", "--signature-policy"])
             .arg(self.home.join("policy.json"))
             .arg("--")
             .arg(format!("oci:{}", name.to_string_lossy()));
-        let id = self.ask(&mut pull, "taking the image to build on")?;
+        let id = self.ask(&mut pull, "pull of the base image")?;
         let id = id.lines().last().unwrap_or_default();
         let name = ImageReference::parse(&base.reference).map(|pinned| {
             let registry = pinned
@@ -227,15 +228,15 @@ impl<'a> Buildah<'a> {
                 builder.tag().unwrap_or("latest")
             )
         });
-        let name = name.map_err(|error| Failure::unforeseen(error.to_string()))?;
+        let name = name.map_err(|error| StepError::other(error.to_string()))?;
         let mut tag = self.command("tag");
         tag.args(["--", id, &name]);
-        self.ask(&mut tag, "naming the image to build on")?;
+        self.ask(&mut tag, "tag of the base image")?;
         Ok(base.digest)
     }
 
-    /// Builds, and gives the image's id.
-    fn build(&self, context: &Path, file: &Path, labels: &[(&str, String)]) -> Result<String, Failure> {
+    /// Builds the image and returns its id.
+    fn build(&self, context: &Path, file: &Path, labels: &[(&str, String)]) -> Result<String, StepError> {
         let mut bud = self.command("bud");
         bud.args(["--isolation", self.settings.build.isolation.as_str()])
             .args(["--format", "oci", "--no-cache", "--layers=false", "--force-rm"])
@@ -250,38 +251,41 @@ impl<'a> Buildah<'a> {
         for (name, value) in labels {
             bud.arg("--label").arg(format!("{name}={value}"));
         }
-        if let Some(authorities) = self.outside.authorities() {
+        if let Some(ca_bundle) = self.egress.ca_bundle() {
             bud.arg("--volume")
-                .arg(format!("{}:{AUTHORITIES}:ro", authorities.display()))
+                .arg(format!("{}:{AUTHORITIES}:ro", ca_bundle.display()))
                 .args(["--build-arg", &format!("PIP_CERT={AUTHORITIES}")]);
         }
         bud.arg("--").arg(context);
-        let ended = self.run(&mut bud, Log::Everything)?;
+        let ended = self.run(&mut bud, Log::Combined)?;
         if !ended.status.success() {
-            return Err(Failure::new(Reason::BuildFailed, trouble::told(&ended.stderr)));
+            return Err(StepError::new(
+                Reason::BuildFailed,
+                error_summary::summarize(&ended.stderr),
+            ));
         }
-        let id = work::read(self.home, "id", 1024)
+        let id = workspace::read(self.home, "id", 1024)
             .ok()
             .flatten()
             .and_then(|bytes| String::from_utf8(bytes).ok())
-            .ok_or_else(|| Failure::unforeseen("buildah has not said which image it built"))?;
+            .ok_or_else(|| StepError::other("buildah returned no image id"))?;
         Ok(id.trim().trim_start_matches("sha256:").to_owned())
     }
 
-    fn export(&self, image: &str, layout: &Path) -> Result<(), Failure> {
+    fn export(&self, image: &str, layout: &Path) -> Result<(), StepError> {
         let mut push = self.command("push");
         push.args(["--quiet", "--format", "oci", "--signature-policy"])
             .arg(self.home.join("policy.json"))
             .arg("--")
             .arg(image)
             .arg(format!("oci:{}:{TAG}", layout.display()));
-        self.ask(&mut push, "writing the image").map(|_| ())
+        self.ask(&mut push, "export of the image").map(|_| ())
     }
 }
 
-fn after(error: &ChildError) -> String {
+fn after(error: &ProgramError) -> String {
     match error {
-        ChildError::TimedOut { time, .. } => format!("took longer than {} seconds", time.as_secs()),
+        ProgramError::TimedOut { time, .. } => format!("took longer than {} seconds", time.as_secs()),
         error => error.to_string(),
     }
 }

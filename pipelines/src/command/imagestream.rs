@@ -5,12 +5,12 @@ use cnbi_shared::config::Network;
 use cnbi_shared::contract::{self, Reason, results, tasks};
 use cnbi_shared::grammar::dns;
 
-use super::Duty;
+use super::StepContract;
 use crate::args::{RequestArgs, SettingsArgs};
-use crate::failure::Failure;
+use crate::error::StepError;
+use crate::image_stream::Owner;
+use crate::image_stream::client::ImageStreamClient;
 use crate::report::Report;
-use crate::stream::Owner;
-use crate::stream::cluster::Cluster;
 
 const REASONS: &[Reason] = &[
     Reason::ImageStreamCreateFailed,
@@ -18,7 +18,7 @@ const REASONS: &[Reason] = &[
     Reason::ImageStreamApiMissing,
 ];
 
-pub(super) const CREATE: Duty = Duty {
+pub(super) const CREATE: StepContract = StepContract {
     name: "imagestream create",
     tasks: &[
         (&contract::IMPORT, tasks::CREATE_IMAGE_STREAM),
@@ -29,7 +29,7 @@ pub(super) const CREATE: Duty = Duty {
     results: &[results::STREAM_UID],
 };
 
-pub(super) const UPDATE: Duty = Duty {
+pub(super) const UPDATE: StepContract = StepContract {
     name: "imagestream update",
     tasks: &[
         (&contract::IMPORT, tasks::UPDATE_IMAGE_STREAM),
@@ -40,12 +40,12 @@ pub(super) const UPDATE: Duty = Duty {
     results: &[],
 };
 
-/// Which of the two.
+/// What to write
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
-    /// Make the ImageStream, or say whose it is
-    Create(OfStream),
-    /// Say on the ImageStream what has come of the run
+    /// Create the ImageStream, or take it over from an earlier run of the resource
+    Create(StreamArgs),
+    /// Publish the result of the run in the ImageStream
     Update(Update),
 }
 
@@ -53,45 +53,44 @@ pub enum Command {
 #[derive(Clone, Debug, clap::Args)]
 pub struct Update {
     #[command(flatten)]
-    stream: OfStream,
-    /// Configuration for tasks, encoded: all items of the parameter `settings`. Without items, as in a run that started before an
-    /// upgrade, no registry is insecure
+    stream: StreamArgs,
+    /// The admin's settings: all items of the parameter `settings`. Empty in runs that started before an upgrade
     #[arg(long, num_args = 0.., value_name = "ITEM")]
     settings: Vec<String>,
 }
 
-/// Whose stream it is, and what it shows.
+/// The resource and its ImageStream.
 #[derive(Clone, Debug, clap::Args)]
-pub struct OfStream {
+pub struct StreamArgs {
     /// Namespace of the resource
     #[arg(long, value_name = "NAME")]
     resource_namespace: String,
     /// Name of the resource, and of its ImageStream
     #[arg(long, value_name = "NAME")]
     resource_name: String,
-    /// The resource's uid
+    /// Uid of the resource
     #[arg(long, value_name = "UID")]
     resource_uid: String,
-    /// The resource's generation that is built
+    /// Generation of the resource
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(i64).range(1..))]
     resource_generation: i64,
     /// Namespace of the ImageStream
     #[arg(long, value_name = "NAME")]
     target_namespace: String,
-    /// The tag of this build
+    /// Tag of this build
     #[arg(long, value_name = "TAG")]
     tag: String,
-    /// The run, in the namespace of this pod: `$(context.pipelineRun.name)`
+    /// Name of the PipelineRun in the namespace of this pod: `$(context.pipelineRun.name)`
     #[arg(long, value_name = "NAME")]
     run: String,
     #[command(flatten)]
     request: RequestArgs,
 }
 
-impl OfStream {
-    fn owner(&self) -> Result<Owner, Failure> {
+impl StreamArgs {
+    fn owner(&self) -> Result<Owner, StepError> {
         let named = |flag: &str, name: &str, judged: Result<(), dns::NameError>| {
-            judged.map_err(|error| Failure::usage(format!("{flag} {name:?} {error}")))
+            judged.map_err(|error| StepError::usage(format!("{flag} {name:?} {error}")))
         };
         named(
             "--resource-namespace",
@@ -111,7 +110,10 @@ impl OfStream {
         named("--resource-uid", &self.resource_uid, dns::label(&self.resource_uid))?;
         let is_tag = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
         if self.tag.is_empty() || self.tag.len() > 128 || !self.tag.chars().all(is_tag) {
-            return Err(Failure::usage(format!("--tag {:?} is no tag of an image", self.tag)));
+            return Err(StepError::usage(format!(
+                "--tag {:?} is not a valid image tag",
+                self.tag
+            )));
         }
         named("--run", &self.run, dns::subdomain(&self.run))?;
         Ok(Owner {
@@ -126,7 +128,7 @@ impl OfStream {
 }
 
 impl Command {
-    pub(super) fn duty(&self) -> &'static Duty {
+    pub(super) fn contract(&self) -> &'static StepContract {
         match self {
             Self::Create(_) => &CREATE,
             Self::Update(_) => &UPDATE,
@@ -134,12 +136,12 @@ impl Command {
     }
 }
 
-pub(super) async fn run(command: &Command) -> Result<Report, Failure> {
+pub(super) async fn run(command: &Command) -> Result<Report, StepError> {
     match command {
         Command::Create(of) => {
-            let asked = of.request.read()?;
-            let cluster = Cluster::connect(of.owner()?).await?;
-            let uid = cluster.create(&of.run, &asked).await?;
+            let request = of.request.read()?;
+            let cluster = ImageStreamClient::connect(of.owner()?).await?;
+            let uid = cluster.create(&of.run, &request).await?;
             Ok(Report::new().with(results::STREAM_UID, uid))
         }
         Command::Update(Update { stream, settings }) => {
@@ -154,7 +156,7 @@ pub(super) async fn run(command: &Command) -> Result<Report, Failure> {
                     .network
                 }
             };
-            let cluster = Cluster::connect(stream.owner()?).await?;
+            let cluster = ImageStreamClient::connect(stream.owner()?).await?;
             cluster.update(&stream.run, &request, &network).await?;
             Ok(Report::new())
         }

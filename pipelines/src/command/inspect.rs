@@ -1,4 +1,4 @@
-//! `inspect`: what the image to import is, by digest; and that it may be used.
+//! `inspect`: resolves the image to import to a digest and verifies its signature.
 
 use std::time::Duration;
 
@@ -7,20 +7,20 @@ use cnbi_shared::grammar::image::ImageReference;
 use cnbi_shared::verdict::printable;
 use tokio::time::timeout;
 
-use super::Duty;
+use super::StepContract;
 use super::pull::PullArgs;
 use crate::args::RequestArgs;
-use crate::failure::Failure;
+use crate::error::StepError;
 use crate::report::Report;
-use crate::start;
+use crate::start_command;
 
-/// How long all of it may take.
+/// Time limit.
 const WITHIN: Duration = Duration::from_secs(120);
 
-/// Most labels that the log lists.
+/// Maximum number of labels in the log.
 const LABELS: usize = 50;
 
-pub(super) const DUTY: Duty = Duty {
+pub(super) const CONTRACT: StepContract = StepContract {
     name: "inspect",
     tasks: &[(&contract::IMPORT, tasks::SETUP)],
     reasons: &[
@@ -42,17 +42,17 @@ pub struct Args {
     request: RequestArgs,
 }
 
-pub(super) async fn run(args: &Args) -> Result<Report, Failure> {
-    let asked = args.request.read()?;
-    let image = asked.from_image.as_deref().unwrap_or_default();
+pub(super) async fn run(args: &Args) -> Result<Report, StepError> {
+    let request = args.request.read()?;
+    let image = request.from_image.as_deref().unwrap_or_default();
     let image = ImageReference::parse(image)
-        .map_err(|error| Failure::new(Reason::ImageInvalid, format!("The image's reference {error}")))?;
+        .map_err(|error| StepError::new(Reason::ImageInvalid, format!("spec.fromImage {error}")))?;
     let found = timeout(WITHIN, args.pull.find(&image)).await.map_err(|_| {
         let said = format!(
-            "{}: the registry took more than {WITHIN:?}",
+            "{}: the registry did not respond within {WITHIN:?}",
             printable(image.as_str(), 200)
         );
-        Failure::new(Reason::RegistryUnavailable, said)
+        StepError::new(Reason::RegistryUnavailable, said)
     })??;
     let resolved = &found.image;
     let digest = &resolved.digest;
@@ -67,10 +67,10 @@ pub(super) async fn run(args: &Args) -> Result<Report, Failure> {
     Ok(Report::new()
         .with(results::DIGEST, digest)
         .with(results::REFERENCE, pinned(&image, digest))
-        .with(results::START_COMMAND, start::encode(&resolved.configuration)))
+        .with(results::START_COMMAND, start_command::encode(&resolved.configuration)))
 }
 
-/// The reference of an image by digest, in the repository that was named.
+/// The reference of an image with the digest instead of tag or digest.
 pub(super) fn pinned(image: &ImageReference, digest: &str) -> String {
     let name = image.qualified();
     let end = [image.tag(), image.digest()]

@@ -1,4 +1,4 @@
-//! `install`: brings this program into the container of a user's image, by a volume. The image need not have a shell.
+//! `install`: copies this program to a volume, to run it in a container of the user's image. The image needs no shell.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -6,11 +6,11 @@ use std::path::PathBuf;
 
 use cnbi_shared::contract::{self, tasks};
 
-use super::Duty;
-use crate::failure::Failure;
+use super::StepContract;
+use crate::error::StepError;
 use crate::report::Report;
 
-pub(super) const DUTY: Duty = Duty {
+pub(super) const CONTRACT: StepContract = StepContract {
     name: "install",
     tasks: &[
         (&contract::IMPORT, tasks::VALIDATE),
@@ -24,16 +24,16 @@ pub(super) const DUTY: Duty = Duty {
 /// Arguments of `install`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
-    /// The file to make; anybody may run it
+    /// Path of the copy. All users may execute it
     #[arg(long, value_name = "FILE")]
     to: PathBuf,
 }
 
-pub(super) fn run(args: &Args) -> Result<Report, Failure> {
+pub(super) fn run(args: &Args) -> Result<Report, StepError> {
     let copy = || -> std::io::Result<()> {
         fs::copy(std::env::current_exe()?, &args.to)?;
         fs::set_permissions(&args.to, fs::Permissions::from_mode(0o555))
     };
-    copy().map_err(|error| Failure::unforeseen(format!("copying cnbi-step to {}: {error}", args.to.display())))?;
+    copy().map_err(|error| StepError::other(format!("cannot copy cnbi-step to {}: {error}", args.to.display())))?;
     Ok(Report::new())
 }

@@ -1,7 +1,7 @@
-//! The subcommands, one file or folder each, and what each of them owes to the contract.
+//! The subcommands, one module each, and what each may report.
 //!
-//! To add one: write a file here with a `DUTY`, its clap arguments and a `run`; give it a variant in [`Command`], an arm in both
-//! functions below and a line in [`DUTIES`]. The tests compare duties with the contract and with the command line.
+//! To add one: write a module with a `CONTRACT`, clap arguments and `run`; add a variant to [`Command`], an arm to both functions below and
+//! a line to [`CONTRACTS`]. Tests compare these with [`cnbi_shared::contract`] and with the command line.
 
 mod build;
 mod fetch;
@@ -17,84 +17,84 @@ mod validate;
 use clap::Subcommand;
 use cnbi_shared::contract::{Pipeline, Reason};
 
-use crate::failure::Failure;
+use crate::error::StepError;
 use crate::report::Report;
 
-/// What a subcommand may say, and in which tasks.
+/// What a subcommand may report, and in which tasks it is a step.
 #[derive(Clone, Copy, Debug)]
-pub struct Duty {
-    /// As it is called: `imagestream create`.
+pub struct StepContract {
+    /// Name on the command line, such as `imagestream create`.
     pub name: &'static str,
-    /// The tasks that it is a step of.
+    /// Tasks that have this subcommand as a step.
     pub tasks: &'static [(&'static Pipeline, &'static str)],
-    /// The reasons that it fails with. Each of its tasks may give all of them.
+    /// Reasons of failures. Each of the tasks must allow all of them.
     pub reasons: &'static [Reason],
-    /// What it reports besides reason and message. All are written, whatever comes of it.
+    /// Results besides reason and message. All of them are always written.
     pub results: &'static [&'static str],
 }
 
-/// All subcommands.
-pub const DUTIES: &[&Duty] = &[
-    &build::DUTY,
-    &fetch::git::DUTY,
-    &fetch::image::DUTY,
+/// The contracts of all subcommands.
+pub const CONTRACTS: &[&StepContract] = &[
+    &build::CONTRACT,
+    &fetch::git::CONTRACT,
+    &fetch::image::CONTRACT,
     &imagestream::CREATE,
     &imagestream::UPDATE,
-    &inspect::DUTY,
-    &install::DUTY,
-    &prepare::git_repository::DUTY,
-    &prepare::package_list::DUTY,
-    &push::DUTY,
-    &record_source::DUTY,
-    &validate::DUTY,
+    &inspect::CONTRACT,
+    &install::CONTRACT,
+    &prepare::git_repository::CONTRACT,
+    &prepare::package_list::CONTRACT,
+    &push::CONTRACT,
+    &record_source::CONTRACT,
+    &validate::CONTRACT,
 ];
 
-/// What to do.
+/// Subcommand
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
-    /// Write the ImageStream that Open Data Hub shows
+    /// Write the ImageStream of a resource
     #[command(subcommand)]
     Imagestream(imagestream::Command),
-    /// Build the image that was prepared
+    /// Build the image with buildah
     Build(build::Args),
-    /// Bring what is needed from outside
+    /// Download source or base image
     #[command(subcommand)]
     Fetch(fetch::Fetch),
-    /// Find out what the image to import is, and whether it may be used
+    /// Resolve the image to import and verify its signature
     Inspect(inspect::Args),
-    /// Copy this program, so that it can run in a container of another image
+    /// Copy this program to a volume, to run it in a container of another image
     Install(install::Args),
-    /// Find out what is to be built, and lock it
+    /// Lock packages and generate the build instructions
     #[command(subcommand)]
     Prepare(prepare::Prepare),
-    /// Send the image that was built to its registry
+    /// Push the built image
     Push(push::Args),
-    /// Push the source of a package list to where the admin keeps it
+    /// Push the source of a package list to Git
     RecordSource(record_source::Args),
-    /// Look from inside an image whether it can serve as a notebook
+    /// Check in a container of an image that it works as a notebook image
     Validate(validate::Args),
 }
 
 impl Command {
-    /// What it may say.
-    pub fn duty(&self) -> &'static Duty {
+    /// The contract of this subcommand.
+    pub fn contract(&self) -> &'static StepContract {
         match self {
-            Self::Imagestream(command) => command.duty(),
-            Self::Build(_) => &build::DUTY,
-            Self::Fetch(fetch::Fetch::Git(_)) => &fetch::git::DUTY,
-            Self::Fetch(fetch::Fetch::Image(_)) => &fetch::image::DUTY,
-            Self::Inspect(_) => &inspect::DUTY,
-            Self::Push(_) => &push::DUTY,
-            Self::Install(_) => &install::DUTY,
-            Self::Prepare(prepare::Prepare::GitRepository(_)) => &prepare::git_repository::DUTY,
-            Self::Prepare(prepare::Prepare::PackageList(_)) => &prepare::package_list::DUTY,
-            Self::RecordSource(_) => &record_source::DUTY,
-            Self::Validate(_) => &validate::DUTY,
+            Self::Imagestream(command) => command.contract(),
+            Self::Build(_) => &build::CONTRACT,
+            Self::Fetch(fetch::Fetch::Git(_)) => &fetch::git::CONTRACT,
+            Self::Fetch(fetch::Fetch::Image(_)) => &fetch::image::CONTRACT,
+            Self::Inspect(_) => &inspect::CONTRACT,
+            Self::Push(_) => &push::CONTRACT,
+            Self::Install(_) => &install::CONTRACT,
+            Self::Prepare(prepare::Prepare::GitRepository(_)) => &prepare::git_repository::CONTRACT,
+            Self::Prepare(prepare::Prepare::PackageList(_)) => &prepare::package_list::CONTRACT,
+            Self::RecordSource(_) => &record_source::CONTRACT,
+            Self::Validate(_) => &validate::CONTRACT,
         }
     }
 
-    /// Does it.
-    pub async fn run(self) -> Result<Report, Failure> {
+    /// Runs this subcommand.
+    pub async fn run(self) -> Result<Report, StepError> {
         match self {
             Self::Imagestream(command) => imagestream::run(&command).await,
             Self::Build(args) => build::run(&args),
@@ -122,23 +122,23 @@ mod tests {
 
     #[test]
     fn every_subcommand_says_only_what_its_tasks_may() {
-        for duty in DUTIES {
-            assert!(!duty.tasks.is_empty(), "{}", duty.name);
-            for (pipeline, task) in duty.tasks {
-                let task = pipeline.task(task).expect(duty.name);
-                for reason in duty.reasons {
+        for contract in CONTRACTS {
+            assert!(!contract.tasks.is_empty(), "{}", contract.name);
+            for (pipeline, task) in contract.tasks {
+                let task = pipeline.task(task).expect(contract.name);
+                for reason in contract.reasons {
                     assert!(
                         task.reasons.contains(reason),
                         "{} in {}: {reason}",
-                        duty.name,
+                        contract.name,
                         task.name
                     );
                 }
-                for result in duty.results {
+                for result in contract.results {
                     assert!(
                         task.results.contains(result),
                         "{} in {}: {result}",
-                        duty.name,
+                        contract.name,
                         task.name
                     );
                 }
@@ -160,8 +160,8 @@ mod tests {
         }
         let mut found = BTreeSet::new();
         leaves(&Cli::command(), "", &mut found);
-        let duties: BTreeSet<_> = DUTIES.iter().map(|duty| duty.name.to_owned()).collect();
-        assert_eq!(found, duties);
-        assert_eq!(duties.len(), DUTIES.len());
+        let contracts: BTreeSet<_> = CONTRACTS.iter().map(|contract| contract.name.to_owned()).collect();
+        assert_eq!(found, contracts);
+        assert_eq!(contracts.len(), CONTRACTS.len());
     }
 }

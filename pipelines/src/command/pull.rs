@@ -1,4 +1,4 @@
-//! What `inspect` and `fetch image` have in common: an image that somebody else made is found, and its signature judged.
+//! Resolves an image and verifies its signature, for `inspect` and `fetch image`.
 
 use cnbi_shared::contract::{Reason, Settings};
 use cnbi_shared::grammar::image::ImageReference;
@@ -6,62 +6,62 @@ use cnbi_shared::verdict::printable;
 use oci_client::Reference;
 
 use crate::args::SettingsArgs;
-use crate::failure::Failure;
-use crate::registry::image::{Resolved, architecture};
-use crate::registry::{Refusal, Registry, certificates, credentials, reference};
+use crate::error::StepError;
+use crate::registry::image::{ResolvedImage, architecture};
+use crate::registry::{Registry, RegistryError, certificates, credentials, reference};
 use crate::signature::{self, SignatureError};
 
-/// What is needed to get an image. An empty path: that workspace is not bound.
+/// Arguments to access an image. A path is empty if its workspace is not bound.
 #[derive(Clone, Debug, clap::Args)]
 pub struct PullArgs {
-    /// Folder of the Secret with the registry's credentials
+    /// Folder of the pull secret
     #[arg(long, default_value = "", value_name = "FOLDER")]
     dockerconfig: String,
-    /// Folder of the Secret with the public keys that signatures are verified with
+    /// Folder of the Secret with the public keys for signatures (signatures.keysSecret)
     #[arg(long, default_value = "", value_name = "FOLDER")]
     signature_keys: String,
-    /// Folder of the ConfigMap with further certificate authorities
+    /// Folder of the ConfigMap with additional CA certificates (network.caConfigMap)
     #[arg(long, default_value = "", value_name = "FOLDER")]
     ca_bundle: String,
-    /// The image is wanted for linux on this processor, as Go names it [default: the one that this program runs on]
+    /// Architecture of the image, with Go's names [default: that of this machine]
     #[arg(long, value_name = "NAME")]
     architecture: Option<String>,
     #[command(flatten)]
     settings: SettingsArgs,
 }
 
-/// An image that may be used.
-pub(super) struct Found {
+/// An image with a valid signature.
+pub(super) struct PulledImage {
     pub(super) registry: Registry,
     pub(super) reference: Reference,
-    pub(super) image: Resolved,
+    pub(super) image: ResolvedImage,
 }
 
 impl PullArgs {
-    /// What the admin decided.
-    pub(super) fn settings(&self) -> Result<Settings, Failure> {
+    /// The admin's settings.
+    pub(super) fn settings(&self) -> Result<Settings, StepError> {
         self.settings.read()
     }
 
-    /// Finds the image and judges its signature.
-    pub(super) async fn find(&self, image: &ImageReference) -> Result<Found, Failure> {
+    /// Resolves the image and verifies its signature.
+    pub(super) async fn find(&self, image: &ImageReference) -> Result<PulledImage, StepError> {
         let settings = self.settings.read()?;
         let auth = credentials::read(&self.dockerconfig, image)?;
         let authorities = certificates::read(&self.ca_bundle)?;
         let keys = signature::keys(&self.signature_keys)?;
-        let refused = |refusal: Refusal| refused(image, &refusal);
-        let registry = Registry::new(&settings.network, &authorities, auth).map_err(refused)?;
-        let reference = reference(image).map_err(refused)?;
+        let step_error = |error: RegistryError| step_error(image, &error);
+        let registry = Registry::new(&settings.network, &authorities, auth).map_err(step_error)?;
+        let reference = reference(image).map_err(step_error)?;
         let architecture = self.architecture.as_deref().unwrap_or(architecture());
-        let found = registry.resolve(&reference, architecture).await.map_err(refused)?;
+        let found = registry.resolve(&reference, architecture).await.map_err(step_error)?;
         let judged = signature::check(&registry, &reference, &found.digest, settings.signature_policy, &keys).await;
         judged.map_err(|error| match error {
-            SignatureError::Registry(refusal) => refused(refusal),
+            SignatureError::Registry(error) => step_error(error),
             SignatureError::Invalid(what) => {
-                Failure::new(Reason::SignatureInvalid, format!("{what}: {}", shown(image)))
+                StepError::new(Reason::SignatureInvalid, format!("{what}: {}", shown(image)))
             }
         })?;
-        Ok(Found {
+        Ok(PulledImage {
             registry,
             reference,
             image: found,
@@ -69,18 +69,18 @@ impl PullArgs {
     }
 }
 
-/// The image as it is named in messages.
+/// The reference for messages.
 fn shown(image: &ImageReference) -> String {
     printable(image.as_str(), 200)
 }
 
-/// A registry's refusal, by the contract's reasons.
-pub(super) fn refused(image: &ImageReference, refusal: &Refusal) -> Failure {
-    let said = format!("{}: {refusal}", shown(image));
-    match refusal {
-        Refusal::NotFound(_) => Failure::new(Reason::ImageNotFound, said),
-        Refusal::Unauthorized(_) => Failure::new(Reason::RegistryUnauthorized, said),
-        Refusal::Unavailable(_) => Failure::new(Reason::RegistryUnavailable, said),
-        Refusal::Nonsense(_) => Failure::new(Reason::ImageInvalid, said),
+/// Converts a registry error to a reason of the contract.
+pub(super) fn step_error(image: &ImageReference, error: &RegistryError) -> StepError {
+    let said = format!("{}: {error}", shown(image));
+    match error {
+        RegistryError::NotFound(_) => StepError::new(Reason::ImageNotFound, said),
+        RegistryError::Unauthorized(_) => StepError::new(Reason::RegistryUnauthorized, said),
+        RegistryError::Unavailable(_) => StepError::new(Reason::RegistryUnavailable, said),
+        RegistryError::InvalidResponse(_) => StepError::new(Reason::ImageInvalid, said),
     }
 }

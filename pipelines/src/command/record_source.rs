@@ -1,8 +1,7 @@
-//! `record-source`: says which commit the canonical form of a package list is, and pushes it to the admin's Git host, where one
-//! is configured.
+//! `record-source`: creates the commit of a package list's canonical form and pushes it to the admin's Git host, if one is configured.
 //!
-//! The task before it is not trusted, and a repository can make Git run programs. So nothing of the prepared repository is
-//! used but its three files: the commit is made anew from them, and nobody else's word for it is taken.
+//! The previous task is untrusted and a repository can make Git run programs. So only the three files are used, and the commit is created
+//! again.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,24 +10,24 @@ use cnbi_shared::contract::{self, Reason, results, tasks};
 use cnbi_shared::grammar::dns;
 use url::Url;
 
-use super::Duty;
-use crate::args::{Begun, TaskArgs};
+use super::StepContract;
+use crate::args::{TaskArgs, TaskContext};
 use crate::canonical::Canonical;
-use crate::child;
-use crate::failure::Failure;
+use crate::error::StepError;
 use crate::git::credential::{Access, CredentialError};
-use crate::git::{Git, GitError, Refusal, refusal};
+use crate::git::{Git, GitError, RemoteError, remote_error};
+use crate::program;
 use crate::report::Report;
-use crate::work;
+use crate::workspace;
 
-pub(super) const DUTY: Duty = Duty {
+pub(super) const CONTRACT: StepContract = StepContract {
     name: "record-source",
     tasks: &[(&contract::PACKAGE_LIST, tasks::RECORD_SOURCE)],
     reasons: &[Reason::GitUnauthorized, Reason::SourceRepositoryUnavailable],
     results: &[results::SOURCE_URL, results::COMMIT],
 };
 
-/// The branch that has the newest source.
+/// The branch with the newest source.
 const BRANCH: &str = "main";
 
 /// Arguments of `record-source`.
@@ -42,48 +41,44 @@ pub struct Args {
     /// Name of the resource
     #[arg(long, value_name = "NAME")]
     resource_name: String,
-    /// Generation of the resource; its source stays under the tag v<generation>
+    /// Generation of the resource. Its source gets the tag v<generation>
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u64).range(1..))]
     resource_generation: u64,
-    /// Folder of the Secret with the credential for the Git host: `password` or `token`, perhaps `username`. Left out, or empty, where
-    /// none is needed
-    #[arg(long, value_name = "FOLDER", value_parser = work::optional_folder)]
+    /// Folder of the Secret with the Git credentials (source.secret): `password` or `token`, and optionally `username`. Empty if not
+    /// configured
+    #[arg(long, value_name = "FOLDER", value_parser = workspace::optional_folder)]
     source_credentials: Option<PathBuf>,
-    /// Most seconds that it may take
+    /// Time limit in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 120)]
     timeout: u64,
 }
 
-pub(super) fn run(args: &Args) -> Result<Report, Failure> {
-    let Begun {
-        settings,
-        home,
-        outside,
-    } = args.task.begin()?;
+pub(super) fn run(args: &Args) -> Result<Report, StepError> {
+    let TaskContext { settings, home, egress } = args.task.context()?;
     let canonical = Canonical::read(&args.task.work.source())?;
-    let folder = work::scratch()?;
+    let folder = workspace::scratch()?;
     let git = Git::local(folder.path(), home.path());
     let commit = canonical
         .commit(&git, BRANCH)
-        .map_err(|error| Failure::unforeseen(error.to_string()))?;
+        .map_err(|error| StepError::other(error.to_string()))?;
     let report = Report::new().with(results::COMMIT, &commit);
     if settings.source.base_url.is_empty() {
         return Ok(report);
     }
-    let place = Place::of(&settings.source.base_url, &args.resource_namespace, &args.resource_name)?;
+    let target = TargetRepository::of(&settings.source.base_url, &args.resource_namespace, &args.resource_name)?;
     let access = match args.source_credentials.as_deref().filter(|folder| folder.is_dir()) {
         None => None,
         Some(folder) => Some(
-            Access::https(folder, place.scheme, &place.host).map_err(|error| match error {
-                CredentialError::Missing(_) => Failure::new(Reason::GitUnauthorized, error.to_string()),
-                CredentialError::Io(_) => Failure::unforeseen(error.to_string()),
+            Access::https(folder, target.scheme, &target.host).map_err(|error| match error {
+                CredentialError::Missing(_) => StepError::new(Reason::GitUnauthorized, error.to_string()),
+                CredentialError::Io(_) => StepError::other(error.to_string()),
             })?,
         ),
     };
-    // The files of one generation can change, when the index has newer versions: what was built last counts.
+    // A retry of a generation can have other files, when the index has newer versions. The last build wins.
     let branch = format!("+{commit}:refs/heads/{BRANCH}");
     let tag = format!("+{commit}:refs/tags/v{}", args.resource_generation);
-    git.reaching(place.scheme, &outside, access.as_ref())
+    git.with_remote(target.scheme, &egress, access.as_ref())
         .run_long(
             &[
                 "push",
@@ -91,31 +86,31 @@ pub(super) fn run(args: &Args) -> Result<Report, Failure> {
                 "--no-verify",
                 "--no-signed",
                 "--",
-                &place.url,
+                &target.url,
                 &branch,
                 &tag,
             ],
             b"",
             Duration::from_secs(args.timeout),
-            &mut child::unwatched,
+            &mut program::never_stop,
         )
-        .map_err(|error| refused(&place, &error))?;
-    Ok(report.with(results::SOURCE_URL, place.url))
+        .map_err(|error| push_error(&target, &error))?;
+    Ok(report.with(results::SOURCE_URL, target.url))
 }
 
-/// Where the source of a resource is kept.
+/// The repository for a resource's source.
 #[derive(Debug, PartialEq, Eq)]
-struct Place {
+struct TargetRepository {
     url: String,
     scheme: &'static str,
     host: String,
 }
 
-impl Place {
-    fn of(base: &str, namespace: &str, name: &str) -> Result<Self, Failure> {
-        dns::label(namespace).map_err(|error| Failure::usage(format!("--resource-namespace {error}")))?;
-        dns::subdomain(name).map_err(|error| Failure::usage(format!("--resource-name {error}")))?;
-        let wrong = || Failure::usage("source.baseUrl is no URL to push to");
+impl TargetRepository {
+    fn of(base: &str, namespace: &str, name: &str) -> Result<Self, StepError> {
+        dns::label(namespace).map_err(|error| StepError::usage(format!("--resource-namespace {error}")))?;
+        dns::subdomain(name).map_err(|error| StepError::usage(format!("--resource-name {error}")))?;
+        let wrong = || StepError::usage("source.baseUrl must be an http or https URL without credentials and query");
         let parsed = Url::parse(base).map_err(|_| wrong())?;
         let scheme = match parsed.scheme() {
             "https" => "https",
@@ -137,22 +132,24 @@ impl Place {
     }
 }
 
-fn refused(place: &Place, error: &GitError) -> Failure {
-    let Place { host, .. } = place;
-    let unavailable = |what: String| Failure::new(Reason::SourceRepositoryUnavailable, what);
+fn push_error(target: &TargetRepository, error: &GitError) -> StepError {
+    let TargetRepository { host, .. } = target;
+    let unavailable = |what: String| StepError::new(Reason::SourceRepositoryUnavailable, what);
     match error {
-        GitError::Child(_) => unavailable(format!("{host} is too slow: {error}")),
-        GitError::Failed { stderr, .. } => match refusal(stderr) {
-            Refusal::Unauthorized => Failure::new(
+        GitError::Child(_) => unavailable(format!("{host} did not respond in time: {error}")),
+        GitError::Failed { stderr, .. } => match remote_error(stderr) {
+            RemoteError::Unauthorized => StepError::new(
                 Reason::GitUnauthorized,
-                format!("{host} does not let us push the source: {error}"),
+                format!("{host} denied the push of the source: {error}; check source.secret"),
             ),
-            Refusal::NoRepository => Failure::new(
+            RemoteError::RepositoryNotFound => StepError::new(
                 Reason::GitUnauthorized,
-                format!("{host} has no repository for the source, or does not show it to us"),
+                format!(
+                    "{host} has no repository for the source, or CNBi has no access; create it or check source.secret"
+                ),
             ),
-            Refusal::NoRef | Refusal::Moved | Refusal::Unavailable => {
-                unavailable(format!("the source could not be pushed to {host}: {error}"))
+            RemoteError::RefNotFound | RemoteError::Redirected | RemoteError::Unavailable => {
+                unavailable(format!("cannot push the source to {host}: {error}"))
             }
         },
     }
@@ -164,9 +161,9 @@ mod tests {
 
     #[test]
     fn each_resource_has_its_place() {
-        let place = Place::of("https://git.example:8443/cnbi/", "team-a", "pandas.x").unwrap();
-        assert_eq!(place.url, "https://git.example:8443/cnbi/team-a/pandas.x.git");
-        assert_eq!((place.scheme, place.host.as_str()), ("https", "git.example:8443"));
+        let target = TargetRepository::of("https://git.example:8443/cnbi/", "team-a", "pandas.x").unwrap();
+        assert_eq!(target.url, "https://git.example:8443/cnbi/team-a/pandas.x.git");
+        assert_eq!((target.scheme, target.host.as_str()), ("https", "git.example:8443"));
         for (base, namespace, name) in [
             ("ssh://git.example", "a", "b"),
             ("file:///x", "a", "b"),
@@ -175,7 +172,10 @@ mod tests {
             ("https://git.example", "a", "b/../c"),
             ("https://git.example", "a", "--mirror"),
         ] {
-            assert!(Place::of(base, namespace, name).is_err(), "{base} {namespace} {name}");
+            assert!(
+                TargetRepository::of(base, namespace, name).is_err(),
+                "{base} {namespace} {name}"
+            );
         }
     }
 }

@@ -1,7 +1,7 @@
-//! `validate`: looks, from inside a container of the image, whether it can serve as a notebook, and what it has.
+//! `validate`: checks in a container of the image that it works as a notebook image, and lists its software.
 //!
-//! Every program of the image is a stranger's: it has bounds in time and output, ends with its group, and its word is taken
-//! only as far as it parses. Nothing here needs a shell or any other program to be there.
+//! Programs of the image are untrusted: time and output are limited, they are killed with their process group, and their output is
+//! parsed. Needs no shell or other program in the image.
 
 mod python;
 mod server;
@@ -13,12 +13,12 @@ use std::time::Duration;
 use cnbi_shared::contract::{self, Reason, results, tasks};
 
 use self::python::Python;
-use super::Duty;
-use crate::failure::Failure;
+use super::StepContract;
+use crate::error::StepError;
 use crate::report::Report;
-use crate::start;
+use crate::start_command;
 
-pub(super) const DUTY: Duty = Duty {
+pub(super) const CONTRACT: StepContract = StepContract {
     name: "validate",
     tasks: &[
         (&contract::IMPORT, tasks::VALIDATE),
@@ -29,31 +29,30 @@ pub(super) const DUTY: Duty = Duty {
     results: &[results::SOFTWARE, results::PYTHON_DEPENDENCIES],
 };
 
-/// The oldest Python that notebooks run on.
+/// The oldest supported Python.
 const OLDEST: (u32, u32) = (3, 8);
-/// Bytes of results for the list of software.
+/// Maximum size of the result for software, in bytes.
 const SOFTWARE_ROOM: usize = 400;
-/// Bytes of results for the list of packages.
+/// Maximum size of the result for packages, in bytes.
 const PACKAGES_ROOM: usize = 1800;
 
 /// Arguments of `validate`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
-    /// Most seconds that one program of the image may take
+    /// Time limit for each program of the image in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     timeout: u64,
-    /// The port that notebooks are served on
+    /// Port of the notebook server
     #[arg(long, value_name = "NUMBER", default_value_t = 8888)]
     port: u16,
-    /// What a container of the image starts with, as the task before has reported it; without JupyterLab it has to serve /api on
-    /// that port
+    /// Start command of the image, from an earlier task. If the image has no JupyterLab, it must serve /api on the port
     #[arg(long, value_name = "BASE64", default_value = "")]
     start: String,
 }
 
-pub(super) fn run(args: &Args) -> Result<Report, Failure> {
+pub(super) fn run(args: &Args) -> Result<Report, StepError> {
     let time = Duration::from_secs(args.timeout);
-    let start = start::decode(&args.start).map_err(|error| Failure::usage(format!("--start {error}")))?;
+    let start = start_command::decode(&args.start).map_err(|error| StepError::usage(format!("--start {error}")))?;
     let mut findings = Vec::new();
     let home = home();
     if let Err(what) = &home {
@@ -70,7 +69,7 @@ pub(super) fn run(args: &Args) -> Result<Report, Failure> {
     if let Some(python) = &python {
         if python.version < OLDEST {
             findings.push(format!(
-                "its Python is {}, and a notebook needs {}.{} or later",
+                "its Python is {}; notebooks need {}.{} or later",
                 python.shown(),
                 OLDEST.0,
                 OLDEST.1
@@ -87,9 +86,9 @@ pub(super) fn run(args: &Args) -> Result<Report, Failure> {
     }
     match (findings.as_slice(), python) {
         ([], Some(python)) => Ok(report(&python)),
-        (findings, _) => Err(Failure::new(
+        (findings, _) => Err(StepError::new(
             Reason::ImageInvalid,
-            format!("the image is no notebook image: {}", findings.join("; ")),
+            format!("The image is not a notebook image: {}", findings.join("; ")),
         )),
     }
 }
@@ -100,10 +99,10 @@ fn report(python: &Python) -> Report {
         .with_list(results::PYTHON_DEPENDENCIES, &python.top_packages(), PACKAGES_ROOM)
 }
 
-/// The user's home, in which files can be made.
+/// HOME, if it is writable.
 fn home() -> Result<PathBuf, String> {
     let Some(home) = std::env::var_os("HOME").filter(|home| !home.is_empty()) else {
-        return Err("it sets no HOME".to_owned());
+        return Err("it does not set HOME".to_owned());
     };
     let home = PathBuf::from(home);
     match writable(&home) {

@@ -1,7 +1,6 @@
-//! Credentials for a Git host: from a Secret's folder to Git, without ever being an argument, a URL or a line of a log.
+//! Passes credentials from a mounted Secret to Git without putting them into arguments, URLs or logs.
 //!
-//! For https, Git runs this program as its credential helper, which answers for one host only. For ssh, Git is told where
-//! the key lies.
+//! For https, Git runs this program as its credential helper, which responds for one host only. For ssh, Git gets the path of the key.
 
 use std::ffi::OsString;
 use std::fs;
@@ -12,7 +11,7 @@ use std::process::Command;
 
 use zeroize::Zeroizing;
 
-/// The argument that makes this program a credential helper.
+/// The argument that selects the credential helper.
 pub const HELPER: &str = "git-credential";
 
 const FOLDER: &str = "CNBI_GIT_SECRET";
@@ -20,46 +19,46 @@ const SCHEME: &str = "CNBI_GIT_SCHEME";
 const HOST: &str = "CNBI_GIT_HOST";
 const PROGRAM: &str = "CNBI_GIT_HELPER";
 
-/// Most bytes of one entry of a Secret.
+/// Maximum size of an entry of a Secret, in bytes.
 const ENTRY: u64 = 64 << 10;
 
-/// Why a Secret is of no use. Nothing of it is repeated.
+/// Why a Secret cannot be used. Never contains its values.
 #[derive(Debug, thiserror::Error)]
 pub enum CredentialError {
-    /// It lacks what the transport needs.
-    #[error("the Secret for the Git host has no {0}")]
+    /// An entry is missing.
+    #[error("the Secret with the Git credentials has no {0}")]
     Missing(&'static str),
     /// It cannot be read.
-    #[error("the Secret for the Git host cannot be read: {0}")]
+    #[error("cannot read the Secret with the Git credentials: {0}")]
     Io(#[from] io::Error),
 }
 
-/// How Git gets at the credential for one host.
+/// How Git gets the credential for a host.
 #[derive(Clone, Debug)]
 pub enum Access {
-    /// By this program as a helper.
+    /// From this program as a credential helper.
     Https {
-        /// The Secret's folder.
+        /// Folder of the Secret.
         folder: PathBuf,
-        /// Scheme of the host's URL.
+        /// Scheme of the URL.
         scheme: &'static str,
-        /// The host as Git names it, with its port where the URL has one.
+        /// Host in Git's notation, with the port if the URL has one.
         host: String,
     },
-    /// By a key.
+    /// A private key.
     Ssh {
-        /// A copy of the key that only we can read, as ssh wants it.
+        /// A copy of the key with mode 0600, as ssh requires.
         key: PathBuf,
-        /// The host keys to expect.
+        /// The expected host keys.
         known_hosts: PathBuf,
     },
 }
 
 impl Access {
-    /// By a password or token of the Secret in `folder`: its entries `password` or `token`, and `username` where it matters.
+    /// Uses the entries `password` or `token`, and `username` if present, of the Secret in `folder`.
     pub fn https(folder: &Path, scheme: &'static str, host: &str) -> Result<Self, CredentialError> {
         if password(folder)?.is_none() {
-            return Err(CredentialError::Missing("entry password or token"));
+            return Err(CredentialError::Missing("entry \"password\" or \"token\""));
         }
         Ok(Self::Https {
             folder: folder.to_owned(),
@@ -68,12 +67,13 @@ impl Access {
         })
     }
 
-    /// By the entries `ssh-privatekey` and `known_hosts`. `home` is a folder of ours.
+    /// Uses the entries `ssh-privatekey` and `known_hosts`, which are copied to `home`.
     pub fn ssh(folder: &Path, home: &Path) -> Result<Self, CredentialError> {
-        let key = entry(folder, "ssh-privatekey")?.ok_or(CredentialError::Missing("entry ssh-privatekey"))?;
-        // Without it nobody could tell the host from somebody on the way.
-        let hosts = entry(folder, "known_hosts")?
-            .ok_or(CredentialError::Missing("entry known_hosts with the keys of the host"))?;
+        let key = entry(folder, "ssh-privatekey")?.ok_or(CredentialError::Missing("entry \"ssh-privatekey\""))?;
+        // Without host keys, ssh cannot detect an attacker in the network.
+        let hosts = entry(folder, "known_hosts")?.ok_or(CredentialError::Missing(
+            "entry \"known_hosts\" with the host keys; create it with ssh-keyscan",
+        ))?;
         let paths = [home.join("key"), home.join("known_hosts")];
         for (path, text) in paths.iter().zip([key, hosts]) {
             let mut file = fs::OpenOptions::new()
@@ -89,7 +89,7 @@ impl Access {
         Ok(Self::Ssh { key, known_hosts })
     }
 
-    pub(super) fn tell(&self, command: &mut Command) {
+    pub(super) fn configure(&self, command: &mut Command) {
         match self {
             Self::Https { folder, scheme, host } => {
                 let program = std::env::current_exe().unwrap_or_default();
@@ -98,7 +98,7 @@ impl Access {
                     .env(SCHEME, scheme)
                     .env(HOST, host)
                     .env(PROGRAM, program)
-                    // Git has a shell run it; the variable keeps every path out of the shell's text.
+                    // Git runs the helper with a shell. The variable keeps the path out of the command line.
                     .args(["-c", &format!("credential.helper=!\"${PROGRAM}\" {HELPER}")]);
             }
             Self::Ssh { key, known_hosts } => {
@@ -116,8 +116,8 @@ impl Access {
     }
 }
 
-/// Answers Git where it has started this program as its helper: `None` where it has not.
-pub fn answered(mut args: impl Iterator<Item = OsString>) -> Option<io::Result<()>> {
+/// Responds if Git started this program as its credential helper; otherwise `None`.
+pub fn run_helper(mut args: impl Iterator<Item = OsString>) -> Option<io::Result<()>> {
     args.next();
     if args.next()? != HELPER {
         return None;
@@ -125,41 +125,38 @@ pub fn answered(mut args: impl Iterator<Item = OsString>) -> Option<io::Result<(
     let folder = PathBuf::from(std::env::var_os(FOLDER)?);
     let (scheme, host) = (std::env::var(SCHEME).ok()?, std::env::var(HOST).ok()?);
     if args.next()? != "get" {
-        // Nothing is stored, and nothing erased.
+        // `store` and `erase` do nothing.
         return Some(Ok(()));
     }
-    Some(answer(&folder, &scheme, &host, io::stdin().lock(), &mut io::stdout()))
+    Some(output(&folder, &scheme, &host, io::stdin().lock(), &mut io::stdout()))
 }
 
-fn answer(
-    folder: &Path,
-    scheme: &str,
-    host: &str,
-    question: impl io::Read,
-    answer: &mut dyn io::Write,
-) -> io::Result<()> {
-    let mut asked = (None, None);
-    for line in io::BufReader::new(question.take(ENTRY)).lines() {
+fn output(folder: &Path, scheme: &str, host: &str, input: impl io::Read, output: &mut dyn io::Write) -> io::Result<()> {
+    let mut requested = (None, None);
+    for line in io::BufReader::new(input.take(ENTRY)).lines() {
         match line?.split_once('=') {
-            Some(("protocol", value)) => asked.0 = Some(value.to_owned()),
-            Some(("host", value)) => asked.1 = Some(value.to_owned()),
+            Some(("protocol", value)) => requested.0 = Some(value.to_owned()),
+            Some(("host", value)) => requested.1 = Some(value.to_owned()),
             _ => {}
         }
     }
-    let is_ours = asked.0.as_deref() == Some(scheme) && asked.1.is_some_and(|asked| asked.eq_ignore_ascii_case(host));
+    let is_ours = requested.0.as_deref() == Some(scheme)
+        && requested
+            .1
+            .is_some_and(|requested| requested.eq_ignore_ascii_case(host));
     if !is_ours {
         return Ok(());
     }
     let Some(password) = password(folder)? else {
         return Ok(());
     };
-    // Hosts that take a token want any name or one of their own.
+    // With a token, hosts accept any user name.
     let username = entry(folder, "username")?.unwrap_or_else(|| Zeroizing::new("git".to_owned()));
     let (username, password) = (username.trim_end(), password.trim_end());
     if username.contains(char::is_control) || password.contains(char::is_control) {
         return Ok(());
     }
-    writeln!(answer, "username={username}\npassword={password}")
+    writeln!(output, "username={username}\npassword={password}")
 }
 
 fn password(folder: &Path) -> io::Result<Option<Zeroizing<String>>> {
@@ -191,39 +188,39 @@ mod tests {
         folder
     }
 
-    fn told(folder: &Path, question: &str) -> String {
+    fn told(folder: &Path, input: &str) -> String {
         let mut told = Vec::new();
-        answer(folder, "https", "git.example:8443", question.as_bytes(), &mut told).unwrap();
+        output(folder, "https", "git.example:8443", input.as_bytes(), &mut told).unwrap();
         String::from_utf8(told).unwrap()
     }
 
     #[test]
     fn only_the_host_itself_is_answered() {
         let folder = secret(&[("username", "me\n"), ("password", "hunter2\n")]);
-        let told = |question| told(folder.path(), question);
+        let told = |input| told(folder.path(), input);
         assert_eq!(
             told("protocol=https\nhost=git.example:8443\npath=a\n\n"),
             "username=me\npassword=hunter2\n"
         );
-        for question in [
+        for input in [
             "protocol=http\nhost=git.example:8443\n",
             "protocol=https\nhost=git.example\n",
             "protocol=https\nhost=evil.example\n",
             "host=git.example:8443\n",
             "",
         ] {
-            assert_eq!(told(question), "", "{question}");
+            assert_eq!(told(input), "", "{input}");
         }
     }
 
     #[test]
     fn a_token_needs_no_name_and_lines_cannot_be_smuggled_in() {
-        let question = "protocol=https\nhost=git.example:8443\n";
+        let input = "protocol=https\nhost=git.example:8443\n";
         assert_eq!(
-            told(secret(&[("token", "t")]).path(), question),
+            told(secret(&[("token", "t")]).path(), input),
             "username=git\npassword=t\n"
         );
-        assert_eq!(told(secret(&[("token", "t\nhost=evil")]).path(), question), "");
+        assert_eq!(told(secret(&[("token", "t\nhost=evil")]).path(), input), "");
     }
 
     #[test]
@@ -232,13 +229,13 @@ mod tests {
         let empty = secret(&[("other", "x")]);
         assert_eq!(
             said(Access::https(empty.path(), "https", "x").unwrap_err()),
-            "the Secret for the Git host has no entry password or token"
+            "the Secret with the Git credentials has no entry \"password\" or \"token\""
         );
         let home = tempfile::tempdir().unwrap();
         let key = secret(&[("ssh-privatekey", "k")]);
         assert_eq!(
             said(Access::ssh(key.path(), home.path()).unwrap_err()),
-            "the Secret for the Git host has no entry known_hosts with the keys of the host"
+            "the Secret with the Git credentials has no entry \"known_hosts\" with the host keys; create it with ssh-keyscan"
         );
     }
 }

@@ -1,7 +1,6 @@
-//! Attaches a document to an image: an artifact that refers to it, as the OCI's image and distribution specifications have it.
+//! Attaches a document to an image as an artifact with a `subject` (OCI image and distribution specifications 1.1).
 //!
-//! Registries that list referrers need no more than the artifact. For others its pusher also keeps the list, as an index under a tag
-//! that is made from the image's digest ("Referrers Tag Schema").
+//! For registries without the referrers API, the client also maintains an index under a tag ("Referrers Tag Schema").
 
 use std::io::Cursor;
 
@@ -10,41 +9,41 @@ use oci_client::manifest::{OCI_IMAGE_INDEX_MEDIA_TYPE, OCI_IMAGE_MEDIA_TYPE};
 use serde_json::{Value, json};
 
 use super::layout::digest;
-use super::{Refusal, Registry};
+use super::{Registry, RegistryError};
 
-/// The media type of a configuration that says nothing, and what it says.
+/// Media type and content of the empty configuration.
 const EMPTY: (&str, &[u8]) = ("application/vnd.oci.empty.v1+json", b"{}");
-/// Most artifacts of one image that are kept in the list.
-const LISTED: usize = 100;
+/// Maximum number of artifacts in the index of an image.
+const MAX_LISTED: usize = 100;
 
-/// The image that something is attached to.
+/// The image that a document is attached to.
 #[derive(Clone, Copy, Debug)]
 pub struct Subject<'a> {
-    /// Media type of its manifest.
+    /// Media type of the manifest.
     pub media_type: &'a str,
-    /// Digest of its manifest.
+    /// Digest of the manifest.
     pub digest: &'a str,
-    /// Bytes of its manifest.
+    /// Size of the manifest, in bytes.
     pub size: usize,
 }
 
 impl Registry {
-    /// Attaches a document to an image of the repository that `reference` names, and gives the artifact's digest. Doing it again
-    /// changes nothing. We have to have introduced ourselves for a push.
+    /// Attaches a document to an image in the repository of `reference` and returns the artifact's digest. Idempotent. Requires
+    /// authentication for push.
     pub async fn attach(
         &self,
         reference: &Reference,
         subject: Subject<'_>,
-        kind: &str,
+        artifact_type: &str,
         document: Vec<u8>,
-    ) -> Result<String, Refusal> {
+    ) -> Result<String, RegistryError> {
         let blob = |media_type: &str, bytes: &[u8]| json!({"mediaType": media_type, "digest": digest(bytes), "size": bytes.len()});
         let manifest = json!({
             "schemaVersion": 2,
             "mediaType": OCI_IMAGE_MEDIA_TYPE,
-            "artifactType": kind,
+            "artifactType": artifact_type,
             "config": blob(EMPTY.0, EMPTY.1),
-            "layers": [blob(kind, &document)],
+            "layers": [blob(artifact_type, &document)],
             "subject": {"mediaType": subject.media_type, "digest": subject.digest, "size": subject.size},
         });
         for bytes in [EMPTY.1.to_vec(), document] {
@@ -57,14 +56,14 @@ impl Registry {
         let manifest = manifest.to_string().into_bytes();
         let (artifact, size) = (digest(&manifest), manifest.len());
         self.put(reference, &artifact, manifest, OCI_IMAGE_MEDIA_TYPE).await?;
-        if !self.lists(reference, subject, kind, &artifact).await? {
+        if !self.lists(reference, subject, artifact_type, &artifact).await? {
             let entry = json!({
-                "mediaType": OCI_IMAGE_MEDIA_TYPE, "artifactType": kind, "digest": artifact, "size": size,
+                "mediaType": OCI_IMAGE_MEDIA_TYPE, "artifactType": artifact_type, "digest": artifact, "size": size,
             });
             self.list(reference, subject, entry).await?;
-            if !self.lists(reference, subject, kind, &artifact).await? {
-                return Err(Refusal::Nonsense(
-                    "the registry does not list what was attached to the image".to_owned(),
+            if !self.lists(reference, subject, artifact_type, &artifact).await? {
+                return Err(RegistryError::InvalidResponse(
+                    "the registry does not list the attached artifact".to_owned(),
                 ));
             }
         }
@@ -75,15 +74,15 @@ impl Registry {
         &self,
         image: &Reference,
         subject: Subject<'_>,
-        kind: &str,
+        artifact_type: &str,
         artifact: &str,
-    ) -> Result<bool, Refusal> {
-        let listed = self.referrers(image, subject.digest, kind).await?;
+    ) -> Result<bool, RegistryError> {
+        let listed = self.referrers(image, subject.digest, artifact_type).await?;
         Ok(listed.iter().any(|digest| digest == artifact))
     }
 
-    /// Adds an entry to the list that the registry does not keep itself.
-    async fn list(&self, image: &Reference, subject: Subject<'_>, entry: Value) -> Result<(), Refusal> {
+    /// Adds an entry to the index of artifacts.
+    async fn list(&self, image: &Reference, subject: Subject<'_>, entry: Value) -> Result<(), RegistryError> {
         let tag = subject.digest.replace(':', "-");
         let list = Reference::with_tag(image.registry().to_owned(), image.repository().to_owned(), tag);
         let mut entries = match self.manifest(&list).await {
@@ -91,35 +90,41 @@ impl Registry {
                 let index: Value = serde_json::from_slice(&found.bytes).unwrap_or_default();
                 index["manifests"].as_array().cloned().unwrap_or_default()
             }
-            Err(Refusal::NotFound(_)) => Vec::new(),
-            Err(refusal) => return Err(refusal),
+            Err(RegistryError::NotFound(_)) => Vec::new(),
+            Err(error) => return Err(error),
         };
         entries.push(entry);
-        let surplus = entries.len().saturating_sub(LISTED);
+        let surplus = entries.len().saturating_sub(MAX_LISTED);
         entries.drain(..surplus);
         let index = json!({"schemaVersion": 2, "mediaType": OCI_IMAGE_INDEX_MEDIA_TYPE, "manifests": entries});
         let index = index.to_string().into_bytes();
         self.client
-            .push_manifest_raw(&list, index, media(OCI_IMAGE_INDEX_MEDIA_TYPE)?)
+            .push_manifest_raw(&list, index, parse_media_type(OCI_IMAGE_INDEX_MEDIA_TYPE)?)
             .await?;
         Ok(())
     }
 
-    /// Puts a manifest under its digest.
-    async fn put(&self, image: &Reference, digest: &str, manifest: Vec<u8>, media_type: &str) -> Result<(), Refusal> {
-        // Where a registry leaves out a header, the library takes it for granted that what it has put ends with the tag. So the end of
-        // the digest stands for one; the digest counts.
+    /// Pushes a manifest by digest.
+    async fn put(
+        &self,
+        image: &Reference,
+        digest: &str,
+        manifest: Vec<u8>,
+        media_type: &str,
+    ) -> Result<(), RegistryError> {
+        // If a registry omits the Location header, oci-client expects the tag at the end of the URL. The digest is used for the push; the tag
+        // only satisfies this check.
         let tag = digest.rsplit(':').next().unwrap_or(digest).to_owned();
         let (registry, repository) = (image.registry().to_owned(), image.repository().to_owned());
-        let place = Reference::with_tag_and_digest(registry, repository, tag, digest.to_owned());
+        let target = Reference::with_tag_and_digest(registry, repository, tag, digest.to_owned());
         self.client
-            .push_manifest_raw(&place, manifest, media(media_type)?)
+            .push_manifest_raw(&target, manifest, parse_media_type(media_type)?)
             .await?;
         Ok(())
     }
 }
 
-fn media<T: std::str::FromStr>(media_type: &str) -> Result<T, Refusal> {
+fn parse_media_type<T: std::str::FromStr>(media_type: &str) -> Result<T, RegistryError> {
     let parsed = media_type.parse();
-    parsed.map_err(|_| Refusal::Nonsense("a media type is none".to_owned()))
+    parsed.map_err(|_| RegistryError::InvalidResponse("invalid media type".to_owned()))
 }

@@ -1,4 +1,4 @@
-//! Certificate authorities that an admin wants trusted: every PEM certificate in any entry of a mounted ConfigMap.
+//! Additional CA certificates: all PEM certificates in a mounted ConfigMap.
 
 use std::path::Path;
 
@@ -6,35 +6,38 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 
 use super::credentials::entries;
-use crate::failure::Failure;
+use crate::error::StepError;
 
-/// Most certificates. The public ones are some 150.
+/// Maximum number of certificates. About 150 are public.
 const MOST: usize = 1000;
 
-/// The service account's own certificate authorities, which vouch for what runs in the cluster.
-const OF_CLUSTER: &str = "/var/run/secrets/kubernetes.io/serviceaccount/service-ca.crt";
+/// OpenShift's CA certificates for services in the cluster.
+const SERVICE_CA: &str = "/var/run/secrets/kubernetes.io/serviceaccount/service-ca.crt";
 
-/// Reads them, as DER. An empty path: there are none.
-pub fn read(folder: &str) -> Result<Vec<Vec<u8>>, Failure> {
+/// Reads the certificates as DER. None if the path is empty.
+pub fn read(folder: &str) -> Result<Vec<Vec<u8>>, StepError> {
     let mut found = Vec::new();
     for (name, text) in entries(folder)? {
         for certificate in CertificateDer::pem_slice_iter(&text) {
-            let certificate = certificate
-                .map_err(|error| Failure::unforeseen(format!("The certificate authorities in {name:?}: {error}")))?;
+            let certificate = certificate.map_err(|error| {
+                StepError::other(format!(
+                    "Entry {name:?} of network.caConfigMap is not a PEM certificate: {error}"
+                ))
+            })?;
             found.push(certificate.to_vec());
         }
     }
     if found.len() > MOST {
-        return Err(Failure::unforeseen(format!(
-            "There are more than {MOST} certificate authorities"
+        return Err(StepError::other(format!(
+            "The ConfigMap of network.caConfigMap has more than {MOST} certificates"
         )));
     }
     Ok(found)
 }
 
-/// Those of the cluster itself, where it gives pods some.
-pub fn of_cluster() -> Vec<Vec<u8>> {
-    let text = std::fs::read(Path::new(OF_CLUSTER)).unwrap_or_default();
+/// The CA certificates for services in the cluster, if the pod has them.
+pub fn service_ca() -> Vec<Vec<u8>> {
+    let text = std::fs::read(Path::new(SERVICE_CA)).unwrap_or_default();
     CertificateDer::pem_slice_iter(&text)
         .filter_map(Result::ok)
         .map(|certificate| certificate.to_vec())

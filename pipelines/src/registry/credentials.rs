@@ -1,4 +1,4 @@
-//! What we are to a registry, from a Secret of type `kubernetes.io/dockerconfigjson` that is mounted as a folder.
+//! Registry credentials from a mounted Secret of type `kubernetes.io/dockerconfigjson`.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,12 +11,12 @@ use cnbi_shared::grammar::image::ImageReference;
 use oci_client::secrets::RegistryAuth;
 use serde::Deserialize;
 
-use crate::failure::Failure;
+use crate::error::StepError;
 
-/// Most bytes of one entry of a Secret or ConfigMap. The API server takes no more for all of them.
+/// Maximum size of an entry of a Secret or ConfigMap, in bytes, as in the API server.
 const ENTRY: u64 = 1 << 20;
 
-/// What such a Secret's entry may be called.
+/// Names of the entry with the credentials.
 const NAMES: [&str; 2] = [".dockerconfigjson", "config.json"];
 
 #[derive(Deserialize)]
@@ -34,8 +34,8 @@ struct Entry {
     registrytoken: String,
 }
 
-/// The entries of a mounted Secret or ConfigMap, by name; none where the path is empty, because nothing is bound.
-pub fn entries(folder: &str) -> Result<Vec<(String, Vec<u8>)>, Failure> {
+/// The entries of a mounted Secret or ConfigMap, by name. None if the path is empty, because the workspace is not bound.
+pub fn entries(folder: &str) -> Result<Vec<(String, Vec<u8>)>, StepError> {
     if folder.is_empty() {
         return Ok(Vec::new());
     }
@@ -44,7 +44,7 @@ pub fn entries(folder: &str) -> Result<Vec<(String, Vec<u8>)>, Failure> {
         for entry in fs::read_dir(Path::new(folder))? {
             let entry = entry?;
             let name = entry.file_name().to_string_lossy().into_owned();
-            // Kubernetes keeps the versions of a volume in folders of such names.
+            // Names with `..` are internal files of the kubelet.
             if name.starts_with("..") {
                 continue;
             }
@@ -56,21 +56,21 @@ pub fn entries(folder: &str) -> Result<Vec<(String, Vec<u8>)>, Failure> {
         found.sort();
         Ok(found)
     };
-    read().map_err(|error| Failure::unforeseen(format!("{folder} cannot be read: {}", error.kind())))
+    read().map_err(|error| StepError::other(format!("cannot read {folder}: {}", error.kind())))
 }
 
-/// The credentials for an image. Nothing that stands in the Secret is ever repeated.
-pub fn read(folder: &str, image: &ImageReference) -> Result<RegistryAuth, Failure> {
+/// The credentials for an image. Values of the Secret are never repeated.
+pub fn read(folder: &str, image: &ImageReference) -> Result<RegistryAuth, StepError> {
     let entries = entries(folder)?;
     let Some((_, text)) = entries.iter().find(|(name, _)| NAMES.contains(&name.as_str())) else {
         return Ok(RegistryAuth::Anonymous);
     };
     let config: DockerConfig = serde_json::from_slice(text)
-        .map_err(|_| Failure::unforeseen("The Secret with the registry's credentials cannot be read as one"))?;
+        .map_err(|_| StepError::other("The pull or push secret does not contain valid JSON for .dockerconfigjson; recreate it with kubectl create secret docker-registry"))?;
     Ok(choose(config.auths, image).map_or(RegistryAuth::Anonymous, auth))
 }
 
-/// The entry that answers for the image; of several, the longest, which says most.
+/// The most specific entry that matches the image.
 fn choose(auths: BTreeMap<String, Entry>, image: &ImageReference) -> Option<Entry> {
     auths
         .into_iter()

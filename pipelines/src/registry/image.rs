@@ -1,4 +1,4 @@
-//! Finds out what a reference leads to: digest, manifest for our platform, configuration.
+//! Resolves image references to digest, manifest and configuration for one platform.
 
 use std::collections::BTreeMap;
 
@@ -11,34 +11,34 @@ use oci_client::{Reference, RegistryOperation};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use super::{DOCUMENT, Refusal, Registry};
+use super::{MAX_DOCUMENT, Registry, RegistryError};
 
-/// Most layers of an image. Runtimes take 127.
-const LAYERS: usize = 256;
+/// Maximum number of layers. Container runtimes support 127.
+const MAX_LAYERS: usize = 256;
 
-/// What a manifest says of a blob.
+/// An OCI content descriptor.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Descriptor {
-    /// What it is.
+    /// Media type.
     #[serde(default)]
     pub media_type: String,
-    /// Its digest.
+    /// Digest.
     pub digest: String,
-    /// Its size in bytes.
+    /// Size in bytes.
     pub size: u64,
-    /// For which platform it is, in an index.
+    /// Platform, in an index.
     #[serde(default)]
     pub platform: Option<Platform>,
-    /// What else is said of it.
+    /// Annotations.
     #[serde(default)]
     pub annotations: BTreeMap<String, String>,
-    /// Where else it is kept. Nobody looks there.
+    /// Other locations of the blob; not supported.
     #[serde(default)]
     pub urls: Option<serde_json::Value>,
 }
 
-/// A platform, by Go's names.
+/// A platform, with Go's names.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Platform {
     /// Such as `linux`.
@@ -47,24 +47,24 @@ pub struct Platform {
     pub architecture: String,
 }
 
-/// A manifest, or an index of manifests.
+/// A manifest or an index.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Manifest {
-    /// What it is; older registries leave it out.
+    /// Media type; older registries omit it.
     #[serde(default)]
     pub media_type: String,
-    /// The manifests of an index.
+    /// Manifests of an index.
     #[serde(default)]
     pub manifests: Vec<Descriptor>,
-    /// The configuration of an image.
+    /// Configuration of an image.
     pub config: Option<Descriptor>,
-    /// The layers of an image.
+    /// Layers of an image.
     #[serde(default)]
     pub layers: Vec<Descriptor>,
 }
 
-/// An image's configuration, as far as anybody asks.
+/// The used part of an image configuration.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct Configuration {
@@ -72,70 +72,70 @@ pub struct Configuration {
     pub os: String,
     /// Such as `amd64`.
     pub architecture: String,
-    /// What it runs with.
-    pub config: Option<Execution>,
-    /// When it was made: a time by RFC 3339, as far as anybody keeps to it.
+    /// Configuration of containers.
+    pub config: Option<ContainerConfig>,
+    /// Time of creation: should be RFC 3339.
     pub created: Option<serde_json::Value>,
 }
 
-/// What an image runs with.
+/// Configuration of containers.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, rename_all = "PascalCase")]
-pub struct Execution {
-    /// Its labels.
+pub struct ContainerConfig {
+    /// Labels.
     pub labels: Option<BTreeMap<String, String>>,
-    /// What every container of it runs; a list of texts, as far as anybody keeps to it.
+    /// Entrypoint: should be a list of strings.
     pub entrypoint: Option<serde_json::Value>,
-    /// What follows that unless somebody says otherwise; the same.
+    /// Arguments: should be a list of strings.
     pub cmd: Option<serde_json::Value>,
 }
 
-/// A manifest with its own bytes.
+/// A manifest with its bytes.
 #[derive(Clone, Debug)]
-pub struct Fetched {
-    /// The digest of the bytes.
+pub struct FetchedManifest {
+    /// Digest.
     pub digest: String,
-    /// As it was sent.
+    /// Bytes.
     pub bytes: Vec<u8>,
-    /// What it says.
+    /// Parsed manifest.
     pub manifest: Manifest,
 }
 
-/// An image for our platform.
+/// An image for one platform.
 #[derive(Clone, Debug)]
-pub struct Resolved {
-    /// What the reference leads to: the index, where it is one.
+pub struct ResolvedImage {
+    /// Digest of the reference: of the index if it is one.
     pub digest: String,
-    /// The manifest for the platform.
-    pub image: Fetched,
-    /// Its configuration.
+    /// Manifest for the platform.
+    pub image: FetchedManifest,
+    /// Image configuration.
     pub configuration: Configuration,
-    /// The configuration as it was sent.
+    /// Image configuration as bytes.
     pub configuration_bytes: Vec<u8>,
 }
 
 impl Configuration {
-    /// Reads it.
+    /// Parses a configuration.
     pub fn read(bytes: &[u8]) -> Result<Self, serde_json::Error> {
         serde_json::from_slice(bytes)
     }
 }
 
-impl Resolved {
-    /// Bytes of all layers, packed as they are.
+impl ResolvedImage {
+    /// Size of all layers as stored in the registry, in bytes.
     pub fn size(&self) -> u64 {
         let sizes = self.image.manifest.layers.iter().map(|layer| layer.size);
         sizes.fold(0, u64::saturating_add)
     }
 
-    /// Its labels.
+    /// Labels.
     pub fn labels(&self) -> impl Iterator<Item = (&String, &String)> {
         let config = self.configuration.config.as_ref();
         config.and_then(|config| config.labels.as_ref()).into_iter().flatten()
     }
 }
 
-/// The processor that this program runs on, as Go names it.
+/// The processor architecture of this program, with Go's names.
 pub fn architecture() -> &'static str {
     match std::env::consts::ARCH {
         "x86_64" => "amd64",
@@ -146,8 +146,8 @@ pub fn architecture() -> &'static str {
 }
 
 impl Registry {
-    /// Resolves a reference for linux on the given processor.
-    pub async fn resolve(&self, reference: &Reference, architecture: &str) -> Result<Resolved, Refusal> {
+    /// Resolves a reference for Linux on the given architecture.
+    pub async fn resolve(&self, reference: &Reference, architecture: &str) -> Result<ResolvedImage, RegistryError> {
         self.authenticate(reference, RegistryOperation::Pull).await?;
         let mut image = self.manifest(reference).await?;
         let digest = image.digest.clone();
@@ -158,8 +158,8 @@ impl Registry {
                 platform.is_some_and(|platform| platform.os == "linux" && platform.architecture == architecture)
             });
             let Some(entry) = fitting.next() else {
-                return Err(Refusal::Nonsense(format!(
-                    "the image is not made for linux/{architecture}"
+                return Err(RegistryError::InvalidResponse(format!(
+                    "the image has no variant for linux/{architecture}"
                 )));
             };
             image = self
@@ -167,7 +167,9 @@ impl Registry {
                 .await?;
         }
         let Some(config) = image.manifest.config.clone() else {
-            return Err(Refusal::Nonsense("an index that lists an index".to_owned()));
+            return Err(RegistryError::InvalidResponse(
+                "an index inside an index is not supported".to_owned(),
+            ));
         };
         let configuration_bytes = self.document(reference, &config).await?;
         let configuration: Configuration = parsed(&configuration_bytes)?;
@@ -176,11 +178,11 @@ impl Registry {
                 printable(&configuration.os, 20),
                 printable(&configuration.architecture, 20),
             );
-            return Err(Refusal::Nonsense(format!(
-                "the image is made for {os}/{of} and not for linux/{architecture}"
+            return Err(RegistryError::InvalidResponse(format!(
+                "the image is for {os}/{of}, not linux/{architecture}"
             )));
         }
-        Ok(Resolved {
+        Ok(ResolvedImage {
             digest,
             image,
             configuration,
@@ -188,8 +190,8 @@ impl Registry {
         })
     }
 
-    /// The manifest or index behind a reference. By a digest, its bytes are verified.
-    pub async fn manifest(&self, reference: &Reference) -> Result<Fetched, Refusal> {
+    /// Fetches a manifest or index. Verified if the reference has a digest.
+    pub async fn manifest(&self, reference: &Reference) -> Result<FetchedManifest, RegistryError> {
         let types = [
             OCI_IMAGE_MEDIA_TYPE,
             OCI_IMAGE_INDEX_MEDIA_TYPE,
@@ -197,22 +199,32 @@ impl Registry {
             IMAGE_MANIFEST_LIST_MEDIA_TYPE,
         ];
         let (bytes, digest) = self.client.pull_manifest_raw(reference, &self.auth, &types).await?;
-        if bytes.len() > DOCUMENT {
-            return Err(Refusal::Nonsense(format!("a manifest of {} bytes", bytes.len())));
+        if bytes.len() > MAX_DOCUMENT {
+            return Err(RegistryError::InvalidResponse(format!(
+                "a manifest has {} bytes",
+                bytes.len()
+            )));
         }
         let manifest: Manifest = parsed(&bytes)?;
-        if manifest.layers.len() > LAYERS || manifest.manifests.len() > LAYERS {
-            return Err(Refusal::Nonsense(format!("more than {LAYERS} layers or platforms")));
+        if manifest.layers.len() > MAX_LAYERS || manifest.manifests.len() > MAX_LAYERS {
+            return Err(RegistryError::InvalidResponse(format!(
+                "the image has more than {MAX_LAYERS} layers or platforms"
+            )));
         }
-        Ok(Fetched {
+        Ok(FetchedManifest {
             digest,
             bytes: bytes.to_vec(),
             manifest,
         })
     }
 
-    /// Digests of the manifests that refer to a digest and whose type begins so.
-    pub async fn referrers(&self, reference: &Reference, digest: &str, kind: &str) -> Result<Vec<String>, Refusal> {
+    /// Digests of the manifests that refer to a digest, with an artifact type that starts with `kind`.
+    pub async fn referrers(
+        &self,
+        reference: &Reference,
+        digest: &str,
+        kind: &str,
+    ) -> Result<Vec<String>, RegistryError> {
         let subject = reference.clone_with_digest(digest.to_owned());
         let index = self.client.pull_referrers(&subject, None).await?;
         let entries = index.manifests.into_iter();
@@ -223,13 +235,15 @@ impl Registry {
             .collect())
     }
 
-    /// A small blob, whole and verified.
-    pub async fn document(&self, reference: &Reference, blob: &Descriptor) -> Result<Vec<u8>, Refusal> {
+    /// Fetches a small blob and verifies it.
+    pub async fn document(&self, reference: &Reference, blob: &Descriptor) -> Result<Vec<u8>, RegistryError> {
         let mut stream = self.client.pull_blob_stream(reference, blob.digest.as_str()).await?;
         let mut bytes = Vec::new();
-        while let Some(chunk) = stream.stream.try_next().await.map_err(|error| broken(&error))? {
-            if bytes.len() + chunk.len() > DOCUMENT {
-                return Err(Refusal::Nonsense(format!("a document of more than {DOCUMENT} bytes")));
+        while let Some(chunk) = stream.stream.try_next().await.map_err(|error| stream_error(&error))? {
+            if bytes.len() + chunk.len() > MAX_DOCUMENT {
+                return Err(RegistryError::InvalidResponse(format!(
+                    "a document is larger than {MAX_DOCUMENT} bytes"
+                )));
             }
             bytes.extend_from_slice(&chunk);
         }
@@ -237,22 +251,22 @@ impl Registry {
     }
 }
 
-/// What ended a stream: the connection, or a digest that is wrong.
-pub(super) fn broken(error: &std::io::Error) -> Refusal {
+/// Classifies the error of a download: connection or wrong digest.
+pub(super) fn stream_error(error: &std::io::Error) -> RegistryError {
     let is_digest = error
         .get_ref()
         .is_some_and(|source| source.to_string().to_lowercase().contains("digest"));
     if is_digest {
-        Refusal::Nonsense("what the registry sends is not what its digest says".to_owned())
+        RegistryError::InvalidResponse("the content from the registry does not match its digest".to_owned())
     } else {
-        Refusal::Unavailable("the registry broke off its answer".to_owned())
+        RegistryError::Unavailable("the registry closed the connection or was idle for too long".to_owned())
     }
 }
 
-fn parsed<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refusal> {
+fn parsed<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, RegistryError> {
     serde_json::from_slice(bytes).map_err(|error| {
-        Refusal::Nonsense(format!(
-            "what the registry sends: {}",
+        RegistryError::InvalidResponse(format!(
+            "invalid response of the registry: {}",
             printable(&error.to_string(), 120)
         ))
     })

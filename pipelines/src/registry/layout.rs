@@ -1,6 +1,6 @@
-//! OCI image layouts on a run's volume: one is written for tasks to build on, one is read that an untrusted task has left.
+//! OCI image layouts in the workspace: writes base images and reads built images.
 //!
-//! What is read is hostile. No link is followed, nothing but plain files is opened, and every byte has to be what its digest says.
+//! Layouts are untrusted: links are not followed, only regular files are opened, and all digests are verified.
 
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
@@ -11,58 +11,58 @@ use ring::digest::{Context, SHA256};
 use rustix::fs::{Mode, OFlags, open, openat};
 use serde_json::json;
 
-use super::DOCUMENT;
+use super::MAX_DOCUMENT;
 use super::image::{Configuration, Descriptor, Manifest};
 
-/// Most bytes of all layers of an image.
-pub const IMAGE: u64 = 64 << 30;
+/// Maximum size of all layers of an image, in bytes.
+pub const MAX_IMAGE: u64 = 64 << 30;
 
-/// Bytes that are read at once.
+/// Buffer size for reading, in bytes.
 const PIECE: usize = 1 << 20;
 
-/// Why a layout is not taken.
+/// Why a layout cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum LayoutError {
-    /// It cannot be read or written.
+    /// I/O error.
     #[error("{0}: {1}")]
     Io(String, io::Error),
-    /// It is not what a layout is.
+    /// The layout is invalid.
     #[error("{0}")]
-    Wrong(String),
+    Invalid(String),
 }
 
-fn wrong(what: impl Into<String>) -> LayoutError {
-    LayoutError::Wrong(what.into())
+fn invalid(what: impl Into<String>) -> LayoutError {
+    LayoutError::Invalid(what.into())
 }
 
-/// The part of a sha256 digest that names a file, if it is one.
+/// The file name of a blob: the hexadecimal digits of its sha256 digest.
 pub fn blob_name(digest: &str) -> Result<&str, LayoutError> {
     let is_hex = |c: u8| matches!(c, b'0'..=b'9' | b'a'..=b'f');
     match digest.strip_prefix("sha256:") {
         Some(hex) if hex.len() == 64 && hex.bytes().all(is_hex) => Ok(hex),
-        _ => Err(wrong("there is a digest that is not sha256 and 64 hexadecimal digits")),
+        _ => Err(invalid("a digest is not sha256 with 64 hexadecimal digits")),
     }
 }
 
-/// The digest of bytes.
+/// The sha256 digest of bytes.
 pub fn digest(bytes: &[u8]) -> String {
     format!("sha256:{}", hex::encode(ring::digest::digest(&SHA256, bytes)))
 }
 
-/// A layout that somebody else has written.
+/// An untrusted layout.
 #[derive(Debug)]
 pub struct Layout {
     blobs: OwnedFd,
-    /// What it leads to.
+    /// Descriptor of the manifest.
     pub descriptor: Descriptor,
-    /// The manifest of its image, as it is.
+    /// Manifest as bytes.
     pub bytes: Vec<u8>,
-    /// The manifest.
+    /// Manifest.
     pub manifest: Manifest,
 }
 
 impl Layout {
-    /// Opens the layout in `folder` below `work`, and reads the manifest of its only image.
+    /// Opens the layout in `folder` of `work` and reads the manifest of its only image.
     pub fn open(work: &Path, folder: &str) -> Result<Self, LayoutError> {
         let io = |what: &str| {
             let what = what.to_owned();
@@ -72,17 +72,17 @@ impl Layout {
         let root = open(work, directory, Mode::empty()).map_err(io("the volume"))?;
         let inner = directory | OFlags::NOFOLLOW;
         let layout = openat(&root, folder, inner, Mode::empty()).map_err(io("the layout of the image"))?;
-        let index = document(&plain(layout.as_fd(), "index.json")?, "index.json")?;
+        let index = document(&open_regular_file(layout.as_fd(), "index.json")?, "index.json")?;
         let blobs = openat(&layout, "blobs", inner, Mode::empty()).map_err(io("blobs"))?;
         let blobs = openat(&blobs, "sha256", inner, Mode::empty()).map_err(io("blobs/sha256"))?;
         let index: Manifest = parsed(&index, "index.json")?;
         let [descriptor] = index.manifests.as_slice() else {
-            return Err(wrong(format!("index.json lists {} images", index.manifests.len())));
+            return Err(invalid(format!("index.json lists {} images", index.manifests.len())));
         };
         let file = blob(blobs.as_fd(), descriptor)?;
         let bytes = document(&file, "the manifest")?;
         if digest(&bytes) != descriptor.digest {
-            return Err(wrong("the manifest is not what its digest says"));
+            return Err(invalid("the manifest does not match its digest"));
         }
         let manifest: Manifest = parsed(&bytes, "the manifest")?;
         check(&manifest)?;
@@ -94,7 +94,7 @@ impl Layout {
         })
     }
 
-    /// The media type of the manifest.
+    /// Media type of the manifest.
     pub fn media_type(&self) -> &str {
         match self.manifest.media_type.as_str() {
             "" => self.descriptor.media_type.as_str(),
@@ -102,12 +102,12 @@ impl Layout {
         }
     }
 
-    /// The layers, the lowest first, each verified.
+    /// The layers in order, verified.
     pub fn layers(&self) -> Result<Vec<File>, LayoutError> {
         self.manifest.layers.iter().map(|layer| self.blob(layer)).collect()
     }
 
-    /// Configuration and layers, each once.
+    /// Configuration and layers without duplicates.
     pub fn parts(&self) -> Vec<&Descriptor> {
         let mut parts: Vec<&Descriptor> = Vec::new();
         for part in self.manifest.config.iter().chain(&self.manifest.layers) {
@@ -118,15 +118,15 @@ impl Layout {
         parts
     }
 
-    /// The image's configuration.
+    /// The image configuration.
     pub fn configuration(&self) -> Result<Configuration, LayoutError> {
         let config = self.manifest.config.as_ref();
-        let config = config.ok_or_else(|| wrong("what index.json lists is no image"))?;
+        let config = config.ok_or_else(|| invalid("index.json lists a manifest without a configuration"))?;
         let bytes = document(&self.blob(config)?, "the configuration")?;
-        Configuration::read(&bytes).map_err(|_| wrong("the configuration cannot be read"))
+        Configuration::read(&bytes).map_err(|_| invalid("the configuration is not valid JSON"))
     }
 
-    /// A part of the image, verified, from its beginning.
+    /// Opens a blob after verifying its digest.
     pub fn blob(&self, part: &Descriptor) -> Result<File, LayoutError> {
         use std::io::Seek as _;
         let mut file = blob(self.blobs.as_fd(), part)?;
@@ -141,37 +141,40 @@ impl Layout {
             context.update(&piece[..count]);
         }
         if format!("sha256:{}", hex::encode(context.finish())) != part.digest {
-            return Err(wrong(format!("the blob {} is not what its digest says", part.digest)));
+            return Err(invalid(format!("the blob {} does not match its digest", part.digest)));
         }
         file.rewind().map_err(io)?;
         Ok(file)
     }
 }
 
-/// What a manifest has to be for an image to be pushed.
+/// Checks that a manifest can be pushed.
 fn check(manifest: &Manifest) -> Result<(), LayoutError> {
     if manifest.config.is_none() {
-        return Err(wrong("what index.json lists is no image"));
+        return Err(invalid("index.json lists a manifest without a configuration"));
     }
     if manifest.layers.len() > 256 {
-        return Err(wrong(format!("the image has {} layers", manifest.layers.len())));
+        return Err(invalid(format!(
+            "the image has {} layers; the maximum is 256",
+            manifest.layers.len()
+        )));
     }
     for part in manifest.config.iter().chain(&manifest.layers) {
         blob_name(&part.digest)?;
         if part.urls.is_some() || part.media_type.contains("nondistributable") || part.media_type.contains("foreign") {
-            return Err(wrong("the image has a layer that is kept elsewhere"));
+            return Err(invalid("the image has a foreign layer, which is stored elsewhere"));
         }
     }
     let sizes = manifest.layers.iter().map(|layer| layer.size);
-    if sizes.fold(0, u64::saturating_add) > IMAGE {
-        return Err(wrong(format!("the image has more than {} GiB", IMAGE >> 30)));
+    if sizes.fold(0, u64::saturating_add) > MAX_IMAGE {
+        return Err(invalid(format!("the image is larger than {} GiB", MAX_IMAGE >> 30)));
     }
     Ok(())
 }
 
-/// A plain file in a folder: no link, no pipe, no device.
-fn plain(folder: impl AsFd, name: &str) -> Result<File, LayoutError> {
-    // Without NONBLOCK, opening a pipe would wait for somebody to write to it.
+/// Opens a regular file without following links.
+fn open_regular_file(folder: impl AsFd, name: &str) -> Result<File, LayoutError> {
+    // Without NONBLOCK, opening a pipe would wait for a writer.
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let file = openat(folder, name, flags, Mode::empty());
     let file = File::from(file.map_err(|error| LayoutError::Io(name.to_owned(), error.into()))?);
@@ -179,36 +182,38 @@ fn plain(folder: impl AsFd, name: &str) -> Result<File, LayoutError> {
         .metadata()
         .map_err(|error| LayoutError::Io(name.to_owned(), error))?;
     if !about.is_file() {
-        return Err(wrong(format!("{name} is no plain file")));
+        return Err(invalid(format!("{name} is not a regular file")));
     }
     Ok(file)
 }
 
 fn blob(blobs: impl AsFd, descriptor: &Descriptor) -> Result<File, LayoutError> {
-    let file = plain(blobs, blob_name(&descriptor.digest)?)?;
+    let file = open_regular_file(blobs, blob_name(&descriptor.digest)?)?;
     let about = file
         .metadata()
         .map_err(|error| LayoutError::Io("a blob".to_owned(), error))?;
     if about.len() != descriptor.size {
         let digest = &descriptor.digest;
-        return Err(wrong(format!("the blob {digest} has not the size that is said of it")));
+        return Err(invalid(format!(
+            "the blob {digest} does not have the size of its descriptor"
+        )));
     }
     Ok(file)
 }
 
 fn document(file: &File, name: &str) -> Result<Vec<u8>, LayoutError> {
     let mut bytes = Vec::new();
-    let most = u64::try_from(DOCUMENT).unwrap_or(u64::MAX);
+    let most = u64::try_from(MAX_DOCUMENT).unwrap_or(u64::MAX);
     let read = file.take(most + 1).read_to_end(&mut bytes);
     read.map_err(|error| LayoutError::Io(name.to_owned(), error))?;
-    if bytes.len() > DOCUMENT {
-        return Err(wrong(format!("{name} has more than {DOCUMENT} bytes")));
+    if bytes.len() > MAX_DOCUMENT {
+        return Err(invalid(format!("{name} is larger than {MAX_DOCUMENT} bytes")));
     }
     Ok(bytes)
 }
 
 fn parsed(bytes: &[u8], name: &str) -> Result<Manifest, LayoutError> {
-    serde_json::from_slice(bytes).map_err(|_| wrong(format!("{name} cannot be read")))
+    serde_json::from_slice(bytes).map_err(|_| invalid(format!("{name} is not valid JSON")))
 }
 
 /// A layout that is being written.
@@ -218,7 +223,7 @@ pub struct NewLayout {
 }
 
 impl NewLayout {
-    /// Begins it in `folder`, which is emptied.
+    /// Creates an empty layout in `folder`.
     pub fn create(folder: &Path) -> io::Result<Self> {
         match fs::remove_dir_all(folder) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -230,17 +235,17 @@ impl NewLayout {
         })
     }
 
-    /// The file for a blob, to be written.
+    /// Creates the file of a blob.
     pub fn blob(&self, hex: &str) -> io::Result<File> {
         File::create(self.folder.join("blobs/sha256").join(hex))
     }
 
-    /// Writes a blob that is there already.
+    /// Writes a blob.
     pub fn write(&self, hex: &str, bytes: &[u8]) -> io::Result<()> {
         self.blob(hex)?.write_all(bytes)
     }
 
-    /// Writes what makes it a layout, at last: it is whole, or it is none.
+    /// Writes index.json and oci-layout last, so that an incomplete layout is invalid.
     pub fn finish(self, digest: &str, media_type: &str, size: usize, name: &str) -> io::Result<()> {
         let index = json!({
             "schemaVersion": 2,
@@ -267,7 +272,7 @@ mod tests {
     const LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
     const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 
-    /// A whole layout in `<work>/image`, with the manifest changed.
+    /// A valid layout in `<work>/image`, except for the change.
     fn written(change: impl FnOnce(&mut serde_json::Value)) -> tempfile::TempDir {
         let work = tempfile::tempdir().unwrap();
         let layout = NewLayout::create(&work.path().join("image")).unwrap();
@@ -291,7 +296,7 @@ mod tests {
         work.join("image/blobs/sha256").join(blob_name(&digest(bytes)).unwrap())
     }
 
-    fn refused(work: &Path) -> String {
+    fn rejection(work: &Path) -> String {
         let layout = match Layout::open(work, "image") {
             Ok(layout) => layout,
             Err(error) => return error.to_string(),
@@ -312,7 +317,7 @@ mod tests {
             .read_to_string(&mut text)
             .unwrap();
         assert_eq!(text, "layer");
-        assert_eq!(refused(work.path()), "");
+        assert_eq!(rejection(work.path()), "");
     }
 
     #[test]
@@ -323,14 +328,14 @@ mod tests {
         let layer = blob_path(work.path(), b"layer");
         fs::remove_file(&layer).unwrap();
         symlink(outside.path(), &layer).unwrap();
-        assert!(!refused(work.path()).is_empty());
+        assert!(!rejection(work.path()).is_empty());
 
         for linked in ["image", "image/blobs", "image/blobs/sha256"] {
             let work = written(|_| {});
             let (from, to) = (work.path().join(linked), work.path().join("elsewhere"));
             fs::rename(&from, &to).unwrap();
             symlink(&to, &from).unwrap();
-            assert!(!refused(work.path()).is_empty(), "{linked}");
+            assert!(!rejection(work.path()).is_empty(), "{linked}");
         }
     }
 
@@ -338,11 +343,11 @@ mod tests {
     fn what_is_not_what_it_says_is_refused_by_what_is_wrong() {
         let work = written(|_| {});
         fs::write(blob_path(work.path(), b"layer"), "LAYER").unwrap();
-        assert!(refused(work.path()).contains("is not what its digest says"));
+        assert!(rejection(work.path()).contains("does not match its digest"));
         fs::write(blob_path(work.path(), b"layer"), "longer than before").unwrap();
-        assert!(refused(work.path()).contains("has not the size"));
+        assert!(rejection(work.path()).contains("does not have the size"));
         fs::remove_file(blob_path(work.path(), b"layer")).unwrap();
-        assert!(refused(work.path()).contains("No such file"));
+        assert!(rejection(work.path()).contains("No such file"));
         let cases: [(Change, &str); 5] = [
             (
                 |m| m["layers"][0]["digest"] = json!("sha256:../../../../etc/passwd"),
@@ -350,19 +355,19 @@ mod tests {
             ),
             (
                 |m| m["layers"][0]["urls"] = json!(["https://example.com"]),
-                "kept elsewhere",
+                "stored elsewhere",
             ),
             (|m| m["layers"][0]["size"] = json!(u64::MAX), "GiB"),
-            (|m| m["config"] = json!(null), "is no image"),
+            (|m| m["config"] = json!(null), "without a configuration"),
             (|m| m["layers"] = json!(vec![m["layers"][0].clone(); 300]), "300 layers"),
         ];
         for (change, what) in cases {
-            let said = refused(written(change).path());
+            let said = rejection(written(change).path());
             assert!(said.contains(what), "{what}: {said}");
         }
         let work = written(|_| {});
-        fs::write(work.path().join("image/index.json"), " ".repeat(DOCUMENT + 1)).unwrap();
-        assert!(refused(work.path()).contains("has more than"));
+        fs::write(work.path().join("image/index.json"), " ".repeat(MAX_DOCUMENT + 1)).unwrap();
+        assert!(rejection(work.path()).contains("is larger than"));
     }
 
     #[test]
@@ -371,6 +376,6 @@ mod tests {
         let index = work.path().join("image/index.json");
         fs::remove_file(&index).unwrap();
         rustix::fs::mknodat(rustix::fs::CWD, &index, rustix::fs::FileType::Fifo, Mode::RWXU, 0).unwrap();
-        assert!(refused(work.path()).contains("no plain file"));
+        assert!(rejection(work.path()).contains("not a regular file"));
     }
 }

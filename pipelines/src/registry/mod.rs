@@ -1,7 +1,6 @@
-//! Speaks to OCI registries, which are hostile: what they send is bounded and verified, and each way they can refuse is told apart.
+//! A client for OCI registries. Registries are untrusted: responses are limited and verified, and errors are classified.
 //!
-//! A thin layer over oci-client, which follows redirects within bounds, sends credentials to no other host and verifies digests.
-//! Nothing here knows what an image is for.
+//! Based on oci-client, which limits redirects, sends credentials to no other host and verifies digests.
 
 pub mod attach;
 pub mod certificates;
@@ -21,47 +20,51 @@ use oci_client::secrets::RegistryAuth;
 use oci_client::{Reference, RegistryOperation};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Longest time until a connection is established.
+/// Maximum time to establish a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
-/// Longest time without a byte sent or received.
+/// Maximum time in which no byte is sent or received.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Most memory that this process may ask for, in bytes. The library reads manifests and errors whole, however long a registry
-/// makes them; the program then ends, and what it wrote beforehand says so.
-const MEMORY: u64 = 1 << 30;
+/// Limit of this process's memory, in bytes. oci-client reads manifests and errors without a limit; the process then aborts, and the message
+/// that was written at the start remains.
+const MAX_MEMORY: u64 = 1 << 30;
 
-/// Most bytes of a manifest or of an image's configuration. Registries keep to the same bound.
-pub const DOCUMENT: usize = 4 << 20;
+/// Maximum size of a manifest or image configuration, in bytes. Registries have the same limit.
+pub const MAX_DOCUMENT: usize = 4 << 20;
 
-/// How a registry does not do what was asked.
+/// Why a request to a registry failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
-    /// It has no such thing.
+pub enum RegistryError {
+    /// The image or blob does not exist.
     #[error("{0}")]
     NotFound(String),
-    /// It refuses us.
+    /// Credentials are missing or rejected.
     #[error("{0}")]
     Unauthorized(String),
-    /// It cannot be reached, or cannot answer now.
+    /// The registry cannot be reached or has a temporary error.
     #[error("{0}")]
     Unavailable(String),
-    /// What it answers makes no sense.
+    /// The response violates the specification or a limit.
     #[error("{0}")]
-    Nonsense(String),
+    InvalidResponse(String),
 }
 
-impl From<OciDistributionError> for Refusal {
+impl From<OciDistributionError> for RegistryError {
     fn from(error: OciDistributionError) -> Self {
         use OciDistributionError as E;
         match error {
-            E::ImageManifestNotFoundError(_) => Self::NotFound("the registry has no such image".to_owned()),
+            E::ImageManifestNotFoundError(_) => Self::NotFound("not found in the registry".to_owned()),
             E::AuthenticationFailure(_) | E::UnauthorizedError { .. } => {
-                Self::Unauthorized("the registry refuses the credentials, or asks for some".to_owned())
+                Self::Unauthorized("the registry rejects the credentials or requires some".to_owned())
             }
             E::RegistryError { envelope, .. } => envelope.errors.first().map_or_else(
-                || Self::Nonsense("the registry refuses without a word".to_owned()),
+                || Self::InvalidResponse("the registry returned an error without a message".to_owned()),
                 |error| {
-                    let said = format!("the registry says {:?}: {}", error.code, printable(&error.message, 120));
+                    let said = format!(
+                        "the registry returned {:?}: {}",
+                        error.code,
+                        printable(&error.message, 120)
+                    );
                     match error.code {
                         OciErrorCode::ManifestUnknown
                         | OciErrorCode::NameUnknown
@@ -69,42 +72,47 @@ impl From<OciDistributionError> for Refusal {
                         | OciErrorCode::BlobUnknown => Self::NotFound(said),
                         OciErrorCode::Unauthorized | OciErrorCode::Denied => Self::Unauthorized(said),
                         OciErrorCode::Toomanyrequests => Self::Unavailable(said),
-                        _ => Self::Nonsense(said),
+                        _ => Self::InvalidResponse(said),
                     }
                 },
             ),
             E::ServerError { code, .. } => Self::of_status(code),
             E::RequestError(error) => {
-                let why = innermost(&error);
+                let why = root_cause(&error);
                 if let Some(status) = error.status() {
                     Self::of_status(status.as_u16())
                 } else if error.is_timeout() {
-                    Self::Unavailable("the registry does not answer in time".to_owned())
+                    Self::Unavailable("the registry did not respond in time".to_owned())
                 } else {
-                    Self::Unavailable(format!("the registry cannot be reached: {}", printable(&why, 120)))
+                    Self::Unavailable(format!("cannot connect to the registry: {}", printable(&why, 120)))
                 }
             }
-            E::IoError(_) => Self::Unavailable("the registry broke off its answer".to_owned()),
-            E::DigestError(_) => Self::Nonsense("what the registry sends is not what its digest says".to_owned()),
-            error => Self::Nonsense(format!("the registry's answer: {}", printable(&error.to_string(), 120))),
+            E::IoError(_) => Self::Unavailable("the registry closed the connection".to_owned()),
+            E::DigestError(_) => {
+                Self::InvalidResponse("the content from the registry does not match its digest".to_owned())
+            }
+            error => Self::InvalidResponse(format!(
+                "invalid response of the registry: {}",
+                printable(&error.to_string(), 120)
+            )),
         }
     }
 }
 
-impl Refusal {
+impl RegistryError {
     fn of_status(code: u16) -> Self {
-        let said = format!("the registry answers with status {code}");
+        let said = format!("the registry returned status {code}");
         match code {
             401 | 403 => Self::Unauthorized(said),
             404 => Self::NotFound(said),
             408 | 429 | 500.. => Self::Unavailable(said),
-            _ => Self::Nonsense(said),
+            _ => Self::InvalidResponse(said),
         }
     }
 }
 
-/// The last cause, which names neither URL nor host.
-fn innermost(error: &dyn std::error::Error) -> String {
+/// The root cause, which contains neither URL nor host.
+fn root_cause(error: &dyn std::error::Error) -> String {
     let mut last: &dyn std::error::Error = error;
     while let Some(source) = last.source() {
         last = source;
@@ -123,7 +131,7 @@ pub struct Registry {
 
 impl Registry {
     /// Configures a client. `authorities` are certificates in DER that are trusted in addition to the public ones.
-    pub fn new(network: &Network, authorities: &[Vec<u8>], auth: RegistryAuth) -> Result<Self, Refusal> {
+    pub fn new(network: &Network, authorities: &[Vec<u8>], auth: RegistryAuth) -> Result<Self, RegistryError> {
         Self::with_idle_timeout(network, authorities, auth, IDLE_TIMEOUT)
     }
 
@@ -132,9 +140,9 @@ impl Registry {
         authorities: &[Vec<u8>],
         auth: RegistryAuth,
         idle_timeout: Duration,
-    ) -> Result<Self, Refusal> {
+    ) -> Result<Self, RegistryError> {
         limit_memory();
-        // Fails if a provider is installed already, which is the same one.
+        // Fails if this provider is installed already.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let non_empty = |text: &String| Some(text.clone()).filter(|text| !text.is_empty());
         let config = |read_timeout| ClientConfig {
@@ -158,7 +166,7 @@ impl Registry {
         let client = |read_timeout| {
             Client::try_from(config(read_timeout)).map_err(|error| {
                 let error = printable(&error.to_string(), 120);
-                Refusal::Unavailable(format!("the HTTP client cannot be configured: {error}"))
+                RegistryError::Unavailable(format!("cannot configure the HTTP client: {error}"))
             })
         };
         Ok(Self {
@@ -169,8 +177,8 @@ impl Registry {
         })
     }
 
-    /// Requests a token, which public repositories need too. Call it before any other method.
-    pub async fn authenticate(&self, image: &Reference, operation: RegistryOperation) -> Result<(), Refusal> {
+    /// Requests a token, which public repositories need too. Must be called first.
+    pub async fn authenticate(&self, image: &Reference, operation: RegistryOperation) -> Result<(), RegistryError> {
         self.client.auth(image, &self.auth, operation).await?;
         let host = image.resolve_registry();
         self.upload_client.store_auth_if_needed(host, &self.auth).await;
@@ -178,17 +186,18 @@ impl Registry {
     }
 }
 
-/// The reference as the library has it, with Docker Hub's names written out.
-pub fn reference(image: &ImageReference) -> Result<Reference, Refusal> {
+/// Converts a reference for oci-client, with the host and namespace of Docker Hub.
+pub fn reference(image: &ImageReference) -> Result<Reference, RegistryError> {
     let text = image.qualified();
-    text.parse()
-        .map_err(|_| Refusal::Nonsense(format!("{} is no image reference", printable(image.as_str(), 200))))
+    text.parse().map_err(|_| {
+        RegistryError::InvalidResponse(format!("{} is not an image reference", printable(image.as_str(), 200)))
+    })
 }
 
 fn limit_memory() {
     let limit = getrlimit(Resource::As);
-    let current = limit.current.map_or(MEMORY, |current| current.min(MEMORY));
-    // One that cannot be lowered is left: it is a second line, behind the pod's own.
+    let current = limit.current.map_or(MAX_MEMORY, |current| current.min(MAX_MEMORY));
+    // Best effort; the pod has a memory limit too.
     let _ = setrlimit(
         Resource::As,
         Rlimit {

@@ -1,4 +1,4 @@
-//! Moves whole images: from a registry into a layout, and from a layout to a registry.
+//! Pulls an image into an OCI layout and pushes one from it.
 
 use std::fs::File;
 use std::io::{Read, Write as _};
@@ -13,24 +13,24 @@ use oci_client::{Reference, RegistryOperation};
 use tokio::sync::watch::Sender;
 use tokio::time::timeout;
 
-use super::image::{Descriptor, Resolved, broken};
-use super::layout::{IMAGE, Layout, LayoutError, NewLayout, blob_name};
-use super::{Refusal, Registry};
+use super::image::{Descriptor, ResolvedImage, stream_error};
+use super::layout::{Layout, LayoutError, MAX_IMAGE, NewLayout, blob_name};
+use super::{Registry, RegistryError};
 
-/// Bytes of a piece of a body. The HTTP connection queues at most 16 of them, so that progress is visible on slow networks too.
+/// Size of the pieces of a body, in bytes. The HTTP connection queues up to 16 of them; small ones show progress on slow networks.
 const PIECE: usize = 16 << 10;
 
-/// Factor of the idle timeout for the response to a complete upload: until then the kernel sends what it has buffered, and the registry
+/// Multiple of the idle timeout for the response after the whole body is sent: the kernel still sends buffered data, and the registry
 /// verifies and stores the blob.
 const RESPONSE: u32 = 5;
 
-/// Why an image could not be moved.
+/// Why a transfer failed.
 #[derive(Debug, thiserror::Error)]
 pub enum TransferError {
-    /// The registry did not do its part.
+    /// Error of the registry.
     #[error("{0}")]
-    Registry(#[from] Refusal),
-    /// The layout is not what it should be, or the volume is full.
+    Registry(#[from] RegistryError),
+    /// Error of the layout or the volume.
     #[error("{0}")]
     Layout(#[from] LayoutError),
 }
@@ -40,16 +40,18 @@ fn volume(error: std::io::Error) -> TransferError {
 }
 
 impl Registry {
-    /// Writes an image as a layout into `folder`, named `name` there.
+    /// Pulls an image into a layout in `folder` with the name `name`.
     pub async fn pull(
         &self,
         reference: &Reference,
-        image: &Resolved,
+        image: &ResolvedImage,
         folder: &Path,
         name: &str,
     ) -> Result<(), TransferError> {
-        if image.size() > IMAGE {
-            return Err(Refusal::Nonsense(format!("the image has more than {} GiB", IMAGE >> 30)).into());
+        if image.size() > MAX_IMAGE {
+            return Err(
+                RegistryError::InvalidResponse(format!("the image is larger than {} GiB", MAX_IMAGE >> 30)).into(),
+            );
         }
         let layout = NewLayout::create(folder).map_err(volume)?;
         for layer in &image.image.manifest.layers {
@@ -76,31 +78,31 @@ impl Registry {
 
     async fn download(&self, reference: &Reference, layer: &Descriptor, mut file: File) -> Result<(), TransferError> {
         let answer = self.client.pull_blob_stream(reference, layer.digest.as_str()).await;
-        let mut stream = answer.map_err(Refusal::from)?.stream;
+        let mut stream = answer.map_err(RegistryError::from)?.stream;
         let mut left = layer.size;
-        while let Some(piece) = stream.try_next().await.map_err(|error| broken(&error))? {
+        while let Some(piece) = stream.try_next().await.map_err(|error| stream_error(&error))? {
             let size = u64::try_from(piece.len()).unwrap_or(u64::MAX);
-            left = left.checked_sub(size).ok_or_else(|| {
-                Refusal::Nonsense("the registry sends more of a layer than the manifest says".to_owned())
-            })?;
+            left = left
+                .checked_sub(size)
+                .ok_or_else(|| RegistryError::InvalidResponse("a layer is larger than its manifest says".to_owned()))?;
             file.write_all(&piece).map_err(volume)?;
         }
         Ok(())
     }
 
-    pub(super) async fn has_blob(&self, reference: &Reference, digest: &str) -> Result<bool, Refusal> {
+    pub(super) async fn has_blob(&self, reference: &Reference, digest: &str) -> Result<bool, RegistryError> {
         Ok(self.client.blob_exists(reference, digest).await?)
     }
 
-    /// Uploads a blob. It may take any time as long as data is sent: reqwest's read timeout starts with the
-    /// request and is not reset while a body is sent, so progress is measured where the connection takes the next piece of the body.
+    /// Uploads a blob with an idle timeout. reqwest's read timeout would limit the whole request, because it is not reset while a body is
+    /// sent. So progress is measured where the connection takes the next piece of the body.
     pub(super) async fn upload(
         &self,
         reference: &Reference,
         digest: &str,
         size: u64,
         content: impl Read + Send + 'static,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), RegistryError> {
         let progress = Sender::new(size == 0);
         let mut taken = progress.subscribe();
         let body = pieces(content, size, progress.clone());
@@ -116,7 +118,7 @@ impl Registry {
                 result = &mut upload => return Ok(result.map(|_| ())?),
                 taken = timeout(limit, taken.changed()) => if taken.is_err() {
                     let limit = limit.as_secs();
-                    return Err(Refusal::Unavailable(if is_complete {
+                    return Err(RegistryError::Unavailable(if is_complete {
                         format!("the registry did not confirm the upload within {limit} s")
                     } else {
                         format!("the upload made no progress for {limit} s")
@@ -126,7 +128,7 @@ impl Registry {
         }
     }
 
-    /// Pushes a layout's image to a tag, and says the digest that the registry has for the tag then.
+    /// Pushes the image of a layout and returns the digest that the registry has for the tag.
     pub async fn push(&self, reference: &Reference, layout: &Layout) -> Result<String, TransferError> {
         self.authenticate(reference, RegistryOperation::Push).await?;
         for part in layout.parts() {
@@ -138,24 +140,25 @@ impl Registry {
         let media_type = layout
             .media_type()
             .parse()
-            .map_err(|_| LayoutError::Wrong("the manifest's media type is none".to_owned()))?;
+            .map_err(|_| LayoutError::Invalid("the media type of the manifest is invalid".to_owned()))?;
         let sent = self
             .client
             .push_manifest_raw(reference, layout.bytes.clone(), media_type)
             .await;
-        sent.map_err(Refusal::from)?;
+        sent.map_err(RegistryError::from)?;
         let digest = self.client.fetch_manifest_digest(reference, &self.auth).await;
-        let digest = digest.map_err(Refusal::from)?;
+        let digest = digest.map_err(RegistryError::from)?;
         if digest != layout.descriptor.digest {
-            return Err(
-                Refusal::Nonsense("the registry has another image for the tag than was pushed".to_owned()).into(),
-            );
+            return Err(RegistryError::InvalidResponse(
+                "the tag has another digest than the pushed image; another client may have pushed it".to_owned(),
+            )
+            .into());
         }
         Ok(digest)
     }
 }
 
-/// The first `size` bytes of a reader, in pieces. Sends a value when a piece is taken: whether it was the last.
+/// The first `size` bytes of a reader as a body. For each piece that is taken, `progress` receives whether it was the last.
 fn pieces(
     content: impl Read + Send + 'static,
     size: u64,

@@ -1,4 +1,4 @@
-//! Sigstore bundles that refer to an image: which are signatures of it, and which state something else.
+//! Verifies Sigstore bundles that refer to an image.
 
 use std::collections::BTreeMap;
 
@@ -6,25 +6,25 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 
-use super::{Key, MOST};
+use super::{Key, MAX_SIGNATURES};
 
 const STATEMENT: &str = "application/vnd.in-toto+json";
-/// The predicate of a statement that is a signature.
-const SIGNS: &str = "https://sigstore.dev/cosign/sign/v1";
+/// Predicate type of signatures.
+const SIGNATURE_PREDICATE: &str = "https://sigstore.dev/cosign/sign/v1";
 
-/// What a bundle is to an image.
+/// Result for a bundle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Judged {
-    /// One of the keys says in it that the image is signed.
-    Signs,
-    /// It states something else of it, as an attestation does: no signature, and none that is invalid.
-    StatesElse,
-    /// It is neither.
+pub(super) enum BundleResult {
+    /// A valid signature.
+    Valid,
+    /// Another statement, such as an attestation: neither a signature nor invalid.
+    OtherStatement,
+    /// Invalid.
     Invalid,
 }
 
-/// Judges one, by the image's digest.
-pub(super) fn judge(bundle: &[u8], keys: &[Key], digest: &str) -> Judged {
+/// Verifies a bundle for the image's digest.
+pub(super) fn verify(bundle: &[u8], keys: &[Key], digest: &str) -> BundleResult {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
     struct Document {
@@ -45,27 +45,31 @@ pub(super) fn judge(bundle: &[u8], keys: &[Key], digest: &str) -> Judged {
         dsse_envelope: envelope,
     }) = serde_json::from_slice(bundle)
     else {
-        return Judged::Invalid;
+        return BundleResult::Invalid;
     };
     let Ok(payload) = STANDARD.decode(&envelope.payload) else {
-        return Judged::Invalid;
+        return BundleResult::Invalid;
     };
     let Ok(statement) = serde_json::from_slice::<Statement>(&payload) else {
-        return Judged::Invalid;
+        return BundleResult::Invalid;
     };
-    if statement.predicate_type != SIGNS {
-        return Judged::StatesElse;
+    if statement.predicate_type != SIGNATURE_PREDICATE {
+        return BundleResult::OtherStatement;
     }
     let message = pre_authentication(&envelope.payload_type, &payload);
-    let signatures = envelope.signatures.iter().take(MOST);
+    let signatures = envelope.signatures.iter().take(MAX_SIGNATURES);
     let mut signatures = signatures.filter_map(|signature| STANDARD.decode(&signature.sig).ok());
     let is_signed = envelope.payload_type == STATEMENT
         && statement.is_about(digest)
         && signatures.any(|signature| keys.iter().any(|key| key.has_signed(&message, &signature)));
-    if is_signed { Judged::Signs } else { Judged::Invalid }
+    if is_signed {
+        BundleResult::Valid
+    } else {
+        BundleResult::Invalid
+    }
 }
 
-/// What a DSSE signature is over (<https://github.com/secure-systems-lab/dsse/blob/master/protocol.md>).
+/// The message that a DSSE signature signs (<https://github.com/secure-systems-lab/dsse/blob/master/protocol.md>).
 fn pre_authentication(kind: &str, payload: &[u8]) -> Vec<u8> {
     let mut message = format!("DSSEv1 {} {kind} {} ", kind.len(), payload.len()).into_bytes();
     message.extend_from_slice(payload);

@@ -5,10 +5,10 @@ use std::io::Read as _;
 use std::path::Path;
 use std::process::Command;
 
-use cnbi_pipelines::base::Base;
+use cnbi_pipelines::base_image::BaseImage;
 use serde_json::{Value, json};
 
-use crate::place::{Place, Told, digest, write_layout};
+use crate::runner::{StepOutput, StepRunner, digest, write_layout};
 
 /// Stands for Python in an image that has nothing else: it writes down how it was called.
 const PROGRAM: &str = r#"
@@ -45,23 +45,23 @@ fn program(folder: &Path) -> Vec<u8> {
     fs::read(output).unwrap()
 }
 
-fn place() -> Place {
+fn runner() -> StepRunner {
     let found = Command::new("buildah").arg("--version").output();
     assert!(
         found.is_ok_and(|output| output.status.success()),
         "there is no buildah; `make tools` gets it, or CNBI_WITHOUT=buildah leaves these tests out"
     );
-    Place::new("build: {storageDriver: vfs, isolation: chroot}")
+    StepRunner::new("build: {storageDriver: vfs, isolation: chroot}")
 }
 
 /// A base image with that program as `/usr/bin/python3`.
-fn has_base(place: &Place) -> String {
-    has_base_of(place, "")
+fn write_base_image(runner: &StepRunner) -> String {
+    write_base_image_with_user(runner, "")
 }
 
 /// A base image with that user.
-fn has_base_of(place: &Place, user: &str) -> String {
-    let program = program(&place.path("image"));
+fn write_base_image_with_user(runner: &StepRunner, user: &str) -> String {
+    let program = program(&runner.path("image"));
     let mut layer = tar::Builder::new(Vec::new());
     let mut header = tar::Header::new_ustar();
     header.set_mode(0o755);
@@ -80,22 +80,22 @@ fn has_base_of(place: &Place, user: &str) -> String {
     };
     let config = json!({"architecture": architecture, "os": "linux",
         "config": {"Env": ["PATH=/usr/bin"], "User": user}, "rootfs": {"type": "layers", "diff_ids": [digest(&layer)]}});
-    write_layout(&place.path("work/base"), &config, &layer)
+    write_layout(&runner.path("work/base"), &config, &layer)
 }
 
-fn build(place: &Place) -> Told {
-    let storage = place.path("storage");
+fn build(runner: &StepRunner) -> StepOutput {
+    let storage = runner.path("storage");
     let request = json!({"builderImage": "registry.invalid/a/b:v1", "displayName": "A \"name\"\n$(x)",
         "repositoryUrl": "https://x.io/a"});
     let commit = "1".repeat(40);
-    place.ask(
+    runner.run_with_request(
         &["build", "--storage", storage.to_str().unwrap(), "--commit", &commit],
         &request,
     )
 }
 
-fn source(place: &Place, files: &[(&str, &str)]) {
-    let source = place.path("work/source");
+fn source(runner: &StepRunner, files: &[(&str, &str)]) {
+    let source = runner.path("work/source");
     fs::create_dir_all(&source).unwrap();
     for (name, text) in files {
         fs::write(source.join(name), text).unwrap();
@@ -103,20 +103,23 @@ fn source(place: &Place, files: &[(&str, &str)]) {
 }
 
 /// A source of a package list.
-fn installs_packages(place: &Place, digest: &str, user: &str) {
-    let base = Base {
+fn write_package_list(runner: &StepRunner, digest: &str, user: &str) {
+    let base = BaseImage {
         reference: format!("registry.invalid/a/b@{digest}"),
         digest: digest.to_owned(),
         user: user.to_owned(),
         target: None,
     };
     let containerfile = cnbi_pipelines::containerfile::packages(&base, "3.11", "requirements.txt");
-    source(place, &[("Containerfile", &containerfile), ("requirements.txt", "x\n")]);
+    source(
+        runner,
+        &[("Containerfile", &containerfile), ("requirements.txt", "x\n")],
+    );
 }
 
 /// The built image's manifest and configuration.
-fn built(place: &Place) -> (Value, Value) {
-    let layout = place.path("work/image");
+fn built_image(runner: &StepRunner) -> (Value, Value) {
+    let layout = runner.path("work/image");
     let read = |path: &Path| -> Value { serde_json::from_slice(&fs::read(path).unwrap()).unwrap() };
     let blob = |digest: &Value| read(&layout.join("blobs").join(digest.as_str().unwrap().replace(':', "/")));
     let index = read(&layout.join("index.json"));
@@ -128,13 +131,13 @@ fn built(place: &Place) -> (Value, Value) {
 
 #[test]
 fn a_lock_is_installed_on_the_base_that_was_fetched() {
-    let place = place();
-    let digest = has_base_of(&place, "1001:0");
-    installs_packages(&place, &digest, "1001:0");
-    let told = build(&place).done();
-    assert!(told.log.contains("--require-hashes"), "{}", told.log);
-    assert!(told.log.contains("user 0 group 0"), "{}", told.log);
-    let (manifest, config) = built(&place);
+    let runner = runner();
+    let digest = write_base_image_with_user(&runner, "1001:0");
+    write_package_list(&runner, &digest, "1001:0");
+    let output = build(&runner).done();
+    assert!(output.log.contains("--require-hashes"), "{}", output.log);
+    assert!(output.log.contains("user 0 group 0"), "{}", output.log);
+    let (manifest, config) = built_image(&runner);
     assert_eq!(config["config"]["User"], "1001:0");
     assert_eq!(manifest["mediaType"], "application/vnd.oci.image.manifest.v1+json");
     let labels = &config["config"]["Labels"];
@@ -144,24 +147,24 @@ fn a_lock_is_installed_on_the_base_that_was_fetched() {
     assert_eq!(labels["org.opencontainers.image.title"], "A \"name\" $(x)");
     assert_eq!(labels["org.opencontainers.image.source"], "https://x.io/a");
     // Once more, as after a retry.
-    build(&place).done();
-    built(&place);
+    build(&runner).done();
+    built_image(&runner);
 }
 
 #[test]
 fn authorities_are_at_hand_while_it_builds_and_not_in_the_image() {
-    let place = place().trusting("-----BEGIN CERTIFICATE-----\n");
-    let digest = has_base(&place);
-    installs_packages(&place, &digest, "");
-    let told = build(&place).done();
-    assert!(told.log.contains("authorities at /run/cnbi/ca.pem"), "{}", told.log);
-    let (manifest, config) = built(&place);
+    let runner = runner().with_ca("-----BEGIN CERTIFICATE-----\n");
+    let digest = write_base_image(&runner);
+    write_package_list(&runner, &digest, "");
+    let output = build(&runner).done();
+    assert!(output.log.contains("authorities at /run/cnbi/ca.pem"), "{}", output.log);
+    let (manifest, config) = built_image(&runner);
     assert!(!config["config"].to_string().contains("PIP_CERT"), "{config}");
     assert_eq!(config["config"].get("User"), None);
     let layers = manifest["layers"].as_array().unwrap();
     for layer in layers {
         let path = layer["digest"].as_str().unwrap().replace(':', "/");
-        let file = fs::File::open(place.path("work/image/blobs").join(path)).unwrap();
+        let file = fs::File::open(runner.path("work/image/blobs").join(path)).unwrap();
         let mut archive = tar::Archive::new(flate2::read::MultiGzDecoder::new(file));
         for entry in archive.entries().unwrap() {
             let mut entry = entry.unwrap();
@@ -177,26 +180,26 @@ fn authorities_are_at_hand_while_it_builds_and_not_in_the_image() {
 
 #[test]
 fn a_recipe_goes_before_the_source() {
-    let place = place();
-    let digest = has_base(&place);
-    source(&place, &[("requirements.txt", "x\n")]);
-    fs::create_dir(place.path("work/recipe")).unwrap();
+    let runner = runner();
+    let digest = write_base_image(&runner);
+    source(&runner, &[("requirements.txt", "x\n")]);
+    fs::create_dir(runner.path("work/recipe")).unwrap();
     fs::write(
-        place.path("work/recipe/Containerfile"),
+        runner.path("work/recipe/Containerfile"),
         format!("FROM registry.invalid/a/b@{digest}\nRUN [\"python3\", \"recipe\"]\n"),
     )
     .unwrap();
-    let told = build(&place).done();
-    assert!(told.log.contains("RUN [\"python3\", \"recipe\"]"), "{}", told.log);
+    let output = build(&runner).done();
+    assert!(output.log.contains("RUN [\"python3\", \"recipe\"]"), "{}", output.log);
 }
 
 #[test]
 fn a_build_that_fails_tells_where_and_what() {
-    let place = place();
-    has_base(&place);
+    let runner = runner();
+    write_base_image(&runner);
     let with = |text: &str| {
-        source(&place, &[("Containerfile", text)]);
-        build(&place)
+        source(&runner, &[("Containerfile", text)]);
+        build(&runner)
     };
     // What it printed last is not asked for: on a busy machine buildah loses it where the program ends at once.
     with("FROM registry.invalid/a/b:v1\nRUN [\"python3\", \"say\", \"fail\"]\n")
@@ -209,26 +212,28 @@ fn a_build_that_fails_tells_where_and_what() {
     with("FROM scratch\nCOPY nothing /\n").failed("BuildFailed", "COPY nothing / failed: ");
     with("FROM registry.invalid/other:v1\nCOPY Containerfile /\n").failed("BuildFailed", "registry.invalid");
     with("nonsense\n").failed("BuildFailed", "");
-    assert!(!place.path("work/image/index.json").exists());
+    assert!(!runner.path("work/image/index.json").exists());
 }
 
 #[test]
 fn nothing_to_build_is_told_without_buildah() {
-    let place = Place::new("");
-    source(&place, &[("README", "")]);
-    build(&place).failed("", "there is no Containerfile to build");
+    let runner = StepRunner::new("");
+    source(&runner, &[("README", "")]);
+    build(&runner).failed("", "found no Containerfile to build");
 }
 
 #[test]
 fn a_build_finds_no_credentials() {
-    let place = place().with("REGISTRY_AUTH_FILE", "/nowhere").with("SECRET", "hunter2");
-    let digest = has_base(&place);
+    let runner = runner()
+        .with("REGISTRY_AUTH_FILE", "/nowhere")
+        .with("SECRET", "hunter2");
+    let digest = write_base_image(&runner);
     let text = format!("FROM registry.invalid/a/b@{digest}\nARG SECRET\nRUN [\"python3\", \"x\"]\n");
-    source(&place, &[("Containerfile", &text)]);
-    let told = build(&place).done();
-    let (_, config) = built(&place);
+    source(&runner, &[("Containerfile", &text)]);
+    let output = build(&runner).done();
+    let (_, config) = built_image(&runner);
     assert!(
-        !config.to_string().contains("hunter2") && !told.log.contains("hunter2"),
+        !config.to_string().contains("hunter2") && !output.log.contains("hunter2"),
         "{config}"
     );
 }

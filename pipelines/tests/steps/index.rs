@@ -1,7 +1,7 @@
 //! A package index (PEP 503) of our own: what resolution asks for, and nothing that could be installed.
 
 use crate::https::{Response, Server};
-use crate::place::digest;
+use crate::runner::digest;
 
 /// Name, version, and the lines of its metadata that say what it needs.
 type Package = (&'static str, &'static str, &'static [&'static str]);

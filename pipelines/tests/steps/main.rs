@@ -2,13 +2,13 @@
 //! HTTP and TLS, uv against an index of our own and the public one, buildah.
 
 mod buildah;
+mod git_server;
 mod https;
 mod index;
 mod pip;
-mod place;
 mod prepare;
 mod record;
 mod repository;
-mod served;
 mod source;
+mod step_runner;
 mod validate;

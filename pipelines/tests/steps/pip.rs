@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use cnbi_pipelines::base::Base;
+use cnbi_pipelines::base_image::BaseImage;
 use cnbi_pipelines::containerfile;
 
 /// Writes a wheel with a module and a program, and prints its digest.
@@ -55,7 +55,7 @@ fn packages_are_installed_into_the_interpreters_site_packages_whatever_the_base_
         format!("cnbi-test @ file://{} --hash=sha256:{digest}\n", wheel.display()),
     )
     .unwrap();
-    let base = Base {
+    let base = BaseImage {
         reference: "x".to_owned(),
         digest: String::new(),
         user: "1001".to_owned(),

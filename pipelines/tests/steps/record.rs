@@ -2,20 +2,20 @@
 
 use std::fs;
 
-use crate::place::{Place, Told};
-use crate::served::{Served, USER, git};
+use crate::git_server::{GitServer, USER, git};
+use crate::runner::{StepOutput, StepRunner};
 
 const COMMIT: &str = "c1a376299daa85ebd34622c59859148bd186f76d";
 
-fn place(served: &Served, base: &str) -> Place {
-    let place = Place::new(&format!("source: {{baseUrl: '{}', secret: x}}", served.url(base)))
-        .trusting(&served.server.authority);
-    prepared(&place);
-    place
+fn runner(git_server: &GitServer, base: &str) -> StepRunner {
+    let runner = StepRunner::new(&format!("source: {{baseUrl: '{}', secret: x}}", git_server.url(base)))
+        .with_ca(&git_server.server.authority);
+    prepared(&runner);
+    runner
 }
 
-fn prepared(place: &Place) {
-    let source = place.path("work/source");
+fn prepared(runner: &StepRunner) {
+    let source = runner.path("work/source");
     fs::create_dir_all(&source).unwrap();
     for (name, text) in [
         ("requirements.in", "pandas\n"),
@@ -26,8 +26,8 @@ fn prepared(place: &Place) {
     }
 }
 
-fn record(place: &Place, generation: &str) -> Told {
-    let secret = place.path("secret");
+fn record(runner: &StepRunner, generation: &str) -> StepOutput {
+    let secret = runner.path("secret");
     let mut args = vec![
         "record-source",
         "--resource-namespace",
@@ -37,39 +37,39 @@ fn record(place: &Place, generation: &str) -> Told {
     ];
     args.extend(["--resource-generation", generation]);
     args.extend(["--source-credentials", secret.to_str().unwrap()]);
-    place.step(&args)
+    runner.run_step(&args)
 }
 
 #[test]
 fn nothing_configured_is_nothing_to_push() {
-    let place = Place::new("");
-    prepared(&place);
-    let told = record(&place, "1").done();
+    let runner = StepRunner::new("");
+    prepared(&runner);
+    let output = record(&runner, "1").done();
     assert_eq!(
-        (told.result("source-url"), told.result("commit")),
+        (output.result("source-url"), output.result("commit")),
         (String::new(), COMMIT.to_owned())
     );
 }
 
 #[test]
 fn the_commit_is_pushed_once_and_again() {
-    let served = Served::start();
-    served.bare("cnbi/team-a/pandas.x.git");
-    let place = place(&served, "cnbi").knowing(&[("username", USER.0), ("password", USER.1)]);
-    let repository = served.path("cnbi/team-a/pandas.x.git");
+    let git_server = GitServer::start();
+    git_server.run_plain("cnbi/team-a/pandas.x.git");
+    let runner = runner(&git_server, "cnbi").with_secret(&[("username", USER.0), ("password", USER.1)]);
+    let repository = git_server.path("cnbi/team-a/pandas.x.git");
     for generation in ["1", "1", "2"] {
-        let told = record(&place, generation).done();
-        assert_eq!(told.result("source-url"), served.url("cnbi/team-a/pandas.x.git"));
-        assert_eq!(told.result("commit"), COMMIT);
+        let output = record(&runner, generation).done();
+        assert_eq!(output.result("source-url"), git_server.url("cnbi/team-a/pandas.x.git"));
+        assert_eq!(output.result("commit"), COMMIT);
         assert_eq!(git(&repository, &["rev-parse", "main"]), COMMIT);
         assert_eq!(git(&repository, &["rev-parse", &format!("v{generation}")]), COMMIT);
-        assert!(!told.log.contains(USER.1), "{}", told.log);
+        assert!(!output.log.contains(USER.1), "{}", output.log);
     }
     // Another list replaces it on the branch, and the older one stays under its tag.
-    let source = place.path("work/source");
+    let source = runner.path("work/source");
     fs::write(source.join("requirements.in"), "pandas\nsix\n").unwrap();
-    let told = record(&place, "3").done();
-    let newer = told.result("commit");
+    let output = record(&runner, "3").done();
+    let newer = output.result("commit");
     assert_ne!(newer, COMMIT);
     assert_eq!(git(&repository, &["rev-parse", "main"]), newer);
     assert_eq!(git(&repository, &["rev-parse", "v3"]), newer);
@@ -78,45 +78,49 @@ fn the_commit_is_pushed_once_and_again() {
 
 #[test]
 fn refusals_have_their_reasons() {
-    let served = Served::start();
-    served.bare("cnbi/team-a/pandas.x.git");
+    let git_server = GitServer::start();
+    git_server.run_plain("cnbi/team-a/pandas.x.git");
     let credential = [("username", USER.0), ("password", USER.1)];
-    let wrong = place(&served, "cnbi").knowing(&[("password", "wrong-s3cret")]);
-    let told = record(&wrong, "1").failed("GitUnauthorized", "does not let us push");
-    assert!(!format!("{told:?}").contains("wrong-s3cret"), "{told:?}");
-    let missing = place(&served, "other").knowing(&credential);
+    let wrong = runner(&git_server, "cnbi").with_secret(&[("password", "wrong-s3cret")]);
+    let output = record(&wrong, "1").failed("GitUnauthorized", "denied the push");
+    assert!(!format!("{output:?}").contains("wrong-s3cret"), "{output:?}");
+    let missing = runner(&git_server, "other").with_secret(&credential);
     record(&missing, "1").failed("GitUnauthorized", "has no repository for the source");
-    let broken = place(&served, "broken").knowing(&credential);
-    record(&broken, "1").failed("SourceRepositoryUnavailable", "could not be pushed");
-    let lacking = place(&served, "cnbi").knowing(&[("username", "x")]);
-    record(&lacking, "1").failed("GitUnauthorized", "no entry password or token");
-    let nobody = Place::new("source: {baseUrl: 'https://localhost:1/x'}").knowing(&credential);
+    let broken = runner(&git_server, "broken").with_secret(&credential);
+    record(&broken, "1").failed("SourceRepositoryUnavailable", "cannot push the source");
+    let lacking = runner(&git_server, "cnbi").with_secret(&[("username", "x")]);
+    record(&lacking, "1").failed("GitUnauthorized", "no entry \"password\" or \"token\"");
+    let nobody = StepRunner::new("source: {baseUrl: 'https://localhost:1/x'}").with_secret(&credential);
     prepared(&nobody);
-    record(&nobody, "1").failed("SourceRepositoryUnavailable", "could not be pushed");
+    record(&nobody, "1").failed("SourceRepositoryUnavailable", "cannot push the source");
 }
 
 #[test]
 fn nothing_of_the_prepared_repository_runs() {
-    let served = Served::start();
-    served.bare("cnbi/team-a/pandas.x.git");
-    let place = place(&served, "cnbi").knowing(&[("username", USER.0), ("password", USER.1)]);
-    let source = place.path("work/source");
-    let marker = place.path("ran");
+    let git_server = GitServer::start();
+    git_server.run_plain("cnbi/team-a/pandas.x.git");
+    let runner = runner(&git_server, "cnbi").with_secret(&[("username", USER.0), ("password", USER.1)]);
+    let source = runner.path("work/source");
+    let marker = runner.path("ran");
     git(&source, &["init", "--quiet", "."]);
     let program = format!("!touch {}", marker.display());
     git(&source, &["config", "core.fsmonitor", &program[1..]]);
     git(&source, &["config", "credential.helper", &program]);
     git(
         &source,
-        &["config", "url.https://evil.invalid/.insteadOf", &served.url("cnbi/")],
+        &[
+            "config",
+            "url.https://evil.invalid/.insteadOf",
+            &git_server.url("cnbi/"),
+        ],
     );
     let hook = source.join(".git/hooks/pre-push");
     fs::create_dir_all(hook.parent().unwrap()).unwrap();
     fs::write(&hook, format!("#!/bin/sh\ntouch {}\n", marker.display())).unwrap();
-    record(&place, "1").done();
+    record(&runner, "1").done();
     assert!(!marker.exists());
     // Nor is a link followed that it has left.
     fs::remove_file(source.join("requirements.txt")).unwrap();
-    std::os::unix::fs::symlink(place.path("secret/password"), source.join("requirements.txt")).unwrap();
-    record(&place, "1").failed("", "requirements.txt in the prepared source cannot be read");
+    std::os::unix::fs::symlink(runner.path("secret/password"), source.join("requirements.txt")).unwrap();
+    record(&runner, "1").failed("", "requirements.txt in the prepared source cannot be read");
 }

@@ -8,37 +8,38 @@ use serde_json::json;
 
 use crate::https::Server;
 use crate::index;
-use crate::place::{Place, Told, digest, uv};
+use crate::runner::{StepOutput, StepRunner, digest, uv};
 
-fn place(server: &Server, write: impl FnOnce(&Path)) -> Place {
-    let place = Place::new(&format!("python: {{indexUrl: '{}'}}", server.url("/simple"))).trusting(&server.authority);
-    place.has_base("3.11");
-    let source = place.path("work/source");
+fn runner(server: &Server, write: impl FnOnce(&Path)) -> StepRunner {
+    let runner =
+        StepRunner::new(&format!("python: {{indexUrl: '{}'}}", server.url("/simple"))).with_ca(&server.authority);
+    runner.write_base_image("3.11");
+    let source = runner.path("work/source");
     fs::create_dir_all(&source).unwrap();
     write(&source);
-    place
+    runner
 }
 
-fn prepare(place: &Place) -> Told {
+fn prepare(runner: &StepRunner) -> StepOutput {
     let uv = uv();
     let request = json!({"repositoryUrl": "https://x.io/a", "builderImage": "quay.io/a/b:v1"});
-    place.ask(&["prepare", "git-repository", "--uv", uv.to_str().unwrap()], &request)
+    runner.run_with_request(&["prepare", "git-repository", "--uv", uv.to_str().unwrap()], &request)
 }
 
-fn recipe(place: &Place, name: &str) -> String {
-    fs::read_to_string(place.path("work/recipe").join(name)).unwrap_or_default()
+fn recipe(runner: &StepRunner, name: &str) -> String {
+    fs::read_to_string(runner.path("work/recipe").join(name)).unwrap_or_default()
 }
 
 #[test]
 fn a_containerfile_is_left_as_it_is() {
     let server = index::start();
     for name in ["Containerfile", "Dockerfile"] {
-        let place = place(&server, |source| {
+        let runner = runner(&server, |source| {
             fs::write(source.join(name), "FROM scratch\n").unwrap();
             fs::write(source.join("requirements.txt"), "nonsense here\n").unwrap();
         });
-        assert_eq!(prepare(&place).done().result("lock-digest"), "");
-        assert_eq!(recipe(&place, "Containerfile"), "");
+        assert_eq!(prepare(&runner).done().result("lock-digest"), "");
+        assert_eq!(recipe(&runner, "Containerfile"), "");
     }
 }
 
@@ -53,18 +54,18 @@ fn lists_are_locked() {
             "[project]\nname = \"x\"\nversion = \"1\"\nrequires-python = \">=3.8\"\ndependencies = [\"alpha\"]\n",
         ),
     ] {
-        let place = place(&server, |source| {
+        let runner = runner(&server, |source| {
             fs::write(source.join(name), text).unwrap();
             fs::write(source.join("more.txt"), "beta<3\n").unwrap();
         });
-        let told = prepare(&place).done();
-        let lock = recipe(&place, "requirements.txt");
+        let output = prepare(&runner).done();
+        let lock = recipe(&runner, "requirements.txt");
         assert!(
             lock.contains("alpha==1.0 \\\n    --hash=") && lock.contains("beta==2.0 \\\n"),
             "{name}: {lock}"
         );
-        assert_eq!(told.result("lock-digest"), digest(lock.as_bytes()));
-        let containerfile = recipe(&place, "Containerfile");
+        assert_eq!(output.result("lock-digest"), digest(lock.as_bytes()));
+        let containerfile = recipe(&runner, "Containerfile");
         assert!(containerfile.contains("FROM quay.io/a/b@sha256:"), "{containerfile}");
     }
 }
@@ -74,12 +75,12 @@ fn locks_are_taken_as_they_are() {
     let server = index::start();
     let hash = "0".repeat(64);
     let lock = format!("alpha==0.9 \\\n    --hash=sha256:{hash}\n");
-    let ready = place(&server, |source| {
+    let ready = runner(&server, |source| {
         fs::write(source.join("requirements.txt"), &lock).unwrap();
     });
     prepare(&ready).done();
     assert_eq!(recipe(&ready, "requirements.txt"), lock);
-    let pipenv = place(&server, |source| {
+    let pipenv = runner(&server, |source| {
         let text = json!({"default": {"alpha": {"version": "==0.9", "hashes": [format!("sha256:{hash}")]}}});
         fs::write(source.join("Pipfile.lock"), text.to_string()).unwrap();
     });
@@ -91,12 +92,12 @@ fn locks_are_taken_as_they_are() {
 #[test]
 fn an_environment_is_condas_to_install() {
     let server = index::start();
-    let place = place(&server, |source| {
+    let runner = runner(&server, |source| {
         fs::write(source.join("environment.yml"), "dependencies: [numpy]\n").unwrap();
     });
-    assert_eq!(prepare(&place).done().result("lock-digest"), "");
-    assert!(recipe(&place, "Containerfile").contains("\"conda\""));
-    assert_eq!(recipe(&place, "environment.yml"), "dependencies: [numpy]\n");
+    assert_eq!(prepare(&runner).done().result("lock-digest"), "");
+    assert!(recipe(&runner, "Containerfile").contains("\"conda\""));
+    assert_eq!(recipe(&runner, "environment.yml"), "dependencies: [numpy]\n");
 }
 
 #[test]
@@ -106,17 +107,17 @@ fn the_admins_image_is_built_on_where_nobody_names_one() {
         "{{python: {{indexUrl: '{}'}}, repositories: {{builderImage: 'quay.io/admins/base:v1'}}}}",
         server.url("/simple")
     );
-    let place = Place::new(&config).trusting(&server.authority);
-    place.has_base("3.11");
-    let source = place.path("work/source");
+    let runner = StepRunner::new(&config).with_ca(&server.authority);
+    runner.write_base_image("3.11");
+    let source = runner.path("work/source");
     fs::create_dir_all(&source).unwrap();
     fs::write(source.join("requirements.txt"), "alpha==1.0\n").unwrap();
     let uv = uv();
     let request = json!({"repositoryUrl": "https://x.io/a"});
-    place
-        .ask(&["prepare", "git-repository", "--uv", uv.to_str().unwrap()], &request)
+    runner
+        .run_with_request(&["prepare", "git-repository", "--uv", uv.to_str().unwrap()], &request)
         .done();
-    let containerfile = recipe(&place, "Containerfile");
+    let containerfile = recipe(&runner, "Containerfile");
     assert!(
         containerfile.contains("FROM quay.io/admins/base@sha256:"),
         "{containerfile}"
@@ -126,52 +127,52 @@ fn the_admins_image_is_built_on_where_nobody_names_one() {
 #[test]
 fn what_cannot_be_built_is_told() {
     let server = index::start();
-    let empty = place(&server, |source| fs::write(source.join("README"), "").unwrap());
+    let empty = runner(&server, |source| fs::write(source.join("README"), "").unwrap());
     prepare(&empty).failed(
         "NothingToBuild",
-        "the repository has none of Containerfile, Dockerfile, requirements.txt",
+        "the repository has no build file; add one of Containerfile, Dockerfile, requirements.txt",
     );
-    let told = empty.ask(
+    let output = empty.run_with_request(
         &["prepare", "git-repository"],
         &json!({"repositoryUrl": "https://x.io/a"}),
     );
-    told.failed("NothingToBuild", "none of");
-    let list = place(&server, |source| {
+    output.failed("NothingToBuild", "one of");
+    let list = runner(&server, |source| {
         fs::write(source.join("requirements.txt"), "alpha\n").unwrap();
     });
-    let told = list.ask(
+    let output = list.run_with_request(
         &["prepare", "git-repository"],
         &json!({"repositoryUrl": "https://x.io/a"}),
     );
-    told.failed(
+    output.failed(
         "NothingToBuild",
-        "neither spec.builderImage nor the cluster's configuration says",
+        "set spec.builderImage, or ask the admin to set repositories.builderImage",
     );
     let said = |name: &str, text: &str| {
-        let place = place(&server, |source| fs::write(source.join(name), text).unwrap());
-        prepare(&place)
+        let runner = runner(&server, |source| fs::write(source.join(name), text).unwrap());
+        prepare(&runner)
     };
     said("requirements.txt", "alpha==1.0\nbeta<2\n").failed("RequirementsUnsolvable", "alpha>=1.0 requires beta>=2");
     said("requirements.txt", "missing\n").failed(
         "RequirementsUnsolvable",
-        "requirements.txt: the package index has no package named missing",
+        "requirements.txt: not found in the package index: missing",
     );
     said("requirements.txt", "one two\n").failed(
         "RequirementsUnsolvable",
-        "requirements.txt: requirements cannot be locked",
+        "requirements.txt: cannot lock the requirements",
     );
-    said("Pipfile", "[packages]\na = {path = \"/etc\"}\n").failed("NothingToBuild", "\"a\" is no package of an index");
-    said("Pipfile.lock", "{").failed("NothingToBuild", "Pipfile.lock is of no use: it cannot be read");
+    said("Pipfile", "[packages]\na = {path = \"/etc\"}\n").failed("NothingToBuild", "\"a\" is not a package from an index");
+    said("Pipfile.lock", "{").failed("NothingToBuild", "Pipfile.lock cannot be parsed");
 }
 
 #[test]
 fn hostile_contents_are_refused_clearly() {
     let server = index::start();
-    let said = |write: &dyn Fn(&Path)| prepare(&place(&server, |source| write(source)));
+    let said = |write: &dyn Fn(&Path)| prepare(&runner(&server, |source| write(source)));
     said(&|source| symlink("/etc/passwd", source.join("requirements.txt")).unwrap())
         .failed("", "the link \"requirements.txt\" leads out of the repository");
     said(&|source| symlink("../../secret", source.join("x")).unwrap()).failed("", "the link \"x\" leads out");
-    said(&|source| fs::write(source.join("a\nb"), "").unwrap()).failed("", "has control characters in it");
+    said(&|source| fs::write(source.join("a\nb"), "").unwrap()).failed("", "contains control characters");
     said(&|source| {
         let file = fs::File::create(source.join("huge")).unwrap();
         file.set_len(5 << 30).unwrap();

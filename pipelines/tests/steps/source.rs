@@ -5,39 +5,39 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 
 use serde_json::{Value, json};
 
-use crate::place::{Place, Told};
-use crate::served::{Served, USER, git};
+use crate::git_server::{GitServer, USER, git};
+use crate::runner::{StepOutput, StepRunner};
 
-fn fetch(place: &Place, url: &str, git_ref: Option<&str>) -> Told {
-    fetch_with(place, url, git_ref, &[])
+fn fetch(runner: &StepRunner, url: &str, git_ref: Option<&str>) -> StepOutput {
+    fetch_with(runner, url, git_ref, &[])
 }
 
-fn fetch_with(place: &Place, url: &str, git_ref: Option<&str>, more: &[&str]) -> Told {
+fn fetch_with(runner: &StepRunner, url: &str, git_ref: Option<&str>, more: &[&str]) -> StepOutput {
     let mut request: Value = json!({ "repositoryUrl": url });
     if let Some(git_ref) = git_ref {
         request["gitRef"] = json!(git_ref);
     }
-    let secret = place.path("secret");
+    let secret = runner.path("secret");
     let is_bound = fs::read_dir(&secret).unwrap().next().is_some();
     let secret = if is_bound { secret.to_str().unwrap() } else { "" };
     let secret = format!("--git-credentials={secret}");
     let mut args = vec!["fetch", "git", &secret];
     args.extend(more);
-    place.ask(&args, &request)
+    runner.run_with_request(&args, &request)
 }
 
-fn place(served: &Served) -> Place {
-    Place::new("").trusting(&served.server.authority)
+fn runner(git_server: &GitServer) -> StepRunner {
+    StepRunner::new("").with_ca(&git_server.server.authority)
 }
 
 #[test]
 fn branches_tags_and_commits_are_brought_as_plain_files() {
-    let served = Served::start();
-    let commit = served.repository("a.git", |work| {
+    let git_server = GitServer::start();
+    let commit = git_server.repository("a.git", |work| {
         fs::write(work.join("README"), "first").unwrap();
         symlink("README", work.join("link")).unwrap();
     });
-    let place = place(&served);
+    let runner = runner(&git_server);
     let refs = [
         None,
         Some("HEAD"),
@@ -47,9 +47,9 @@ fn branches_tags_and_commits_are_brought_as_plain_files() {
         Some(commit.as_str()),
     ];
     for git_ref in refs {
-        let told = fetch(&place, &served.url("a.git"), git_ref).done();
-        assert_eq!(told.result("commit"), commit, "{git_ref:?}");
-        let source = place.path("work/source");
+        let output = fetch(&runner, &git_server.url("a.git"), git_ref).done();
+        assert_eq!(output.result("commit"), commit, "{git_ref:?}");
+        let source = runner.path("work/source");
         assert_eq!(fs::read_to_string(source.join("README")).unwrap(), "first");
         assert!(!source.join(".git").exists());
     }
@@ -57,8 +57,8 @@ fn branches_tags_and_commits_are_brought_as_plain_files() {
 
 #[test]
 fn a_repository_of_sha256_ids_is_read_too() {
-    let served = Served::start();
-    let folder = served.path("long.git");
+    let git_server = GitServer::start();
+    let folder = git_server.path("long.git");
     fs::create_dir(&folder).unwrap();
     git(
         &folder,
@@ -76,80 +76,80 @@ fn a_repository_of_sha256_ids_is_read_too() {
     git(&folder, &["update-ref", "refs/heads/main", &commit]);
     assert_eq!(commit.len(), 64);
     for git_ref in [None, Some("main"), Some(commit.as_str())] {
-        let told = fetch(&place(&served), &served.url("long.git"), git_ref).done();
-        assert_eq!(told.result("commit"), commit);
+        let output = fetch(&runner(&git_server), &git_server.url("long.git"), git_ref).done();
+        assert_eq!(output.result("commit"), commit);
     }
 }
 
 #[test]
 fn a_ref_that_is_not_there_is_told_as_such() {
-    let served = Served::start();
-    let commit = served.repository("a.git", |_| {});
-    served.bare("empty.git");
-    let place = place(&served);
-    let url = served.url("a.git");
+    let git_server = GitServer::start();
+    let commit = git_server.repository("a.git", |_| {});
+    git_server.run_plain("empty.git");
+    let runner = runner(&git_server);
+    let url = git_server.url("a.git");
     for git_ref in ["nosuch", "refs/heads/nosuch", &commit[..12], &"0".repeat(40)] {
-        fetch(&place, &url, Some(git_ref)).failed("GitRefNotFound", git_ref);
+        fetch(&runner, &url, Some(git_ref)).failed("GitRefNotFound", git_ref);
     }
-    fetch(&place, &served.url("empty.git"), None).failed("GitRefNotFound", "the repository is empty");
-    let tree = git(&served.path("a.git"), &["rev-parse", "HEAD^{tree}"]);
-    git(&served.path("a.git"), &["tag", "tree", &tree]);
-    fetch(&place, &url, Some("tree")).failed("GitRefNotFound", "\"tree\" is no commit");
+    fetch(&runner, &git_server.url("empty.git"), None).failed("GitRefNotFound", "the repository is empty");
+    let tree = git(&git_server.path("a.git"), &["rev-parse", "HEAD^{tree}"]);
+    git(&git_server.path("a.git"), &["tag", "tree", &tree]);
+    fetch(&runner, &url, Some("tree")).failed("GitRefNotFound", "\"tree\" is not a commit");
 }
 
 #[test]
 fn a_private_repository_needs_the_admins_credential() {
-    let served = Served::start();
-    let commit = served.repository("private/a.git", |_| {});
-    let url = served.url("private/a.git");
-    let told = fetch(&place(&served), &url, None).failed("GitUnauthorized", "does not let us read");
-    assert!(!told.log.contains("hunter2"));
+    let git_server = GitServer::start();
+    let commit = git_server.repository("private/a.git", |_| {});
+    let url = git_server.url("private/a.git");
+    let output = fetch(&runner(&git_server), &url, None).failed("GitUnauthorized", "denied access");
+    assert!(!output.log.contains("hunter2"));
 
-    let wrong = place(&served).knowing(&[("username", USER.0), ("password", "wrong-s3cret")]);
-    let told = fetch(&wrong, &url, None).failed("GitUnauthorized", "does not let us read");
-    assert!(!format!("{told:?}").contains("wrong-s3cret"), "{told:?}");
+    let wrong = runner(&git_server).with_secret(&[("username", USER.0), ("password", "wrong-s3cret")]);
+    let output = fetch(&wrong, &url, None).failed("GitUnauthorized", "denied access");
+    assert!(!format!("{output:?}").contains("wrong-s3cret"), "{output:?}");
 
-    let right = place(&served).knowing(&[("username", USER.0), ("password", USER.1)]);
-    let told = fetch(&right, &url, None).done();
-    assert_eq!(told.result("commit"), commit);
-    assert!(!told.log.contains("hunter2"));
+    let right = runner(&git_server).with_secret(&[("username", USER.0), ("password", USER.1)]);
+    let output = fetch(&right, &url, None).done();
+    assert_eq!(output.result("commit"), commit);
+    assert!(!output.log.contains("hunter2"));
 
-    let lacking = place(&served).knowing(&[("ssh-privatekey", "x")]);
-    fetch(&lacking, &url, None).failed("GitUnauthorized", "no entry password or token");
+    let lacking = runner(&git_server).with_secret(&[("ssh-privatekey", "x")]);
+    fetch(&lacking, &url, None).failed("GitUnauthorized", "no entry \"password\" or \"token\"");
 }
 
 #[test]
 fn what_is_not_to_be_had_is_told_apart() {
-    let served = Served::start();
-    served.repository("a.git", |_| {});
-    let known = place(&served);
-    fetch(&known, &served.url("nosuch.git"), None).failed("GitUnauthorized", "no such repository");
-    fetch(&known, &served.url("moved/a.git"), None).failed("GitUnauthorized", "has another URL now");
-    fetch(&known, &served.url("broken/a.git"), None).failed("SourceRepositoryUnavailable", "could not be reached");
+    let git_server = GitServer::start();
+    git_server.repository("a.git", |_| {});
+    let known = runner(&git_server);
+    fetch(&known, &git_server.url("nosuch.git"), None).failed("GitUnauthorized", "no such repository");
+    fetch(&known, &git_server.url("moved/a.git"), None).failed("GitUnauthorized", "has moved");
+    fetch(&known, &git_server.url("broken/a.git"), None).failed("SourceRepositoryUnavailable", "cannot fetch from");
     fetch(&known, "https://localhost:1/a.git", None)
-        .failed("SourceRepositoryUnavailable", "localhost:1 could not be reached");
+        .failed("SourceRepositoryUnavailable", "cannot fetch from localhost:1");
     fetch(&known, "git@localhost:a.git", None).failed("GitUnauthorized", "no key for localhost");
-    let stranger = Place::new("");
-    fetch(&stranger, &served.url("a.git"), None).failed("SourceRepositoryUnavailable", "could not be reached");
+    let stranger = StepRunner::new("");
+    fetch(&stranger, &git_server.url("a.git"), None).failed("SourceRepositoryUnavailable", "cannot fetch from");
 }
 
 #[test]
 fn an_ssh_host_that_cannot_be_reached_is_told_with_its_key_at_hand() {
-    let served = Served::start();
-    let place = place(&served).knowing(&[
+    let git_server = GitServer::start();
+    let runner = runner(&git_server).with_secret(&[
         ("ssh-privatekey", "not a key"),
         ("known_hosts", "localhost ssh-ed25519 AAAA"),
     ]);
-    fetch(&place, "ssh://git@localhost:1/a.git", None).failed("SourceRepositoryUnavailable", "could not be reached");
+    fetch(&runner, "ssh://git@localhost:1/a.git", None).failed("SourceRepositoryUnavailable", "cannot fetch from");
 }
 
 #[test]
 fn nothing_in_a_repository_runs_or_leads_git_elsewhere() {
-    let served = Served::start();
-    served.repository("inner.git", |_| {});
-    let inner = served.url("inner.git");
-    let marker = served.path("ran");
-    served.repository("hostile.git", |work| {
+    let git_server = GitServer::start();
+    git_server.repository("inner.git", |_| {});
+    let inner = git_server.url("inner.git");
+    let marker = git_server.path("ran");
+    git_server.repository("hostile.git", |work| {
         let hook = format!("#!/bin/sh\ntouch {}\n", marker.display());
         for folder in ["hooks", ".githooks"] {
             fs::create_dir(work.join(folder)).unwrap();
@@ -173,10 +173,10 @@ fn nothing_in_a_repository_runs_or_leads_git_elsewhere() {
             &["update-index", "--add", "--cacheinfo", &format!("160000,{id},x")],
         );
     });
-    let before = served.seen().len();
-    fetch(&place(&served), &served.url("hostile.git"), None).done();
+    let before = git_server.seen().len();
+    fetch(&runner(&git_server), &git_server.url("hostile.git"), None).done();
     assert!(!marker.exists());
-    let asked = served.seen();
+    let asked = git_server.seen();
     assert!(
         asked[before..].iter().all(|line| line.contains("hostile.git")),
         "{asked:?}"
@@ -185,8 +185,8 @@ fn nothing_in_a_repository_runs_or_leads_git_elsewhere() {
 
 #[test]
 fn a_repository_has_bounds() {
-    let served = Served::start();
-    served.repository("big.git", |work| {
+    let git_server = GitServer::start();
+    git_server.repository("big.git", |work| {
         let mut state = 1_u32;
         let noise: Vec<u8> = std::iter::repeat_with(|| {
             state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -196,13 +196,13 @@ fn a_repository_has_bounds() {
         .collect();
         fs::write(work.join("noise"), noise).unwrap();
     });
-    let told = fetch_with(&place(&served), &served.url("big.git"), None, &["--most", "1"]);
-    told.failed("", "more than 1 MiB");
+    let output = fetch_with(&runner(&git_server), &git_server.url("big.git"), None, &["--most", "1"]);
+    output.failed("", "larger than 1 MiB");
 }
 
 #[test]
 fn what_the_rules_refuse_never_reaches_git() {
-    let place = Place::new("");
+    let runner = StepRunner::new("");
     for (url, git_ref) in [
         ("--upload-pack=touch x", None),
         ("ext::sh -c true", None),
@@ -211,8 +211,8 @@ fn what_the_rules_refuse_never_reaches_git() {
         ("https://localhost/a", Some("--upload-pack=x")),
         ("https://localhost/a", Some("$(rm -rf /)\n")),
     ] {
-        let told = fetch(&place, url, git_ref);
-        assert_eq!(told.code, Some(2), "{told:?}");
-        assert!(!place.path("work/source").exists());
+        let output = fetch(&runner, url, git_ref);
+        assert_eq!(output.code, Some(2), "{output:?}");
+        assert!(!runner.path("work/source").exists());
     }
 }

@@ -9,7 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use crate::place::{Place, Told};
+use crate::runner::{StepOutput, StepRunner};
 
 fn program(folder: &Path, name: &str, text: &str) {
     fs::create_dir_all(folder).unwrap();
@@ -18,9 +18,9 @@ fn program(folder: &Path, name: &str, text: &str) {
 }
 
 /// An image whose Python has those packages besides this machine's.
-fn image(packages: &[(&str, &str)]) -> Place {
-    let place = Place::new("");
-    let site = place.path("image/site");
+fn image(packages: &[(&str, &str)]) -> StepRunner {
+    let runner = StepRunner::new("");
+    let site = runner.path("image/site");
     for (name, version) in packages {
         let folder = site.join(format!("{name}-{version}.dist-info"));
         fs::create_dir_all(&folder).unwrap();
@@ -30,20 +30,20 @@ fn image(packages: &[(&str, &str)]) -> Place {
         )
         .unwrap();
     }
-    let (site, home) = (site.display().to_string(), place.path("image").display().to_string());
-    place.with("PYTHONPATH", site).with("HOME", home)
+    let (site, home) = (site.display().to_string(), runner.path("image").display().to_string());
+    runner.with("PYTHONPATH", site).with("HOME", home)
 }
 
 /// An image that has nothing but a program called python3.
-fn with_python(text: &str) -> Place {
-    let place = Place::new("");
-    let bin = place.path("image/bin");
+fn with_python(text: &str) -> StepRunner {
+    let runner = StepRunner::new("");
+    let bin = runner.path("image/bin");
     program(&bin, "python3", text);
     let (path, home) = (
         format!("{}:/usr/bin:/bin", bin.display()),
-        place.path("image").display().to_string(),
+        runner.path("image").display().to_string(),
     );
-    place.with("PATH", path).with("HOME", home)
+    runner.with("PATH", path).with("HOME", home)
 }
 
 /// A start command, as it arrives.
@@ -51,23 +51,23 @@ fn started_with(command: &[&str]) -> String {
     format!("--start={}", STANDARD.encode(json!(command).to_string()))
 }
 
-fn validate(place: &Place, more: &[&str]) -> Told {
+fn validate(runner: &StepRunner, more: &[&str]) -> StepOutput {
     let mut args = vec!["validate", "--timeout", "20"];
     args.extend(more);
-    place.bare(&args)
+    runner.run_plain(&args)
 }
 
 #[test]
 fn a_notebook_image_is_told_by_what_it_has() {
-    let place = image(&[("jupyterlab", "4.2.0"), ("Zebra_X", "1.0"), ("pandas", "2.2.2")]);
-    let told = validate(&place, &[]).done();
-    let software: Value = serde_json::from_str(&told.result("software")).unwrap();
+    let runner = image(&[("jupyterlab", "4.2.0"), ("Zebra_X", "1.0"), ("pandas", "2.2.2")]);
+    let output = validate(&runner, &[]).done();
+    let software: Value = serde_json::from_str(&output.result("software")).unwrap();
     assert_eq!(software[0]["name"], "Python");
     assert!(
         software[0]["version"].as_str().unwrap().starts_with("v3."),
         "{software}"
     );
-    let packages: Vec<Value> = serde_json::from_str(&told.result("python-dependencies")).unwrap();
+    let packages: Vec<Value> = serde_json::from_str(&output.result("python-dependencies")).unwrap();
     assert_eq!(packages[0], json!({"name": "JupyterLab", "version": "4.2.0"}));
     assert!(
         packages.contains(&json!({"name": "Pandas", "version": "2.2.2"})),
@@ -77,38 +77,40 @@ fn a_notebook_image_is_told_by_what_it_has() {
 
 #[test]
 fn everything_that_is_missing_is_told_at_once() {
-    let place =
+    let runner =
         with_python("#!/bin/sh\necho 'cnbi-validate {\"version\": [3, 6, 8], \"packages\": []}'\n[ \"$1\" = -c ]\n");
-    let told = validate(&place, &[]).failed("ImageInvalid", "its Python is 3.6.8, and a notebook needs 3.8 or later");
+    let output =
+        validate(&runner, &[]).failed("ImageInvalid", "its Python is 3.6.8; notebooks need 3.8 or later");
     assert!(
-        told.message
+        output
+            .message
             .contains("; its Python has no pip; it has neither JupyterLab nor a start command"),
-        "{told:?}"
+        "{output:?}"
     );
-    assert_eq!(told.result("software"), "");
+    assert_eq!(output.result("software"), "");
 }
 
 #[test]
 fn a_home_that_cannot_be_written_is_told() {
-    let place = image(&[("jupyterlab", "4.2.0")]).with("HOME", "/proc");
-    validate(&place, &[]).failed("ImageInvalid", "its home /proc is not writable");
+    let runner = image(&[("jupyterlab", "4.2.0")]).with("HOME", "/proc");
+    validate(&runner, &[]).failed("ImageInvalid", "its home /proc is not writable");
 }
 
 #[test]
 fn programs_that_do_not_answer_are_ended() {
     let hanging = with_python("#!/bin/sh\nsleep 600 & sleep 600\n");
     let started = Instant::now();
-    let told = hanging.bare(&["validate", "--timeout", "1"]);
-    told.failed("ImageInvalid", "its Python did not answer within 1 seconds");
+    let output = hanging.run_plain(&["validate", "--timeout", "1"]);
+    output.failed("ImageInvalid", "its Python did not respond within 1 s");
     assert!(started.elapsed() < Duration::from_secs(20));
     for (text, what) in [
-        ("#!/bin/sh\nexit 3\n", "gave no answer, and exit code 3"),
-        ("#!/bin/sh\nkill -9 $$\n", "its Python gave no answer"),
-        ("#!/no/such/program\n", "its Python cannot be run"),
-        ("#!/bin/sh\nhead -c 100000000 /dev/zero\n", "gave no answer"),
+        ("#!/bin/sh\nexit 3\n", "returned no version and exit code 3"),
+        ("#!/bin/sh\nkill -9 $$\n", "its Python returned no version"),
+        ("#!/no/such/program\n", "its Python does not run"),
+        ("#!/bin/sh\nhead -c 100000000 /dev/zero\n", "returned no version"),
         (
             "#!/bin/sh\necho 'cnbi-validate {\"version\": \"<script>\"}'\n",
-            "gave no answer",
+            "returned no version",
         ),
     ] {
         validate(&with_python(text), &[]).failed("ImageInvalid", what);
@@ -117,13 +119,13 @@ fn programs_that_do_not_answer_are_ended() {
 
 #[test]
 fn what_a_hostile_image_says_stays_within_bounds() {
-    let place = with_python(
+    let runner = with_python(
         "#!/bin/sh\nprintf 'cnbi-validate {\"version\": [3, 11, 4], \"packages\": [[\"jupyterlab\", \"4.2.0\"], [\"<script>\", \"1\"], [\"x\", \"\\\\\"}]\"]'\ni=0; while [ $i -lt 5000 ]; do printf ', [\"package-%s\", \"1.0\"]' $i; i=$((i+1)); done\necho ']}'\n",
     );
-    let told = validate(&place, &[]).done();
-    let packages: Vec<Value> = serde_json::from_str(&told.result("python-dependencies")).unwrap();
-    assert!(packages.len() > 10 && told.result("python-dependencies").len() < 2000);
-    assert!(!told.result("python-dependencies").contains("script"));
+    let output = validate(&runner, &[]).done();
+    let packages: Vec<Value> = serde_json::from_str(&output.result("python-dependencies")).unwrap();
+    assert!(packages.len() > 10 && output.result("python-dependencies").len() < 2000);
+    assert!(!output.result("python-dependencies").contains("script"));
 }
 
 #[test]
@@ -139,21 +141,21 @@ fn an_image_without_jupyterlab_has_to_serve_the_api() {
     let serving = "import http.server, os\nclass H(http.server.BaseHTTPRequestHandler):\n    def do_GET(self):\n        self.send_response(200 if self.path == '/api' else 404)\n        self.end_headers()\nhttp.server.HTTPServer(('127.0.0.1', int(os.environ['NOTEBOOK_PORT'])), H).serve_forever()\n";
     // This machine's Python may have JupyterLab; -S and an empty search path keep it out.
     let python = "#!/bin/sh\ncase \"$1\" in -m) exit 0;; esac\necho 'cnbi-validate {\"version\": [3, 11, 4], \"packages\": []}'\n";
-    let place = with_python(python);
-    fs::write(place.path("image/serve.py"), serving).unwrap();
-    let script = place.path("image/serve.py").display().to_string();
+    let runner = with_python(python);
+    fs::write(runner.path("image/serve.py"), serving).unwrap();
+    let script = runner.path("image/serve.py").display().to_string();
     let real = std::env::split_paths(&std::env::var_os("PATH").unwrap())
         .map(|folder| folder.join("python3"))
         .find(|program| program.is_file())
         .unwrap();
     let real = real.to_str().unwrap();
-    validate(&place, &["--port", &free(), &started_with(&[real, &script])]).done();
-    validate(&place, &["--port", &free(), &started_with(&["/bin/true"])])
-        .failed("ImageInvalid", "its start command ends, and does not serve /api");
-    validate(&place, &["--port", &free(), &started_with(&["no-such-command"])])
-        .failed("ImageInvalid", "its start command cannot be run");
+    validate(&runner, &["--port", &free(), &started_with(&[real, &script])]).done();
+    validate(&runner, &["--port", &free(), &started_with(&["/bin/true"])])
+        .failed("ImageInvalid", "its start command exited without serving /api");
+    validate(&runner, &["--port", &free(), &started_with(&["no-such-command"])])
+        .failed("ImageInvalid", "its start command does not run");
     let port = free();
-    let told = place.bare(&[
+    let output = runner.run_plain(&[
         "validate",
         "--timeout",
         "1",
@@ -161,11 +163,14 @@ fn an_image_without_jupyterlab_has_to_serve_the_api() {
         &port,
         &started_with(&["/bin/sleep", "600"]),
     ]);
-    told.failed("ImageInvalid", "within 1 seconds");
+    output.failed("ImageInvalid", "within 1 s");
     let too_long = format!("--start={}", STANDARD.encode("null"));
-    validate(&place, &["--port", &free(), &too_long]).failed("ImageInvalid", "put it into a script that serves /api");
-    validate(&place, &["--port", &free()]).failed("ImageInvalid", "install jupyterlab, or set a CMD that serves /api");
+    validate(&runner, &["--port", &free(), &too_long]).failed("ImageInvalid", "move it to a script that serves /api");
+    validate(&runner, &["--port", &free()]).failed("ImageInvalid", "install jupyterlab, or set a CMD that serves /api");
     // The task before gives no such thing; only one of another version could.
-    let told = validate(&place, &["--start=$(params.x)"]);
-    assert_eq!((told.code, told.message.as_str()), (Some(2), "--start is not base64"));
+    let output = validate(&runner, &["--start=$(params.x)"]);
+    assert_eq!(
+        (output.code, output.message.as_str()),
+        (Some(2), "--start is not base64")
+    );
 }

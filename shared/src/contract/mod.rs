@@ -14,7 +14,7 @@ pub use condition::{APPLY_TO_ALL, ConditionType};
 pub use names::{params, results, tasks, workspaces};
 pub use pipeline::{CHUNK, Param, ParamKind, Pipeline, Task, Trust, Workspace, WorkspaceKind};
 pub use reason::{REASONS, Reason, Speaks};
-pub use sent::{Asked, Settings};
+pub use sent::{BuildRequest, Settings};
 pub use tables::{GIT_REPOSITORY, IMPORT, PACKAGE_LIST, PIPELINES, of};
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use crate::config::{BuildSettings, Config, Network, Python, Registry, SbomFormat
 /// are there follows from the build type.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-pub struct Asked {
+pub struct BuildRequest {
     /// Display name in the notebook spawner.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub display_name: Option<String>,
@@ -78,8 +78,8 @@ impl Settings {
 
     /// The image to build on: the one of the request, or else, for a repository, the admin's. Whether a repository needs
     /// one at all, only its files say.
-    pub fn builder<'a>(&'a self, asked: &'a Asked) -> Option<&'a str> {
-        let own = asked.builder_image.as_deref();
-        own.or_else(|| asked.repository_url.as_ref().and(self.repository_builder.as_deref()))
+    pub fn builder<'a>(&'a self, request: &'a BuildRequest) -> Option<&'a str> {
+        let own = request.builder_image.as_deref();
+        own.or_else(|| request.repository_url.as_ref().and(self.repository_builder.as_deref()))
     }
 }

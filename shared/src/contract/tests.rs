@@ -207,15 +207,15 @@ fn the_admins_image_is_for_repositories_that_name_none() {
     let config = Config::from_yaml("repositories: {builderImage: 'quay.io/admins/base:v1'}").unwrap();
     let settings = Settings::of(&config);
     let own = Some("quay.io/own/base:v1".to_owned());
-    let repository = Asked {
+    let repository = BuildRequest {
         repository_url: Some("https://git.example/a".to_owned()),
-        ..Asked::default()
+        ..BuildRequest::default()
     };
     assert_eq!(settings.builder(&repository), Some("quay.io/admins/base:v1"));
-    let named = Asked {
+    let named = BuildRequest {
         builder_image: own.clone(),
         ..repository
     };
     assert_eq!(settings.builder(&named), own.as_deref());
-    assert_eq!(settings.builder(&Asked::default()), None);
+    assert_eq!(settings.builder(&BuildRequest::default()), None);
 }

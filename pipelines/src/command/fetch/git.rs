@@ -1,9 +1,9 @@
-//! `fetch git`: brings one commit of a repository to the volume, as plain files.
+//! `fetch git`: downloads one commit of a repository as plain files.
 //!
-//! Only the admin's credential for that host is used. Submodules stay empty, hooks and filters do not run, and Git's own
-//! folder does not stay: nobody after this step runs Git on what a stranger wrote.
+//! Uses only the admin's credential for the host. Submodules stay empty, hooks and filters do not run, and the folder `.git` is removed,
+//! so that later steps do not run Git on untrusted files.
 
-mod wanted;
+mod git_source;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,17 +12,17 @@ use std::time::Duration;
 use cnbi_shared::contract::{self, Reason, results, tasks};
 use cnbi_shared::grammar::git_ref::is_object_id;
 
-use self::wanted::Wanted;
-use crate::args::{Begun, RequestArgs, TaskArgs};
-use crate::child::ChildError;
-use crate::command::Duty;
-use crate::failure::Failure;
-use crate::git::{Git, GitError, Refusal, refusal};
+use self::git_source::GitSource;
+use crate::args::{RequestArgs, TaskArgs, TaskContext};
+use crate::command::StepContract;
+use crate::error::StepError;
+use crate::git::{Git, GitError, RemoteError, remote_error};
+use crate::program::ProgramError;
 use crate::report::Report;
-use crate::tree;
-use crate::work;
+use crate::source_tree;
+use crate::workspace;
 
-pub(in crate::command) const DUTY: Duty = Duty {
+pub(in crate::command) const CONTRACT: StepContract = StepContract {
     name: "fetch git",
     tasks: &[(&contract::GIT_REPOSITORY, tasks::FETCH)],
     reasons: &[
@@ -33,7 +33,7 @@ pub(in crate::command) const DUTY: Duty = Duty {
     results: &[results::COMMIT],
 };
 
-/// Where the commit is kept in the repository that it is fetched to.
+/// Local ref of the commit.
 const HERE: &str = "refs/cnbi/source";
 
 /// Arguments of `fetch git`.
@@ -43,50 +43,50 @@ pub struct Args {
     request: RequestArgs,
     #[command(flatten)]
     task: TaskArgs,
-    /// Folder of the Secret with the credential for the Git host: `password` or `token`, perhaps `username`; or `ssh-privatekey` and
-    /// `known_hosts`. Left out, or empty, where there is none
-    #[arg(long, value_name = "FOLDER", value_parser = work::optional_folder)]
+    /// Folder of the Secret with the Git credentials: `password` or `token`, and optionally `username`; or `ssh-privatekey` and
+    /// `known_hosts`. Empty if not configured
+    #[arg(long, value_name = "FOLDER", value_parser = workspace::optional_folder)]
     git_credentials: Option<PathBuf>,
-    /// Most MiB that the repository may take
+    /// Maximum size of the repository in MiB
     #[arg(long, value_name = "MIB", default_value_t = 2048)]
     most: u64,
-    /// Most seconds that it may take
+    /// Time limit in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 600)]
     timeout: u64,
 }
 
-/// Runs it.
-pub(in crate::command) fn run(args: &Args) -> Result<Report, Failure> {
-    let asked = args.request.read()?;
-    let wanted = Wanted::of(&asked)?;
-    let Begun { home, outside, .. } = args.task.begin()?;
-    let access = wanted.access(args.git_credentials.as_deref(), home.path())?;
+/// Runs the subcommand.
+pub(in crate::command) fn run(args: &Args) -> Result<Report, StepError> {
+    let request = args.request.read()?;
+    let source_ref = GitSource::of(&request)?;
+    let TaskContext { home, egress, .. } = args.task.context()?;
+    let access = source_ref.access(args.git_credentials.as_deref(), home.path())?;
     let source = args.task.work.source();
-    work::renew(&source)?;
-    let git = Git::local(&source, home.path()).reaching(wanted.url.scheme(), &outside, access.as_ref());
+    workspace::recreate(&source)?;
+    let git = Git::local(&source, home.path()).with_remote(source_ref.url.scheme(), &egress, access.as_ref());
     let fetch = Fetch {
         git: &git,
         source: &source,
-        wanted: &wanted,
+        source_ref: &source_ref,
         most: args.most << 20,
         time: Duration::from_secs(args.timeout),
     };
     let commit = fetch.run()?;
     fs::remove_dir_all(source.join(".git"))
-        .map_err(|error| Failure::unforeseen(format!("removing Git's own folder: {error}")))?;
+        .map_err(|error| StepError::other(format!("cannot remove the folder .git: {error}")))?;
     Ok(Report::new().with(results::COMMIT, commit))
 }
 
 struct Fetch<'a> {
     git: &'a Git,
     source: &'a Path,
-    wanted: &'a Wanted,
+    source_ref: &'a GitSource,
     most: u64,
     time: Duration,
 }
 
 impl Fetch<'_> {
-    fn run(&self) -> Result<String, Failure> {
+    fn run(&self) -> Result<String, StepError> {
         let (refspec, is_sha256) = self.find()?;
         let format = if is_sha256 { "sha256" } else { "sha1" };
         let format = format!("--object-format={format}");
@@ -101,7 +101,7 @@ impl Fetch<'_> {
                 "--no-recurse-submodules",
                 "--no-write-fetch-head",
                 "--",
-                &self.wanted.text,
+                &self.source_ref.text,
                 &refspec,
             ],
             true,
@@ -110,18 +110,18 @@ impl Fetch<'_> {
         let commit = self
             .git
             .run(&["rev-parse", "--verify", "--quiet", "--end-of-options", &commit])
-            .map_err(|_| self.no_ref("is no commit"))?;
+            .map_err(|_| self.no_ref("is not a commit"))?;
         if !is_object_id(&commit) {
-            return Err(Failure::unforeseen("git rev-parse gave no object id"));
+            return Err(StepError::other("git rev-parse returned no commit id"));
         }
         self.local(&["checkout", "--quiet", "--detach", &commit])?;
         Ok(commit)
     }
 
-    /// What to ask the remote for: the name of a ref that it has, or an object id; and whether its ids are SHA-256.
-    fn find(&self) -> Result<(String, bool), Failure> {
-        let names = self.wanted.names();
-        let mut args = vec!["ls-remote", "--quiet", "--", &self.wanted.text];
+    /// The remote ref or commit id to fetch, and whether the repository uses SHA-256.
+    fn find(&self) -> Result<(String, bool), StepError> {
+        let names = self.source_ref.names();
+        let mut args = vec!["ls-remote", "--quiet", "--", &self.source_ref.text];
         args.extend(names.iter().map(String::as_str));
         let listed = self.remote(&args, false)?;
         let found = |name: &str| {
@@ -134,73 +134,80 @@ impl Fetch<'_> {
         if let Some(found) = names.iter().find_map(|name| Some((name.clone(), found(name)?))) {
             return Ok(found);
         }
-        match self.wanted.object() {
+        match self.source_ref.object() {
             Some(id) => Ok((id.to_ascii_lowercase(), id.len() == 64)),
-            None => Err(self.no_ref("is neither a branch nor a tag of the repository, nor a whole commit id")),
+            None => Err(self.no_ref("is not a branch, a tag or a complete commit id; correct spec.gitRef")),
         }
     }
 
-    fn no_ref(&self, what: &str) -> Failure {
-        let what = match self.wanted.git_ref {
+    fn no_ref(&self, what: &str) -> StepError {
+        let what = match self.source_ref.git_ref {
             Some(_) => what,
-            None => "is not there: the repository is empty, or has no default branch",
+            None => "does not exist: the repository is empty or has no default branch; set spec.gitRef",
         };
-        Failure::new(Reason::GitRefNotFound, format!("{} {what}", self.wanted.shown_ref()))
+        StepError::new(
+            Reason::GitRefNotFound,
+            format!("{} {what}", self.source_ref.shown_ref()),
+        )
     }
 
-    fn local(&self, args: &[&str]) -> Result<String, Failure> {
+    fn local(&self, args: &[&str]) -> Result<String, StepError> {
         self.git
             .run_long(args, b"", self.time, &mut || self.watch())
             .map_err(|error| match error {
-                GitError::Child(ChildError::Stopped(why)) => Failure::unforeseen(why),
-                error => Failure::unforeseen(error.to_string()),
+                GitError::Child(ProgramError::Stopped(why)) => StepError::other(why),
+                error => StepError::other(error.to_string()),
             })
     }
 
-    fn remote(&self, args: &[&str], is_fetch: bool) -> Result<String, Failure> {
-        let host = self.wanted.host();
+    fn remote(&self, args: &[&str], is_fetch: bool) -> Result<String, StepError> {
+        let host = self.source_ref.host();
         let error = match self.git.run_long(args, b"", self.time, &mut || self.watch()) {
             Ok(said) => return Ok(said),
             Err(error) => error,
         };
         let (reason, message) = match &error {
-            GitError::Child(ChildError::Stopped(why)) => return Err(Failure::unforeseen(why)),
-            GitError::Child(ChildError::TimedOut { .. }) => (
+            GitError::Child(ProgramError::Stopped(why)) => return Err(StepError::other(why)),
+            GitError::Child(ProgramError::TimedOut { .. }) => (
                 Reason::SourceRepositoryUnavailable,
-                format!("{host} is too slow: {error}"),
+                format!("{host} did not respond in time: {error}"),
             ),
-            GitError::Child(_) => return Err(Failure::unforeseen(error.to_string())),
-            GitError::Failed { stderr, .. } => match refusal(stderr) {
-                Refusal::NoRef => return Err(self.no_ref("is not in the repository")),
-                // Git does not say so where the protocol's older version is spoken; the ref itself was found before.
-                Refusal::Unavailable if is_fetch && stderr.contains("no such remote ref") => {
-                    return Err(self.no_ref("is not in the repository"));
+            GitError::Child(_) => return Err(StepError::other(error.to_string())),
+            GitError::Failed { stderr, .. } => match remote_error(stderr) {
+                RemoteError::RefNotFound => {
+                    return Err(self.no_ref("does not exist in the repository; correct spec.gitRef"));
                 }
-                Refusal::Unauthorized => (
+                // The message of Git's protocol version 0. The ref itself was listed before.
+                RemoteError::Unavailable if is_fetch && stderr.contains("no such remote ref") => {
+                    return Err(self.no_ref("does not exist in the repository; correct spec.gitRef"));
+                }
+                RemoteError::Unauthorized => (
                     Reason::GitUnauthorized,
-                    format!("{host} does not let us read the repository: {error}"),
+                    format!("{host} denied access to the repository: {error}"),
                 ),
-                Refusal::NoRepository => (
+                RemoteError::RepositoryNotFound => (
                     Reason::GitUnauthorized,
-                    format!("{host} has no such repository, or does not show it to us"),
+                    format!(
+                        "{host} has no such repository, or CNBi has no access; check spec.repositoryUrl and the admin's Git credentials"
+                    ),
                 ),
-                Refusal::Moved => (
+                RemoteError::Redirected => (
                     Reason::GitUnauthorized,
-                    "the repository has another URL now; write that one into spec.repositoryUrl".to_owned(),
+                    "the repository has moved; use its new URL in spec.repositoryUrl".to_owned(),
                 ),
-                Refusal::Unavailable => (
+                RemoteError::Unavailable => (
                     Reason::SourceRepositoryUnavailable,
-                    format!("{host} could not be reached: {error}"),
+                    format!("cannot fetch from {host}: {error}"),
                 ),
             },
         };
-        Err(Failure::new(reason, message))
+        Err(StepError::new(reason, message))
     }
 
     fn watch(&self) -> Result<(), String> {
-        tree::within(self.source, self.most).map_err(|_| {
+        source_tree::within(self.source, self.most).map_err(|_| {
             format!(
-                "the repository has more than {} MiB, which is all that a build may take",
+                "the repository is larger than {} MiB, the maximum for builds",
                 self.most >> 20
             )
         })

@@ -1,19 +1,18 @@
-//! `fetch image`: brings the image to build on to the volume, as an OCI layout, so that no task that runs what a user wrote needs
-//! the pull Secret.
+//! `fetch image`: downloads the base image to the workspace as an OCI layout, so that only this task needs the pull secret.
 
-use cnbi_shared::contract::{self, Asked, Reason, Settings, tasks};
+use cnbi_shared::contract::{self, BuildRequest, Reason, Settings, tasks};
 use cnbi_shared::grammar::image::ImageReference;
 
 use crate::args::RequestArgs;
-use crate::command::Duty;
-use crate::command::pull::{PullArgs, refused};
-use crate::failure::Failure;
+use crate::build_file::{BuildFile, detect};
+use crate::command::StepContract;
+use crate::command::pull::{PullArgs, step_error};
+use crate::error::StepError;
 use crate::registry::transfer::TransferError;
 use crate::report::Report;
-use crate::repository::{Kind, kind};
-use crate::work::WorkArgs;
+use crate::workspace::WorkspaceArgs;
 
-pub(in crate::command) const DUTY: Duty = Duty {
+pub(in crate::command) const CONTRACT: StepContract = StepContract {
     name: "fetch image",
     tasks: &[
         (&contract::PACKAGE_LIST, tasks::FETCH),
@@ -32,22 +31,22 @@ pub(in crate::command) const DUTY: Duty = Duty {
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
-    work: WorkArgs,
+    work: WorkspaceArgs,
     #[command(flatten)]
     pull: PullArgs,
     #[command(flatten)]
     request: RequestArgs,
 }
 
-pub(in crate::command) async fn run(args: &Args) -> Result<Report, Failure> {
-    let asked = args.request.read()?;
+pub(in crate::command) async fn run(args: &Args) -> Result<Report, StepError> {
+    let request = args.request.read()?;
     let settings = args.pull.settings()?;
-    let Some(image) = wanted(&asked, &settings, &args.work) else {
-        println!("no image is needed");
+    let Some(image) = base_image(&request, &settings, &args.work) else {
+        println!("no base image needed");
         return Ok(Report::new());
     };
     let image = ImageReference::parse(image)
-        .map_err(|error| Failure::unforeseen(format!("The reference of the image to build on {error}")))?;
+        .map_err(|error| StepError::other(format!("The reference of the base image {error}")))?;
     let found = args.pull.find(&image).await?;
     let layout = args.work.base();
     let pulled = found
@@ -55,19 +54,22 @@ pub(in crate::command) async fn run(args: &Args) -> Result<Report, Failure> {
         .pull(&found.reference, &found.image, &layout, image.as_str())
         .await;
     pulled.map_err(|error| match error {
-        TransferError::Registry(refusal) => refused(&image, &refusal),
-        TransferError::Layout(error) => Failure::unforeseen(format!(
-            "The image to build on cannot be written to the volume: {error}"
-        )),
+        TransferError::Registry(error) => step_error(&image, &error),
+        TransferError::Layout(error) => {
+            StepError::other(format!("cannot write the base image to the workspace: {error}"))
+        }
     })?;
-    println!("{} is on the volume", found.image.image.digest);
+    println!("fetched {}", found.image.image.digest);
     Ok(Report::new())
 }
 
-/// The image to bring. A repository that an earlier step has fetched may say itself what it is built on, or nothing at all.
-fn wanted<'a>(asked: &'a Asked, settings: &'a Settings, work: &WorkArgs) -> Option<&'a str> {
-    asked.builder_image.as_deref().or_else(|| match kind(&work.source()) {
-        None | Some((_, Kind::Containerfile)) => None,
-        Some(_) => settings.builder(asked),
-    })
+/// The base image, if one is needed. A repository with a Containerfile or without a build file needs none.
+fn base_image<'a>(request: &'a BuildRequest, settings: &'a Settings, work: &WorkspaceArgs) -> Option<&'a str> {
+    request
+        .builder_image
+        .as_deref()
+        .or_else(|| match detect(&work.source()) {
+            None | Some((_, BuildFile::Containerfile)) => None,
+            Some(_) => settings.builder(request),
+        })
 }

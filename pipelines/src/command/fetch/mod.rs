@@ -1,13 +1,13 @@
-//! `fetch`: brings what is needed from outside to the volume.
+//! `fetch`: downloads source and base images to the workspace.
 
 pub(super) mod git;
 pub(super) mod image;
 
-/// What to fetch.
+/// What to download
 #[derive(Clone, Debug, clap::Subcommand)]
 pub enum Fetch {
-    /// Bring one commit of a repository, as plain files
+    /// Download one commit of a Git repository as plain files
     Git(git::Args),
-    /// Bring the image to build on, as an OCI layout
+    /// Download the base image as an OCI layout
     Image(image::Args),
 }

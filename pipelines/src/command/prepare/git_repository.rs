@@ -1,5 +1,4 @@
-//! `prepare git-repository`: finds out how a repository is built. One that says so itself, with a Containerfile, is left as
-//! it is; for any other a recipe is written beside it.
+//! `prepare git-repository`: finds the build file of a repository. Without a Containerfile, generates one.
 
 use std::fs;
 use std::path::Path;
@@ -7,20 +6,20 @@ use std::path::Path;
 use cnbi_shared::contract::{self, Reason, results, tasks};
 
 use super::{Args, target};
-use crate::args::Begun;
-use crate::base::Target;
+use crate::args::TaskContext;
+use crate::base_image::Target;
+use crate::build_file::{BUILD_FILES, BuildFile, detect, looks_locked};
 use crate::canonical::{CONTAINERFILE, LOCK, REQUIREMENTS};
-use crate::command::Duty;
+use crate::command::StepContract;
 use crate::containerfile;
-use crate::failure::Failure;
+use crate::error::StepError;
 use crate::pipfile::{self, PipfileError};
 use crate::registry::layout::digest;
 use crate::report::Report;
-use crate::repository::{KINDS, Kind, kind, looks_locked};
-use crate::tree;
-use crate::work;
+use crate::source_tree;
+use crate::workspace;
 
-pub(in crate::command) const DUTY: Duty = Duty {
+pub(in crate::command) const CONTRACT: StepContract = StepContract {
     name: "prepare git-repository",
     tasks: &[(&contract::GIT_REPOSITORY, tasks::PREPARE)],
     reasons: &[
@@ -31,41 +30,44 @@ pub(in crate::command) const DUTY: Duty = Duty {
     results: &[results::LOCK_DIGEST],
 };
 
-/// Most bytes of a repository.
+/// Maximum size of a repository, in bytes.
 const REPOSITORY: u64 = 4 << 30;
-/// Most bytes of a file that says what to install.
+/// Maximum size of a build file, in bytes.
 const DESCRIPTION: u64 = 8 << 20;
 
-/// Runs it.
-pub(in crate::command) fn run(args: &Args) -> Result<Report, Failure> {
-    let asked = args.request.read()?;
-    let begun = args.task.begin()?;
+/// Runs the subcommand.
+pub(in crate::command) fn run(args: &Args) -> Result<Report, StepError> {
+    let request = args.request.read()?;
+    let context = args.task.context()?;
     let source = args.task.work.source();
     let recipe = args.task.work.recipe();
-    work::renew(&recipe)?;
-    tree::check(&source, REPOSITORY).map_err(|error| Failure::unforeseen(error.to_string()))?;
-    let Some((name, kind)) = kind(&source) else {
-        let names: Vec<_> = KINDS.iter().map(|(name, _)| *name).collect();
-        return Err(nothing(format!("the repository has none of {}", names.join(", "))));
+    workspace::recreate(&recipe)?;
+    source_tree::check(&source, REPOSITORY).map_err(|error| StepError::other(error.to_string()))?;
+    let Some((name, kind)) = detect(&source) else {
+        let names: Vec<_> = BUILD_FILES.iter().map(|(name, _)| *name).collect();
+        return Err(nothing(format!(
+            "the repository has no build file; add one of {}",
+            names.join(", ")
+        )));
     };
     eprintln!("building from {name}");
-    if kind == Kind::Containerfile {
+    if kind == BuildFile::Containerfile {
         return Ok(Report::new());
     }
-    let builder = begun.settings.builder(&asked).ok_or_else(|| {
+    let builder = context.settings.builder(&request).ok_or_else(|| {
         nothing(format!(
-            "the repository has {name} and no Containerfile, and neither spec.builderImage nor the cluster's configuration \
-             says what to install on"
+            "the repository has {name} and no Containerfile, so it needs a base image; set spec.builderImage, or ask the admin to \
+             set repositories.builderImage"
         ))
     })?;
     let base = args.base(builder)?;
-    let (text, lock) = if kind == Kind::Environment {
+    let (text, lock) = if kind == BuildFile::Environment {
         let file = described(&source, name)?;
         write(&recipe, name, &file)?;
         (containerfile::environment(&base, name), None)
     } else {
         let target = target(&base)?;
-        let lock = lock(args, &begun, name, kind, target)?;
+        let lock = lock(args, &context, name, kind, target)?;
         write(&recipe, LOCK, lock.as_bytes())?;
         (containerfile::packages(&base, &target.python, LOCK), Some(lock))
     };
@@ -76,45 +78,45 @@ pub(in crate::command) fn run(args: &Args) -> Result<Report, Failure> {
     })
 }
 
-fn lock(args: &Args, begun: &Begun, name: &str, kind: Kind, target: &Target) -> Result<String, Failure> {
+fn lock(args: &Args, context: &TaskContext, name: &str, kind: BuildFile, target: &Target) -> Result<String, StepError> {
     let source = args.task.work.source();
-    let unusable = |error: PipfileError| nothing(format!("{name} is of no use: {error}"));
+    let unusable = |error: PipfileError| nothing(format!("{name} {error}"));
     let described = || described(&source, name);
     let compiled = match kind {
-        Kind::Requirements if looks_locked(&String::from_utf8_lossy(&described()?)) => {
+        BuildFile::Requirements if looks_locked(&String::from_utf8_lossy(&described()?)) => {
             return String::from_utf8(described()?).map_err(|_| nothing(format!("{name} is not UTF-8")));
         }
-        Kind::PipfileLock => {
+        BuildFile::PipfileLock => {
             let locked = pipfile::locked(&described()?).map_err(unusable)?;
-            return Ok(format!("{}{locked}", crate::lock::indexes(&begun.settings.python)));
+            return Ok(format!("{}{locked}", crate::lock::indexes(&context.settings.python)));
         }
-        Kind::Pipfile => {
+        BuildFile::Pipfile => {
             let requirements = pipfile::requirements(&described()?).map_err(unusable)?;
             let folder = args.task.work.recipe();
             write(&folder, REQUIREMENTS, requirements.as_bytes())?;
-            args.uv(begun).compile(&folder, REQUIREMENTS, target)
+            args.uv(context).compile(&folder, REQUIREMENTS, target)
         }
-        _ => args.uv(begun).compile(&source, name, target),
+        _ => args.uv(context).compile(&source, name, target),
     };
     compiled.map_err(|failure| match failure.reason {
-        // In a repository it is one of its files that is at fault, and not a list.
+        // The reason for package lists does not apply to a file of a repository.
         Some(Reason::PackageListUnavailable) => {
-            Failure::new(Reason::RequirementsUnsolvable, format!("{name}: {}", failure.message))
+            StepError::new(Reason::RequirementsUnsolvable, format!("{name}: {}", failure.message))
         }
         _ => failure,
     })
 }
 
-fn described(source: &Path, name: &str) -> Result<Vec<u8>, Failure> {
-    work::read(source, name, DESCRIPTION)
-        .map_err(|error| nothing(format!("{name} cannot be read: {error}")))?
-        .ok_or_else(|| nothing(format!("{name} is gone")))
+fn described(source: &Path, name: &str) -> Result<Vec<u8>, StepError> {
+    workspace::read(source, name, DESCRIPTION)
+        .map_err(|error| nothing(format!("cannot read {name}: {error}")))?
+        .ok_or_else(|| nothing(format!("{name} was removed during the build")))
 }
 
-fn write(folder: &Path, name: &str, bytes: &[u8]) -> Result<(), Failure> {
-    fs::write(folder.join(name), bytes).map_err(|error| Failure::unforeseen(format!("writing {name}: {error}")))
+fn write(folder: &Path, name: &str, bytes: &[u8]) -> Result<(), StepError> {
+    fs::write(folder.join(name), bytes).map_err(|error| StepError::other(format!("cannot write {name}: {error}")))
 }
 
-fn nothing(message: String) -> Failure {
-    Failure::new(Reason::NothingToBuild, message)
+fn nothing(message: String) -> StepError {
+    StepError::new(Reason::NothingToBuild, message)
 }

@@ -1,6 +1,6 @@
-//! `prepare`: from what was asked for to something that can be built, with a lock wherever there can be one.
+//! `prepare`: locks packages and generates a Containerfile.
 //!
-//! Runs without credentials: resolving may run the builds of packages that strangers wrote.
+//! Runs without credentials, because resolving may run untrusted package builds.
 
 pub(super) mod git_repository;
 pub(super) mod package_list;
@@ -10,59 +10,59 @@ use std::time::Duration;
 
 use cnbi_shared::grammar::image::ImageReference;
 
-use crate::args::{Begun, RequestArgs, TaskArgs};
-use crate::base::{self, Base, Target};
-use crate::failure::Failure;
+use crate::args::{RequestArgs, TaskArgs, TaskContext};
+use crate::base_image::{self, BaseImage, Target};
+use crate::error::StepError;
 use crate::lock::Uv;
 
-/// What to prepare.
+/// What to prepare
 #[derive(Clone, Debug, clap::Subcommand)]
 pub enum Prepare {
-    /// Lock a package list and make its canonical form, three files and their commit
+    /// Lock a package list and write its canonical form (three files and a commit)
     PackageList(Args),
-    /// Find out how a repository is built, and lock what it asks for
+    /// Find the build file of a repository, lock its packages and generate a Containerfile if it has none
     GitRepository(Args),
 }
 
-/// Arguments of both.
+/// Arguments of both subcommands.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
     request: RequestArgs,
     #[command(flatten)]
     task: TaskArgs,
-    /// The program uv
+    /// Path of uv
     #[arg(long, value_name = "FILE", default_value = "uv")]
     uv: PathBuf,
-    /// Most seconds that finding a solution may take
+    /// Time limit for resolving in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 900)]
     timeout: u64,
 }
 
 impl Args {
-    fn uv<'a>(&'a self, begun: &'a Begun) -> Uv<'a> {
+    fn uv<'a>(&'a self, context: &'a TaskContext) -> Uv<'a> {
         Uv {
             program: &self.uv,
-            home: begun.home.path(),
-            outside: &begun.outside,
-            settings: &begun.settings,
+            home: context.home.path(),
+            egress: &context.egress,
+            settings: &context.settings,
             time: Duration::from_secs(self.timeout),
         }
     }
 
-    /// The image to build on, which an earlier step has fetched.
-    fn base(&self, builder: &str) -> Result<Base, Failure> {
+    /// The base image, fetched by an earlier step.
+    fn base(&self, builder: &str) -> Result<BaseImage, StepError> {
         let reference =
-            ImageReference::parse(builder).map_err(|error| Failure::usage(format!("builderImage: {error}")))?;
-        base::read(&self.task.work.base(), &reference).map_err(|error| Failure::unforeseen(error.to_string()))
+            ImageReference::parse(builder).map_err(|error| StepError::usage(format!("builderImage: {error}")))?;
+        base_image::read(&self.task.work.base(), &reference).map_err(|error| StepError::other(error.to_string()))
     }
 }
 
-/// The Python of that image, if it is one that a notebook can run on.
-fn target(base: &Base) -> Result<&Target, Failure> {
+/// The base image's Python, if supported.
+fn target(base: &BaseImage) -> Result<&Target, StepError> {
     let target = base.target.as_ref().ok_or_else(|| {
-        Failure::unforeseen(format!(
-            "no Python was found in {}, so nothing can be installed for it",
+        StepError::other(format!(
+            "found no Python in {}; use a base image with Python 3.8 or later",
             base.reference
         ))
     })?;
@@ -73,8 +73,8 @@ fn target(base: &Base) -> Result<&Target, Failure> {
     if minor.is_some_and(|minor| minor >= 8) {
         Ok(target)
     } else {
-        Err(Failure::unforeseen(format!(
-            "{} has Python {}, and a notebook needs 3.8 or later",
+        Err(StepError::other(format!(
+            "{} has Python {}; notebooks need 3.8 or later",
             base.reference, target.python
         )))
     }

@@ -1,4 +1,4 @@
-//! `prepare package-list`: from requirements to the canonical form.
+//! `prepare package-list`: writes the canonical form of a package list.
 
 use std::fs;
 
@@ -6,16 +6,16 @@ use cnbi_shared::contract::{self, Reason, results, tasks};
 
 use super::{Args, target};
 use crate::canonical::{Canonical, LOCK, REQUIREMENTS};
-use crate::command::Duty;
+use crate::command::StepContract;
 use crate::containerfile;
-use crate::failure::Failure;
+use crate::error::StepError;
 use crate::git::Git;
 use crate::lock::requirements;
 use crate::registry::layout::digest;
 use crate::report::Report;
-use crate::work;
+use crate::workspace;
 
-pub(in crate::command) const DUTY: Duty = Duty {
+pub(in crate::command) const CONTRACT: StepContract = StepContract {
     name: "prepare package-list",
     tasks: &[(&contract::PACKAGE_LIST, tasks::PREPARE)],
     reasons: &[
@@ -26,26 +26,26 @@ pub(in crate::command) const DUTY: Duty = Duty {
     results: &[results::LOCK_DIGEST],
 };
 
-/// Runs it.
-pub(in crate::command) fn run(args: &Args) -> Result<Report, Failure> {
-    let asked = args.request.read()?;
-    let begun = args.task.begin()?;
-    let items = asked.package_versions.as_deref().unwrap_or_default();
+/// Runs the subcommand.
+pub(in crate::command) fn run(args: &Args) -> Result<Report, StepError> {
+    let request = args.request.read()?;
+    let context = args.task.context()?;
+    let items = request.package_versions.as_deref().unwrap_or_default();
     if items.is_empty() {
-        return Err(Failure::new(
+        return Err(StepError::new(
             Reason::PackageListUnavailable,
-            "the request names no packages",
+            "spec.packageVersions is empty",
         ));
     }
     let requirements = requirements(items)?;
-    let builder = asked.builder_image.as_deref();
-    let base = args.base(builder.ok_or_else(|| Failure::usage("the request names no image to build on"))?)?;
+    let builder = request.builder_image.as_deref();
+    let base = args.base(builder.ok_or_else(|| StepError::usage("the request has no base image"))?)?;
     let target = target(&base)?;
     let source = args.task.work.source();
-    work::renew(&source)?;
+    workspace::recreate(&source)?;
     fs::write(source.join(REQUIREMENTS), &requirements)
-        .map_err(|error| Failure::unforeseen(format!("writing {REQUIREMENTS}: {error}")))?;
-    let lock = args.uv(&begun).compile(&source, REQUIREMENTS, target)?;
+        .map_err(|error| StepError::other(format!("cannot write {REQUIREMENTS}: {error}")))?;
+    let lock = args.uv(&context).compile(&source, REQUIREMENTS, target)?;
     let digest = digest(lock.as_bytes());
     let canonical = Canonical {
         requirements,
@@ -54,8 +54,8 @@ pub(in crate::command) fn run(args: &Args) -> Result<Report, Failure> {
     };
     canonical.write(&source)?;
     let commit = canonical
-        .commit(&Git::local(&source, begun.home.path()), "main")
-        .map_err(|error| Failure::unforeseen(error.to_string()))?;
-    println!("the source is commit {commit}");
+        .commit(&Git::local(&source, context.home.path()), "main")
+        .map_err(|error| StepError::other(error.to_string()))?;
+    println!("source commit {commit}");
     Ok(Report::new().with(results::LOCK_DIGEST, digest))
 }

@@ -1,4 +1,4 @@
-//! Finds the image's Python and asks it what it has.
+//! Finds the image's Python and lists its packages.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -7,9 +7,9 @@ use std::time::Duration;
 use cnbi_shared::grammar::requirement::normalize_name;
 use serde::{Deserialize, Serialize};
 
-use crate::child::{self, ChildError, Limits, Log};
+use crate::program::{self, Limits, Log, ProgramError};
 
-/// Folders that are looked in after the search path: an image's start command may be what sets that.
+/// Folders besides the search path, which the start command may extend.
 const USUAL: [&str; 5] = [
     "/opt/app-root/bin",
     "/opt/conda/bin",
@@ -18,12 +18,12 @@ const USUAL: [&str; 5] = [
     "/bin",
 ];
 
-/// Most bytes that are read of Python's answer.
+/// Maximum output of Python, in bytes.
 const ANSWER: usize = 1 << 20;
-/// Most packages that are looked at.
+/// Maximum number of packages.
 const PACKAGES: usize = 10_000;
 
-/// What is told first, where an image has it: what people choose a notebook image by. Name on the index, and as it is shown.
+/// Packages that are listed first: name in the index and display name.
 const PROMINENT: [(&str, &str); 30] = [
     ("jupyterlab", "JupyterLab"),
     ("notebook", "Notebook"),
@@ -57,8 +57,7 @@ const PROMINENT: [(&str, &str); 30] = [
     ("jupyter-server", "Jupyter Server"),
 ];
 
-/// Runs on any Python, so that one that is too old can say so. The answer stands on a line of its own, because the
-/// image's own start-up code may print as well.
+/// Runs on any version of Python. The result is on a line of its own, because start-up code of the image may print too.
 const QUESTION: &str = r#"
 import sys
 packages = []
@@ -81,14 +80,14 @@ struct Answer {
     packages: Vec<(Option<String>, Option<String>)>,
 }
 
-/// One entry of a list that the dashboard shows.
+/// An entry of the dashboard's lists.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Entry {
     name: String,
     version: String,
 }
 
-/// An image's Python.
+/// The image's Python.
 #[derive(Clone, Debug)]
 pub struct Python {
     /// Major and minor version.
@@ -96,38 +95,38 @@ pub struct Python {
     /// Whether `python -m pip` works.
     pub has_pip: bool,
     patch: u32,
-    /// By their names on the index.
+    /// Versions by normalized name.
     packages: BTreeMap<String, String>,
 }
 
-/// Finds it. What is wrong otherwise is a clause about the image.
+/// Finds the image's Python. An error is a clause about the image.
 pub fn find(home: &Path, time: Duration) -> Result<Python, String> {
     let program = program().ok_or("it has no Python")?;
     let ask = |args: &[&str]| {
         let mut command = std::process::Command::new(&program);
-        // With the image's own environment: that is how a notebook finds its packages.
+        // Keeps the image's environment, as for a notebook.
         command.args(args).current_dir(home).env("PYTHONDONTWRITEBYTECODE", "1");
-        child::run(
+        program::run(
             &mut command,
-            Limits { time, kept: ANSWER },
+            Limits { time, output: ANSWER },
             b"",
-            Log::Nothing,
-            &mut child::unwatched,
+            Log::Off,
+            &mut program::never_stop,
         )
     };
     let ended = ask(&["-c", QUESTION]).map_err(|error| match error {
-        ChildError::TimedOut { .. } => format!("its Python did not answer within {} seconds", time.as_secs()),
-        error => format!("its Python cannot be run: {error}"),
+        ProgramError::TimedOut { .. } => format!("its Python did not respond within {} s", time.as_secs()),
+        error => format!("its Python does not run: {error}"),
     })?;
     let answer = answer(&ended.stdout).ok_or_else(|| match ended.status.code() {
-        Some(code) => format!("its Python gave no answer, and exit code {code}"),
-        None => "its Python gave no answer".to_owned(),
+        Some(code) => format!("its Python returned no version and exit code {code}"),
+        None => "its Python returned no version".to_owned(),
     })?;
     let has_pip = ask(&["-m", "pip", "--version"]).is_ok_and(|ended| ended.status.success());
     Ok(Python::of(answer, has_pip))
 }
 
-/// The first program of the name `python3`, or else `python`, on the search path and in the usual places.
+/// The first `python3`, or else `python`, in the search path and the usual folders.
 fn program() -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let folders: Vec<PathBuf> = std::env::split_paths(&path)
@@ -168,17 +167,17 @@ impl Python {
         }
     }
 
-    /// As in `3.11.4`.
+    /// Version such as `3.11.4`.
     pub fn shown(&self) -> String {
         format!("{}.{}.{}", self.version.0, self.version.1, self.patch)
     }
 
-    /// Whether that package is installed, by its name on the index.
+    /// Whether a package is installed, by normalized name.
     pub fn has(&self, name: &str) -> bool {
         self.packages.contains_key(name)
     }
 
-    /// What the dashboard shows as software.
+    /// The dashboard's list of software.
     pub fn software(&self) -> Vec<Entry> {
         vec![Entry {
             name: "Python".to_owned(),
@@ -186,7 +185,7 @@ impl Python {
         }]
     }
 
-    /// What the dashboard shows as packages: the prominent ones, then the others by name, as many as there is room for.
+    /// The dashboard's list of packages: the well-known ones first, then the others by name.
     pub fn top_packages(&self) -> Vec<Entry> {
         let prominent = PROMINENT.iter().filter_map(|(name, shown)| {
             let version = self.packages.get(*name)?;

@@ -1,4 +1,4 @@
-//! Starts a notebook server that is not JupyterLab, and looks whether it serves `/api` on the port that notebooks have.
+//! For images without JupyterLab: starts the notebook server and checks that it serves `/api`.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -7,21 +7,21 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use crate::child::{self, ChildError, Limits, Log};
+use crate::program::{self, Limits, Log, ProgramError};
 
-/// What images of this kind call their start command.
+/// Usual names of start commands.
 const USUAL: [&str; 3] = ["start-notebook.sh", "start-notebook.py", "start-singleuser.sh"];
-/// Where it lies when it is not on the search path.
+/// Folders besides the search path.
 const FOLDERS: [&str; 3] = ["/opt/app-root/bin", "/usr/local/bin", "/opt/app-root/src"];
-/// How the watch says that the server has answered.
+/// How `watch` reports success.
 const ANSWERED: &str = "answered";
 
-/// Whether the start command, or else one of a usual name, serves `/api`. What is wrong otherwise is a clause about the image.
-/// `start` is the image's own, empty where it has none, and `None` where it is too long to be told.
+/// Checks that the start command, or one with a usual name, serves `/api`. An error is a clause about the image. `start` is empty if the
+/// image has no start command, and `None` if it was too long.
 pub fn serves(start: Option<&[String]>, port: u16, home: &Path, time: Duration) -> Result<(), String> {
     let Some(start) = start else {
         return Err(format!(
-            "it has no JupyterLab, and its start command is too long to be tried; put it into a script that serves /api on \
+            "it has no JupyterLab, and its start command is too long to check; move it to a script that serves /api on \
              port {port}, or install jupyterlab"
         ));
     };
@@ -33,7 +33,7 @@ pub fn serves(start: Option<&[String]>, port: u16, home: &Path, time: Duration) 
     let mut command = Command::new(&program);
     command.args(args).env("NOTEBOOK_PORT", port.to_string());
     if start.is_empty() {
-        // One of its own begins where the image says, which is where we are.
+        // The image's own start command keeps its working directory.
         command.current_dir(home);
     }
     let mut watch = || {
@@ -44,16 +44,16 @@ pub fn serves(start: Option<&[String]>, port: u16, home: &Path, time: Duration) 
         }
     };
     if watch().is_err() {
-        return Err(format!("something else serves port {port} already"));
+        return Err(format!("port {port} is already in use"));
     }
-    let limits = Limits { time, kept: 4096 };
-    let what = match child::run(&mut command, limits, b"", Log::Nothing, &mut watch) {
-        Err(ChildError::Stopped(_)) => return Ok(()),
-        Err(ChildError::TimedOut { .. }) => {
-            format!("does not serve /api on port {port} within {} seconds", time.as_secs())
+    let limits = Limits { time, output: 4096 };
+    let what = match program::run(&mut command, limits, b"", Log::Off, &mut watch) {
+        Err(ProgramError::Stopped(_)) => return Ok(()),
+        Err(ProgramError::TimedOut { .. }) => {
+            format!("did not serve /api on port {port} within {} s", time.as_secs())
         }
-        Err(error) => format!("cannot be run: {error}"),
-        Ok(_) => format!("ends, and does not serve /api on port {port}"),
+        Err(error) => format!("does not run: {error}"),
+        Ok(_) => format!("exited without serving /api on port {port}"),
     };
     Err(format!(
         "it has no JupyterLab, and its start command {what}; install jupyterlab, or set a CMD that does"
@@ -81,13 +81,13 @@ fn find(name: &str) -> Option<PathBuf> {
         .find(|program| is_program(program))
 }
 
-/// Whether it is a file that somebody may run.
+/// Whether a path is an executable file.
 pub fn is_program(path: &Path) -> bool {
     path.metadata()
         .is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
 }
 
-/// Whether `/api` is answered there, other than with an error of the server.
+/// Whether `/api` on the port responds with success or a request for credentials.
 fn answers(port: u16) -> bool {
     let ask = || -> std::io::Result<bool> {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));

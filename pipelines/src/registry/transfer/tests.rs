@@ -106,7 +106,7 @@ async fn receive(stream: &mut BufReader<TcpStream>, length: usize, speed: Speed)
     Ok(())
 }
 
-async fn upload(speed: Speed, size: usize) -> (Result<(), Refusal>, Duration) {
+async fn upload(speed: Speed, size: usize) -> (Result<(), RegistryError>, Duration) {
     let (registry, reference) = fake_slow_registry(speed);
     let (bytes, digest) = (io::Cursor::new(vec![7; size]), format!("sha256:{}", "0".repeat(64)));
     let start = Instant::now();
@@ -127,7 +127,7 @@ async fn a_stalled_upload_fails_after_the_idle_timeout() {
     let message = result.unwrap_err();
     assert_eq!(
         message,
-        Refusal::Unavailable("the upload made no progress for 1 s".to_owned())
+        RegistryError::Unavailable("the upload made no progress for 1 s".to_owned())
     );
     assert!(time >= IDLE && time < IDLE * 10, "{time:?}");
 }
@@ -138,7 +138,7 @@ async fn a_complete_upload_without_a_response_fails() {
     let message = result.unwrap_err();
     assert_eq!(
         message,
-        Refusal::Unavailable("the registry did not confirm the upload within 5 s".to_owned())
+        RegistryError::Unavailable("the registry did not confirm the upload within 5 s".to_owned())
     );
     assert!(time >= IDLE * RESPONSE, "{time:?}");
 }

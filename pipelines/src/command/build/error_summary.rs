@@ -1,23 +1,27 @@
-//! Reads what buildah said when a build failed: which instruction it was, and what came last before.
+//! Summarizes buildah's output after a failed build: the instruction and the last lines before it failed.
 
 use cnbi_shared::verdict::escaped;
 
 use crate::containerfile::SETUP;
 
-/// Most characters of an instruction.
+/// Maximum length of an instruction, in characters.
 const INSTRUCTION: usize = 120;
-/// Most characters of a line of output.
+/// Maximum length of a line of output, in characters.
 const LINE: usize = 160;
-/// How many lines of output are told.
+/// Number of lines of output.
 const LINES: usize = 2;
 
-/// A sentence without its full stop, such as `RUN pip install x failed: exit status 1; before that: No matching distribution`.
-pub fn told(output: &str) -> String {
-    let lines: Vec<String> = output.lines().map(plain).filter(|line| !line.is_empty()).collect();
+/// A message such as `RUN pip install x failed: exit status 1; output: No matching distribution`.
+pub fn summarize(output: &str) -> String {
+    let lines: Vec<String> = output
+        .lines()
+        .map(without_escapes)
+        .filter(|line| !line.is_empty())
+        .collect();
     let Some(at) = lines.iter().rposition(|line| line.starts_with("Error: ")) else {
         return lines
             .last()
-            .map_or_else(|| "it gave no reason".to_owned(), |line| shown(line, LINE));
+            .map_or_else(|| "buildah gave no reason".to_owned(), |line| escape(line, LINE));
     };
     let error = lines[at].trim_start_matches("Error: ");
     let (what, before) = match error
@@ -29,22 +33,22 @@ pub fn told(output: &str) -> String {
             let instruction = if instruction.contains(SETUP) {
                 "installing the packages".to_owned()
             } else {
-                shown(instruction, INSTRUCTION)
+                escape(instruction, INSTRUCTION)
             };
-            let what = format!("{instruction} failed: {}", shown(why, LINE));
-            (what, said(&lines[..at]))
+            let what = format!("{instruction} failed: {}", escape(why, LINE));
+            (what, last_output(&lines[..at]))
         }
-        None => (shown(error, LINE + INSTRUCTION), Vec::new()),
+        None => (escape(error, LINE + INSTRUCTION), Vec::new()),
     };
     if before.is_empty() {
         what
     } else {
-        format!("{what}; before that: {}", before.join(" / "))
+        format!("{what}; output: {}", before.join(" / "))
     }
 }
 
-/// The last lines that a program printed in the failing step.
-fn said(lines: &[String]) -> Vec<String> {
+/// The last lines of output of the failed instruction.
+fn last_output(lines: &[String]) -> Vec<String> {
     let is_buildahs = |line: &str| {
         line.starts_with("STEP ")
             || line.starts_with("time=\"")
@@ -58,12 +62,12 @@ fn said(lines: &[String]) -> Vec<String> {
     let own: Vec<&String> = lines[from..].iter().filter(|line| !is_buildahs(line)).collect();
     own[own.len().saturating_sub(LINES)..]
         .iter()
-        .map(|line| shown(line, LINE))
+        .map(|line| escape(line, LINE))
         .collect()
 }
 
-/// A line without colours and other control sequences.
-fn plain(line: &str) -> String {
+/// Removes terminal control sequences.
+fn without_escapes(line: &str) -> String {
     let mut text = String::new();
     let mut rest = line.chars().peekable();
     while let Some(c) = rest.next() {
@@ -74,7 +78,7 @@ fn plain(line: &str) -> String {
                     rest.next();
                 }
             }
-            // A progress bar overwrites its line; what it showed last counts.
+            // A carriage return starts the line anew, as in progress bars.
             '\r' => text.clear(),
             c => text.push(c),
         }
@@ -82,7 +86,7 @@ fn plain(line: &str) -> String {
     text.trim().to_owned()
 }
 
-fn shown(text: &str, limit: usize) -> String {
+fn escape(text: &str, limit: usize) -> String {
     escaped(text, limit)
 }
 
@@ -95,16 +99,16 @@ mod tests {
         let output = "STEP 1/2: FROM scratch\nSTEP 2/2: RUN pip install x\n\u{1b}[31mERROR: No matching distribution found for x\u{1b}[0m\n\
                       subprocess exited with status 1\nError: building at STEP \"RUN pip install x\": while running runtime: exit status 1\n";
         assert_eq!(
-            told(output),
-            "RUN pip install x failed: exit status 1; before that: ERROR: No matching distribution found for x"
+            summarize(output),
+            "RUN pip install x failed: exit status 1; output: ERROR: No matching distribution found for x"
         );
     }
 
     #[test]
     fn what_fails_before_any_step_is_told_as_it_is() {
-        assert_eq!(told("Error: no FROM statement found\n"), "no FROM statement found");
-        assert_eq!(told(""), "it gave no reason");
-        assert_eq!(told("killed\n"), "killed");
+        assert_eq!(summarize("Error: no FROM statement found\n"), "no FROM statement found");
+        assert_eq!(summarize(""), "buildah gave no reason");
+        assert_eq!(summarize("killed\n"), "killed");
     }
 
     #[test]
@@ -114,9 +118,12 @@ mod tests {
             "o".repeat(9999),
             "i".repeat(9999)
         );
-        let told = told(&output);
-        assert!(told.len() < 600 && !told.contains(['\u{0}', '\u{202e}']), "{told}");
+        let summarize = summarize(&output);
+        assert!(
+            summarize.len() < 600 && !summarize.contains(['\u{0}', '\u{202e}']),
+            "{summarize}"
+        );
         let forged = "STEP 1/1: RUN x\nError: building at STEP \"RUN y\": no\nmore\nError: building at STEP \"RUN x\": exit status 1";
-        assert!(super::told(forged).starts_with("RUN x failed: exit status 1; before that: "));
+        assert!(super::summarize(forged).starts_with("RUN x failed: exit status 1; output: "));
     }
 }

@@ -1,4 +1,4 @@
-//! Which program `python3` is in an image, from the names in its layers. Nothing is unpacked and nothing is run.
+//! The version of an image's `python3`, from the file names in its layers.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -6,33 +6,32 @@ use std::path::PathBuf;
 
 use tar::EntryType;
 
-use crate::layer::{self, Entry, Hidden, Room};
+use crate::layer::{self, Budget, Entry, Hidden};
 
-/// The search path of an image that names none.
+/// Default search path.
 pub const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// Most links that are kept.
-const LINKS: usize = 1_000_000;
-/// How many links are followed, as in the kernel.
-const HOPS: usize = 40;
+/// Maximum number of links.
+const MAX_LINKS: usize = 1_000_000;
+/// Maximum number of links in a path, as in the kernel.
+const MAX_HOPS: usize = 40;
 
-/// What the layers show of a file system, as far as it bears on `python3`.
+/// The files that matter for `python3`.
 #[derive(Default)]
-struct Names {
+struct Files {
     links: BTreeMap<String, String>,
     files: BTreeSet<String>,
 }
 
-/// The version of the first `python3` on the search path, such as `3.11`. `None` where there is none, or where a layer
-/// cannot be read.
-pub fn python(layers: &[PathBuf], search: &str) -> Option<String> {
-    let mut names = Names::default();
-    let mut room = Room::default();
+/// The version of the first `python3` in the search path, such as `3.11`. `None` if there is none or a layer cannot be read.
+pub fn find(layers: &[PathBuf], search: &str) -> Option<String> {
+    let mut names = Files::default();
+    let mut budget = Budget::default();
     for layer in layers {
         let layer = File::open(layer).ok()?;
-        layer::read(layer, &mut room, &mut |entry| {
-            names.see(&entry);
-            names.links.len() <= LINKS
+        layer::read(layer, &mut budget, &mut |entry| {
+            names.add(&entry);
+            names.links.len() <= MAX_LINKS
         })?;
     }
     search
@@ -42,10 +41,10 @@ pub fn python(layers: &[PathBuf], search: &str) -> Option<String> {
         .and_then(|path| names.version(&path))
 }
 
-impl Names {
-    fn see(&mut self, entry: &Entry) {
+impl Files {
+    fn add(&mut self, entry: &Entry) {
         if let Some(hidden) = entry.hidden() {
-            return self.forget(&hidden);
+            return self.remove(&hidden);
         }
         let path = entry.path.as_str();
         match (entry.kind, &entry.target) {
@@ -63,15 +62,15 @@ impl Names {
             }
             _ => {
                 self.links.remove(path);
-                if is_telling(path) {
+                if is_python_file(path) {
                     self.files.insert(path.to_owned());
                 }
             }
         }
     }
 
-    /// Takes away what a later layer hides: a name, unless only what lies below it is hidden, and all below it.
-    fn forget(&mut self, hidden: &Hidden) {
+    /// Removes what a layer hides: the path, unless it is an opaque folder, and everything below.
+    fn remove(&mut self, hidden: &Hidden) {
         let (Hidden::Path(path) | Hidden::Below(path)) = hidden;
         if matches!(hidden, Hidden::Path(_)) {
             self.links.remove(path);
@@ -100,7 +99,7 @@ impl Names {
         }
     }
 
-    /// Where a path leads, if there is a file at the end of it.
+    /// Resolves links. `None` if no file is at the end.
     fn resolve(&self, path: &str) -> Option<String> {
         let mut pending: Vec<String> = path.split('/').rev().map(str::to_owned).collect();
         let mut at = String::new();
@@ -118,7 +117,7 @@ impl Names {
             match self.links.get(&next) {
                 Some(target) => {
                     hops += 1;
-                    if hops > HOPS {
+                    if hops > MAX_HOPS {
                         return None;
                     }
                     if target.starts_with('/') {
@@ -132,7 +131,7 @@ impl Names {
         self.files.contains(&at).then_some(at)
     }
 
-    /// The version that a program's name tells, or else the library beside it.
+    /// The version from a program's name, or from the library next to it.
     fn version(&self, program: &str) -> Option<String> {
         let (folder, name) = program.rsplit_once('/')?;
         if let Some(version) = name.strip_prefix("python").and_then(super::version) {
@@ -148,8 +147,8 @@ impl Names {
     }
 }
 
-/// A program that may be Python, or the file of the library that tells its version.
-fn is_telling(path: &str) -> bool {
+/// Whether a file may be Python or the library that shows its version.
+fn is_python_file(path: &str) -> bool {
     let name = path.rsplit('/').next().unwrap_or_default();
     name.starts_with("python") || (name == "os.py" && path.contains("/lib/python3."))
 }
@@ -204,7 +203,7 @@ mod tests {
             .enumerate()
             .map(|(n, entries)| layer(folder.path(), &n.to_string(), entries, n % 2 == 0))
             .collect();
-        python(&paths, search)
+        find(&paths, search)
     }
 
     #[test]
@@ -263,7 +262,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let torn = folder.path().join("torn");
         std::fs::write(&torn, b"\x1f\x8bnonsense").unwrap();
-        assert_eq!(python(&[torn], PATH), None);
-        assert_eq!(python(&[folder.path().join("none")], PATH), None);
+        assert_eq!(find(&[torn], PATH), None);
+        assert_eq!(find(&[folder.path().join("none")], PATH), None);
     }
 }

@@ -15,13 +15,13 @@ use crate::https::{Request, Response, Server};
 pub const USER: (&str, &str) = ("robot", "hunter2");
 
 /// Repositories and their server.
-pub struct Served {
+pub struct GitServer {
     folder: tempfile::TempDir,
     pub server: Server,
     seen: Arc<Mutex<Vec<String>>>,
 }
 
-impl Served {
+impl GitServer {
     pub fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path().to_owned();
@@ -48,7 +48,7 @@ impl Served {
     }
 
     /// Makes an empty bare repository.
-    pub fn bare(&self, name: &str) {
+    pub fn run_plain(&self, name: &str) {
         fs::create_dir_all(self.path(name)).unwrap();
         git(
             &self.path(name),
@@ -59,7 +59,7 @@ impl Served {
 
     /// Makes a repository with one commit, which is on branch `main` and has the tag `v1`, and gives the commit's id.
     pub fn repository(&self, name: &str, write: impl FnOnce(&Path)) -> String {
-        self.bare(name);
+        self.run_plain(name);
         let work = tempfile::tempdir().unwrap();
         git(work.path(), &["init", "--quiet", "--initial-branch=main", "."]);
         write(work.path());

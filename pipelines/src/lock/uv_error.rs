@@ -1,24 +1,24 @@
-//! Reads why uv found no solution: its words are for the one who sits before it, and longer than a status can be.
+//! Shortens uv's explanation of a failed resolution for a status message.
 
-/// Why there is no lock.
+/// Why uv failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Cause {
-    /// The requirements contradict each other, or no version does. What does so.
+pub enum UvError {
+    /// The requirements conflict or a version does not exist: the explanation.
     Unsolvable(String),
-    /// Requested packages are not on the index. Their names.
+    /// Requested packages that are not in the index: their names.
     Unknown(String),
-    /// The index did not answer, or not as it should. What it did.
+    /// The index did not respond or returned an error.
     Unreachable(String),
-    /// Something else. What uv said.
+    /// Another error.
     Other(String),
 }
 
-/// Most clauses of an explanation that are told.
-const CLAUSES: usize = 4;
-/// Most characters of one.
-const CLAUSE: usize = 110;
+/// Maximum number of clauses in a message.
+const MAX_CLAUSES: usize = 4;
+/// Maximum length of a clause, in characters.
+const MAX_CLAUSE: usize = 110;
 
-/// What uv says when the network or the index is at fault.
+/// Texts of network and index errors.
 const NETWORK: [&str; 8] = [
     "Request failed",
     "Failed to fetch",
@@ -30,10 +30,10 @@ const NETWORK: [&str; 8] = [
     "Failed to download",
 ];
 
-/// Begins a clause that follows from others.
+/// Starts a conclusion.
 const CONCLUDED: &str = "\nso: ";
 
-/// What connects the clauses of uv's sentences.
+/// Conjunctions between clauses in uv's sentences.
 const BETWEEN: [&str; 9] = [
     " and because we know from",
     " and because ",
@@ -46,24 +46,24 @@ const BETWEEN: [&str; 9] = [
     ". ",
 ];
 
-/// Reads what uv said on standard error. `requested` are the names in the requirements themselves.
-pub fn cause(stderr: &str, requested: &[String]) -> Cause {
+/// Classifies uv's standard error. `requested` are the names of the user's requirements.
+pub fn classify(stderr: &str, requested: &[String]) -> UvError {
     let hint = |sign: &str| stderr.contains(sign);
     if hint("401 Unauthorized") || hint("403 Forbidden") || hint("lack of valid authentication credentials") {
-        return Cause::Unreachable("it refuses us".to_owned());
+        return UvError::Unreachable("it rejected the credentials or requires some".to_owned());
     }
     if stderr.contains("No solution found") {
         return solution(stderr, requested);
     }
-    let last = last_cause(stderr);
+    let last = root_cause(stderr);
     if NETWORK.iter().any(|sign| stderr.contains(sign)) {
-        Cause::Unreachable(last)
+        UvError::Unreachable(last)
     } else {
-        Cause::Other(last)
+        UvError::Other(last)
     }
 }
 
-fn solution(stderr: &str, requested: &[String]) -> Cause {
+fn solution(stderr: &str, requested: &[String]) -> UvError {
     let text = explanation(stderr);
     let clauses = clauses(&text);
     let missing: Vec<&str> = clauses
@@ -72,34 +72,34 @@ fn solution(stderr: &str, requested: &[String]) -> Cause {
         .filter(|name| requested.iter().any(|requested| requested == name))
         .collect();
     if !missing.is_empty() {
-        return Cause::Unknown(missing.join(", "));
+        return UvError::Unknown(missing.join(", "));
     }
     let mut told: Vec<String> = Vec::new();
-    for clause in clauses.iter().filter(|clause| is_telling(clause)) {
+    for clause in clauses.iter().filter(|clause| is_relevant(clause)) {
         let mut clause = clause
             .replacen(" depends on ", " requires ", 1)
             .replacen(" depend on ", " require ", 1);
-        if clause.chars().count() > CLAUSE {
-            clause = clause.chars().take(CLAUSE).collect::<String>() + "…";
+        if clause.chars().count() > MAX_CLAUSE {
+            clause = clause.chars().take(MAX_CLAUSE).collect::<String>() + "…";
         }
         if !told.contains(&clause) {
             told.push(clause);
         }
     }
     if told.is_empty() {
-        return Cause::Unsolvable(text);
+        return UvError::Unsolvable(text);
     }
-    // What users can change is what they wrote, so that is told first and never cut away.
+    // The user's own requirements can be changed, so they are kept when the list is cut.
     told.sort_by_key(|clause| !clause.starts_with("you require "));
-    if told.len() > CLAUSES {
-        told.truncate(CLAUSES);
+    if told.len() > MAX_CLAUSES {
+        told.truncate(MAX_CLAUSES);
     }
-    // Dependencies first reads better: `pandas==2 requires numpy>=1.23; you require numpy<1.20`.
+    // Dependencies first: `pandas==2 requires numpy>=1.23; you require numpy<1.20`.
     told.sort_by_key(|clause| clause.starts_with("you require "));
-    Cause::Unsolvable(told.join("; "))
+    UvError::Unsolvable(told.join("; "))
 }
 
-fn is_telling(clause: &str) -> bool {
+fn is_relevant(clause: &str) -> bool {
     [
         " depends on ",
         " depend on ",
@@ -115,7 +115,7 @@ fn is_telling(clause: &str) -> bool {
         || clause.starts_with("you require ")
 }
 
-/// The sentences after the first line, without line breaks, hints and environment markers.
+/// The explanation without line breaks, hints and environment markers.
 fn explanation(stderr: &str) -> String {
     let after = stderr
         .split_once("No solution found when resolving dependencies")
@@ -142,7 +142,7 @@ fn clauses(text: &str) -> Vec<String> {
     let mut text = format!(" {text}")
         .replace(" Because ", " because ")
         .replace(" And because ", " and because ");
-    // Requirements come as `all of: a b`; what follows is one clause with them.
+    // A list of requirements starts with `all of:` and belongs to one clause.
     for between in BETWEEN {
         let mark = match between {
             " and you require " => "\n you require ",
@@ -157,8 +157,8 @@ fn clauses(text: &str) -> Vec<String> {
         .collect()
 }
 
-/// The innermost cause that uv names, without URLs: an index's may be nobody's business.
-fn last_cause(stderr: &str) -> String {
+/// The last cause without URLs, which may be confidential.
+fn root_cause(stderr: &str) -> String {
     let is_said =
         |line: &&str| line.starts_with("cause:") || line.starts_with("error:") || line.starts_with("Caused by:");
     let lines: Vec<&str> = stderr.lines().map(str::trim).filter(is_said).collect();
@@ -168,7 +168,7 @@ fn last_cause(stderr: &str) -> String {
         words.join(" ")
     };
     match lines.as_slice() {
-        [] => "no reason given".to_owned(),
+        [] => "no error message".to_owned(),
         [only] => shown(only),
         [.., before, last] if before.ends_with(':') || lines.len() == 2 => {
             format!("{} {}", shown(before), shown(last))
@@ -181,14 +181,14 @@ fn last_cause(stderr: &str) -> String {
 mod tests {
     use super::*;
 
-    fn of(stderr: &str) -> Cause {
-        cause(stderr, &["pandas".to_owned(), "nosuch".to_owned()])
+    fn of(stderr: &str) -> UvError {
+        classify(stderr, &["pandas".to_owned(), "nosuch".to_owned()])
     }
 
     #[test]
     fn contradictions_are_told_in_short() {
         let said = "error: No solution found when resolving dependencies\n  cause: Because pandas==2.2.2 depends on numpy{python_full_version < '3.12'}>=1.23.2 and you require pandas==2.2.2, we can conclude that you require numpy>=1.23.2.\n         And because you require numpy<1.20, we can conclude that your requirements are unsatisfiable.\n";
-        let Cause::Unsolvable(why) = of(said) else {
+        let UvError::Unsolvable(why) = of(said) else {
             panic!("{:?}", of(said))
         };
         assert_eq!(
@@ -202,18 +202,18 @@ mod tests {
         let said = "error: No solution found when resolving dependencies\n  cause: Because there is no version of six==99.0 and you require six==99.0, we can conclude that your requirements are unsatisfiable.\n";
         assert_eq!(
             of(said),
-            Cause::Unsolvable("there is no version of six==99.0; you require six==99.0".to_owned())
+            UvError::Unsolvable("there is no version of six==99.0; you require six==99.0".to_owned())
         );
     }
 
     #[test]
     fn packages_that_are_not_there_are_named() {
         let said = "error: No solution found when resolving dependencies\n  cause: Because nosuch was not found in the package registry and you require nosuch==1, we can conclude that your requirements are unsatisfiable.\n";
-        assert_eq!(of(said), Cause::Unknown("nosuch".to_owned()));
+        assert_eq!(of(said), UvError::Unknown("nosuch".to_owned()));
         let needed = "error: No solution found when resolving dependencies\n  cause: Because inner was not found in the package registry and pandas==1 depends on inner, we can conclude that pandas==1 cannot be used.\n";
         assert_eq!(
             of(needed),
-            Cause::Unsolvable("inner was not found in the package registry; pandas==1 requires inner".to_owned())
+            UvError::Unsolvable("inner was not found in the package registry; pandas==1 requires inner".to_owned())
         );
     }
 
@@ -230,10 +230,10 @@ mod tests {
             ),
             (
                 "error: No solution found when resolving dependencies\n  cause: Because pandas was not found in the package registry and you require pandas, we can conclude that your requirements are unsatisfiable.\n\nhint: An index URL (http://x/simple) could not be queried due to a lack of valid authentication credentials (401 Unauthorized)\n",
-                "it refuses us",
+                "it rejected the credentials or requires some",
             ),
         ] {
-            assert_eq!(of(said), Cause::Unreachable(why.to_owned()), "{said}");
+            assert_eq!(of(said), UvError::Unreachable(why.to_owned()), "{said}");
         }
     }
 
@@ -243,7 +243,7 @@ mod tests {
             "No solution found when resolving dependencies {}",
             "a depends on b, ".repeat(9999)
         );
-        let Cause::Unsolvable(why) = of(&long) else { panic!() };
+        let UvError::Unsolvable(why) = of(&long) else { panic!() };
         assert_eq!(why, "a requires b");
         for said in ["", "cause:", "error: \u{0}\u{202e}", "}{}{", "No solution found"] {
             let _ = of(said);

@@ -12,7 +12,7 @@ use cnbi_shared::contract::Settings;
 use serde_json::{Value, json};
 
 /// The folders of a run.
-pub struct Place {
+pub struct StepRunner {
     folder: tempfile::TempDir,
     settings: Settings,
     variables: Vec<(&'static str, String)>,
@@ -20,7 +20,7 @@ pub struct Place {
 
 /// What a step has told.
 #[derive(Debug)]
-pub struct Told {
+pub struct StepOutput {
     pub code: Option<i32>,
     pub reason: String,
     pub message: String,
@@ -28,7 +28,7 @@ pub struct Told {
     results: BTreeMap<String, String>,
 }
 
-impl Told {
+impl StepOutput {
     /// A result other than reason and message.
     pub fn result(&self, name: &str) -> String {
         let found = self.results.get(name).cloned();
@@ -49,7 +49,7 @@ impl Told {
     }
 }
 
-impl Place {
+impl StepRunner {
     /// With that configuration.
     pub fn new(config: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
@@ -64,13 +64,13 @@ impl Place {
     }
 
     /// With an authority to trust besides the public ones.
-    pub fn trusting(self, pem: &str) -> Self {
+    pub fn with_ca(self, pem: &str) -> Self {
         fs::write(self.path("ca/ca.pem"), pem).unwrap();
         self
     }
 
     /// With a credential in the mounted Secret.
-    pub fn knowing(self, entries: &[(&str, &str)]) -> Self {
+    pub fn with_secret(self, entries: &[(&str, &str)]) -> Self {
         for (name, text) in entries {
             fs::write(self.path("secret").join(name), text).unwrap();
         }
@@ -88,7 +88,7 @@ impl Place {
     }
 
     /// Runs a subcommand that takes no parameters.
-    pub fn bare(&self, args: &[&str]) -> Told {
+    pub fn run_plain(&self, args: &[&str]) -> StepOutput {
         let results = tempfile::tempdir_in(self.folder.path()).unwrap().keep();
         let mut command = Command::new(env!("CARGO_BIN_EXE_cnbi-step"));
         command
@@ -111,7 +111,7 @@ impl Place {
             })
             .collect();
         let text = |name: &str| results.get(name).cloned().unwrap_or_else(|| panic!("{name}: {log}"));
-        Told {
+        StepOutput {
             code: output.status.code(),
             reason: text("reason"),
             message: text("message"),
@@ -121,7 +121,7 @@ impl Place {
     }
 
     /// Runs a subcommand with the settings and the folders that it may have.
-    pub fn step(&self, args: &[&str]) -> Told {
+    pub fn run_step(&self, args: &[&str]) -> StepOutput {
         let mut all = args.to_vec();
         let (work, ca) = (self.path("work"), self.path("ca"));
         // As Tekton has it: nothing where no workspace is bound.
@@ -130,19 +130,19 @@ impl Place {
         let settings = encoded(&json!(self.settings));
         all.extend(["--settings", &settings, "--work", work.to_str().unwrap()]);
         all.push(&ca);
-        self.bare(&all)
+        self.run_plain(&all)
     }
 
     /// The same with a request.
-    pub fn ask(&self, args: &[&str], request: &Value) -> Told {
+    pub fn run_with_request(&self, args: &[&str], request: &Value) -> StepOutput {
         let request = encoded(request);
         let mut all = args.to_vec();
         all.extend(["--request", &request]);
-        self.step(&all)
+        self.run_step(&all)
     }
 
     /// Puts an OCI layout of an image on the volume, with Python of that version in its one layer.
-    pub fn has_base(&self, python: &str) {
+    pub fn write_base_image(&self, python: &str) {
         let layout = self.path("work/base");
         let mut layer = tar::Builder::new(Vec::new());
         let mut header = tar::Header::new_ustar();

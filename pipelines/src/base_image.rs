@@ -1,9 +1,8 @@
-//! The image to build on, as an earlier task has left it on the volume: what it is called, and for which Python to lock.
+//! The base image in the workspace: its reference, user and Python version.
 //!
-//! The Python is read from the image itself and nothing in it is run: the layers say which program `python3` is. Only where
-//! they do not is the image's own word taken, its environment and then its labels and its name.
+//! The version comes from the file names in the layers, without running anything; if that fails, from the environment, labels or name.
 
-mod layers;
+mod python_version;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -12,22 +11,22 @@ use cnbi_shared::grammar::image::ImageReference;
 use cnbi_shared::verdict::printable;
 use serde::Deserialize;
 
-use crate::work;
+use crate::workspace;
 
-/// Most bytes of an index, a manifest or a configuration.
+/// Maximum size of an index, manifest or configuration, in bytes.
 const DOCUMENT: u64 = 4 << 20;
 
-/// What to lock for.
+/// The platform to lock for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
-    /// Version of Python, as in `3.11`.
+    /// Python version such as `3.11`.
     pub python: String,
-    /// Architecture in the words of the OCI, as in `amd64`.
+    /// Architecture with OCI's names, such as `amd64`.
     pub architecture: String,
 }
 
 impl Target {
-    /// In uv's words. glibc 2.28 is what the oldest supported distributions have.
+    /// uv's name of the platform. The oldest supported distributions have glibc 2.28.
     pub fn platform(&self) -> &'static str {
         match self.architecture.as_str() {
             "arm64" => "aarch64-manylinux_2_28",
@@ -36,23 +35,23 @@ impl Target {
     }
 }
 
-/// The image to build on.
+/// A base image.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Base {
-    /// The reference with the digest that it had when it was fetched.
+pub struct BaseImage {
+    /// Reference with the digest at the time of the download.
     pub reference: String,
-    /// Digest of its manifest.
+    /// Digest of the manifest.
     pub digest: String,
-    /// The user of its containers, as in its configuration. Empty: root.
+    /// User from its configuration. Empty: root.
     pub user: String,
-    /// Its Python; `None` where it has none that could be found.
+    /// Its Python; `None` if none was found.
     pub target: Option<Target>,
 }
 
-/// Why the image on the volume cannot be read.
+/// Why the base image cannot be used.
 #[derive(Debug, thiserror::Error)]
-#[error("the image to build on cannot be read: {0}")]
-pub struct BaseError(String);
+#[error("cannot use the base image: {0}")]
+pub struct BaseImageError(String);
 
 #[derive(Deserialize)]
 struct Index {
@@ -100,8 +99,8 @@ struct Config {
     labels: Option<BTreeMap<String, String>>,
 }
 
-/// Reads the OCI layout in a folder. `reference` is what was asked for.
-pub fn read(layout: &Path, reference: &ImageReference) -> Result<Base, BaseError> {
+/// Reads an OCI layout. `reference` is the original reference.
+pub fn read(layout: &Path, reference: &ImageReference) -> Result<BaseImage, BaseImageError> {
     let index: Index = document(layout, "index.json")?;
     let mut descriptor = choose(index)?;
     if descriptor.media_type.contains("index") || descriptor.media_type.contains("manifest.list") {
@@ -116,7 +115,7 @@ pub fn read(layout: &Path, reference: &ImageReference) -> Result<Base, BaseError
     };
     let user = image.config.user.unwrap_or_default();
     if !user.chars().all(|c| c.is_ascii_alphanumeric() || "_.:@+-".contains(c)) {
-        return Err(BaseError(format!(
+        return Err(BaseImageError(format!(
             "its user {:?} has characters that are not supported",
             printable(&user, 100)
         )));
@@ -129,11 +128,11 @@ pub fn read(layout: &Path, reference: &ImageReference) -> Result<Base, BaseError
         .map(|layer| blob_path(layout, &layer.digest))
         .collect::<Result<_, _>>()?;
     let labels = image.config.labels.unwrap_or_default();
-    let python = layers::python(&paths, variable("PATH").unwrap_or(layers::PATH))
+    let python = python_version::find(&paths, variable("PATH").unwrap_or(python_version::PATH))
         .or_else(|| variable("PYTHON_VERSION").and_then(version))
         .or_else(|| labels.get("name").and_then(|name| named(name)))
         .or_else(|| named(reference.as_str()));
-    Ok(Base {
+    Ok(BaseImage {
         reference: pinned(reference, &descriptor.digest),
         digest: descriptor.digest,
         user,
@@ -141,15 +140,15 @@ pub fn read(layout: &Path, reference: &ImageReference) -> Result<Base, BaseError
     })
 }
 
-/// The reference with that digest and without its tag: with both, tools differ in which one counts.
+/// The reference with a digest and no tag: tools differ in which of the two they use.
 pub fn pinned(reference: &ImageReference, digest: &str) -> String {
     let registry = reference.registry().map(|registry| format!("{registry}/"));
     let name = format!("{}{}@{digest}", registry.unwrap_or_default(), reference.repository());
     ImageReference::parse(&name).map_or(name, |pinned| pinned.qualified())
 }
 
-/// The only manifest, or that for this machine's architecture.
-fn choose(index: Index) -> Result<Descriptor, BaseError> {
+/// The only manifest, or the one for this machine's architecture.
+fn choose(index: Index) -> Result<Descriptor, BaseImageError> {
     let ours = match std::env::consts::ARCH {
         "aarch64" => "arm64",
         _ => "amd64",
@@ -162,36 +161,36 @@ fn choose(index: Index) -> Result<Descriptor, BaseError> {
     let found = manifests.iter().find(|descriptor| is_ours(descriptor)).cloned();
     found
         .or_else(|| manifests.into_iter().next())
-        .ok_or_else(|| BaseError("its index names no manifest".to_owned()))
+        .ok_or_else(|| BaseImageError("its index is empty".to_owned()))
 }
 
-fn document<T: for<'de> Deserialize<'de>>(folder: &Path, name: &str) -> Result<T, BaseError> {
-    let bytes = work::read(folder, name, DOCUMENT)
-        .map_err(|error| BaseError(error.to_string()))?
-        .ok_or_else(|| BaseError("a part of it is missing".to_owned()))?;
-    serde_json::from_slice(&bytes).map_err(|error| BaseError(error.to_string()))
+fn document<T: for<'de> Deserialize<'de>>(folder: &Path, name: &str) -> Result<T, BaseImageError> {
+    let bytes = workspace::read(folder, name, DOCUMENT)
+        .map_err(|error| BaseImageError(error.to_string()))?
+        .ok_or_else(|| BaseImageError(format!("{name} is missing")))?;
+    serde_json::from_slice(&bytes).map_err(|error| BaseImageError(error.to_string()))
 }
 
-fn blob<T: for<'de> Deserialize<'de>>(layout: &Path, digest: &str) -> Result<T, BaseError> {
+fn blob<T: for<'de> Deserialize<'de>>(layout: &Path, digest: &str) -> Result<T, BaseImageError> {
     let path = blob_path(layout, digest)?;
     let (Some(folder), Some(name)) = (path.parent(), path.file_name().and_then(|name| name.to_str())) else {
-        return Err(BaseError("a digest is not legal".to_owned()));
+        return Err(BaseImageError("a digest is invalid".to_owned()));
     };
     document(folder, name)
 }
 
-fn blob_path(layout: &Path, digest: &str) -> Result<std::path::PathBuf, BaseError> {
+fn blob_path(layout: &Path, digest: &str) -> Result<std::path::PathBuf, BaseImageError> {
     match digest.split_once(':') {
         Some((algorithm @ ("sha256" | "sha384" | "sha512"), hex))
             if !hex.is_empty() && hex.bytes().all(|byte| byte.is_ascii_hexdigit()) =>
         {
             Ok(layout.join("blobs").join(algorithm).join(hex))
         }
-        _ => Err(BaseError("a digest is not legal".to_owned())),
+        _ => Err(BaseImageError("a digest is invalid".to_owned())),
     }
 }
 
-/// `3.11` of `3.11.4`.
+/// `3.11` from `3.11.4`.
 fn version(text: &str) -> Option<String> {
     let mut parts = text.trim().split('.');
     let (major, minor) = (parts.next()?, parts.next()?);

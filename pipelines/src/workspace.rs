@@ -1,61 +1,60 @@
-//! The volume that the tasks of a run share: what lies where, and how it is read.
+//! The shared volume of a run (Tekton workspace `work`).
 //!
-//! Tasks that ran what a user wrote have written to it, so whatever is read from it is hostile: links are not followed, and
-//! nothing is read further than its bound.
+//! Tasks that run user code can write to it, so its content is untrusted: links are not followed and reads are limited.
 
 use std::fs;
 use std::io::{self, Read as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use crate::failure::Failure;
+use crate::error::StepError;
 
-/// Arguments of the subcommands that work on the volume.
+/// Arguments of subcommands that use the workspace.
 #[derive(Clone, Debug, clap::Args)]
-pub struct WorkArgs {
-    /// Folder that the tasks of a run share
+pub struct WorkspaceArgs {
+    /// Shared folder of the run's tasks (Tekton workspace `work`)
     #[arg(long, value_name = "FOLDER")]
     pub work: PathBuf,
 }
 
-impl WorkArgs {
-    /// The folder of the source: the canonical form of a package list, or a repository's files.
+impl WorkspaceArgs {
+    /// Source: the canonical form of a package list, or the files of a repository.
     pub fn source(&self) -> PathBuf {
         self.work.join("source")
     }
 
-    /// The folder of what `prepare` adds to a repository that does not say itself how to build it.
+    /// Files that `prepare` generates for a repository without a Containerfile.
     pub fn recipe(&self) -> PathBuf {
         self.work.join("recipe")
     }
 
-    /// The OCI layout of the image to build on.
+    /// OCI layout of the base image.
     pub fn base(&self) -> PathBuf {
         self.work.join("base")
     }
 
-    /// The OCI layout of the image that was built.
+    /// OCI layout of the built image.
     pub fn image(&self) -> PathBuf {
         self.work.join("image")
     }
 }
 
-/// The argument for a folder that need not be there: Tekton puts nothing where an optional workspace is not bound.
+/// Parses the folder of an optional workspace. Tekton passes an empty text if it is not bound.
 pub fn optional_folder(text: &str) -> Result<PathBuf, std::convert::Infallible> {
     Ok(PathBuf::from(text))
 }
 
-/// A temporary folder for what nobody else is to see; it goes with the step.
-pub fn scratch() -> Result<tempfile::TempDir, Failure> {
+/// Creates a private temporary folder, removed when dropped.
+pub fn scratch() -> Result<tempfile::TempDir, StepError> {
     tempfile::Builder::new()
         .prefix("cnbi-")
         .tempdir()
-        .map_err(|error| Failure::unforeseen(format!("making a temporary folder: {error}")))
+        .map_err(|error| StepError::other(format!("cannot create a temporary folder: {error}")))
 }
 
-/// Makes the folder anew, empty.
-pub fn renew(folder: &Path) -> Result<(), Failure> {
-    let renew = || {
+/// Empties or creates a folder.
+pub fn recreate(folder: &Path) -> Result<(), StepError> {
+    let recreate = || {
         match fs::symlink_metadata(folder) {
             Ok(metadata) if metadata.is_dir() => fs::remove_dir_all(folder)?,
             Ok(_) => fs::remove_file(folder)?,
@@ -64,16 +63,16 @@ pub fn renew(folder: &Path) -> Result<(), Failure> {
         }
         fs::create_dir_all(folder)
     };
-    renew().map_err(|error| Failure::unforeseen(format!("making the folder {}: {error}", folder.display())))
+    recreate().map_err(|error| StepError::other(format!("cannot create the folder {}: {error}", folder.display())))
 }
 
-/// Opens a regular file in a folder, and no link; `None` where there is none. `name` has no slash in it.
+/// Opens a regular file without following links; `None` if it does not exist. `name` must not contain a slash.
 pub fn open(folder: &Path, name: &str) -> io::Result<Option<fs::File>> {
     match fs::symlink_metadata(folder) {
         Ok(metadata) if metadata.is_dir() => {}
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error),
-        Ok(_) => return Err(io::Error::other("its folder is none")),
+        Ok(_) => return Err(io::Error::other("the parent is not a folder")),
     }
     let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
     let opened = fs::OpenOptions::new()
@@ -87,19 +86,19 @@ pub fn open(folder: &Path, name: &str) -> io::Result<Option<fs::File>> {
     if file.metadata()?.is_file() {
         Ok(Some(file))
     } else {
-        Err(io::Error::other("it is no regular file"))
+        Err(io::Error::other("not a regular file"))
     }
 }
 
-/// Reads a regular file of at most `most` bytes; `None` where there is none.
-pub fn read(folder: &Path, name: &str, most: u64) -> io::Result<Option<Vec<u8>>> {
+/// Reads a regular file of at most `limit` bytes; `None` if it does not exist.
+pub fn read(folder: &Path, name: &str, limit: u64) -> io::Result<Option<Vec<u8>>> {
     let Some(file) = open(folder, name)? else {
         return Ok(None);
     };
     let mut bytes = Vec::new();
-    file.take(most + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > most {
-        return Err(io::Error::other(format!("it has more than {most} bytes")));
+    file.take(limit + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > limit {
+        return Err(io::Error::other(format!("more than {limit} bytes")));
     }
     Ok(Some(bytes))
 }
@@ -134,7 +133,7 @@ mod tests {
         fs::write(outside.path().join("kept"), "x").unwrap();
         let path = folder.path().join("source");
         std::os::unix::fs::symlink(outside.path(), &path).unwrap();
-        renew(&path).unwrap();
+        recreate(&path).unwrap();
         assert!(path.symlink_metadata().unwrap().is_dir());
         assert!(outside.path().join("kept").exists());
     }

@@ -1,50 +1,50 @@
-//! How a repository says what it needs, by the names of the files at its root.
+//! The file at the root of a repository that describes how to build it.
 
 use std::path::Path;
 
-/// What a repository is built from.
+/// The kind of build file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// It says itself how.
+pub enum BuildFile {
+    /// Containerfile or Dockerfile.
     Containerfile,
-    /// pip's list, perhaps a lock.
+    /// pip requirements, with or without hashes.
     Requirements,
-    /// Pipenv's lock.
+    /// Pipenv lock file.
     PipfileLock,
-    /// Pipenv's list.
+    /// Pipenv requirements.
     Pipfile,
-    /// A project's metadata.
+    /// Project metadata (PEP 621 or Poetry).
     Project,
-    /// conda's list.
+    /// conda environment.
     Environment,
 }
 
-/// The files that are looked for, in this order.
-pub const KINDS: [(&str, Kind); 8] = [
-    ("Containerfile", Kind::Containerfile),
-    ("Dockerfile", Kind::Containerfile),
-    ("requirements.txt", Kind::Requirements),
-    ("Pipfile.lock", Kind::PipfileLock),
-    ("Pipfile", Kind::Pipfile),
-    ("pyproject.toml", Kind::Project),
-    ("environment.yml", Kind::Environment),
-    ("environment.yaml", Kind::Environment),
+/// All build files, in order of precedence.
+pub const BUILD_FILES: [(&str, BuildFile); 8] = [
+    ("Containerfile", BuildFile::Containerfile),
+    ("Dockerfile", BuildFile::Containerfile),
+    ("requirements.txt", BuildFile::Requirements),
+    ("Pipfile.lock", BuildFile::PipfileLock),
+    ("Pipfile", BuildFile::Pipfile),
+    ("pyproject.toml", BuildFile::Project),
+    ("environment.yml", BuildFile::Environment),
+    ("environment.yaml", BuildFile::Environment),
 ];
 
-/// The first of the files that is there, and what it is. A pyproject.toml that only configures tools does not count.
-pub fn kind(root: &Path) -> Option<(&'static str, Kind)> {
-    KINDS.into_iter().find(|(name, kind)| match kind {
-        Kind::Project => is_project(root, name),
+/// The first build file of a repository. A pyproject.toml without a project or Poetry dependencies is ignored.
+pub fn detect(root: &Path) -> Option<(&'static str, BuildFile)> {
+    BUILD_FILES.into_iter().find(|(name, detect)| match detect {
+        BuildFile::Project => is_project(root, name),
         _ => root.join(name).is_file(),
     })
 }
 
 fn is_project(root: &Path, name: &str) -> bool {
-    let Ok(Some(bytes)) = crate::work::read(root, name, 1 << 20) else {
+    let Ok(Some(bytes)) = crate::workspace::read(root, name, 1 << 20) else {
         return false;
     };
     let Ok(table) = String::from_utf8_lossy(&bytes).parse::<toml::Table>() else {
-        // Whoever reads it next says what is wrong with it.
+        // The next reader reports the syntax error.
         return true;
     };
     let has_poetry = table
@@ -54,7 +54,7 @@ fn is_project(root: &Path, name: &str) -> bool {
     table.contains_key("project") || has_poetry
 }
 
-/// Whether a requirements file is a lock already: every requirement in it has a hash.
+/// Whether every requirement of a requirements file has a hash.
 pub fn looks_locked(text: &str) -> bool {
     let joined = text.replace("\r\n", "\n").replace("\\\n", " ");
     let mut entries = joined
@@ -76,7 +76,7 @@ mod tests {
         for (name, text) in files {
             fs::write(folder.path().join(name), text).unwrap();
         }
-        kind(folder.path()).map(|(name, _)| name)
+        detect(folder.path()).map(|(name, _)| name)
     }
 
     #[test]
@@ -111,7 +111,7 @@ mod tests {
     fn a_folder_of_that_name_is_no_file() {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir(folder.path().join("Containerfile")).unwrap();
-        assert_eq!(kind(folder.path()), None);
+        assert_eq!(detect(folder.path()), None);
     }
 
     #[test]

@@ -1,7 +1,6 @@
-//! Runs other programs: no shell, an environment of our making, bounded output and time, and nothing left running.
+//! Runs other programs without a shell: with a defined environment, limited output and time, and without leaving processes behind.
 //!
-//! What a program prints is hostile. It goes to our log without control characters, and callers get no more of it than
-//! they asked for.
+//! Their output is untrusted. It is logged without control characters and returned up to a limit.
 
 use std::io::{self, Read, Write};
 use std::os::unix::process::CommandExt as _;
@@ -14,82 +13,82 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 
-/// How often a running program is looked at.
+/// Interval for polling the program.
 const TICK: Duration = Duration::from_millis(20);
-/// How many ticks lie between two calls of a watch, which may be slow.
-const TICKS_A_WATCH: u32 = 10;
-/// How long output is waited for once the program has ended: something that it left behind may hold the pipe open.
+/// Polls per call of `watch`, which may be slow.
+const TICKS_PER_WATCH: u32 = 10;
+/// Time to wait for the end of output after the program has exited; a background process may hold the pipe open.
 const DRAIN: Duration = Duration::from_secs(2);
-/// Where programs are looked for when the environment does not say.
+/// Search path if the environment has none.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// What a program may take.
+/// Limits of a program.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// Wall clock time.
     pub time: Duration,
-    /// Bytes that are kept: the first ones of standard output, the last ones of standard error.
-    pub kept: usize,
+    /// Bytes of output that are returned: the first of standard output, the last of standard error.
+    pub output: usize,
 }
 
-/// What becomes of a program's output.
+/// What to log of the output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Log {
-    /// Nothing is repeated.
-    Nothing,
-    /// Standard error is repeated on ours.
-    Errors,
-    /// Both outputs are one, as a terminal would show them; it is repeated, and the end of it is kept as standard error.
-    Everything,
+    /// Nothing.
+    Off,
+    /// Standard error.
+    Stderr,
+    /// Both, merged into one stream whose end is returned as standard error.
+    Combined,
 }
 
-/// What came of a program that ended by itself.
+/// The output of a program that exited by itself.
 #[derive(Clone, Debug)]
-pub struct Ended {
-    /// Its exit status.
+pub struct ProgramOutput {
+    /// Exit status.
     pub status: ExitStatus,
-    /// The beginning of its standard output.
+    /// The beginning of standard output.
     pub stdout: Vec<u8>,
-    /// Whether that is all of it.
-    pub is_whole: bool,
-    /// The end of its standard error.
+    /// Whether `stdout` is all of it.
+    pub is_complete: bool,
+    /// The end of standard error.
     pub stderr: String,
 }
 
-/// Why a program has no exit status of its own.
+/// Why a program did not exit by itself.
 #[derive(Debug, thiserror::Error)]
-pub enum ChildError {
-    /// Not there, or not to be run.
-    #[error("{program} could not be started: {source}")]
+pub enum ProgramError {
+    /// It could not be started.
+    #[error("cannot start {program}: {source}")]
     Start {
-        /// Which.
+        /// Program.
         program: String,
-        /// What the kernel says.
+        /// Error of the kernel.
         source: io::Error,
     },
-    /// It took too long and was killed.
+    /// It was killed after the time limit.
     #[error("{program} took longer than {} seconds", time.as_secs())]
     TimedOut {
-        /// Which.
+        /// Program.
         program: String,
-        /// What it had.
+        /// Time limit.
         time: Duration,
     },
-    /// The watch had it killed, for the reason that it gave.
+    /// `watch` stopped it with this message.
     #[error("{0}")]
     Stopped(String),
-    /// Something about running it failed.
-    #[error("running {program}: {source}")]
+    /// An I/O error.
+    #[error("cannot run {program}: {source}")]
     Io {
-        /// Which.
+        /// Program.
         program: String,
-        /// What.
+        /// Error.
         source: io::Error,
     },
 }
 
-/// A command with nothing in its environment but a path, a home and a language.
-pub fn bare(program: impl AsRef<std::ffi::OsStr>, home: &Path) -> Command {
+/// A command whose environment has only PATH, HOME and locale.
+pub fn clean_command(program: impl AsRef<std::ffi::OsStr>, home: &Path) -> Command {
     let mut command = Command::new(program);
     command
         .env_clear()
@@ -100,18 +99,18 @@ pub fn bare(program: impl AsRef<std::ffi::OsStr>, home: &Path) -> Command {
     command
 }
 
-/// Runs a program to its end, in a process group of its own that is killed afterwards whatever came of it.
+/// Runs a program in a new process group and kills the group at the end.
 ///
-/// `input` is its standard input. `watch` is asked some times a second whether to go on.
+/// `input` is its standard input. `watch` is called several times per second and stops the program by returning an error.
 pub fn run(
     command: &mut Command,
     limits: Limits,
     input: &[u8],
     log: Log,
     watch: &mut dyn FnMut() -> Result<(), String>,
-) -> Result<Ended, ChildError> {
+) -> Result<ProgramOutput, ProgramError> {
     let program = command.get_program().to_string_lossy().into_owned();
-    let failed = |source: io::Error| ChildError::Io {
+    let failed = |source: io::Error| ProgramError::Io {
         program: program.clone(),
         source,
     };
@@ -125,27 +124,27 @@ pub fn run(
         .stderr(Stdio::piped())
         .process_group(0);
     let mut both = None;
-    if log == Log::Everything {
+    if log == Log::Combined {
         let (reader, writer) = io::pipe().map_err(failed)?;
         command.stdout(writer.try_clone().map_err(failed)?).stderr(writer);
         both = Some(reader);
     }
-    let mut child = command.spawn().map_err(|source| ChildError::Start {
+    let mut child = command.spawn().map_err(|source| ProgramError::Start {
         program: program.clone(),
         source,
     })?;
-    // The command keeps its ends of the pipe, and the pipe would never end.
+    // The command owns the write end of the pipe, which would keep it open.
     command.stdout(Stdio::null()).stderr(Stdio::null());
     let group = Group::of(&child);
     if let Some(mut stdin) = child.stdin.take() {
         let input = input.to_vec();
-        // A program that does not read all of it breaks the pipe, which is its right.
+        // A program that does not read all of its input closes the pipe.
         thread::spawn(move || stdin.write_all(&input));
     }
-    let stdout = child.stdout.take().map(|pipe| Kept::first(pipe, limits.kept));
+    let stdout = child.stdout.take().map(|pipe| Capture::first(pipe, limits.output));
     let stderr = match (both, child.stderr.take()) {
-        (Some(pipe), _) => Some(Kept::last(pipe, limits.kept, true)),
-        (None, pipe) => pipe.map(|pipe| Kept::last(pipe, limits.kept, log == Log::Errors)),
+        (Some(pipe), _) => Some(Capture::last(pipe, limits.output, true)),
+        (None, pipe) => pipe.map(|pipe| Capture::last(pipe, limits.output, log == Log::Stderr)),
     };
     let started = Instant::now();
     let mut ticks: u32 = 0;
@@ -156,39 +155,39 @@ pub fn run(
             Err(error) => break Err(failed(error)),
         }
         if started.elapsed() > limits.time {
-            break Err(ChildError::TimedOut {
+            break Err(ProgramError::TimedOut {
                 program: program.clone(),
                 time: limits.time,
             });
         }
         ticks = ticks.wrapping_add(1);
-        if ticks.is_multiple_of(TICKS_A_WATCH)
+        if ticks.is_multiple_of(TICKS_PER_WATCH)
             && let Err(why) = watch()
         {
-            break Err(ChildError::Stopped(why));
+            break Err(ProgramError::Stopped(why));
         }
         thread::sleep(TICK);
     };
-    // The leader is not reaped yet, so the group's id is still its own.
+    // The leader has not been reaped, so the id of the group cannot have been reused.
     group.kill();
     let status = child.wait().map_err(failed)?;
-    let (stdout, is_whole) = stdout.map(Kept::take).unwrap_or_default();
-    let (stderr, _) = stderr.map(Kept::take).unwrap_or_default();
+    let (stdout, is_complete) = stdout.map(Capture::take).unwrap_or_default();
+    let (stderr, _) = stderr.map(Capture::take).unwrap_or_default();
     outcome?;
-    Ok(Ended {
+    Ok(ProgramOutput {
         status,
         stdout,
-        is_whole,
+        is_complete,
         stderr: String::from_utf8_lossy(&stderr).into_owned(),
     })
 }
 
-/// A watch that never objects.
-pub fn unwatched() -> Result<(), String> {
+/// A `watch` that never stops the program.
+pub fn never_stop() -> Result<(), String> {
     Ok(())
 }
 
-/// A running program and what it started.
+/// The process group of a program.
 struct Group(Option<Pid>);
 
 impl Group {
@@ -196,7 +195,7 @@ impl Group {
         Self(i32::try_from(child.id()).ok().and_then(Pid::from_raw))
     }
 
-    /// Whether the leader has ended. It is not reaped.
+    /// Whether the leader has exited. Does not reap it.
     fn has_ended(&self) -> io::Result<bool> {
         let Some(pid) = self.0 else { return Ok(true) };
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
@@ -205,36 +204,36 @@ impl Group {
 
     fn kill(&self) {
         if let Some(pid) = self.0 {
-            // Nobody may be left in it.
+            // Fails if the group is empty.
             let _ = kill_process_group(pid, Signal::KILL);
         }
     }
 }
 
-/// A pipe that is read to its end by a thread, and what is kept of it.
-struct Kept {
+/// A thread that reads a pipe to its end, and the part that it returns.
+struct Capture {
     bytes: Arc<Mutex<(Vec<u8>, bool)>>,
     done: Receiver<()>,
 }
 
-impl Kept {
+impl Capture {
     fn first(pipe: impl Read + Send + 'static, limit: usize) -> Self {
-        Self::read(pipe, move |(kept, is_whole), chunk| {
-            let room = limit.saturating_sub(kept.len()).min(chunk.len());
-            kept.extend_from_slice(&chunk[..room]);
-            *is_whole &= room == chunk.len();
+        Self::read(pipe, move |(captured, is_complete), chunk| {
+            let room = limit.saturating_sub(captured.len()).min(chunk.len());
+            captured.extend_from_slice(&chunk[..room]);
+            *is_complete &= room == chunk.len();
         })
     }
 
     fn last(pipe: impl Read + Send + 'static, limit: usize, is_logged: bool) -> Self {
-        Self::read(pipe, move |(kept, is_whole), chunk| {
+        Self::read(pipe, move |(captured, is_complete), chunk| {
             if is_logged {
-                repeat(chunk);
+                write_log(chunk);
             }
-            kept.extend_from_slice(chunk);
-            let surplus = kept.len().saturating_sub(limit);
-            kept.drain(..surplus);
-            *is_whole &= surplus == 0;
+            captured.extend_from_slice(chunk);
+            let surplus = captured.len().saturating_sub(limit);
+            captured.drain(..surplus);
+            *is_complete &= surplus == 0;
         })
     }
 
@@ -258,7 +257,7 @@ impl Kept {
                     Err(_) => break,
                 }
             }
-            // Whoever waited may have given up.
+            // The receiver may have timed out.
             let _ = end.send(());
         });
         Self { bytes, done }
@@ -266,12 +265,12 @@ impl Kept {
 
     fn take(self) -> (Vec<u8>, bool) {
         let is_closed = self.done.recv_timeout(DRAIN).is_ok();
-        let mut kept = self.bytes.lock().unwrap_or_else(PoisonError::into_inner);
-        (std::mem::take(&mut kept.0), kept.1 && is_closed)
+        let mut captured = self.bytes.lock().unwrap_or_else(PoisonError::into_inner);
+        (std::mem::take(&mut captured.0), captured.1 && is_closed)
     }
 }
 
-fn repeat(chunk: &[u8]) {
+fn write_log(chunk: &[u8]) {
     let text: String = String::from_utf8_lossy(chunk)
         .chars()
         .map(|c| {
@@ -282,7 +281,7 @@ fn repeat(chunk: &[u8]) {
             }
         })
         .collect();
-    // A log that cannot be written is no reason to fail.
+    // The log is best effort.
     let _ = io::stderr().write_all(text.as_bytes());
 }
 
@@ -292,11 +291,11 @@ mod tests {
 
     const LIMITS: Limits = Limits {
         time: Duration::from_secs(20),
-        kept: 1000,
+        output: 1000,
     };
 
     fn sh(script: &str) -> Command {
-        let mut command = bare("sh", Path::new("/"));
+        let mut command = clean_command("sh", Path::new("/"));
         command.args(["-c", script]);
         command
     }
@@ -304,9 +303,9 @@ mod tests {
     #[test]
     fn output_is_kept_as_far_as_asked() {
         let mut command = sh("head -c 100000 /dev/zero | tr '\\0' a; echo end >&2");
-        let ended = run(&mut command, LIMITS, b"", Log::Nothing, &mut unwatched).unwrap();
+        let ended = run(&mut command, LIMITS, b"", Log::Off, &mut never_stop).unwrap();
         assert_eq!(
-            (ended.stdout.len(), ended.is_whole, ended.stderr.as_str()),
+            (ended.stdout.len(), ended.is_complete, ended.stderr.as_str()),
             (1000, false, "end\n")
         );
     }
@@ -314,20 +313,13 @@ mod tests {
     #[test]
     fn both_outputs_can_be_one() {
         let mut command = sh("echo a; echo b >&2; echo c");
-        let ended = run(&mut command, LIMITS, b"", Log::Everything, &mut unwatched).unwrap();
+        let ended = run(&mut command, LIMITS, b"", Log::Combined, &mut never_stop).unwrap();
         assert_eq!((ended.stdout.len(), ended.stderr.as_str()), (0, "a\nb\nc\n"));
     }
 
     #[test]
     fn input_arrives_and_the_environment_does_not() {
-        let ended = run(
-            &mut sh("cat; env | sort"),
-            LIMITS,
-            b"in\n",
-            Log::Nothing,
-            &mut unwatched,
-        )
-        .unwrap();
+        let ended = run(&mut sh("cat; env | sort"), LIMITS, b"in\n", Log::Off, &mut never_stop).unwrap();
         let text = String::from_utf8(ended.stdout).unwrap();
         assert!(text.starts_with("in\nHOME=/\nLANG=C.UTF-8\n"), "{text}");
         assert!(!text.contains("CARGO"), "{text}");
@@ -344,8 +336,8 @@ mod tests {
             ..LIMITS
         };
         let started = Instant::now();
-        let error = run(&mut command, limits, b"", Log::Nothing, &mut unwatched).unwrap_err();
-        assert!(matches!(error, ChildError::TimedOut { .. }), "{error}");
+        let error = run(&mut command, limits, b"", Log::Off, &mut never_stop).unwrap_err();
+        assert!(matches!(error, ProgramError::TimedOut { .. }), "{error}");
         assert!(started.elapsed() < Duration::from_secs(10));
         let pid = std::fs::read_to_string(pid).unwrap();
         let is_gone = || match std::fs::read_to_string(format!("/proc/{}/stat", pid.trim())) {
@@ -364,24 +356,28 @@ mod tests {
         let mut command =
             sh("setsid sh -c 'touch \"$0\"; sleep 5' \"$0\" & while [ ! -e \"$0\" ]; do :; done; echo done");
         command.arg(folder.path().join("ready"));
-        let ended = run(&mut command, LIMITS, b"", Log::Nothing, &mut unwatched).unwrap();
-        assert_eq!((ended.stdout.as_slice(), ended.is_whole), (&b"done\n"[..], false));
+        let ended = run(&mut command, LIMITS, b"", Log::Off, &mut never_stop).unwrap();
+        assert_eq!((ended.stdout.as_slice(), ended.is_complete), (&b"done\n"[..], false));
     }
 
     #[test]
     fn a_watch_ends_it() {
-        let error = run(&mut sh("sleep 600"), LIMITS, b"", Log::Nothing, &mut || {
-            Err("enough".into())
-        })
+        let error = run(
+            &mut sh("sleep 600"),
+            LIMITS,
+            b"",
+            Log::Off,
+            &mut || Err("enough".into()),
+        )
         .unwrap_err();
         assert_eq!(error.to_string(), "enough");
         let error = run(
-            &mut bare("/no/such/program", Path::new("/")),
+            &mut clean_command("/no/such/program", Path::new("/")),
             LIMITS,
             b"",
-            Log::Nothing,
-            &mut unwatched,
+            Log::Off,
+            &mut never_stop,
         );
-        assert!(matches!(error, Err(ChildError::Start { .. })));
+        assert!(matches!(error, Err(ProgramError::Start { .. })));
     }
 }

@@ -1,28 +1,27 @@
-//! The ImageStream of a resource: whose it is, and what it has to say so that Open Data Hub shows it. Pure; `cluster.rs` is the
-//! shell around it, and `outcome.rs` reads what has come of a run.
+//! The ImageStream of a resource: its owner and the content that Open Data Hub reads. No I/O; see `client.rs`.
 //!
 //! What the dashboard and JupyterHub read is in opendatahub-io/odh-dashboard (`imageStreamUtils.ts`) and
-//! jupyterhub-singleuser-profiles (`images.py`): a value that they parse as JSON has to be JSON, or their whole list breaks.
+//! jupyterhub-singleuser-profiles (`images.py`). Values that they parse as JSON must be valid, or their whole list fails.
 
-pub mod cluster;
+pub mod client;
 pub mod outcome;
 
 use cnbi_shared::api::annotations::{CREATOR, DESCRIPTION, DISPLAY_NAME, OWNED_BY};
-use cnbi_shared::contract::{Asked, Reason};
+use cnbi_shared::contract::{BuildRequest, Reason};
 use serde_json::{Map, Value, json};
 
-use crate::failure::Failure;
+use crate::error::StepError;
 use outcome::{Image, Outcome};
 
-/// Field manager of what the tasks write.
+/// Field manager of the tasks.
 pub const FIELD_MANAGER: &str = "cnbi-pipelines";
 
-/// Label: the uid of the resource that a stream was last written for.
+/// Label: uid of the resource that last wrote the ImageStream.
 const UID: &str = "meteor.zone/uid";
-/// Annotation: the generation of the resource that a stream was last written for.
+/// Annotation: generation of the resource that last wrote the ImageStream.
 const GENERATION: &str = "meteor.zone/generation";
 
-/// Label: whether the spawner offers it.
+/// Label: whether the notebook spawner lists the ImageStream.
 const OFFERED: &str = "opendatahub.io/notebook-image";
 const PHASE: &str = "opendatahub.io/notebook-image-phase";
 const MESSAGES: &str = "opendatahub.io/notebook-image-messages";
@@ -31,46 +30,46 @@ const SOFTWARE: &str = "opendatahub.io/notebook-software";
 const DEPENDENCIES: &str = "opendatahub.io/notebook-python-dependencies";
 const IMPORTED_FROM: &str = "openshift.io/imported-from";
 
-/// Most images that the status of a tag remembers. OpenShift's own registry is as forgetful.
-const REMEMBERED: usize = 10;
+/// Maximum number of images in the status of a tag. OpenShift prunes them too.
+const MAX_HISTORY: usize = 10;
 
-/// The resource that a stream is written for.
+/// The resource of an ImageStream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Owner {
-    /// Its namespace.
+    /// Namespace of the resource.
     pub namespace: String,
-    /// Its name, and the stream's.
+    /// Name of the resource and of the ImageStream.
     pub name: String,
-    /// Its uid.
+    /// Uid of the resource.
     pub uid: String,
-    /// The generation of it that the run builds.
+    /// Generation of the resource that the run builds.
     pub generation: i64,
-    /// The stream's namespace.
+    /// Namespace of the ImageStream.
     pub target: String,
-    /// The tag of this build.
+    /// Tag of this build.
     pub tag: String,
 }
 
 impl Owner {
-    fn conflict(&self, what: &str) -> Failure {
+    fn conflict(&self, what: &str) -> StepError {
         let Self { target, name, .. } = self;
-        Failure::new(
+        StepError::new(
             Reason::ImageStreamConflict,
             format!("The ImageStream {target}/{name} {what}"),
         )
     }
 
-    /// Whether the stream may be written for this resource and generation. `is_update`: it was written before in this run, so it can
-    /// be of no other resource of the same name.
-    pub fn may_write(&self, stream: &Value, is_update: bool) -> Result<(), Failure> {
+    /// Checks that the ImageStream may be written for this resource and generation. `is_update`: an earlier task of this run has written it,
+    /// so it must have the uid of this resource.
+    pub fn may_write(&self, stream: &Value, is_update: bool) -> Result<(), StepError> {
         let metadata = &stream["metadata"];
         let owner = metadata["annotations"][OWNED_BY].as_str();
         if owner != Some(&format!("{}/{}", self.namespace, self.name)) {
-            return Err(self.conflict("belongs to somebody else"));
+            return Err(self.conflict("belongs to another resource or user; choose another metadata.name, or delete the ImageStream"));
         }
         if !metadata["deletionTimestamp"].is_null() {
             let Self { target, name, .. } = self;
-            return Err(Failure::new(
+            return Err(StepError::new(
                 Reason::ImageStreamCreateFailed,
                 format!("The ImageStream {target}/{name} is being deleted"),
             ));
@@ -83,15 +82,14 @@ impl Owner {
         let generation: Option<i64> = generation.and_then(|generation| generation.parse().ok());
         match generation {
             Some(newer) if is_of_this && newer > self.generation => {
-                Err(self.conflict(&format!("was written for generation {newer} meanwhile")))
+                Err(self.conflict(&format!("was already written for generation {newer}")))
             }
             _ => Ok(()),
         }
     }
 
-    /// What is made first, where there is no stream: nothing but whose it is. What it says comes by [`Owner::applied`], so that
-    /// there is one set of fields that are ours.
-    pub fn made(&self) -> Value {
+    /// A new ImageStream with nothing but its owner. [`Owner::desired`] has all other fields, so that the field manager owns one set.
+    pub fn new_object(&self) -> Value {
         json!({
             "apiVersion": "image.openshift.io/v1",
             "kind": "ImageStream",
@@ -103,16 +101,16 @@ impl Owner {
         })
     }
 
-    /// The stream to apply over that one.
-    pub fn applied(&self, stream: &Value, asked: &Asked, outcome: &Outcome) -> Value {
+    /// The ImageStream to apply.
+    pub fn desired(&self, stream: &Value, request: &BuildRequest, outcome: &Outcome) -> Value {
         let mut tags = tags(stream);
         if let Outcome::Succeeded(image) = outcome {
             let before = tags.iter().position(|tag| tag["name"] == self.tag.as_str());
             let before = before.map(|index| tags.remove(index));
-            tags.insert(0, self.newest(stream, before.as_ref(), asked, image));
+            tags.insert(0, self.tag_for(stream, before.as_ref(), request, image));
         }
         let was_offered = &stream["metadata"]["labels"][OFFERED];
-        // Without a tag there is nothing to offer, and older dashboards expect one. Who switched it off meant it.
+        // Without tags, older dashboards expect "false". With tags, "false" was set by the admin and is kept.
         let is_switched_off = has_tags(stream) && was_offered == "false";
         let is_offered = !tags.is_empty() && !is_switched_off;
         let mut body = json!({
@@ -121,7 +119,7 @@ impl Owner {
             "metadata": {
                 "name": self.name,
                 "namespace": self.target,
-                // Of the stream that was looked at and of no other: nothing is written over a change, or made anew.
+                // Fails if the ImageStream was changed or recreated.
                 "uid": stream["metadata"]["uid"],
                 "resourceVersion": stream["metadata"]["resourceVersion"],
                 "labels": {
@@ -131,18 +129,18 @@ impl Owner {
                     "opendatahub.io/dashboard": "true",
                     UID: self.uid,
                 },
-                "annotations": self.annotations(asked, outcome),
+                "annotations": self.annotations(request, outcome),
             },
             "spec": { "lookupPolicy": { "local": true } },
         });
-        // A list that is there and empty makes the dashboard fail, one that is not there does not.
+        // The dashboard fails for an empty list.
         if !tags.is_empty() {
             body["spec"]["tags"] = Value::Array(tags);
         }
         body
     }
 
-    fn annotations(&self, asked: &Asked, outcome: &Outcome) -> Map<String, Value> {
+    fn annotations(&self, request: &BuildRequest, outcome: &Outcome) -> Map<String, Value> {
         let mut annotations = Map::new();
         let (phase, messages) = match outcome {
             Outcome::Running => ("Validating", json!([])),
@@ -150,16 +148,16 @@ impl Owner {
             Outcome::Failed(message) => ("Failed", json!([{ "severity": "error", "message": message }])),
         };
         let owner = format!("{}/{}", self.namespace, self.name);
-        let url = asked.from_image.as_deref().or(asked.repository_url.as_deref());
+        let url = request.from_image.as_deref().or(request.repository_url.as_deref());
         for (key, text) in [
             (OWNED_BY, Some(owner.as_str())),
             (GENERATION, Some(self.generation.to_string().as_str())),
             (PHASE, Some(phase)),
             (MESSAGES, Some(messages.to_string().as_str())),
-            (DISPLAY_NAME, asked.display_name.as_deref()),
-            (DESCRIPTION, asked.description.as_deref()),
-            (CREATOR, asked.creator.as_deref()),
-            (URL, url.or(asked.builder_image.as_deref())),
+            (DISPLAY_NAME, request.display_name.as_deref()),
+            (DESCRIPTION, request.description.as_deref()),
+            (CREATOR, request.creator.as_deref()),
+            (URL, url.or(request.builder_image.as_deref())),
         ] {
             if let Some(text) = text {
                 annotations.insert(key.to_owned(), json!(text));
@@ -168,14 +166,14 @@ impl Owner {
         annotations
     }
 
-    /// The tag of this build, leading to its image by digest: what was validated, and not what may be there by then.
-    fn newest(&self, stream: &Value, before: Option<&Value>, asked: &Asked, image: &Image) -> Value {
+    /// The tag of this build, with the digest of the validated image.
+    fn tag_for(&self, stream: &Value, before: Option<&Value>, request: &BuildRequest, image: &Image) -> Value {
         let mut tag = json!({
             "name": self.tag,
             "annotations": {
                 SOFTWARE: image.software,
                 DEPENDENCIES: image.dependencies,
-                IMPORTED_FROM: asked.from_image.as_deref().unwrap_or(&image.reference),
+                IMPORTED_FROM: request.from_image.as_deref().unwrap_or(&image.reference),
             },
             "from": { "kind": "DockerImage", "name": image.reference },
             "referencePolicy": { "type": "Source" },
@@ -184,7 +182,7 @@ impl Owner {
             tag["importPolicy"] = json!({ "insecure": true });
         }
         let Some(before) = before.filter(|before| before["from"] == tag["from"]) else {
-            // OpenShift gives a changed tag the next generation, and imports.
+            // OpenShift assigns the next generation and imports.
             return tag;
         };
         let told = stream["status"]["tags"].as_array().into_iter().flatten();
@@ -192,7 +190,7 @@ impl Owner {
         let is_usable = told
             .clone()
             .any(|told| told["items"][0].is_object() && told["conditions"][0].is_null());
-        // Zero asks OpenShift to import once more.
+        // Generation 0 requests a new import.
         let generation = if is_usable {
             before["generation"].clone()
         } else {
@@ -204,9 +202,9 @@ impl Owner {
         tag
     }
 
-    /// The status to apply where nobody imports, which makes the tag one that can be chosen. `stream` is as it was applied.
+    /// The status to apply in clusters without image import. `stream` is the ImageStream after the apply.
     pub fn status(&self, stream: &Value, image: &Image, now: &str) -> Value {
-        // All tags, because what is left out of an apply is taken away.
+        // An apply removes omitted tags.
         let all = stream["status"]["tags"].as_array().cloned().unwrap_or_default();
         let all = all.into_iter().map(without_nulls);
         let (mut own, mut told): (Vec<Value>, Vec<Value>) = all.partition(|told| told["tag"] == self.tag.as_str());
@@ -222,7 +220,7 @@ impl Owner {
         let generation = generation.or(stream["metadata"]["generation"].as_i64()).unwrap_or(1);
         if items
             .first()
-            .is_none_or(|newest| newest["image"] != image.digest.as_str())
+            .is_none_or(|tag_for| tag_for["image"] != image.digest.as_str())
         {
             items.insert(
                 0,
@@ -233,7 +231,7 @@ impl Owner {
             );
         }
         items[0]["generation"] = json!(generation);
-        items.truncate(REMEMBERED);
+        items.truncate(MAX_HISTORY);
         told.insert(0, json!({ "tag": self.tag, "items": items, "conditions": [] }));
         json!({
             "apiVersion": "image.openshift.io/v1",
@@ -244,7 +242,7 @@ impl Owner {
     }
 }
 
-/// The tags that a stream has, as they are: applied as they were, OpenShift does not import them again.
+/// The current tags. OpenShift does not import unchanged tags again.
 fn tags(stream: &Value) -> Vec<Value> {
     let tags = stream["spec"]["tags"].as_array().cloned().unwrap_or_default();
     tags.into_iter().map(without_nulls).collect()

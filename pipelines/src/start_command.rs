@@ -1,8 +1,6 @@
-//! What a container of an image starts with, on its way from the task that reads the image's configuration to the one that
-//! runs in a container of it.
+//! The start command of an image, as a result of one task and a parameter of the next.
 //!
-//! Whoever made the image wrote it, so it travels as base64 of JSON: neither Tekton nor the kubelet has anything to expand
-//! in that. A task can have more to tell than this, so it has a bound.
+//! The author of the image controls it, so it is encoded as base64 of JSON, in which Tekton and the kubelet expand nothing.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -10,10 +8,10 @@ use serde_json::Value;
 
 use crate::registry::image::Configuration;
 
-/// Most characters of it, encoded. All results of a task share 3584 bytes.
+/// Maximum length of the encoded command, in characters. All results of a task share 3584 bytes.
 pub const MOST: usize = 2048;
 
-/// The entrypoint and its arguments, as the result holds them.
+/// Encodes entrypoint and arguments. A command that is too long is encoded as `null`.
 pub fn encode(configuration: &Configuration) -> String {
     let execution = configuration.config.as_ref();
     let texts = |list: Option<&Value>| -> Vec<String> {
@@ -27,7 +25,7 @@ pub fn encode(configuration: &Configuration) -> String {
     if whole.len() > MOST { told(None) } else { whole }
 }
 
-/// Reads it. `None`: it was too long to be told. An empty text is an empty command.
+/// Decodes a command. `None`: it was too long. An empty text is an empty command.
 pub fn decode(text: &str) -> Result<Option<Vec<String>>, String> {
     if text.is_empty() {
         return Ok(Some(Vec::new()));
@@ -36,7 +34,7 @@ pub fn decode(text: &str) -> Result<Option<Vec<String>>, String> {
         return Err(format!("is longer than {MOST} characters"));
     }
     let bytes = STANDARD.decode(text).map_err(|_| "is not base64".to_owned())?;
-    serde_json::from_slice(&bytes).map_err(|_| "is no list of texts".to_owned())
+    serde_json::from_slice(&bytes).map_err(|_| "is not a list of strings".to_owned())
 }
 
 #[cfg(test)]
@@ -72,7 +70,7 @@ mod tests {
         assert_eq!(decode(""), Ok(Some(Vec::new())));
         for (text, what) in [
             ("$(x)", "is not base64"),
-            (&STANDARD.encode("{}"), "is no list of texts"),
+            (&STANDARD.encode("{}"), "is not a list of strings"),
             (&"A".repeat(MOST + 4), "is longer than 2048 characters"),
         ] {
             assert_eq!(decode(text), Err(what.to_owned()));

@@ -3,7 +3,7 @@ use cnbi_shared::config::Network;
 use super::*;
 
 fn tag(reference: &str, insecure: &[&str]) -> Value {
-    let child = |task: &str, results: Value| outcome::Child {
+    let child = |task: &str, results: Value| outcome::TaskRun {
         task: task.to_owned(),
         task_run: json!({"status": {"conditions": [{"type": "Succeeded", "status": "True"}], "results": results}}),
     };
@@ -29,7 +29,7 @@ fn tag(reference: &str, insecure: &[&str]) -> Value {
         target: "opendatahub".to_owned(),
         tag: "v1".to_owned(),
     };
-    owner.applied(&json!({}), &Asked::default(), &outcome)["spec"]["tags"][0].clone()
+    owner.desired(&json!({}), &BuildRequest::default(), &outcome)["spec"]["tags"][0].clone()
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Walks a tree of files that strangers wrote: bounded, and without following anything.
+//! Checks the untrusted files of a repository without following links.
 
 use std::fs;
 use std::io;
@@ -6,33 +6,33 @@ use std::path::{Component, Path, PathBuf};
 
 use cnbi_shared::verdict::printable;
 
-/// Most files and folders of a repository.
+/// Maximum number of files and folders.
 const ENTRIES: usize = 200_000;
-/// How deep folders may lie in each other.
+/// Maximum depth of folders.
 const DEPTH: usize = 100;
 
-/// Why a tree is not taken. Each message is a whole sentence without its full stop.
+/// Why a repository is rejected: one sentence each, without a full stop.
 #[derive(Debug, thiserror::Error)]
-pub enum TreeError {
-    /// Too much of it.
+pub enum SourceTreeError {
+    /// Too large.
     #[error("the repository has more than {0}")]
     TooMuch(String),
-    /// A link to somewhere else.
-    #[error("the link {0} leads out of the repository")]
+    /// A link that leads out of the repository.
+    #[error("the link {0} leads out of the repository; remove it or use a relative target inside")]
     LeadsOut(String),
-    /// A name that no log or Containerfile could hold.
-    #[error("the name {0} has control characters in it, or is not UTF-8")]
+    /// A name with control characters or invalid UTF-8, which logs and Containerfiles cannot contain.
+    #[error("the file name {0} contains control characters or is not UTF-8; rename the file")]
     Name(String),
-    /// Neither file, folder nor link.
-    #[error("{0} is neither a file, nor a folder, nor a link")]
+    /// A device, socket or pipe.
+    #[error("{0} is not a file, folder or link")]
     Special(String),
-    /// It cannot be read.
-    #[error("reading {0}: {1}")]
+    /// An I/O error.
+    #[error("cannot read {0}: {1}")]
     Io(String, io::Error),
 }
 
-/// Whether everything in a folder takes at most so many bytes. What goes while it is looked at does not count.
-pub fn within(folder: &Path, most: u64) -> Result<(), TreeError> {
+/// Checks the total size of a folder, in bytes. Files that are removed meanwhile are skipped.
+pub fn within(folder: &Path, most: u64) -> Result<(), SourceTreeError> {
     let mut total: u64 = 0;
     let mut folders = vec![folder.to_owned()];
     while let Some(folder) = folders.pop() {
@@ -45,56 +45,56 @@ pub fn within(folder: &Path, most: u64) -> Result<(), TreeError> {
             }
         }
         if total > most {
-            return Err(TreeError::TooMuch(format!("{} MiB", most >> 20)));
+            return Err(SourceTreeError::TooMuch(format!("{} MiB", most >> 20)));
         }
     }
     Ok(())
 }
 
-/// Looks at every name in a tree: links lead to somewhere in it, names can be printed, and it has bounds.
-pub fn check(root: &Path, most: u64) -> Result<(), TreeError> {
+/// Checks all links, file names, sizes and the depth of a repository. `most` is the maximum total size in bytes.
+pub fn check(root: &Path, most: u64) -> Result<(), SourceTreeError> {
     let mut total: u64 = 0;
     let mut entries = 0;
     let mut folders = vec![(PathBuf::new(), 0)];
     while let Some((folder, depth)) = folders.pop() {
-        let io = |error| TreeError::Io(shown(&folder), error);
+        let io = |error| SourceTreeError::Io(shown(&folder), error);
         for entry in fs::read_dir(root.join(&folder)).map_err(io)? {
             let entry = entry.map_err(io)?;
             let path = folder.join(entry.file_name());
             entries += 1;
             if entries > ENTRIES {
-                return Err(TreeError::TooMuch(format!("{ENTRIES} files and folders")));
+                return Err(SourceTreeError::TooMuch(format!("{ENTRIES} files and folders")));
             }
             if path.to_str().is_none_or(|name| name.contains(char::is_control)) {
-                return Err(TreeError::Name(shown(&path)));
+                return Err(SourceTreeError::Name(shown(&path)));
             }
             let metadata = entry.metadata().map_err(io)?;
             let kind = metadata.file_type();
             if kind.is_dir() {
                 if depth == DEPTH {
-                    return Err(TreeError::TooMuch(format!("{DEPTH} folders in each other")));
+                    return Err(SourceTreeError::TooMuch(format!("{DEPTH} levels of folders")));
                 }
                 folders.push((path, depth + 1));
             } else if kind.is_symlink() {
                 let target = fs::read_link(entry.path()).map_err(io)?;
                 if !stays(&folder, &target) {
-                    return Err(TreeError::LeadsOut(shown(&path)));
+                    return Err(SourceTreeError::LeadsOut(shown(&path)));
                 }
             } else if kind.is_file() {
                 total = total.saturating_add(metadata.len());
             } else {
-                return Err(TreeError::Special(shown(&path)));
+                return Err(SourceTreeError::Special(shown(&path)));
             }
         }
         if total > most {
-            return Err(TreeError::TooMuch(format!("{} MiB", most >> 20)));
+            return Err(SourceTreeError::TooMuch(format!("{} MiB", most >> 20)));
         }
     }
     Ok(())
 }
 
-/// Whether a link in that folder leads to somewhere in the tree, by its text alone: steps up come first and are no more
-/// than the folder is deep. After a name they would depend on where that name leads, so they are refused there.
+/// Whether a link in `folder` stays in the repository, judged by its text: `..` is only accepted at the beginning and not more often than
+/// the folder is deep. After a name, the result would depend on where that name leads.
 fn stays(folder: &Path, target: &Path) -> bool {
     let mut depth = folder.components().count();
     let mut is_named = false;
@@ -145,7 +145,7 @@ mod tests {
         for target in ["/etc/passwd", "..", "../x", "a/../../x", "./../a", "here/here/../../x"] {
             assert_eq!(
                 said(|root| symlink(target, root.join("link")).unwrap()),
-                "the link \"link\" leads out of the repository",
+                "the link \"link\" leads out of the repository; remove it or use a relative target inside",
                 "{target}"
             );
         }
@@ -154,14 +154,23 @@ mod tests {
     #[test]
     fn names_and_sizes_have_bounds() {
         let name = |name: &'static [u8]| said(|root| fs::write(root.join(OsStr::from_bytes(name)), "").unwrap());
-        assert!(name(b"a\nb").starts_with("the name \"a\\nb\" has control"));
+        assert!(
+            name(
+                b"a
+        b"
+            )
+            .starts_with(
+                "the file name \"a\
+        b\" contains control"
+            )
+        );
         assert!(name(b"\xff").contains("not UTF-8"));
         assert_eq!(
             said(|root| fs::File::create(root.join("big")).unwrap().set_len(2 << 20).unwrap()),
             "the repository has more than 1 MiB"
         );
         assert!(
-            said(|root| fs::create_dir_all(root.join("d/".repeat(102))).unwrap()).contains("100 folders in each other")
+            said(|root| fs::create_dir_all(root.join("d/".repeat(102))).unwrap()).contains("100 levels of folders")
         );
     }
 }

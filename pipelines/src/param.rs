@@ -1,44 +1,44 @@
-//! Reads encoded parameters: base64 of JSON, in items that each fit into an argument.
+//! Decodes parameters of kind [`cnbi_shared::contract::ParamKind::Encoded`].
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use cnbi_shared::api::limits;
-use cnbi_shared::contract::{Asked, CHUNK};
+use cnbi_shared::contract::{BuildRequest, CHUNK};
 use cnbi_shared::verdict::printable;
 use serde::de::DeserializeOwned;
 
-/// Most characters of all items together. A run with more in it would not have been stored.
+/// Maximum length of all items together, in characters. The API server does not store larger runs.
 const MOST: usize = 2 << 20;
 
-/// Why a parameter cannot be read. What it says is never repeated whole.
+/// Why a parameter is invalid. Its value is never repeated completely.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum EncodedError {
-    /// More than anybody sends.
+pub enum ParamError {
+    /// Too long.
     #[error("is longer than {0}")]
     TooLong(String),
     /// Not base64.
     #[error("is not base64: {0}")]
     Base64(#[from] base64::DecodeError),
-    /// Not JSON, or not of the shape that this version knows.
-    #[error("is not what this version of CNBi sends: {0}")]
+    /// Not the JSON of this version.
+    #[error("was not written by this version of CNBi: {0}")]
     Json(String),
 }
 
-/// Joins the items and reads what they hold.
-pub fn decode<T: DeserializeOwned>(items: &[String]) -> Result<T, EncodedError> {
+/// Joins and decodes the items.
+pub fn decode<T: DeserializeOwned>(items: &[String]) -> Result<T, ParamError> {
     if items.iter().any(|item| item.len() > CHUNK) {
-        return Err(EncodedError::TooLong(format!("{CHUNK} characters an item")));
+        return Err(ParamError::TooLong(format!("{CHUNK} characters per item")));
     }
     if items.iter().map(String::len).sum::<usize>() > MOST {
-        return Err(EncodedError::TooLong(format!("{MOST} characters")));
+        return Err(ParamError::TooLong(format!("{MOST} characters")));
     }
     let bytes = STANDARD.decode(items.concat())?;
-    serde_json::from_slice(&bytes).map_err(|error| EncodedError::Json(printable(&error.to_string(), 200)))
+    serde_json::from_slice(&bytes).map_err(|error| ParamError::Json(printable(&error.to_string(), 200)))
 }
 
-/// Whether a request is no longer than the rules let one be; tasks may take that for granted from here on.
-pub fn bounded(asked: &Asked) -> Result<(), EncodedError> {
-    let Asked {
+/// Checks that a request is within the limits of the rules.
+pub fn bounded(request: &BuildRequest) -> Result<(), ParamError> {
+    let BuildRequest {
         display_name,
         description,
         creator,
@@ -47,11 +47,11 @@ pub fn bounded(asked: &Asked) -> Result<(), EncodedError> {
         package_versions,
         repository_url,
         git_ref,
-    } = asked;
+    } = request;
     for (key, text, limit) in [
         ("displayName", display_name, limits::DISPLAY_NAME),
         ("description", description, limits::DESCRIPTION),
-        // No rule bounds it; the API server does, with 256 KiB for all annotations.
+        // Not limited by a rule. The API server limits all annotations to 256 KiB.
         ("creator", creator, 256 << 10),
         ("fromImage", from_image, limits::IMAGE),
         ("builderImage", builder_image, limits::IMAGE),
@@ -63,7 +63,7 @@ pub fn bounded(asked: &Asked) -> Result<(), EncodedError> {
     let packages = package_versions.as_deref().unwrap_or_default();
     if packages.len() > limits::PACKAGES {
         let most = limits::PACKAGES;
-        return Err(EncodedError::TooLong(format!("{most} items in packageVersions")));
+        return Err(ParamError::TooLong(format!("{most} items in packageVersions")));
     }
     for package in packages {
         within("packageVersions", Some(package), limits::PACKAGE)?;
@@ -71,11 +71,9 @@ pub fn bounded(asked: &Asked) -> Result<(), EncodedError> {
     Ok(())
 }
 
-fn within(key: &str, text: Option<&str>, limit: usize) -> Result<(), EncodedError> {
+fn within(key: &str, text: Option<&str>, limit: usize) -> Result<(), ParamError> {
     match text {
-        Some(text) if text.chars().count() > limit => {
-            Err(EncodedError::TooLong(format!("{limit} characters in {key}")))
-        }
+        Some(text) if text.chars().count() > limit => Err(ParamError::TooLong(format!("{limit} characters in {key}"))),
         _ => Ok(()),
     }
 }
@@ -100,28 +98,28 @@ mod tests {
         for text in texts {
             let items =
                 encode(&json!({ "description": text, "packageVersions": vec!["p".repeat(512); 500] }).to_string());
-            let asked: Asked = decode(&items).unwrap();
-            assert_eq!(asked.description.as_deref(), Some(text));
-            assert_eq!(bounded(&asked), Ok(()));
+            let request: BuildRequest = decode(&items).unwrap();
+            assert_eq!(request.description.as_deref(), Some(text));
+            assert_eq!(bounded(&request), Ok(()));
         }
     }
 
     #[test]
     fn what_cannot_be_a_request_is_refused_by_what_is_wrong() {
-        let said = |items: &[String]| decode::<Asked>(items).unwrap_err().to_string();
+        let said = |items: &[String]| decode::<BuildRequest>(items).unwrap_err().to_string();
         assert!(said(&["%".to_owned()]).starts_with("is not base64"));
-        assert!(said(&encode("{")).starts_with("is not what this version of CNBi sends"));
+        assert!(said(&encode("{")).starts_with("was not written by this version of CNBi"));
         assert!(said(&encode("{\"frmoImage\": \"x\"}")).contains("frmoImage"));
-        assert!(said(&encode(&"[".repeat(100_000))).starts_with("is not what this version of CNBi sends"));
-        assert!(said(&["A".repeat(CHUNK + 1)]).starts_with("is longer than 98304 characters an item"));
+        assert!(said(&encode(&"[".repeat(100_000))).starts_with("was not written by this version of CNBi"));
+        assert!(said(&["A".repeat(CHUNK + 1)]).starts_with("is longer than 98304 characters per item"));
         assert!(said(&vec!["A".repeat(CHUNK); 22]).starts_with("is longer than 2097152 characters"));
     }
 
     #[test]
     fn what_no_rule_would_have_let_in_is_refused() {
         let said = |value: serde_json::Value| {
-            let asked: Asked = serde_json::from_value(value).unwrap();
-            bounded(&asked).unwrap_err().to_string()
+            let request: BuildRequest = serde_json::from_value(value).unwrap();
+            bounded(&request).unwrap_err().to_string()
         };
         assert_eq!(
             said(json!({ "packageVersions": vec!["a"; 501] })),

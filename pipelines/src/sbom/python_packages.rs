@@ -1,62 +1,61 @@
-//! Which Python packages an image has, from what its layers list. Nothing of the image runs, so nobody in it can tell a tale.
+//! Lists the Python packages of an image from the file names in its layers, without running it.
 //!
-//! A package is known by the folder that the standard wants it to have (PyPA's "Recording installed projects"):
-//! `<name>-<version>.dist-info` with `METADATA` in it. Packages of other kinds, such as the distribution's, are not looked for.
+//! A package is a folder `<name>-<version>.dist-info` with a file `METADATA` (PyPA's "Recording installed projects"). Operating system
+//! packages are not listed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 
 use cnbi_shared::grammar::requirement::normalize_name;
 
-use crate::layer::{self, Entry, Hidden, Room};
+use crate::layer::{self, Budget, Entry, Hidden};
 
-/// Most packages.
-const PACKAGES: usize = 20_000;
-/// Most characters of a name, and of a version.
-const LENGTH: usize = 128;
+/// Maximum number of packages.
+const MAX_PACKAGES: usize = 20_000;
+/// Maximum length of a name or version, in characters.
+const MAX_LENGTH: usize = 128;
 
 /// A package.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Package {
-    /// As an index knows it: in lower case, with hyphens.
+    /// Normalized name.
     pub name: String,
-    /// As it is written.
+    /// Version as written.
     pub version: String,
 }
 
-/// The packages that are there when the layers lie on each other, the lowest first; each once. `None`: a layer cannot be read,
-/// or there is more than anybody installs.
+/// The packages in a stack of layers, lowest first. `None`: a layer is invalid or a limit is exceeded.
 pub fn packages(layers: impl IntoIterator<Item = File>) -> Option<BTreeSet<Package>> {
     let mut found: BTreeMap<String, Package> = BTreeMap::new();
-    let mut room = Room::default();
+    let mut budget = Budget::default();
     for layer in layers {
         let (mut added, mut hidden) = (Vec::new(), Vec::new());
-        layer::read(layer, &mut room, &mut |entry| {
+        layer::read(layer, &mut budget, &mut |entry| {
             hidden.extend(entry.hidden());
             added.extend(package(&entry));
-            // What is hidden below a folder of packages only; the rest would be a list without end.
-            hidden.len() <= layer::ENTRIES / 5 && added.len() <= PACKAGES
+            // Keeps the list of whiteouts limited.
+            hidden.len() <= layer::MAX_ENTRIES / 5 && added.len() <= MAX_PACKAGES
         })?;
-        // Whatever order they stand in: a layer hides nothing of its own.
+        // Whiteouts apply to lower layers only, in any order of entries.
         for hidden in hidden {
-            forget(&mut found, &hidden);
+            remove_hidden(&mut found, &hidden);
         }
         found.extend(added);
-        if found.len() > PACKAGES {
+        if found.len() > MAX_PACKAGES {
             return None;
         }
     }
     Some(found.into_values().collect())
 }
 
-/// The package that an entry is the sign of, by its place.
+/// The package of an entry, if it is a package's METADATA.
 fn package(entry: &Entry) -> Option<(String, Package)> {
     let folder = entry.path.strip_suffix("/METADATA").filter(|_| !entry.kind.is_dir())?;
     let name = folder.rsplit('/').next()?.strip_suffix(".dist-info")?;
     let (name, version) = name.split_once('-')?;
     let is_plain = |text: &str, more: &str| {
         let is_fine = |c: char| c.is_ascii_alphanumeric() || more.contains(c);
-        !text.is_empty() && text.len() <= LENGTH && text.chars().all(is_fine)
+        !text.is_empty() && text.len() <= MAX_LENGTH && text.chars().all(is_fine)
     };
     let package = Package {
         name: normalize_name(name).into_owned(),
@@ -65,7 +64,7 @@ fn package(entry: &Entry) -> Option<(String, Package)> {
     (is_plain(name, "._") && is_plain(version, "._+!")).then_some((entry.path.clone(), package))
 }
 
-fn forget(found: &mut BTreeMap<String, Package>, hidden: &Hidden) {
+fn remove_hidden(found: &mut BTreeMap<String, Package>, hidden: &Hidden) {
     let (Hidden::Path(path) | Hidden::Below(path)) = hidden;
     let below = format!("{path}/");
     let gone: Vec<String> = found
@@ -103,7 +102,7 @@ mod tests {
         file
     }
 
-    fn told(layers: &[&[&str]]) -> Vec<String> {
+    fn listed(layers: &[&[&str]]) -> Vec<String> {
         let found = packages(layers.iter().map(|names| layer(names))).unwrap();
         let text = |package: Package| format!("{} {}", package.name, package.version);
         found.into_iter().map(text).collect()
@@ -124,7 +123,10 @@ mod tests {
         ];
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let long = format!("{} 1", "a".repeat(90));
-        assert_eq!(told(&[&names]), [long.as_str(), "flask-login 0.6.3", "torch 2.1.0+cpu"]);
+        assert_eq!(
+            listed(&[&names]),
+            [long.as_str(), "flask-login 0.6.3", "torch 2.1.0+cpu"]
+        );
     }
 
     #[test]
@@ -133,14 +135,14 @@ mod tests {
         let (old, new, other) = (of("a-1.0"), of("a-2.0"), of("b-1.0"));
         let below: [&str; 2] = [&old, &other];
         let upgrade = format!("{SITE}/.wh.a-1.0.dist-info");
-        assert_eq!(told(&[&below, &[&new, &upgrade]]), ["a 2.0", "b 1.0"]);
+        assert_eq!(listed(&[&below, &[&new, &upgrade]]), ["a 2.0", "b 1.0"]);
         let opaque = format!("{SITE}/.wh..wh..opq");
-        assert_eq!(told(&[&below, &[&new, &opaque]]), ["a 2.0"]);
+        assert_eq!(listed(&[&below, &[&new, &opaque]]), ["a 2.0"]);
         let file = format!("{SITE}/a-1.0.dist-info/.wh.METADATA");
-        assert_eq!(told(&[&below, &[&file]]), ["b 1.0"]);
-        // A layer's own entries stay, though it hides those below.
+        assert_eq!(listed(&[&below, &[&file]]), ["b 1.0"]);
+        // A whiteout does not hide entries of its own layer.
         let both = format!("{SITE}/.wh.b-1.0.dist-info");
-        assert_eq!(told(&[&[&old], &[&other, &both]]), ["a 1.0", "b 1.0"]);
+        assert_eq!(listed(&[&[&old], &[&other, &both]]), ["a 1.0", "b 1.0"]);
     }
 
     #[test]

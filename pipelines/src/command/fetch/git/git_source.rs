@@ -1,42 +1,42 @@
-//! Which ref of which repository is to be fetched, and with which credential. Asks nobody.
+//! The repository and ref to fetch, and the credential.
 
 use std::path::Path;
 
-use cnbi_shared::contract::{Asked, Reason};
+use cnbi_shared::contract::{BuildRequest, Reason};
 use cnbi_shared::grammar::clone_url::{CloneUrl, Transport, clone_url};
 use cnbi_shared::grammar::git_ref::{git_ref, is_object_id};
 use cnbi_shared::verdict::printable;
 
-use crate::failure::Failure;
+use crate::error::StepError;
 use crate::git::credential::{Access, CredentialError};
 
-/// What is to be fetched, checked once more: the rules have refused everything else.
+/// The repository and ref, validated again.
 #[derive(Debug)]
-pub(super) struct Wanted {
-    /// The clone URL as it was written.
+pub(super) struct GitSource {
+    /// Clone URL as written.
     pub(super) text: String,
     pub(super) url: CloneUrl,
     pub(super) git_ref: Option<String>,
 }
 
-impl Wanted {
-    pub(super) fn of(asked: &Asked) -> Result<Self, Failure> {
-        let text = asked
+impl GitSource {
+    pub(super) fn of(request: &BuildRequest) -> Result<Self, StepError> {
+        let text = request
             .repository_url
             .clone()
-            .ok_or_else(|| Failure::usage("the request names no repository"))?;
-        let url = clone_url(&text).map_err(|error| Failure::usage(format!("repositoryUrl: {error}")))?;
-        if let Some(name) = &asked.git_ref {
-            git_ref(name).map_err(|error| Failure::usage(format!("gitRef: {error}")))?;
+            .ok_or_else(|| StepError::usage("the request has no repositoryUrl"))?;
+        let url = clone_url(&text).map_err(|error| StepError::usage(format!("repositoryUrl: {error}")))?;
+        if let Some(name) = &request.git_ref {
+            git_ref(name).map_err(|error| StepError::usage(format!("gitRef: {error}")))?;
         }
         Ok(Self {
             text,
             url,
-            git_ref: asked.git_ref.clone(),
+            git_ref: request.git_ref.clone(),
         })
     }
 
-    /// The host as Git names it to its credential helpers.
+    /// The host in the notation of Git's credential helpers.
     pub(super) fn host(&self) -> String {
         match self.url.port() {
             Some(port) => format!("{}:{port}", self.url.host()),
@@ -44,13 +44,16 @@ impl Wanted {
         }
     }
 
-    pub(super) fn access(&self, secret: Option<&Path>, home: &Path) -> Result<Option<Access>, Failure> {
+    pub(super) fn access(&self, secret: Option<&Path>, home: &Path) -> Result<Option<Access>, StepError> {
         let Some(folder) = secret.filter(|folder| folder.is_dir()) else {
             return match self.url.transport() {
                 Transport::Https => Ok(None),
-                Transport::Ssh => Err(Failure::new(
+                Transport::Ssh => Err(StepError::new(
                     Reason::GitUnauthorized,
-                    format!("the admin has given no key for {}, and ssh needs one", self.host()),
+                    format!(
+                        "spec.repositoryUrl uses SSH, but no key for {} is configured; use an https URL or ask the admin to configure one",
+                        self.host()
+                    ),
                 )),
             };
         };
@@ -60,13 +63,12 @@ impl Wanted {
         }
         .map(Some)
         .map_err(|error| match error {
-            CredentialError::Missing(_) => Failure::new(Reason::GitUnauthorized, error.to_string()),
-            CredentialError::Io(_) => Failure::unforeseen(error.to_string()),
+            CredentialError::Missing(_) => StepError::new(Reason::GitUnauthorized, error.to_string()),
+            CredentialError::Io(_) => StepError::other(error.to_string()),
         })
     }
 
-    /// The names under which the remote may have the ref, the first one first: as with `git clone --branch`, a branch goes
-    /// before a tag.
+    /// Candidates for the full name of the ref, in order. As in `git clone --branch`, branches precede tags.
     pub(super) fn names(&self) -> Vec<String> {
         match self.git_ref.as_deref() {
             None | Some("HEAD") => vec!["HEAD".to_owned()],
@@ -80,7 +82,7 @@ impl Wanted {
         }
     }
 
-    /// The ref as a whole object id, where it is one.
+    /// The ref if it is a complete commit id.
     pub(super) fn object(&self) -> Option<&str> {
         self.git_ref.as_deref().filter(|name| is_object_id(name))
     }
@@ -97,11 +99,11 @@ impl Wanted {
 mod tests {
     use super::*;
 
-    fn asked(url: &str, git_ref: Option<&str>) -> Asked {
-        Asked {
+    fn request(url: &str, git_ref: Option<&str>) -> BuildRequest {
+        BuildRequest {
             repository_url: Some(url.to_owned()),
             git_ref: git_ref.map(str::to_owned),
-            ..Asked::default()
+            ..BuildRequest::default()
         }
     }
 
@@ -117,15 +119,15 @@ mod tests {
             ("https://x.io/a", Some("a b")),
             ("https://x.io/a", Some("+main:main")),
         ] {
-            let error = Wanted::of(&asked(url, git_ref)).unwrap_err();
-            assert_eq!(error.exit, crate::failure::Exit::Usage, "{url} {git_ref:?}");
+            let error = GitSource::of(&request(url, git_ref)).unwrap_err();
+            assert_eq!(error.exit, crate::error::Exit::Usage, "{url} {git_ref:?}");
             assert!(!error.message.contains("u:p"), "{}", error.message);
         }
     }
 
     #[test]
     fn refs_are_looked_for_as_git_does() {
-        let names = |git_ref| Wanted::of(&asked("https://x.io/a", git_ref)).unwrap().names();
+        let names = |git_ref| GitSource::of(&request("https://x.io/a", git_ref)).unwrap().names();
         assert_eq!(names(None), ["HEAD"]);
         assert_eq!(names(Some("v1")), ["refs/heads/v1", "refs/tags/v1"]);
         assert_eq!(names(Some("refs/pull/1/head"))[0], "refs/pull/1/head");
@@ -133,7 +135,7 @@ mod tests {
 
     #[test]
     fn ssh_without_a_key_is_refused_before_anything_is_asked() {
-        let wanted = Wanted::of(&asked("git@x.io:a/b", None)).unwrap();
+        let wanted = GitSource::of(&request("git@x.io:a/b", None)).unwrap();
         let home = tempfile::tempdir().unwrap();
         let error = wanted.access(None, home.path()).unwrap_err();
         assert_eq!(error.reason, Some(Reason::GitUnauthorized));

@@ -1,4 +1,4 @@
-//! How other programs reach what is outside: proxy and certificate authorities, as the admin decided.
+//! Network access of other programs: proxy and CA certificates from the configuration.
 
 use std::fs;
 use std::io::{self, Write as _};
@@ -7,31 +7,31 @@ use std::process::Command;
 
 use cnbi_shared::config::Network;
 
-/// Where distributions keep the public authorities.
+/// Bundles of public CA certificates, by distribution.
 const BUNDLES: [&str; 4] = [
     "/etc/ssl/certs/ca-certificates.crt",
     "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
     "/etc/pki/tls/certs/ca-bundle.crt",
     "/etc/ssl/cert.pem",
 ];
-/// Most bytes of one entry of the ConfigMap, which as a whole can have 1 MiB.
+/// Maximum size of an entry of the ConfigMap, in bytes. Kubernetes limits the whole ConfigMap to 1 MiB.
 const ENTRY: u64 = 1 << 20;
 
-/// What a program has to be told to reach what is outside.
+/// Proxy and CA certificates for other programs.
 #[derive(Clone, Debug, Default)]
-pub struct Outside {
+pub struct Egress {
     network: Network,
-    authorities: Option<PathBuf>,
+    ca_bundle: Option<PathBuf>,
 }
 
-impl Outside {
-    /// As the settings say. `added` is the folder with further authorities, PEM in any of its files; they are put into one
-    /// file with the public ones, at `bundle`. Without them every program uses what it comes with.
+impl Egress {
+    /// `added` is a folder with additional CA certificates (PEM, in any file). Together with the public ones they are written to `bundle`.
+    /// Without them, programs use their own defaults.
     pub fn new(network: &Network, added: Option<&Path>, bundle: &Path) -> io::Result<Self> {
-        let authorities = match added.map(certificates).transpose()? {
+        let ca_bundle = match added.map(certificates).transpose()? {
             Some(added) if !added.is_empty() => {
                 let mut file = fs::File::create(bundle)?;
-                file.write_all(&public()?)?;
+                file.write_all(&public_certificates()?)?;
                 file.write_all(&added)?;
                 Some(bundle.to_owned())
             }
@@ -39,23 +39,23 @@ impl Outside {
         };
         Ok(Self {
             network: network.clone(),
-            authorities,
+            ca_bundle,
         })
     }
 
-    /// The file with all authorities, where there are any besides the public ones.
-    pub fn authorities(&self) -> Option<&Path> {
-        self.authorities.as_deref()
+    /// The bundle with the additional CA certificates, if any are configured.
+    pub fn ca_bundle(&self) -> Option<&Path> {
+        self.ca_bundle.as_deref()
     }
 
-    /// Tells a program, by the variables that curl, Git, uv, pip and Go read.
-    pub fn tell(&self, command: &mut Command) {
+    /// Sets the environment variables that curl, Git, uv, pip and Go read.
+    pub fn configure(&self, command: &mut Command) {
         for (name, value) in self.proxies() {
             command.env(name, value);
         }
-        // A machine of ours may keep its public authorities in an unusual place.
-        let authorities = self.authorities.clone().or_else(given);
-        if let Some(path) = authorities {
+        // For machines whose public CA certificates are in a custom location.
+        let ca_bundle = self.ca_bundle.clone().or_else(system_bundle);
+        if let Some(path) = ca_bundle {
             for name in ["SSL_CERT_FILE", "GIT_SSL_CAINFO", "PIP_CERT"] {
                 command.env(name, &path);
             }
@@ -76,13 +76,13 @@ impl Outside {
     }
 }
 
-fn given() -> Option<PathBuf> {
+fn system_bundle() -> Option<PathBuf> {
     let path = PathBuf::from(std::env::var_os("SSL_CERT_FILE")?);
     path.is_file().then_some(path)
 }
 
-fn public() -> io::Result<Vec<u8>> {
-    let mut bundle = match given().or_else(|| BUNDLES.iter().map(PathBuf::from).find(|path| path.is_file())) {
+fn public_certificates() -> io::Result<Vec<u8>> {
+    let mut bundle = match system_bundle().or_else(|| BUNDLES.iter().map(PathBuf::from).find(|path| path.is_file())) {
         Some(path) => fs::read(path)?,
         None => Vec::new(),
     };
@@ -90,7 +90,7 @@ fn public() -> io::Result<Vec<u8>> {
     Ok(bundle)
 }
 
-/// The entries of a mounted ConfigMap. Names that begin with `..` are the kubelet's own.
+/// All entries of a mounted ConfigMap. Names with `..` are internal files of the kubelet.
 fn certificates(folder: &Path) -> io::Result<Vec<u8>> {
     let mut paths: Vec<_> = fs::read_dir(folder)?
         .map(|entry| entry.map(|entry| entry.path()))
@@ -122,11 +122,11 @@ mod tests {
         fs::write(folder.path().join("a.pem"), "first").unwrap();
         fs::write(folder.path().join("b.crt"), "second").unwrap();
         let bundle = folder.path().join("..bundle");
-        let outside = Outside::new(&Network::default(), Some(folder.path()), &bundle).unwrap();
-        let text = String::from_utf8_lossy(&fs::read(outside.authorities().unwrap()).unwrap()).into_owned();
+        let egress = Egress::new(&Network::default(), Some(folder.path()), &bundle).unwrap();
+        let text = String::from_utf8_lossy(&fs::read(egress.ca_bundle().unwrap()).unwrap()).into_owned();
         assert!(text.ends_with("first\nsecond\n") && !text.contains("hidden"), "{text}");
-        let none = Outside::new(&Network::default(), None, &bundle).unwrap();
-        assert_eq!(none.authorities(), None);
+        let none = Egress::new(&Network::default(), None, &bundle).unwrap();
+        assert_eq!(none.ca_bundle(), None);
     }
 
     #[test]
@@ -136,10 +136,10 @@ mod tests {
             no_proxy: vec![".example".to_owned(), "10.0.0.1".to_owned()],
             ..Network::default()
         };
-        let outside = Outside::new(&network, None, Path::new("/nowhere")).unwrap();
+        let egress = Egress::new(&network, None, Path::new("/nowhere")).unwrap();
         let mut command = Command::new("x");
         command.env_clear();
-        outside.tell(&mut command);
+        egress.configure(&mut command);
         let told: Vec<_> = command
             .get_envs()
             .filter_map(|(name, value)| Some(format!("{}={}", name.to_str()?, value?.to_str()?)))

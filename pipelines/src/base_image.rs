@@ -214,7 +214,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_tell_versions() {
+    fn versions_are_parsed_from_image_names() {
         for (name, found) in [
             ("quay.io/thoth-station/s2i-minimal-py38-notebook:v0.2.2", Some("3.8")),
             (
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn digests_name_no_other_files() {
+    fn invalid_digests_are_rejected() {
         for digest in ["sha256:../../etc/passwd", "sha256:", "x:00", "sha25600", "md5:00"] {
             assert!(blob_path(Path::new("/l"), digest).is_err(), "{digest}");
         }

@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_kind_counts() {
+    fn the_first_build_file_is_used() {
         assert_eq!(of(&[("Dockerfile", ""), ("requirements.txt", "")]), Some("Dockerfile"));
         assert_eq!(of(&[("Pipfile", ""), ("Pipfile.lock", "")]), Some("Pipfile.lock"));
         assert_eq!(
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn a_project_has_metadata() {
+    fn pyproject_without_metadata_is_ignored() {
         assert_eq!(of(&[("pyproject.toml", "[tool.black]\nline-length = 1\n")]), None);
         assert_eq!(
             of(&[("pyproject.toml", "[tool.black]\n"), ("environment.yml", "")]),
@@ -108,14 +108,14 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_of_that_name_is_no_file() {
+    fn folders_are_not_build_files() {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir(folder.path().join("Containerfile")).unwrap();
         assert_eq!(detect(folder.path()), None);
     }
 
     #[test]
-    fn locks_are_known_by_their_hashes() {
+    fn locked_requirements_have_hashes() {
         assert!(looks_locked(
             "--index-url https://x\na==1 \\\n  --hash=sha256:0 \\\n  --hash=sha256:1\n"
         ));

@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_files_are_the_same_commit() {
+    fn equal_files_have_equal_commit_ids() {
         // A change of this id changes the commits of all users.
         assert_eq!(commit(&example()), "c1a376299daa85ebd34622c59859148bd186f76d");
         let other = Canonical {
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn links_among_the_files_are_not_followed() {
+    fn links_in_the_source_are_not_followed() {
         let folder = tempfile::tempdir().unwrap();
         example().write(folder.path()).unwrap();
         fs::remove_file(folder.path().join(LOCK)).unwrap();

@@ -115,7 +115,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn authorities_are_added_to_the_public_ones() {
+    fn ca_certificates_are_appended_to_the_public_ones() {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir(folder.path().join("..data")).unwrap();
         fs::write(folder.path().join("..data/x.pem"), "hidden").unwrap();
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn proxies_are_told_in_both_spellings() {
+    fn proxy_variables_are_set_in_upper_and_lower_case() {
         let network = Network {
             https_proxy: "http://proxy.example:3128".to_owned(),
             no_proxy: vec![".example".to_owned(), "10.0.0.1".to_owned()],
@@ -140,13 +140,13 @@ mod tests {
         let mut command = Command::new("x");
         command.env_clear();
         egress.configure(&mut command);
-        let told: Vec<_> = command
+        let variables: Vec<_> = command
             .get_envs()
             .filter_map(|(name, value)| Some(format!("{}={}", name.to_str()?, value?.to_str()?)))
             .filter(|pair| pair.to_ascii_lowercase().contains("proxy"))
             .collect();
         assert_eq!(
-            told,
+            variables,
             [
                 "HTTPS_PROXY=http://proxy.example:3128",
                 "NO_PROXY=.example,10.0.0.1",

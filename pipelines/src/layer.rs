@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_torn_or_too_much_is_not_read() {
+    fn truncated_and_oversized_layers_are_rejected() {
         let tar = archive(&["a", "b", "c"]);
         let whole = packed(&tar);
         assert_eq!(names(&whole[..whole.len() / 2], &mut Budget::default()), None);
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn whiteouts_are_known_by_their_names() {
+    fn whiteouts_are_recognized_by_name() {
         let hidden = |path: &str| {
             let entry = Entry {
                 path: path.to_owned(),

@@ -208,24 +208,24 @@ fn uv_failure(stderr: &str, requested: &[String]) -> StepError {
 mod tests {
     use super::*;
 
-    fn said(item: &str) -> String {
+    fn message(item: &str) -> String {
         requirements(&[item.to_owned()]).unwrap_or_else(|failure| failure.message)
     }
 
     #[test]
     fn requirements_become_lines() {
         assert_eq!(
-            said(" pandas>=2 ; python_version < '3.12'\n"),
+            message(" pandas>=2 ; python_version < '3.12'\n"),
             "pandas>=2 ; python_version < '3.12'\n"
         );
         assert_eq!(
-            said("a @ https://files.example/a-1.0-py3-none-any.whl"),
+            message("a @ https://files.example/a-1.0-py3-none-any.whl"),
             "a @ https://files.example/a-1.0-py3-none-any.whl\n"
         );
     }
 
     #[test]
-    fn nothing_that_is_more_than_a_requirement_gets_through() {
+    fn options_paths_and_expansions_are_rejected() {
         for item in [
             "-r /etc/passwd",
             "--index-url=https://evil.example",
@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_rules_only_warn_of_is_refused_with_the_rule_and_what_to_write() {
+    fn git_urls_are_rejected_with_rule_and_fix() {
         let failure = requirements(&["a @ git+https://x.io/a@v1".to_owned()]).unwrap_err();
         assert_eq!(failure.reason, Some(Reason::PackageListUnavailable));
         let expected = "cannot be locked with a hash (CNB205); use the URL of an archive of the commit";
@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lock_without_hashes_is_none() {
+    fn entries_without_hashes_are_rejected() {
         hashed("--index-url https://x\n# note\na==1 \\\n    --hash=sha256:0\n    # via x\n").unwrap();
         let failure = hashed("a==1 \\\n    --hash=sha256:0\n-e file:///b\n").unwrap_err();
         assert!(

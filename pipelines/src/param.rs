@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn requests_are_read_whatever_is_in_them() {
+    fn requests_may_contain_any_text() {
         let texts = ["$(rm -rf /)", "\"'`\n\u{0}\u{202e}", "--flag", &"d".repeat(5500)];
         for text in texts {
             let items =
@@ -105,32 +105,32 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_a_request_is_refused_by_what_is_wrong() {
-        let said = |items: &[String]| decode::<BuildRequest>(items).unwrap_err().to_string();
-        assert!(said(&["%".to_owned()]).starts_with("is not base64"));
-        assert!(said(&encode("{")).starts_with("was not written by this version of CNBi"));
-        assert!(said(&encode("{\"frmoImage\": \"x\"}")).contains("frmoImage"));
-        assert!(said(&encode(&"[".repeat(100_000))).starts_with("was not written by this version of CNBi"));
-        assert!(said(&["A".repeat(CHUNK + 1)]).starts_with("is longer than 98304 characters per item"));
-        assert!(said(&vec!["A".repeat(CHUNK); 22]).starts_with("is longer than 2097152 characters"));
+    fn invalid_requests_are_rejected_with_the_reason() {
+        let error_of = |items: &[String]| decode::<BuildRequest>(items).unwrap_err().to_string();
+        assert!(error_of(&["%".to_owned()]).starts_with("is not base64"));
+        assert!(error_of(&encode("{")).starts_with("was not written by this version of CNBi"));
+        assert!(error_of(&encode("{\"frmoImage\": \"x\"}")).contains("frmoImage"));
+        assert!(error_of(&encode(&"[".repeat(100_000))).starts_with("was not written by this version of CNBi"));
+        assert!(error_of(&["A".repeat(CHUNK + 1)]).starts_with("is longer than 98304 characters per item"));
+        assert!(error_of(&vec!["A".repeat(CHUNK); 22]).starts_with("is longer than 2097152 characters"));
     }
 
     #[test]
-    fn what_no_rule_would_have_let_in_is_refused() {
-        let said = |value: serde_json::Value| {
+    fn requests_beyond_the_limits_are_rejected() {
+        let error_of = |value: serde_json::Value| {
             let request: BuildRequest = serde_json::from_value(value).unwrap();
             bounded(&request).unwrap_err().to_string()
         };
         assert_eq!(
-            said(json!({ "packageVersions": vec!["a"; 501] })),
+            error_of(json!({ "packageVersions": vec!["a"; 501] })),
             "is longer than 500 items in packageVersions"
         );
         assert_eq!(
-            said(json!({ "packageVersions": ["a".repeat(513)] })),
+            error_of(json!({ "packageVersions": ["a".repeat(513)] })),
             "is longer than 512 characters in packageVersions"
         );
         assert_eq!(
-            said(json!({ "gitRef": "a".repeat(256) })),
+            error_of(json!({ "gitRef": "a".repeat(256) })),
             "is longer than 255 characters in gitRef"
         );
     }

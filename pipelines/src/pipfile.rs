@@ -153,7 +153,7 @@ requests = {version = "~=2.0", extras = ["socks"], markers = "python_version < '
     }
 
     #[test]
-    fn a_lock_becomes_pips() {
+    fn a_pipfile_lock_becomes_requirements_with_hashes() {
         let hash = "a".repeat(64);
         let other = "0".repeat(64);
         let file = format!(
@@ -169,7 +169,7 @@ requests = {version = "~=2.0", extras = ["socks"], markers = "python_version < '
     }
 
     #[test]
-    fn whatever_could_be_more_than_a_package_is_refused() {
+    fn entries_that_are_not_packages_are_rejected() {
         for (name, value) in [
             ("a", r#"{"git": "https://x.io/a"}"#),
             ("a", r#"{"path": "."}"#),

@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn output_is_kept_as_far_as_asked() {
+    fn output_is_limited() {
         let mut command = sh("head -c 100000 /dev/zero | tr '\\0' a; echo end >&2");
         let ended = run(&mut command, LIMITS, b"", Log::Off, &mut never_stop).unwrap();
         assert_eq!(
@@ -311,14 +311,14 @@ mod tests {
     }
 
     #[test]
-    fn both_outputs_can_be_one() {
+    fn outputs_can_be_combined() {
         let mut command = sh("echo a; echo b >&2; echo c");
         let ended = run(&mut command, LIMITS, b"", Log::Combined, &mut never_stop).unwrap();
         assert_eq!((ended.stdout.len(), ended.stderr.as_str()), (0, "a\nb\nc\n"));
     }
 
     #[test]
-    fn input_arrives_and_the_environment_does_not() {
+    fn input_is_passed_and_the_environment_is_not() {
         let ended = run(&mut sh("cat; env | sort"), LIMITS, b"in\n", Log::Off, &mut never_stop).unwrap();
         let text = String::from_utf8(ended.stdout).unwrap();
         assert!(text.starts_with("in\nHOME=/\nLANG=C.UTF-8\n"), "{text}");
@@ -326,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_takes_too_long_is_killed_with_what_it_started() {
+    fn a_timeout_kills_the_process_group() {
         let folder = tempfile::tempdir().unwrap();
         let pid = folder.path().join("pid");
         let mut command = sh("sleep 600 & echo $! > \"$0\"; wait");
@@ -351,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn an_output_held_open_by_somebody_else_is_not_waited_for() {
+    fn output_held_open_by_another_process_does_not_block() {
         let folder = tempfile::tempdir().unwrap();
         let mut command =
             sh("setsid sh -c 'touch \"$0\"; sleep 5' \"$0\" & while [ ! -e \"$0\" ]; do :; done; echo done");
@@ -361,7 +361,7 @@ mod tests {
     }
 
     #[test]
-    fn a_watch_ends_it() {
+    fn watch_stops_the_program() {
         let error = run(
             &mut sh("sleep 600"),
             LIMITS,

@@ -126,14 +126,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn messages_are_one_bounded_line() {
+    fn messages_are_one_line_of_limited_length() {
         assert_eq!(message("a\n\tb\u{0}c\u{202e}d  e "), "a b cd e");
         assert_eq!(message(&"x".repeat(10_000)).chars().count(), MAX_MESSAGE);
         assert_eq!(message(""), "");
     }
 
     #[test]
-    fn the_longest_message_leaves_room() {
+    fn the_longest_message_leaves_space_for_results() {
         for c in ["<", "\"", "𝒳", "x"] {
             let report = Report::new().with(results::MESSAGE, message(&c.repeat(10_000)));
             assert!(report.size() < LIMIT - 500, "{c}: {}", report.size());
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn lists_are_cut_between_items_and_parse() {
+    fn lists_are_cut_between_items() {
         let items: Vec<_> = (0..1000).map(|n| format!("<package {n}>")).collect();
         let report = Report::new().with_list(results::SOFTWARE, &items, 1000);
         assert!(report.size() <= 1000 && report.size() > 900, "{}", report.size());
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn links_in_the_folder_are_replaced_and_not_followed() {
+    fn links_in_the_results_folder_are_replaced() {
         let folder = tempfile::tempdir().unwrap();
         let outside = tempfile::NamedTempFile::new().unwrap();
         std::os::unix::fs::symlink(outside.path(), folder.path().join(results::REASON)).unwrap();

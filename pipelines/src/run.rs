@@ -94,7 +94,7 @@ mod tests {
     };
 
     #[test]
-    fn a_failure_is_told_by_its_reason_and_message() {
+    fn an_error_is_reported_with_reason_and_message() {
         let failure = StepError::new(Reason::ImageNotFound, "no\nsuch image");
         let (report, failure) = report_of(&CONTRACT, Err(failure));
         assert_eq!(report.get(names::REASON), Some("ImageNotFound"));
@@ -103,13 +103,13 @@ mod tests {
     }
 
     #[test]
-    fn a_reason_that_is_not_the_tasks_is_not_told() {
+    fn a_reason_outside_the_contract_is_not_reported() {
         let (report, failure) = report_of(&CONTRACT, Err(StepError::new(Reason::GitRefNotFound, "x")));
         assert_eq!((report.get(names::REASON), failure.unwrap().reason), (None, None));
     }
 
     #[test]
-    fn results_that_cannot_be_told_are_a_failure() {
+    fn invalid_results_are_an_error() {
         for (report, message) in [
             (Report::new().with(names::COMMIT, "x"), "reports commit, which"),
             (Report::new().with(names::DIGEST, "x".repeat(LIMIT)), "stores at most"),

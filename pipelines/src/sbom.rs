@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn none_is_made_where_none_is_wanted() {
+    fn no_sbom_if_the_format_is_off() {
         let image = Image {
             repository: "a",
             digest: "sha256:0",

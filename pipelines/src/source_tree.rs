@@ -125,26 +125,32 @@ mod tests {
 
     use super::*;
 
-    fn said(write: impl FnOnce(&Path)) -> String {
+    fn result(write: impl FnOnce(&Path)) -> String {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir(folder.path().join("a")).unwrap();
         fs::write(folder.path().join("a/file"), "12345").unwrap();
         write(folder.path());
-        check(folder.path(), 1 << 20).map_or_else(|error| error.to_string(), |()| "taken".to_owned())
+        check(folder.path(), 1 << 20).map_or_else(|error| error.to_string(), |()| "accepted".to_owned())
     }
 
     #[test]
-    fn what_stays_inside_is_taken() {
-        assert_eq!(said(|_| {}), "taken");
-        assert_eq!(said(|root| symlink("../a/file", root.join("a/link")).unwrap()), "taken");
-        assert_eq!(said(|root| symlink("a/none", root.join("dangling")).unwrap()), "taken");
+    fn links_inside_the_repository_are_accepted() {
+        assert_eq!(result(|_| {}), "accepted");
+        assert_eq!(
+            result(|root| symlink("../a/file", root.join("a/link")).unwrap()),
+            "accepted"
+        );
+        assert_eq!(
+            result(|root| symlink("a/none", root.join("dangling")).unwrap()),
+            "accepted"
+        );
     }
 
     #[test]
-    fn links_that_lead_out_are_refused() {
+    fn links_out_of_the_repository_are_rejected() {
         for target in ["/etc/passwd", "..", "../x", "a/../../x", "./../a", "here/here/../../x"] {
             assert_eq!(
-                said(|root| symlink(target, root.join("link")).unwrap()),
+                result(|root| symlink(target, root.join("link")).unwrap()),
                 "the link \"link\" leads out of the repository; remove it or use a relative target inside",
                 "{target}"
             );
@@ -152,8 +158,8 @@ mod tests {
     }
 
     #[test]
-    fn names_and_sizes_have_bounds() {
-        let name = |name: &'static [u8]| said(|root| fs::write(root.join(OsStr::from_bytes(name)), "").unwrap());
+    fn names_sizes_and_depth_are_limited() {
+        let name = |name: &'static [u8]| result(|root| fs::write(root.join(OsStr::from_bytes(name)), "").unwrap());
         assert!(
             name(
                 b"a
@@ -166,11 +172,11 @@ mod tests {
         );
         assert!(name(b"\xff").contains("not UTF-8"));
         assert_eq!(
-            said(|root| fs::File::create(root.join("big")).unwrap().set_len(2 << 20).unwrap()),
+            result(|root| fs::File::create(root.join("big")).unwrap().set_len(2 << 20).unwrap()),
             "the repository has more than 1 MiB"
         );
         assert!(
-            said(|root| fs::create_dir_all(root.join("d/".repeat(102))).unwrap()).contains("100 levels of folders")
+            result(|root| fs::create_dir_all(root.join("d/".repeat(102))).unwrap()).contains("100 levels of folders")
         );
     }
 }

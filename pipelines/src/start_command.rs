@@ -20,9 +20,9 @@ pub fn encode(configuration: &Configuration) -> String {
     };
     let mut command = texts(execution.and_then(|execution| execution.entrypoint.as_ref()));
     command.extend(texts(execution.and_then(|execution| execution.cmd.as_ref())));
-    let told = |value: Option<&[String]>| STANDARD.encode(serde_json::json!(value).to_string());
-    let whole = told(Some(&command));
-    if whole.len() > MOST { told(None) } else { whole }
+    let encoded = |value: Option<&[String]>| STANDARD.encode(serde_json::json!(value).to_string());
+    let command = encoded(Some(&command));
+    if command.len() > MOST { encoded(None) } else { command }
 }
 
 /// Decodes a command. `None`: it was too long. An empty text is an empty command.
@@ -52,21 +52,21 @@ mod tests {
     }
 
     #[test]
-    fn the_entrypoint_goes_before_its_arguments() {
-        let whole = sent(&json!({"Entrypoint": ["/bin/tini", "--"], "Cmd": ["serve", "$(params.x)", "a\nb"]}));
-        assert_eq!(whole.unwrap(), ["/bin/tini", "--", "serve", "$(params.x)", "a\nb"]);
+    fn the_entrypoint_precedes_its_arguments() {
+        let command = sent(&json!({"Entrypoint": ["/bin/tini", "--"], "Cmd": ["serve", "$(params.x)", "a\nb"]}));
+        assert_eq!(command.unwrap(), ["/bin/tini", "--", "serve", "$(params.x)", "a\nb"]);
         assert_eq!(sent(&json!({"Cmd": null})), Some(Vec::new()));
         assert_eq!(sent(&json!(null)), Some(Vec::new()));
     }
 
     #[test]
-    fn what_is_no_list_is_none_and_what_is_too_long_is_said_to_be() {
+    fn invalid_values_are_empty_and_long_ones_are_null() {
         assert_eq!(sent(&json!({"Entrypoint": "serve", "Cmd": [1, {}]})), Some(Vec::new()));
         assert_eq!(sent(&json!({"Cmd": ["x".repeat(MOST)]})), None);
     }
 
     #[test]
-    fn nothing_else_is_taken_for_a_command() {
+    fn invalid_encodings_are_rejected() {
         assert_eq!(decode(""), Ok(Some(Vec::new())));
         for (text, what) in [
             ("$(x)", "is not base64"),

@@ -108,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_regular_files_within_bounds_are_read() {
+    fn only_regular_files_within_the_limit_are_read() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path();
         fs::write(path.join("file"), "12345").unwrap();
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_is_renewed_even_where_a_link_lies() {
+    fn recreate_replaces_a_link_without_following_it() {
         let folder = tempfile::tempdir().unwrap();
         let outside = tempfile::tempdir().unwrap();
         fs::write(outside.path().join("kept"), "x").unwrap();

@@ -1,4 +1,4 @@
-//! The program as a task's step runs it: arguments in, files and an exit code out.
+//! cnbi-step as the step of a task: arguments, results and exit codes.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -18,7 +18,7 @@ fn text(path: &Path) -> String {
 }
 
 #[test]
-fn it_installs_itself_and_reports_nothing() {
+fn install_copies_the_program_and_reports_no_results() {
     let folder = tempfile::tempdir().unwrap();
     let to = folder.path().join("copy");
     let results = folder.path().to_str().unwrap();
@@ -31,7 +31,7 @@ fn it_installs_itself_and_reports_nothing() {
 }
 
 #[test]
-fn a_failure_is_in_the_results_and_in_the_exit_code() {
+fn errors_are_in_results_and_exit_code() {
     let folder = tempfile::tempdir().unwrap();
     let results = folder.path().to_str().unwrap();
     let output = step(&["--results", results, "install", "--to", "/nowhere/at/all"]);
@@ -41,7 +41,7 @@ fn a_failure_is_in_the_results_and_in_the_exit_code() {
 }
 
 #[test]
-fn results_that_cannot_be_written_and_wrong_calls_have_codes_of_their_own() {
+fn unwritable_results_and_usage_errors_have_their_own_exit_codes() {
     let output = step(&["--results", "/nowhere", "install", "--to", "/nowhere/at/all"]);
     assert_eq!(output.status.code(), Some(3), "{output:?}");
     let log = String::from_utf8(output.stderr).unwrap();

@@ -46,7 +46,7 @@ async fn installing_grants_exactly_the_needed_permissions() -> Outcome {
     );
     for line in [
         "pipeline.tekton.dev/cnbi-import",
-        "Pipelines, Tasks and accounts are in runs-here; they may publish to: shown shown-too",
+        "Installed Pipelines, Tasks and service accounts in runs-here. They can publish to: shown shown-too",
         "Set pipelines.runNamespace in the configuration to runs-here",
     ] {
         assert!(said.contains(line), "{line} is not in:\n{said}");
@@ -131,13 +131,13 @@ async fn installing_grants_exactly_the_needed_permissions() -> Outcome {
 async fn invalid_arguments_are_rejected_before_any_change() -> Outcome {
     let cluster = cluster().await?;
     for (namespace, target, why) in [
-        ("Not_a_name", "default", "not the name of a namespace: Not_a_name"),
+        ("Not_a_name", "default", "not a valid namespace name: Not_a_name"),
         (
             "runs-nowhere",
             "nowhere",
-            "the namespace nowhere, where the ImageStreams would be, is not there",
+            "the namespace nowhere for ImageStreams does not exist",
         ),
-        ("runs-nowhere", "default;id", "not the name of a namespace"),
+        ("runs-nowhere", "default;id", "not a valid namespace name"),
     ] {
         let refused = make(cluster, "install-pipelines", namespace, target).await?;
         let said = String::from_utf8_lossy(&refused.stderr);

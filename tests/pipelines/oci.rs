@@ -715,7 +715,11 @@ mod cosign {
                 let told = inspect(&image, &settings, &[&own, "--architecture=amd64"]).await;
                 if name == "ed25519" {
                     // cosign signs the hash with such a key, and that is not verified here.
-                    refused(&told, "SignatureInvalid", "Ed25519 signatures (Ed25519ph) are not supported");
+                    refused(
+                        &told,
+                        "SignatureInvalid",
+                        "Ed25519 signatures (Ed25519ph) are not supported",
+                    );
                 } else {
                     assert_eq!(told.code, Some(0), "cosign {}, {repository}: {told:?}", record.cosign);
                 }

@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn python_is_found_where_images_have_it() {
+    fn finds_python_in_usual_layouts() {
         let usual: &[&[&str]] = &[&["usr/bin/python3.9", "usr/bin/python3 -> python3.9", "bin -> usr/bin"]];
         assert_eq!(found(usual, PATH).as_deref(), Some("3.9"));
         assert_eq!(found(usual, "/bin").as_deref(), Some("3.9"));
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn later_layers_count() {
+    fn later_layers_override_earlier_ones() {
         let hidden: &[&[&str]] = &[
             &["usr/bin/python3.9", "usr/bin/python3 -> python3.9"],
             &["usr/bin/.wh.python3"],
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn layers_of_strangers_do_no_harm() {
+    fn malformed_layers_have_no_python() {
         assert_eq!(found(&[&["a -> b", "b -> a", "usr/bin/python3 -> /a/x"]], PATH), None);
         assert_eq!(
             found(&[&["usr/bin/python3 -> ../../../../../etc/python3.99999999999"]], PATH),

@@ -48,11 +48,11 @@ pub(super) async fn run(args: &Args) -> Result<Report, StepError> {
     let image = ImageReference::parse(image)
         .map_err(|error| StepError::new(Reason::ImageInvalid, format!("spec.fromImage {error}")))?;
     let found = timeout(WITHIN, args.pull.find(&image)).await.map_err(|_| {
-        let said = format!(
+        let message = format!(
             "{}: the registry did not respond within {WITHIN:?}",
             printable(image.as_str(), 200)
         );
-        StepError::new(Reason::RegistryUnavailable, said)
+        StepError::new(Reason::RegistryUnavailable, message)
     })??;
     let resolved = &found.image;
     let digest = &resolved.digest;
@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_digest_takes_the_place_of_what_followed_the_name() {
+    fn the_digest_replaces_tag_and_digest() {
         let digest = format!("sha256:{}", "1".repeat(64));
         let other = format!("sha256:{}", "2".repeat(64));
         for (image, name) in [

@@ -121,7 +121,7 @@ mod tests {
     use crate::args::Cli;
 
     #[test]
-    fn every_subcommand_says_only_what_its_tasks_may() {
+    fn contracts_are_part_of_the_contracts_of_their_tasks() {
         for contract in CONTRACTS {
             assert!(!contract.tasks.is_empty(), "{}", contract.name);
             for (pipeline, task) in contract.tasks {
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn the_command_line_and_the_duties_are_the_same_list() {
+    fn every_subcommand_has_a_contract() {
         fn leaves(command: &clap::Command, prefix: &str, found: &mut BTreeSet<String>) {
             for sub in command.get_subcommands() {
                 let name = format!("{prefix}{}", sub.get_name());

@@ -76,11 +76,11 @@ fn shown(image: &ImageReference) -> String {
 
 /// Converts a registry error to a reason of the contract.
 pub(super) fn step_error(image: &ImageReference, error: &RegistryError) -> StepError {
-    let said = format!("{}: {error}", shown(image));
+    let message = format!("{}: {error}", shown(image));
     match error {
-        RegistryError::NotFound(_) => StepError::new(Reason::ImageNotFound, said),
-        RegistryError::Unauthorized(_) => StepError::new(Reason::RegistryUnauthorized, said),
-        RegistryError::Unavailable(_) => StepError::new(Reason::RegistryUnavailable, said),
-        RegistryError::InvalidResponse(_) => StepError::new(Reason::ImageInvalid, said),
+        RegistryError::NotFound(_) => StepError::new(Reason::ImageNotFound, message),
+        RegistryError::Unauthorized(_) => StepError::new(Reason::RegistryUnauthorized, message),
+        RegistryError::Unavailable(_) => StepError::new(Reason::RegistryUnavailable, message),
+        RegistryError::InvalidResponse(_) => StepError::new(Reason::ImageInvalid, message),
     }
 }

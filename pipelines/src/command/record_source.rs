@@ -160,7 +160,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_resource_has_its_place() {
+    fn each_resource_has_its_own_repository() {
         let target = TargetRepository::of("https://git.example:8443/cnbi/", "team-a", "pandas.x").unwrap();
         assert_eq!(target.url, "https://git.example:8443/cnbi/team-a/pandas.x.git");
         assert_eq!((target.scheme, target.host.as_str()), ("https", "git.example:8443"));

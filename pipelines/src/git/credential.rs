@@ -128,10 +128,16 @@ pub fn run_helper(mut args: impl Iterator<Item = OsString>) -> Option<io::Result
         // `store` and `erase` do nothing.
         return Some(Ok(()));
     }
-    Some(output(&folder, &scheme, &host, io::stdin().lock(), &mut io::stdout()))
+    Some(respond(&folder, &scheme, &host, io::stdin().lock(), &mut io::stdout()))
 }
 
-fn output(folder: &Path, scheme: &str, host: &str, input: impl io::Read, output: &mut dyn io::Write) -> io::Result<()> {
+fn respond(
+    folder: &Path,
+    scheme: &str,
+    host: &str,
+    input: impl io::Read,
+    output: &mut dyn io::Write,
+) -> io::Result<()> {
     let mut requested = (None, None);
     for line in io::BufReader::new(input.take(ENTRY)).lines() {
         match line?.split_once('=') {
@@ -188,18 +194,18 @@ mod tests {
         folder
     }
 
-    fn told(folder: &Path, input: &str) -> String {
-        let mut told = Vec::new();
-        output(folder, "https", "git.example:8443", input.as_bytes(), &mut told).unwrap();
-        String::from_utf8(told).unwrap()
+    fn response(folder: &Path, input: &str) -> String {
+        let mut response = Vec::new();
+        respond(folder, "https", "git.example:8443", input.as_bytes(), &mut response).unwrap();
+        String::from_utf8(response).unwrap()
     }
 
     #[test]
-    fn only_the_host_itself_is_answered() {
+    fn the_helper_responds_for_one_host_only() {
         let folder = secret(&[("username", "me\n"), ("password", "hunter2\n")]);
-        let told = |input| told(folder.path(), input);
+        let response = |input| response(folder.path(), input);
         assert_eq!(
-            told("protocol=https\nhost=git.example:8443\npath=a\n\n"),
+            response("protocol=https\nhost=git.example:8443\npath=a\n\n"),
             "username=me\npassword=hunter2\n"
         );
         for input in [
@@ -209,32 +215,32 @@ mod tests {
             "host=git.example:8443\n",
             "",
         ] {
-            assert_eq!(told(input), "", "{input}");
+            assert_eq!(response(input), "", "{input}");
         }
     }
 
     #[test]
-    fn a_token_needs_no_name_and_lines_cannot_be_smuggled_in() {
+    fn tokens_need_no_user_name_and_line_breaks_are_rejected() {
         let input = "protocol=https\nhost=git.example:8443\n";
         assert_eq!(
-            told(secret(&[("token", "t")]).path(), input),
+            response(secret(&[("token", "t")]).path(), input),
             "username=git\npassword=t\n"
         );
-        assert_eq!(told(secret(&[("token", "t\nhost=evil")]).path(), input), "");
+        assert_eq!(response(secret(&[("token", "t\nhost=evil")]).path(), input), "");
     }
 
     #[test]
-    fn a_secret_that_lacks_something_is_told_by_what() {
-        let said = |error: CredentialError| error.to_string();
+    fn missing_entries_of_a_secret_are_named() {
+        let message = |error: CredentialError| error.to_string();
         let empty = secret(&[("other", "x")]);
         assert_eq!(
-            said(Access::https(empty.path(), "https", "x").unwrap_err()),
+            message(Access::https(empty.path(), "https", "x").unwrap_err()),
             "the Secret with the Git credentials has no entry \"password\" or \"token\""
         );
         let home = tempfile::tempdir().unwrap();
         let key = secret(&[("ssh-privatekey", "k")]);
         assert_eq!(
-            said(Access::ssh(key.path(), home.path()).unwrap_err()),
+            message(Access::ssh(key.path(), home.path()).unwrap_err()),
             "the Secret with the Git credentials has no entry \"known_hosts\" with the host keys; create it with ssh-keyscan"
         );
     }

@@ -42,12 +42,12 @@ const PATTERNS: &[(&str, RemoteError)] = &[
 
 /// Classifies Git's standard error (locale C).
 pub fn remote_error(stderr: &str) -> RemoteError {
-    let said = stderr.to_ascii_lowercase();
-    if let Some((_, remote_error)) = PATTERNS.iter().find(|(sign, _)| said.contains(sign)) {
+    let text = stderr.to_ascii_lowercase();
+    if let Some((_, remote_error)) = PATTERNS.iter().find(|(pattern, _)| text.contains(pattern)) {
         return *remote_error;
     }
     // `fatal: repository 'https://...' not found`
-    let is_missing = said
+    let is_missing = text
         .lines()
         .any(|line| line.starts_with("fatal: repository '") && line.trim_end().ends_with("' not found"));
     if is_missing {
@@ -62,8 +62,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_git_says_is_understood() {
-        for (said, meant) in [
+    fn git_errors_are_classified() {
+        for (text, kind) in [
             (
                 "fatal: could not read Username for 'https://x.io': terminal prompts disabled",
                 RemoteError::Unauthorized,
@@ -102,7 +102,7 @@ mod tests {
             ),
             ("", RemoteError::Unavailable),
         ] {
-            assert_eq!(remote_error(said), meant, "{said}");
+            assert_eq!(remote_error(text), kind, "{text}");
         }
     }
 }

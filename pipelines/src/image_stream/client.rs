@@ -185,10 +185,10 @@ impl ImageStreamClient {
     }
 
     fn run_error(&self, name: &str, error: &kube::Error) -> StepError {
-        let (namespace, said) = (self.client.default_namespace(), public(error));
+        let (namespace, message) = (self.client.default_namespace(), public(error));
         StepError::new(
             Reason::ImageStreamCreateFailed,
-            format!("cannot read {namespace}/{name}: {said}"),
+            format!("cannot read {namespace}/{name}: {message}"),
         )
     }
 
@@ -248,5 +248,6 @@ fn public(error: &kube::Error) -> String {
 }
 
 fn value(object: &DynamicObject) -> Result<Value, StepError> {
-    serde_json::to_value(object).map_err(|error| StepError::other(format!("invalid response of the API server: {error}")))
+    serde_json::to_value(object)
+        .map_err(|error| StepError::other(format!("invalid response of the API server: {error}")))
 }

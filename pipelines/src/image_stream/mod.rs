@@ -65,7 +65,9 @@ impl Owner {
         let metadata = &stream["metadata"];
         let owner = metadata["annotations"][OWNED_BY].as_str();
         if owner != Some(&format!("{}/{}", self.namespace, self.name)) {
-            return Err(self.conflict("belongs to another resource or user; choose another metadata.name, or delete the ImageStream"));
+            return Err(self.conflict(
+                "belongs to another resource or user; choose another metadata.name, or delete the ImageStream",
+            ));
         }
         if !metadata["deletionTimestamp"].is_null() {
             let Self { target, name, .. } = self;
@@ -185,11 +187,11 @@ impl Owner {
             // OpenShift assigns the next generation and imports.
             return tag;
         };
-        let told = stream["status"]["tags"].as_array().into_iter().flatten();
-        let told = told.filter(|told| told["tag"] == self.tag.as_str());
-        let is_usable = told
+        let tag_status = stream["status"]["tags"].as_array().into_iter().flatten();
+        let tag_status = tag_status.filter(|tag_status| tag_status["tag"] == self.tag.as_str());
+        let is_usable = tag_status
             .clone()
-            .any(|told| told["items"][0].is_object() && told["conditions"][0].is_null());
+            .any(|tag_status| tag_status["items"][0].is_object() && tag_status["conditions"][0].is_null());
         // Generation 0 requests a new import.
         let generation = if is_usable {
             before["generation"].clone()
@@ -207,7 +209,8 @@ impl Owner {
         // An apply removes omitted tags.
         let all = stream["status"]["tags"].as_array().cloned().unwrap_or_default();
         let all = all.into_iter().map(without_nulls);
-        let (mut own, mut told): (Vec<Value>, Vec<Value>) = all.partition(|told| told["tag"] == self.tag.as_str());
+        let (mut own, mut tag_status): (Vec<Value>, Vec<Value>) =
+            all.partition(|tag_status| tag_status["tag"] == self.tag.as_str());
         let mut items = own
             .pop()
             .and_then(|own| own["items"].as_array().cloned())
@@ -220,7 +223,7 @@ impl Owner {
         let generation = generation.or(stream["metadata"]["generation"].as_i64()).unwrap_or(1);
         if items
             .first()
-            .is_none_or(|tag_for| tag_for["image"] != image.digest.as_str())
+            .is_none_or(|newest| newest["image"] != image.digest.as_str())
         {
             items.insert(
                 0,
@@ -232,12 +235,12 @@ impl Owner {
         }
         items[0]["generation"] = json!(generation);
         items.truncate(MAX_HISTORY);
-        told.insert(0, json!({ "tag": self.tag, "items": items, "conditions": [] }));
+        tag_status.insert(0, json!({ "tag": self.tag, "items": items, "conditions": [] }));
         json!({
             "apiVersion": "image.openshift.io/v1",
             "kind": "ImageStream",
             "metadata": { "name": self.name, "namespace": self.target, "uid": stream["metadata"]["uid"] },
-            "status": { "tags": told },
+            "status": { "tags": tag_status },
         })
     }
 }

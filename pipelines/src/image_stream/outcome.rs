@@ -110,9 +110,13 @@ pub fn read(pipeline: &Pipeline, task_runs: &[TaskRun], network: &Network) -> Ou
             let reason = reason
                 .filter(|reason| task.reasons.contains(reason))
                 .unwrap_or(task.default);
-            let said = report::message(child.result(results::MESSAGE).unwrap_or_default());
-            let said = if said.is_empty() { "no message; see its log" } else { &said };
-            return Outcome::Failed(format!("{reason} in task {}: {said}", task.name));
+            let message = report::message(child.result(results::MESSAGE).unwrap_or_default());
+            let message = if message.is_empty() {
+                "no message; see its log"
+            } else {
+                &message
+            };
+            return Outcome::Failed(format!("{reason} in task {}: {message}", task.name));
         }
     }
     image(task_runs, network).map_or_else(

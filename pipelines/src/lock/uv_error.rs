@@ -74,7 +74,7 @@ fn solution(stderr: &str, requested: &[String]) -> UvError {
     if !missing.is_empty() {
         return UvError::Unknown(missing.join(", "));
     }
-    let mut told: Vec<String> = Vec::new();
+    let mut shown: Vec<String> = Vec::new();
     for clause in clauses.iter().filter(|clause| is_relevant(clause)) {
         let mut clause = clause
             .replacen(" depends on ", " requires ", 1)
@@ -82,21 +82,21 @@ fn solution(stderr: &str, requested: &[String]) -> UvError {
         if clause.chars().count() > MAX_CLAUSE {
             clause = clause.chars().take(MAX_CLAUSE).collect::<String>() + "…";
         }
-        if !told.contains(&clause) {
-            told.push(clause);
+        if !shown.contains(&clause) {
+            shown.push(clause);
         }
     }
-    if told.is_empty() {
+    if shown.is_empty() {
         return UvError::Unsolvable(text);
     }
     // The user's own requirements can be changed, so they are kept when the list is cut.
-    told.sort_by_key(|clause| !clause.starts_with("you require "));
-    if told.len() > MAX_CLAUSES {
-        told.truncate(MAX_CLAUSES);
+    shown.sort_by_key(|clause| !clause.starts_with("you require "));
+    if shown.len() > MAX_CLAUSES {
+        shown.truncate(MAX_CLAUSES);
     }
     // Dependencies first: `pandas==2 requires numpy>=1.23; you require numpy<1.20`.
-    told.sort_by_key(|clause| clause.starts_with("you require "));
-    UvError::Unsolvable(told.join("; "))
+    shown.sort_by_key(|clause| clause.starts_with("you require "));
+    UvError::Unsolvable(shown.join("; "))
 }
 
 fn is_relevant(clause: &str) -> bool {
@@ -159,9 +159,9 @@ fn clauses(text: &str) -> Vec<String> {
 
 /// The last cause without URLs, which may be confidential.
 fn root_cause(stderr: &str) -> String {
-    let is_said =
+    let is_error =
         |line: &&str| line.starts_with("cause:") || line.starts_with("error:") || line.starts_with("Caused by:");
-    let lines: Vec<&str> = stderr.lines().map(str::trim).filter(is_said).collect();
+    let lines: Vec<&str> = stderr.lines().map(str::trim).filter(is_error).collect();
     let shown = |line: &str| {
         let text = line.split_once(": ").map_or(line, |(_, text)| text);
         let words: Vec<&str> = text.split_whitespace().filter(|word| !word.contains("://")).collect();
@@ -186,10 +186,10 @@ mod tests {
     }
 
     #[test]
-    fn contradictions_are_told_in_short() {
-        let said = "error: No solution found when resolving dependencies\n  cause: Because pandas==2.2.2 depends on numpy{python_full_version < '3.12'}>=1.23.2 and you require pandas==2.2.2, we can conclude that you require numpy>=1.23.2.\n         And because you require numpy<1.20, we can conclude that your requirements are unsatisfiable.\n";
-        let UvError::Unsolvable(why) = of(said) else {
-            panic!("{:?}", of(said))
+    fn conflicts_are_summarized() {
+        let stderr = "error: No solution found when resolving dependencies\n  cause: Because pandas==2.2.2 depends on numpy{python_full_version < '3.12'}>=1.23.2 and you require pandas==2.2.2, we can conclude that you require numpy>=1.23.2.\n         And because you require numpy<1.20, we can conclude that your requirements are unsatisfiable.\n";
+        let UvError::Unsolvable(why) = of(stderr) else {
+            panic!("{:?}", of(stderr))
         };
         assert_eq!(
             why,
@@ -198,18 +198,18 @@ mod tests {
     }
 
     #[test]
-    fn versions_that_are_not_there_are_named() {
-        let said = "error: No solution found when resolving dependencies\n  cause: Because there is no version of six==99.0 and you require six==99.0, we can conclude that your requirements are unsatisfiable.\n";
+    fn missing_versions_are_named() {
+        let stderr = "error: No solution found when resolving dependencies\n  cause: Because there is no version of six==99.0 and you require six==99.0, we can conclude that your requirements are unsatisfiable.\n";
         assert_eq!(
-            of(said),
+            of(stderr),
             UvError::Unsolvable("there is no version of six==99.0; you require six==99.0".to_owned())
         );
     }
 
     #[test]
-    fn packages_that_are_not_there_are_named() {
-        let said = "error: No solution found when resolving dependencies\n  cause: Because nosuch was not found in the package registry and you require nosuch==1, we can conclude that your requirements are unsatisfiable.\n";
-        assert_eq!(of(said), UvError::Unknown("nosuch".to_owned()));
+    fn missing_packages_are_named() {
+        let stderr = "error: No solution found when resolving dependencies\n  cause: Because nosuch was not found in the package registry and you require nosuch==1, we can conclude that your requirements are unsatisfiable.\n";
+        assert_eq!(of(stderr), UvError::Unknown("nosuch".to_owned()));
         let needed = "error: No solution found when resolving dependencies\n  cause: Because inner was not found in the package registry and pandas==1 depends on inner, we can conclude that pandas==1 cannot be used.\n";
         assert_eq!(
             of(needed),
@@ -218,8 +218,8 @@ mod tests {
     }
 
     #[test]
-    fn an_index_that_does_not_answer_is_no_contradiction() {
-        for (said, why) in [
+    fn index_errors_are_not_conflicts() {
+        for (stderr, why) in [
             (
                 "error: Request failed after 3 retries in 9.5s\n  cause: Failed to fetch: http://127.0.0.1:9/simple/pandas/\n  cause: error sending request for url (http://127.0.0.1:9/simple/pandas/)\n  cause: client error (Connect)\n  cause: tcp connect error\n  cause: Connection refused (os error 111)\n",
                 "Connection refused (os error 111)",
@@ -233,20 +233,20 @@ mod tests {
                 "it rejected the credentials or requires some",
             ),
         ] {
-            assert_eq!(of(said), UvError::Unreachable(why.to_owned()), "{said}");
+            assert_eq!(of(stderr), UvError::Unreachable(why.to_owned()), "{stderr}");
         }
     }
 
     #[test]
-    fn whatever_is_said_is_bounded_and_never_panics() {
+    fn arbitrary_output_is_limited_and_does_not_panic() {
         let long = format!(
             "No solution found when resolving dependencies {}",
             "a depends on b, ".repeat(9999)
         );
         let UvError::Unsolvable(why) = of(&long) else { panic!() };
         assert_eq!(why, "a requires b");
-        for said in ["", "cause:", "error: \u{0}\u{202e}", "}{}{", "No solution found"] {
-            let _ = of(said);
+        for stderr in ["", "cause:", "error: \u{0}\u{202e}", "}{}{", "No solution found"] {
+            let _ = of(stderr);
         }
     }
 }

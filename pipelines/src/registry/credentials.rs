@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn the_entry_that_says_most_is_taken() {
+    fn the_most_specific_entry_is_used() {
         let config = json!({"auths": {
             "quay.io": {"username": "a", "password": "1"},
             "quay.io/team": {"auth": STANDARD.encode("b:2:3")},
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_not_repeated() {
+    fn invalid_secrets_are_not_repeated() {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join(".dockerconfigjson"), "{\"auths\": s3cret").unwrap();
         let image = ImageReference::parse("quay.io/x:v1").unwrap();

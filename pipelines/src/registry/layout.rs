@@ -306,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_written_is_read() {
+    fn a_written_layout_can_be_read() {
         let work = written(|_| {});
         let layout = Layout::open(work.path(), "image").unwrap();
         assert_eq!(layout.parts().len(), 2);
@@ -321,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn links_lead_nowhere() {
+    fn links_are_not_followed() {
         let outside = tempfile::NamedTempFile::new().unwrap();
         fs::write(outside.path(), "layer").unwrap();
         let work = written(|_| {});
@@ -340,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_what_it_says_is_refused_by_what_is_wrong() {
+    fn invalid_layouts_are_rejected_with_the_reason() {
         let work = written(|_| {});
         fs::write(blob_path(work.path(), b"layer"), "LAYER").unwrap();
         assert!(rejection(work.path()).contains("does not match its digest"));
@@ -362,8 +362,8 @@ mod tests {
             (|m| m["layers"] = json!(vec![m["layers"][0].clone(); 300]), "300 layers"),
         ];
         for (change, what) in cases {
-            let said = rejection(written(change).path());
-            assert!(said.contains(what), "{what}: {said}");
+            let message = rejection(written(change).path());
+            assert!(message.contains(what), "{what}: {message}");
         }
         let work = written(|_| {});
         fs::write(work.path().join("image/index.json"), " ".repeat(MAX_DOCUMENT + 1)).unwrap();
@@ -371,7 +371,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pipe_does_not_hold_it_up() {
+    fn pipes_do_not_block() {
         let work = written(|_| {});
         let index = work.path().join("image/index.json");
         fs::remove_file(&index).unwrap();

@@ -60,7 +60,7 @@ impl From<OciDistributionError> for RegistryError {
             E::RegistryError { envelope, .. } => envelope.errors.first().map_or_else(
                 || Self::InvalidResponse("the registry returned an error without a message".to_owned()),
                 |error| {
-                    let said = format!(
+                    let message = format!(
                         "the registry returned {:?}: {}",
                         error.code,
                         printable(&error.message, 120)
@@ -69,10 +69,10 @@ impl From<OciDistributionError> for RegistryError {
                         OciErrorCode::ManifestUnknown
                         | OciErrorCode::NameUnknown
                         | OciErrorCode::NotFound
-                        | OciErrorCode::BlobUnknown => Self::NotFound(said),
-                        OciErrorCode::Unauthorized | OciErrorCode::Denied => Self::Unauthorized(said),
-                        OciErrorCode::Toomanyrequests => Self::Unavailable(said),
-                        _ => Self::InvalidResponse(said),
+                        | OciErrorCode::BlobUnknown => Self::NotFound(message),
+                        OciErrorCode::Unauthorized | OciErrorCode::Denied => Self::Unauthorized(message),
+                        OciErrorCode::Toomanyrequests => Self::Unavailable(message),
+                        _ => Self::InvalidResponse(message),
                     }
                 },
             ),
@@ -101,12 +101,12 @@ impl From<OciDistributionError> for RegistryError {
 
 impl RegistryError {
     fn of_status(code: u16) -> Self {
-        let said = format!("the registry returned status {code}");
+        let message = format!("the registry returned status {code}");
         match code {
-            401 | 403 => Self::Unauthorized(said),
-            404 => Self::NotFound(said),
-            408 | 429 | 500.. => Self::Unavailable(said),
-            _ => Self::InvalidResponse(said),
+            401 | 403 => Self::Unauthorized(message),
+            404 => Self::NotFound(message),
+            408 | 429 | 500.. => Self::Unavailable(message),
+            _ => Self::InvalidResponse(message),
         }
     }
 }

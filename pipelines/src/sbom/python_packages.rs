@@ -111,7 +111,7 @@ mod tests {
     const SITE: &str = "usr/lib/python3.11/site-packages";
 
     #[test]
-    fn packages_are_known_by_their_folders() {
+    fn packages_are_found_by_dist_info_folders() {
         let names = [
             format!("{SITE}/Flask_Login-0.6.3.dist-info/METADATA"),
             format!("{SITE}/torch-2.1.0+cpu.dist-info/METADATA"),
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_later_layer_hides_is_gone_and_what_it_brings_is_there() {
+    fn whiteouts_remove_packages_of_lower_layers() {
         let of = |name: &str| format!("{SITE}/{name}.dist-info/METADATA");
         let (old, new, other) = (of("a-1.0"), of("a-2.0"), of("b-1.0"));
         let below: [&str; 2] = [&old, &other];
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn a_layer_that_cannot_be_read_is_not_passed_over() {
+    fn an_invalid_layer_is_an_error() {
         let mut torn = tempfile::tempfile().unwrap();
         torn.write_all(b"\x1f\x8bnonsense").unwrap();
         torn.seek(SeekFrom::Start(0)).unwrap();

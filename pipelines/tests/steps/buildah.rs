@@ -1,4 +1,4 @@
-//! `build`, with real buildah. `CNBI_WITHOUT=buildah` leaves this tier out.
+//! `build` with real buildah. `CNBI_WITHOUT=buildah` skips these tests.
 
 use std::fs;
 use std::io::Read as _;
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::runner::{StepOutput, StepRunner, digest, write_layout};
 
-/// Stands for Python in an image that has nothing else: it writes down how it was called.
+/// A fake Python for images without files: prints its user, CA bundle and arguments.
 const PROGRAM: &str = r#"
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,7 +29,7 @@ int main(int count, char **args) {
 }
 "#;
 
-/// A static program, compiled once a test.
+/// Compiles the program statically.
 fn program(folder: &Path) -> Vec<u8> {
     let source = folder.join("program.c");
     fs::write(&source, PROGRAM).unwrap();
@@ -54,12 +54,12 @@ fn runner() -> StepRunner {
     StepRunner::new("build: {storageDriver: vfs, isolation: chroot}")
 }
 
-/// A base image with that program as `/usr/bin/python3`.
+/// Writes a base image with the program as `/usr/bin/python3`.
 fn write_base_image(runner: &StepRunner) -> String {
     write_base_image_with_user(runner, "")
 }
 
-/// A base image with that user.
+/// Writes a base image with a user.
 fn write_base_image_with_user(runner: &StepRunner, user: &str) -> String {
     let program = program(&runner.path("image"));
     let mut layer = tar::Builder::new(Vec::new());
@@ -102,7 +102,7 @@ fn source(runner: &StepRunner, files: &[(&str, &str)]) {
     }
 }
 
-/// A source of a package list.
+/// Writes the source of a package list.
 fn write_package_list(runner: &StepRunner, digest: &str, user: &str) {
     let base = BaseImage {
         reference: format!("registry.invalid/a/b@{digest}"),
@@ -117,7 +117,7 @@ fn write_package_list(runner: &StepRunner, digest: &str, user: &str) {
     );
 }
 
-/// The built image's manifest and configuration.
+/// Manifest and configuration of the built image.
 fn built_image(runner: &StepRunner) -> (Value, Value) {
     let layout = runner.path("work/image");
     let read = |path: &Path| -> Value { serde_json::from_slice(&fs::read(path).unwrap()).unwrap() };
@@ -130,7 +130,7 @@ fn built_image(runner: &StepRunner) -> (Value, Value) {
 }
 
 #[test]
-fn a_lock_is_installed_on_the_base_that_was_fetched() {
+fn packages_are_installed_as_root_on_the_fetched_base_image() {
     let runner = runner();
     let digest = write_base_image_with_user(&runner, "1001:0");
     write_package_list(&runner, &digest, "1001:0");
@@ -146,13 +146,13 @@ fn a_lock_is_installed_on_the_base_that_was_fetched() {
     assert_eq!(labels["org.opencontainers.image.revision"], "1".repeat(40));
     assert_eq!(labels["org.opencontainers.image.title"], "A \"name\" $(x)");
     assert_eq!(labels["org.opencontainers.image.source"], "https://x.io/a");
-    // Once more, as after a retry.
+    // A retry.
     build(&runner).done();
     built_image(&runner);
 }
 
 #[test]
-fn authorities_are_at_hand_while_it_builds_and_not_in_the_image() {
+fn ca_certificates_are_available_during_the_build_only() {
     let runner = runner().with_ca("-----BEGIN CERTIFICATE-----\n");
     let digest = write_base_image(&runner);
     write_package_list(&runner, &digest, "");
@@ -179,7 +179,7 @@ fn authorities_are_at_hand_while_it_builds_and_not_in_the_image() {
 }
 
 #[test]
-fn a_recipe_goes_before_the_source() {
+fn generated_build_instructions_take_precedence() {
     let runner = runner();
     let digest = write_base_image(&runner);
     source(&runner, &[("requirements.txt", "x\n")]);
@@ -194,14 +194,14 @@ fn a_recipe_goes_before_the_source() {
 }
 
 #[test]
-fn a_build_that_fails_tells_where_and_what() {
+fn a_failed_build_is_reported_with_the_instruction() {
     let runner = runner();
     write_base_image(&runner);
     let with = |text: &str| {
         source(&runner, &[("Containerfile", text)]);
         build(&runner)
     };
-    // What it printed last is not asked for: on a busy machine buildah loses it where the program ends at once.
+    // The output is not asserted: under load, buildah loses it if the program exits at once.
     with("FROM registry.invalid/a/b:v1\nRUN [\"python3\", \"say\", \"fail\"]\n")
         .failed("BuildFailed", "RUN python3 say fail failed: exit status 7");
     let install = format!(
@@ -216,14 +216,14 @@ fn a_build_that_fails_tells_where_and_what() {
 }
 
 #[test]
-fn nothing_to_build_is_told_without_buildah() {
+fn a_missing_containerfile_is_reported() {
     let runner = StepRunner::new("");
     source(&runner, &[("README", "")]);
     build(&runner).failed("", "found no Containerfile to build");
 }
 
 #[test]
-fn a_build_finds_no_credentials() {
+fn builds_have_no_credentials() {
     let runner = runner()
         .with("REGISTRY_AUTH_FILE", "/nowhere")
         .with("SECRET", "hunter2");

@@ -1,4 +1,4 @@
-//! Git repositories made on the spot, behind Git's own smart HTTP program.
+//! A Git server for tests: bare repositories behind `git http-backend`.
 
 use std::fs;
 use std::io::Write as _;
@@ -11,7 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use crate::https::{Request, Response, Server};
 
-/// Who may read `/private/` and push.
+/// The credential for `/private/` and pushes.
 pub const USER: (&str, &str) = ("robot", "hunter2");
 
 /// Repositories and their server.
@@ -34,7 +34,7 @@ impl GitServer {
         Self { folder, server, seen }
     }
 
-    /// What was asked for, so far.
+    /// All requests so far.
     pub fn seen(&self) -> Vec<String> {
         self.seen.lock().unwrap().clone()
     }
@@ -47,7 +47,7 @@ impl GitServer {
         self.server.url(&format!("/{name}"))
     }
 
-    /// Makes an empty bare repository.
+    /// Creates an empty bare repository.
     pub fn run_plain(&self, name: &str) {
         fs::create_dir_all(self.path(name)).unwrap();
         git(
@@ -57,7 +57,7 @@ impl GitServer {
         git(&self.path(name), &["config", "http.receivepack", "true"]);
     }
 
-    /// Makes a repository with one commit, which is on branch `main` and has the tag `v1`, and gives the commit's id.
+    /// Creates a repository with one commit, branch `main` and tag `v1`. Returns the commit id.
     pub fn repository(&self, name: &str, write: impl FnOnce(&Path)) -> String {
         self.run_plain(name);
         let work = tempfile::tempdir().unwrap();
@@ -78,7 +78,7 @@ impl GitServer {
     }
 }
 
-/// Runs Git as a developer would, and gives what it prints.
+/// Runs Git and returns its output.
 pub fn git(folder: &Path, args: &[&str]) -> String {
     let output = Command::new("git")
         .current_dir(folder)
@@ -152,7 +152,7 @@ fn cgi(root: &Path, request: &Request, is_known: bool) -> Response {
     let body = request.body.clone();
     let writer = std::thread::spawn(move || stdin.write_all(&body));
     let output = child.wait_with_output().unwrap();
-    // It need not read all of it.
+    // The program may exit without reading everything.
     let _ = writer.join().unwrap();
     let split = output
         .stdout

@@ -1,4 +1,4 @@
-//! A small HTTPS server on loopback, with an authority of its own, for what is served by closures.
+//! An HTTPS server on loopback with its own CA, for tests.
 
 use std::io::{self, BufReader, Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -10,11 +10,11 @@ use std::time::Duration;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 
-/// A request, read whole.
+/// A complete request.
 #[derive(Clone, Debug)]
 pub struct Request {
     pub method: String,
-    /// Without the query.
+    /// Path without query.
     pub path: String,
     pub query: String,
     headers: Vec<(String, String)>,
@@ -28,7 +28,7 @@ impl Request {
     }
 }
 
-/// An answer.
+/// A response.
 #[derive(Clone, Debug, Default)]
 pub struct Response {
     pub status: u16,
@@ -53,10 +53,10 @@ impl Response {
     }
 }
 
-/// Serves until it is dropped.
+/// Serves until dropped.
 pub struct Server {
     address: SocketAddr,
-    /// The authority that its certificate is from.
+    /// CA certificate in PEM.
     pub authority: String,
     is_over: Arc<AtomicBool>,
 }
@@ -74,7 +74,7 @@ impl Server {
                     break;
                 }
                 let (config, answer) = (Arc::clone(&config), Arc::clone(&answer));
-                // A client may go away at any time; what it then sees, it tells.
+                // Clients may disconnect at any time.
                 thread::spawn(move || stream.and_then(|stream| serve(stream, config, answer.as_ref())));
             }
         });
@@ -93,7 +93,7 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.is_over.store(true, Ordering::Relaxed);
-        // So that it looks.
+        // Wakes up the accept loop.
         let _ = TcpStream::connect(self.address);
     }
 }
@@ -134,7 +134,7 @@ fn serve(
     let mut stream = BufReader::new(rustls::StreamOwned::new(connection, stream));
     let request = read(&mut stream)?;
     let response = answer(&request);
-    let mut head = format!("HTTP/1.1 {} Told\r\nConnection: close\r\n", response.status);
+    let mut head = format!("HTTP/1.1 {} Test\r\nConnection: close\r\n", response.status);
     for (name, value) in &response.headers {
         head = format!("{head}{name}: {value}\r\n");
     }

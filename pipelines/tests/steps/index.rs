@@ -1,9 +1,9 @@
-//! A package index (PEP 503) of our own: what resolution asks for, and nothing that could be installed.
+//! A package index (PEP 503) with metadata only, for tests of resolving.
 
 use crate::https::{Response, Server};
 use crate::runner::digest;
 
-/// Name, version, and the lines of its metadata that say what it needs.
+/// Name, version and dependencies of packages.
 type Package = (&'static str, &'static str, &'static [&'static str]);
 
 const PACKAGES: &[Package] = &[
@@ -27,7 +27,7 @@ fn metadata((name, version, lines): &Package) -> String {
     )
 }
 
-/// Serves it below `/simple`. What is below `/refusing` wants a password, and what is below `/broken` does not work.
+/// Serves the index at `/simple`. `/refusing` requires a password, `/broken` returns errors.
 pub fn start() -> Server {
     Server::start(|request| {
         let parts: Vec<&str> = request.path.trim_matches('/').split('/').collect();

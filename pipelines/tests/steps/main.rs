@@ -1,5 +1,4 @@
-//! The subcommands that make and build source, each run as a program, on real parts: Git repositories behind real smart
-//! HTTP and TLS, uv against an index of our own and the public one, buildah.
+//! Tests of the subcommands as processes, with real Git over HTTPS, uv with a test index and the public one, and buildah.
 
 mod buildah;
 mod git_server;

@@ -1,4 +1,4 @@
-//! The command that installs a lock file, run with pip in a virtual environment of this machine.
+//! Runs the pip command of generated Containerfiles in a virtual environment.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
@@ -8,7 +8,7 @@ use std::process::Command;
 use cnbi_pipelines::base_image::BaseImage;
 use cnbi_pipelines::containerfile;
 
-/// Writes a wheel with a module and a program, and prints its digest.
+/// Writes a wheel with a module and a script, and prints its digest.
 const WHEEL: &str = r#"
 import hashlib, sys, zipfile
 with zipfile.ZipFile(sys.argv[1], 'w') as wheel:
@@ -27,7 +27,7 @@ fn output(command: &mut Command) -> String {
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
-/// Everything below a folder.
+/// All paths below a folder.
 fn files(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     entries

@@ -22,7 +22,7 @@ fn prepare(runner: &StepRunner, packages: &[&str]) -> StepOutput {
 }
 
 #[test]
-fn the_same_request_is_the_same_bytes_and_the_same_commit() {
+fn equal_requests_have_equal_files_and_commits() {
     let server = index::start();
     let made = |runner: &StepRunner| {
         let output = prepare(runner, &["alpha", "beta>=1"]).done();
@@ -64,13 +64,13 @@ fn the_same_request_is_the_same_bytes_and_the_same_commit() {
     let output = git(&source, &["log", "-1", "--format=%an <%ae> %aI"]);
     assert_eq!(output, "CNBi <cnbi@meteor.zone> 2000-01-01T00:00:00+00:00");
 
-    // Again in the same place, as after a retry, and in another one.
+    // A retry in the same workspace, and another workspace.
     assert_eq!(made(&first), (commit.clone(), lock_digest.clone(), files.clone()));
     assert_eq!(made(&runner(&server, "/simple")), (commit, lock_digest, files));
 }
 
 #[test]
-fn the_lock_is_for_the_images_python() {
+fn the_lock_is_for_the_python_of_the_base_image() {
     let server = index::start();
     for (python, version) in [("3.12", "modern==1.0"), ("3.9", "modern==0.9")] {
         let runner = runner(&server, "/simple");
@@ -85,7 +85,7 @@ fn the_lock_is_for_the_images_python() {
 }
 
 #[test]
-fn what_cannot_be_solved_is_told_with_its_cause() {
+fn conflicting_requirements_are_reported_with_the_cause() {
     let server = index::start();
     let runner = runner(&server, "/simple");
     prepare(&runner, &["alpha==1.0", "beta<2"]).failed(
@@ -94,29 +94,29 @@ fn what_cannot_be_solved_is_told_with_its_cause() {
     );
     prepare(&runner, &["beta==7"]).failed("RequirementsUnsolvable", "there is no version of beta==7");
     prepare(&runner, &["gamma"]).failed("RequirementsUnsolvable", "nosuch was not found");
-    prepare(&runner, &["alpha", "missing"]).failed(
-        "PackageListUnavailable",
-        "not found in the package index: missing",
-    );
+    prepare(&runner, &["alpha", "missing"]).failed("PackageListUnavailable", "not found in the package index: missing");
 }
 
 #[test]
-fn an_index_that_does_not_answer_is_a_matter_of_time() {
+fn index_errors_are_temporary() {
     let server = index::start();
-    for (path, message) in [("/broken/simple", "503"), ("/refusing/simple", "it rejected the credentials")] {
+    for (path, message) in [
+        ("/broken/simple", "503"),
+        ("/refusing/simple", "it rejected the credentials"),
+    ] {
         prepare(&runner(&server, path), &["alpha"]).failed("SourceRepositoryUnavailable", message);
     }
 }
 
 #[test]
-fn an_index_that_cannot_be_reached_is_a_matter_of_time() {
-    let nobody = StepRunner::new("python: {indexUrl: 'https://localhost:1/simple'}");
-    nobody.write_base_image("3.11");
-    prepare(&nobody, &["alpha"]).failed("SourceRepositoryUnavailable", "cannot reach the package index");
+fn connection_errors_of_the_index_are_temporary() {
+    let unreachable = StepRunner::new("python: {indexUrl: 'https://localhost:1/simple'}");
+    unreachable.write_base_image("3.11");
+    prepare(&unreachable, &["alpha"]).failed("SourceRepositoryUnavailable", "cannot reach the package index");
 }
 
 #[test]
-fn an_index_of_an_unknown_authority_is_not_trusted() {
+fn an_index_with_an_unknown_ca_is_rejected() {
     let server = index::start();
     let stranger = StepRunner::new(&format!("python: {{indexUrl: '{}'}}", server.url("/simple")));
     stranger.write_base_image("3.11");
@@ -124,7 +124,7 @@ fn an_index_of_an_unknown_authority_is_not_trusted() {
 }
 
 #[test]
-fn nothing_but_requirements_gets_to_uv() {
+fn only_requirements_are_passed_to_uv() {
     let runner = StepRunner::new("");
     runner.write_base_image("3.11");
     for package in [
@@ -141,15 +141,15 @@ fn nothing_but_requirements_gets_to_uv() {
 }
 
 #[test]
-fn a_base_without_python_is_told() {
+fn a_base_image_without_python_is_reported() {
     let runner = StepRunner::new("");
     runner.write_base_image("none");
     prepare(&runner, &["alpha"]).failed("", "found no Python in quay.io/a/b@sha256:");
 }
 
-/// The lock of the public index, and pip's word that it is one.
+/// Locks with the public index, and checks the lock file with pip.
 #[test]
-fn a_lock_of_the_public_index_is_what_pip_installs() {
+fn pip_accepts_a_lock_of_the_public_index() {
     let runner = StepRunner::new("");
     runner.write_base_image("3.11");
     prepare(&runner, &["six>=1.16", "python-dateutil==2.9.0.post0"]).done();

@@ -41,7 +41,7 @@ fn record(runner: &StepRunner, generation: &str) -> StepOutput {
 }
 
 #[test]
-fn nothing_configured_is_nothing_to_push() {
+fn without_a_git_host_nothing_is_pushed() {
     let runner = StepRunner::new("");
     prepared(&runner);
     let output = record(&runner, "1").done();
@@ -52,7 +52,7 @@ fn nothing_configured_is_nothing_to_push() {
 }
 
 #[test]
-fn the_commit_is_pushed_once_and_again() {
+fn pushing_the_source_is_idempotent() {
     let git_server = GitServer::start();
     git_server.run_plain("cnbi/team-a/pandas.x.git");
     let runner = runner(&git_server, "cnbi").with_secret(&[("username", USER.0), ("password", USER.1)]);
@@ -65,7 +65,7 @@ fn the_commit_is_pushed_once_and_again() {
         assert_eq!(git(&repository, &["rev-parse", &format!("v{generation}")]), COMMIT);
         assert!(!output.log.contains(USER.1), "{}", output.log);
     }
-    // Another list replaces it on the branch, and the older one stays under its tag.
+    // Another list replaces the branch; the tag of the older one stays.
     let source = runner.path("work/source");
     fs::write(source.join("requirements.in"), "pandas\nsix\n").unwrap();
     let output = record(&runner, "3").done();
@@ -77,7 +77,7 @@ fn the_commit_is_pushed_once_and_again() {
 }
 
 #[test]
-fn refusals_have_their_reasons() {
+fn push_errors_have_distinct_reasons() {
     let git_server = GitServer::start();
     git_server.run_plain("cnbi/team-a/pandas.x.git");
     let credential = [("username", USER.0), ("password", USER.1)];
@@ -90,13 +90,13 @@ fn refusals_have_their_reasons() {
     record(&broken, "1").failed("SourceRepositoryUnavailable", "cannot push the source");
     let lacking = runner(&git_server, "cnbi").with_secret(&[("username", "x")]);
     record(&lacking, "1").failed("GitUnauthorized", "no entry \"password\" or \"token\"");
-    let nobody = StepRunner::new("source: {baseUrl: 'https://localhost:1/x'}").with_secret(&credential);
-    prepared(&nobody);
-    record(&nobody, "1").failed("SourceRepositoryUnavailable", "cannot push the source");
+    let unreachable = StepRunner::new("source: {baseUrl: 'https://localhost:1/x'}").with_secret(&credential);
+    prepared(&unreachable);
+    record(&unreachable, "1").failed("SourceRepositoryUnavailable", "cannot push the source");
 }
 
 #[test]
-fn nothing_of_the_prepared_repository_runs() {
+fn hooks_of_the_prepared_repository_do_not_run() {
     let git_server = GitServer::start();
     git_server.run_plain("cnbi/team-a/pandas.x.git");
     let runner = runner(&git_server, "cnbi").with_secret(&[("username", USER.0), ("password", USER.1)]);
@@ -119,7 +119,7 @@ fn nothing_of_the_prepared_repository_runs() {
     fs::write(&hook, format!("#!/bin/sh\ntouch {}\n", marker.display())).unwrap();
     record(&runner, "1").done();
     assert!(!marker.exists());
-    // Nor is a link followed that it has left.
+    // A link in the prepared source is not followed either.
     fs::remove_file(source.join("requirements.txt")).unwrap();
     std::os::unix::fs::symlink(runner.path("secret/password"), source.join("requirements.txt")).unwrap();
     record(&runner, "1").failed("", "requirements.txt in the prepared source cannot be read");

@@ -31,7 +31,7 @@ fn recipe(runner: &StepRunner, name: &str) -> String {
 }
 
 #[test]
-fn a_containerfile_is_left_as_it_is() {
+fn a_containerfile_is_not_changed() {
     let server = index::start();
     for name in ["Containerfile", "Dockerfile"] {
         let runner = runner(&server, |source| {
@@ -44,7 +44,7 @@ fn a_containerfile_is_left_as_it_is() {
 }
 
 #[test]
-fn lists_are_locked() {
+fn package_lists_are_locked() {
     let server = index::start();
     for (name, text) in [
         ("requirements.txt", "alpha==1.0\n-c more.txt\n"),
@@ -71,7 +71,7 @@ fn lists_are_locked() {
 }
 
 #[test]
-fn locks_are_taken_as_they_are() {
+fn lock_files_are_used_unchanged() {
     let server = index::start();
     let hash = "0".repeat(64);
     let lock = format!("alpha==0.9 \\\n    --hash=sha256:{hash}\n");
@@ -90,7 +90,7 @@ fn locks_are_taken_as_they_are() {
 }
 
 #[test]
-fn an_environment_is_condas_to_install() {
+fn conda_installs_environment_files() {
     let server = index::start();
     let runner = runner(&server, |source| {
         fs::write(source.join("environment.yml"), "dependencies: [numpy]\n").unwrap();
@@ -101,7 +101,7 @@ fn an_environment_is_condas_to_install() {
 }
 
 #[test]
-fn the_admins_image_is_built_on_where_nobody_names_one() {
+fn the_configured_base_image_is_the_default() {
     let server = index::start();
     let config = format!(
         "{{python: {{indexUrl: '{}'}}, repositories: {{builderImage: 'quay.io/admins/base:v1'}}}}",
@@ -125,7 +125,7 @@ fn the_admins_image_is_built_on_where_nobody_names_one() {
 }
 
 #[test]
-fn what_cannot_be_built_is_told() {
+fn repositories_that_cannot_be_built_are_reported() {
     let server = index::start();
     let empty = runner(&server, |source| fs::write(source.join("README"), "").unwrap());
     prepare(&empty).failed(
@@ -148,32 +148,34 @@ fn what_cannot_be_built_is_told() {
         "NothingToBuild",
         "set spec.builderImage, or ask the admin to set repositories.builderImage",
     );
-    let said = |name: &str, text: &str| {
+    let prepared = |name: &str, text: &str| {
         let runner = runner(&server, |source| fs::write(source.join(name), text).unwrap());
         prepare(&runner)
     };
-    said("requirements.txt", "alpha==1.0\nbeta<2\n").failed("RequirementsUnsolvable", "alpha>=1.0 requires beta>=2");
-    said("requirements.txt", "missing\n").failed(
+    prepared("requirements.txt", "alpha==1.0\nbeta<2\n")
+        .failed("RequirementsUnsolvable", "alpha>=1.0 requires beta>=2");
+    prepared("requirements.txt", "missing\n").failed(
         "RequirementsUnsolvable",
         "requirements.txt: not found in the package index: missing",
     );
-    said("requirements.txt", "one two\n").failed(
+    prepared("requirements.txt", "one two\n").failed(
         "RequirementsUnsolvable",
         "requirements.txt: cannot lock the requirements",
     );
-    said("Pipfile", "[packages]\na = {path = \"/etc\"}\n").failed("NothingToBuild", "\"a\" is not a package from an index");
-    said("Pipfile.lock", "{").failed("NothingToBuild", "Pipfile.lock cannot be parsed");
+    prepared("Pipfile", "[packages]\na = {path = \"/etc\"}\n")
+        .failed("NothingToBuild", "\"a\" is not a package from an index");
+    prepared("Pipfile.lock", "{").failed("NothingToBuild", "Pipfile.lock cannot be parsed");
 }
 
 #[test]
-fn hostile_contents_are_refused_clearly() {
+fn untrusted_repository_content_is_rejected() {
     let server = index::start();
-    let said = |write: &dyn Fn(&Path)| prepare(&runner(&server, |source| write(source)));
-    said(&|source| symlink("/etc/passwd", source.join("requirements.txt")).unwrap())
+    let prepared = |write: &dyn Fn(&Path)| prepare(&runner(&server, |source| write(source)));
+    prepared(&|source| symlink("/etc/passwd", source.join("requirements.txt")).unwrap())
         .failed("", "the link \"requirements.txt\" leads out of the repository");
-    said(&|source| symlink("../../secret", source.join("x")).unwrap()).failed("", "the link \"x\" leads out");
-    said(&|source| fs::write(source.join("a\nb"), "").unwrap()).failed("", "contains control characters");
-    said(&|source| {
+    prepared(&|source| symlink("../../secret", source.join("x")).unwrap()).failed("", "the link \"x\" leads out");
+    prepared(&|source| fs::write(source.join("a\nb"), "").unwrap()).failed("", "contains control characters");
+    prepared(&|source| {
         let file = fs::File::create(source.join("huge")).unwrap();
         file.set_len(5 << 30).unwrap();
     })

@@ -31,7 +31,7 @@ fn runner(git_server: &GitServer) -> StepRunner {
 }
 
 #[test]
-fn branches_tags_and_commits_are_brought_as_plain_files() {
+fn branches_tags_and_commits_are_fetched_as_plain_files() {
     let git_server = GitServer::start();
     let commit = git_server.repository("a.git", |work| {
         fs::write(work.join("README"), "first").unwrap();
@@ -82,7 +82,7 @@ fn a_repository_of_sha256_ids_is_read_too() {
 }
 
 #[test]
-fn a_ref_that_is_not_there_is_told_as_such() {
+fn a_missing_ref_is_reported() {
     let git_server = GitServer::start();
     let commit = git_server.repository("a.git", |_| {});
     git_server.run_plain("empty.git");
@@ -119,7 +119,7 @@ fn a_private_repository_needs_the_admins_credential() {
 }
 
 #[test]
-fn what_is_not_to_be_had_is_told_apart() {
+fn fetch_errors_have_distinct_reasons() {
     let git_server = GitServer::start();
     git_server.repository("a.git", |_| {});
     let known = runner(&git_server);
@@ -134,7 +134,7 @@ fn what_is_not_to_be_had_is_told_apart() {
 }
 
 #[test]
-fn an_ssh_host_that_cannot_be_reached_is_told_with_its_key_at_hand() {
+fn an_unreachable_ssh_host_is_reported() {
     let git_server = GitServer::start();
     let runner = runner(&git_server).with_secret(&[
         ("ssh-privatekey", "not a key"),
@@ -144,7 +144,7 @@ fn an_ssh_host_that_cannot_be_reached_is_told_with_its_key_at_hand() {
 }
 
 #[test]
-fn nothing_in_a_repository_runs_or_leads_git_elsewhere() {
+fn hooks_filters_and_submodules_of_a_repository_are_ignored() {
     let git_server = GitServer::start();
     git_server.repository("inner.git", |_| {});
     let inner = git_server.url("inner.git");
@@ -184,7 +184,7 @@ fn nothing_in_a_repository_runs_or_leads_git_elsewhere() {
 }
 
 #[test]
-fn a_repository_has_bounds() {
+fn large_repositories_are_rejected() {
     let git_server = GitServer::start();
     git_server.repository("big.git", |work| {
         let mut state = 1_u32;
@@ -201,7 +201,7 @@ fn a_repository_has_bounds() {
 }
 
 #[test]
-fn what_the_rules_refuse_never_reaches_git() {
+fn invalid_urls_and_refs_are_rejected_before_git_runs() {
     let runner = StepRunner::new("");
     for (url, git_ref) in [
         ("--upload-pack=touch x", None),

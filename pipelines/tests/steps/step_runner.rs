@@ -1,4 +1,4 @@
-//! A run's volume, Secrets and results, and the program run as a step of it.
+//! Runs cnbi-step with workspace, Secrets and results like a task does.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,14 +11,14 @@ use cnbi_shared::config::Config;
 use cnbi_shared::contract::Settings;
 use serde_json::{Value, json};
 
-/// The folders of a run.
+/// Folders and environment of a step.
 pub struct StepRunner {
     folder: tempfile::TempDir,
     settings: Settings,
     variables: Vec<(&'static str, String)>,
 }
 
-/// What a step has told.
+/// Results and log of a step.
 #[derive(Debug)]
 pub struct StepOutput {
     pub code: Option<i32>,
@@ -35,13 +35,13 @@ impl StepOutput {
         found.unwrap_or_else(|| panic!("no result {name}: {self:?}"))
     }
 
-    /// Asserts that it is done.
+    /// Asserts success.
     pub fn done(self) -> Self {
         assert_eq!((self.code, self.message.as_str()), (Some(0), ""), "{self:?}");
         self
     }
 
-    /// Asserts that it failed with that reason (empty: the task's own), and a message that has a text in it.
+    /// Asserts a failure with this reason (empty: the default of the task) and a message that contains `message`.
     pub fn failed(self, reason: &str, message: &str) -> Self {
         assert_eq!((self.code, self.reason.as_str()), (Some(1), reason), "{self:?}");
         assert!(self.message.contains(message), "{self:?}");
@@ -50,7 +50,7 @@ impl StepOutput {
 }
 
 impl StepRunner {
-    /// With that configuration.
+    /// A runner with this configuration.
     pub fn new(config: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         for name in ["work", "ca", "secret", "image"] {
@@ -63,13 +63,13 @@ impl StepRunner {
         }
     }
 
-    /// With an authority to trust besides the public ones.
+    /// Adds a CA certificate.
     pub fn with_ca(self, pem: &str) -> Self {
         fs::write(self.path("ca/ca.pem"), pem).unwrap();
         self
     }
 
-    /// With a credential in the mounted Secret.
+    /// Adds entries to the mounted Secret.
     pub fn with_secret(self, entries: &[(&str, &str)]) -> Self {
         for (name, text) in entries {
             fs::write(self.path("secret").join(name), text).unwrap();
@@ -77,7 +77,7 @@ impl StepRunner {
         self
     }
 
-    /// With a variable in the environment of the step.
+    /// Sets an environment variable.
     pub fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.variables.push((name, value.into()));
         self
@@ -87,7 +87,7 @@ impl StepRunner {
         self.folder.path().join(name)
     }
 
-    /// Runs a subcommand that takes no parameters.
+    /// Runs a subcommand without parameters.
     pub fn run_plain(&self, args: &[&str]) -> StepOutput {
         let results = tempfile::tempdir_in(self.folder.path()).unwrap().keep();
         let mut command = Command::new(env!("CARGO_BIN_EXE_cnbi-step"));
@@ -120,11 +120,11 @@ impl StepRunner {
         }
     }
 
-    /// Runs a subcommand with the settings and the folders that it may have.
+    /// Runs a subcommand with settings, workspace and CA certificates.
     pub fn run_step(&self, args: &[&str]) -> StepOutput {
         let mut all = args.to_vec();
         let (work, ca) = (self.path("work"), self.path("ca"));
-        // As Tekton has it: nothing where no workspace is bound.
+        // Tekton passes an empty path for an unbound workspace.
         let has_ca = ca.join("ca.pem").is_file();
         let ca = format!("--ca-bundle={}", if has_ca { ca.to_str().unwrap() } else { "" });
         let settings = encoded(&json!(self.settings));
@@ -133,7 +133,7 @@ impl StepRunner {
         self.run_plain(&all)
     }
 
-    /// The same with a request.
+    /// Like [`Self::run_step`], with a request.
     pub fn run_with_request(&self, args: &[&str], request: &Value) -> StepOutput {
         let request = encoded(request);
         let mut all = args.to_vec();
@@ -141,7 +141,7 @@ impl StepRunner {
         self.run_step(&all)
     }
 
-    /// Puts an OCI layout of an image on the volume, with Python of that version in its one layer.
+    /// Writes a base image with this version of Python to the workspace.
     pub fn write_base_image(&self, python: &str) {
         let layout = self.path("work/base");
         let mut layer = tar::Builder::new(Vec::new());
@@ -163,7 +163,7 @@ impl StepRunner {
     }
 }
 
-/// Writes an OCI layout of an image with one layer, and gives its digest.
+/// Writes an OCI layout of an image with one layer and returns its digest.
 pub fn write_layout(layout: &Path, config: &Value, layer: &[u8]) -> String {
     fs::create_dir_all(layout.join("blobs/sha256")).unwrap();
     let blob = |bytes: &[u8], kind: &str| {
@@ -192,7 +192,7 @@ fn encoded(value: &Value) -> String {
     STANDARD.encode(value.to_string())
 }
 
-/// uv, as `make tools` has put it into the user's cache.
+/// The path of uv, which `make tools` installs.
 pub fn uv() -> PathBuf {
     if let Some(given) = std::env::var_os("CNBI_UV").filter(|given| !given.is_empty()) {
         return given.into();

@@ -1,4 +1,4 @@
-//! `validate`, with this machine's Python in the part of an image's, and programs that do as an image's might.
+//! `validate`, with this machine's Python and with fake ones.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -17,7 +17,7 @@ fn program(folder: &Path, name: &str, text: &str) {
     fs::set_permissions(folder.join(name), fs::Permissions::from_mode(0o755)).unwrap();
 }
 
-/// An image whose Python has those packages besides this machine's.
+/// An image with this machine's Python and these packages.
 fn image(packages: &[(&str, &str)]) -> StepRunner {
     let runner = StepRunner::new("");
     let site = runner.path("image/site");
@@ -34,7 +34,7 @@ fn image(packages: &[(&str, &str)]) -> StepRunner {
     runner.with("PYTHONPATH", site).with("HOME", home)
 }
 
-/// An image that has nothing but a program called python3.
+/// An image with a script as python3.
 fn with_python(text: &str) -> StepRunner {
     let runner = StepRunner::new("");
     let bin = runner.path("image/bin");
@@ -46,7 +46,7 @@ fn with_python(text: &str) -> StepRunner {
     runner.with("PATH", path).with("HOME", home)
 }
 
-/// A start command, as it arrives.
+/// An encoded start command.
 fn started_with(command: &[&str]) -> String {
     format!("--start={}", STANDARD.encode(json!(command).to_string()))
 }
@@ -58,7 +58,7 @@ fn validate(runner: &StepRunner, more: &[&str]) -> StepOutput {
 }
 
 #[test]
-fn a_notebook_image_is_told_by_what_it_has() {
+fn a_notebook_image_is_reported_with_its_software() {
     let runner = image(&[("jupyterlab", "4.2.0"), ("Zebra_X", "1.0"), ("pandas", "2.2.2")]);
     let output = validate(&runner, &[]).done();
     let software: Value = serde_json::from_str(&output.result("software")).unwrap();
@@ -76,11 +76,10 @@ fn a_notebook_image_is_told_by_what_it_has() {
 }
 
 #[test]
-fn everything_that_is_missing_is_told_at_once() {
+fn all_findings_are_reported_together() {
     let runner =
         with_python("#!/bin/sh\necho 'cnbi-validate {\"version\": [3, 6, 8], \"packages\": []}'\n[ \"$1\" = -c ]\n");
-    let output =
-        validate(&runner, &[]).failed("ImageInvalid", "its Python is 3.6.8; notebooks need 3.8 or later");
+    let output = validate(&runner, &[]).failed("ImageInvalid", "its Python is 3.6.8; notebooks need 3.8 or later");
     assert!(
         output
             .message
@@ -91,13 +90,13 @@ fn everything_that_is_missing_is_told_at_once() {
 }
 
 #[test]
-fn a_home_that_cannot_be_written_is_told() {
+fn a_read_only_home_is_reported() {
     let runner = image(&[("jupyterlab", "4.2.0")]).with("HOME", "/proc");
     validate(&runner, &[]).failed("ImageInvalid", "its home /proc is not writable");
 }
 
 #[test]
-fn programs_that_do_not_answer_are_ended() {
+fn programs_without_a_result_are_reported_and_killed() {
     let hanging = with_python("#!/bin/sh\nsleep 600 & sleep 600\n");
     let started = Instant::now();
     let output = hanging.run_plain(&["validate", "--timeout", "1"]);
@@ -118,7 +117,7 @@ fn programs_that_do_not_answer_are_ended() {
 }
 
 #[test]
-fn what_a_hostile_image_says_stays_within_bounds() {
+fn results_of_untrusted_images_are_limited() {
     let runner = with_python(
         "#!/bin/sh\nprintf 'cnbi-validate {\"version\": [3, 11, 4], \"packages\": [[\"jupyterlab\", \"4.2.0\"], [\"<script>\", \"1\"], [\"x\", \"\\\\\"}]\"]'\ni=0; while [ $i -lt 5000 ]; do printf ', [\"package-%s\", \"1.0\"]' $i; i=$((i+1)); done\necho ']}'\n",
     );
@@ -129,7 +128,7 @@ fn what_a_hostile_image_says_stays_within_bounds() {
 }
 
 #[test]
-fn an_image_without_jupyterlab_has_to_serve_the_api() {
+fn an_image_without_jupyterlab_must_serve_the_api() {
     let free = || {
         std::net::TcpListener::bind("127.0.0.1:0")
             .unwrap()
@@ -139,7 +138,7 @@ fn an_image_without_jupyterlab_has_to_serve_the_api() {
             .to_string()
     };
     let serving = "import http.server, os\nclass H(http.server.BaseHTTPRequestHandler):\n    def do_GET(self):\n        self.send_response(200 if self.path == '/api' else 404)\n        self.end_headers()\nhttp.server.HTTPServer(('127.0.0.1', int(os.environ['NOTEBOOK_PORT'])), H).serve_forever()\n";
-    // This machine's Python may have JupyterLab; -S and an empty search path keep it out.
+    // This machine's Python may have JupyterLab; -S and an empty search path hide it.
     let python = "#!/bin/sh\ncase \"$1\" in -m) exit 0;; esac\necho 'cnbi-validate {\"version\": [3, 11, 4], \"packages\": []}'\n";
     let runner = with_python(python);
     fs::write(runner.path("image/serve.py"), serving).unwrap();
@@ -167,7 +166,7 @@ fn an_image_without_jupyterlab_has_to_serve_the_api() {
     let too_long = format!("--start={}", STANDARD.encode("null"));
     validate(&runner, &["--port", &free(), &too_long]).failed("ImageInvalid", "move it to a script that serves /api");
     validate(&runner, &["--port", &free()]).failed("ImageInvalid", "install jupyterlab, or set a CMD that serves /api");
-    // The task before gives no such thing; only one of another version could.
+    // Not an encoded command; can only come from another version.
     let output = validate(&runner, &["--start=$(params.x)"]);
     assert_eq!(
         (output.code, output.message.as_str()),

@@ -1,14 +1,14 @@
-//! What the two encoded parameters of a run hold: what a user asked for, and what the admin decided.
+//! The content of the two encoded parameters of a run: the user's request and the admin's settings.
 //!
-//! The controller writes them and the tasks read them, both as these types. A key that the reader does not know is
-//! refused: a request that is understood in part is worse than one that is not.
+//! The controller serializes these types and the tasks deserialize them. Unknown keys are errors, because a request must not be
+//! understood in part.
 
 use serde::{Deserialize, Serialize};
 
 use crate::config::{BuildSettings, Config, Network, Python, Registry, SbomFormat, SignaturePolicy, Source};
 
-/// The parameter [`super::params::REQUEST`]: all that a user wrote, by the names that it has in the resource. Which keys
-/// are there follows from the build type.
+/// The parameter [`super::params::REQUEST`]: all user input, with the names of the resource's fields. The build type determines which
+/// are set.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct BuildRequest {

@@ -95,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_instruction_and_the_last_lines_are_told() {
+    fn the_summary_has_the_instruction_and_the_last_lines() {
         let output = "STEP 1/2: FROM scratch\nSTEP 2/2: RUN pip install x\n\u{1b}[31mERROR: No matching distribution found for x\u{1b}[0m\n\
                       subprocess exited with status 1\nError: building at STEP \"RUN pip install x\": while running runtime: exit status 1\n";
         assert_eq!(
@@ -105,14 +105,14 @@ mod tests {
     }
 
     #[test]
-    fn what_fails_before_any_step_is_told_as_it_is() {
+    fn errors_before_the_first_step_are_repeated() {
         assert_eq!(summarize("Error: no FROM statement found\n"), "no FROM statement found");
         assert_eq!(summarize(""), "buildah gave no reason");
         assert_eq!(summarize("killed\n"), "killed");
     }
 
     #[test]
-    fn nothing_unprintable_and_no_more_than_fits_is_told() {
+    fn the_summary_is_printable_and_limited() {
         let output = format!(
             "STEP 1/1: RUN x\n{}\u{202e}\u{0}\nError: building at STEP \"RUN {}\": exit status 1",
             "o".repeat(9999),

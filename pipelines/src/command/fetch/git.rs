@@ -163,7 +163,7 @@ impl Fetch<'_> {
     fn remote(&self, args: &[&str], is_fetch: bool) -> Result<String, StepError> {
         let host = self.source_ref.host();
         let error = match self.git.run_long(args, b"", self.time, &mut || self.watch()) {
-            Ok(said) => return Ok(said),
+            Ok(output) => return Ok(output),
             Err(error) => error,
         };
         let (reason, message) = match &error {

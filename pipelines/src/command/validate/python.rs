@@ -215,7 +215,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_answer_is_found_among_other_output() {
+    fn the_result_is_found_among_other_output() {
         let output = b"welcome!\ncnbi-validate {\"version\": [3, 11, 4], \"packages\": [[\"Foo_Bar\", \"1\"], [null, \"1\"]]}\nbye\n";
         let python = Python::of(answer(output).unwrap(), true);
         assert_eq!((python.version, python.shown().as_str()), ((3, 11), "3.11.4"));
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_could_be_more_than_names_are_left_out() {
+    fn invalid_names_are_omitted() {
         let packages = [
             ("pandas", "2.2.2"),
             ("<script>", "1"),

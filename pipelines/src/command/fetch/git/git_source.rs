@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn what_git_would_take_for_something_else_never_gets_to_it() {
+    fn options_and_other_transports_are_rejected() {
         for (url, git_ref) in [
             ("--upload-pack=touch /x", None),
             ("ext::sh -c x", None),
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn refs_are_looked_for_as_git_does() {
+    fn refs_are_resolved_in_the_order_of_git_clone() {
         let names = |git_ref| GitSource::of(&request("https://x.io/a", git_ref)).unwrap().names();
         assert_eq!(names(None), ["HEAD"]);
         assert_eq!(names(Some("v1")), ["refs/heads/v1", "refs/tags/v1"]);
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn ssh_without_a_key_is_refused_before_anything_is_asked() {
+    fn ssh_without_a_key_is_rejected() {
         let wanted = GitSource::of(&request("git@x.io:a/b", None)).unwrap();
         let home = tempfile::tempdir().unwrap();
         let error = wanted.access(None, home.path()).unwrap_err();

@@ -9,7 +9,7 @@ use cnbi_shared::api::{Field, UnvalidatedImage};
 use cnbi_shared::config::Config;
 use cnbi_shared::facts::{Facts, Lookup, LookupResult};
 use cnbi_shared::rules::evaluate;
-use cnbi_shared::rules::examples::resolve;
+use cnbi_shared::rules::examples::{HOSTILE_TEXTS, resolve};
 use cnbi_shared::verdict::{Level, Outcome, Report};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -113,40 +113,23 @@ fn check_text(report: &Report) {
 
 /// Text that no image reference, requirement, clone URL, ref or name of a namespace or Secret is.
 fn hostile() -> Vec<String> {
-    let mut texts: Vec<String> = [
+    let mut texts: Vec<String> = HOSTILE_TEXTS.map(str::to_owned).to_vec();
+    let more = [
         "",
         " ",
-        "a\0b",
         "\\u0000 ",
-        "a\nb",
         "a\r\nb==1\n--extra-index-url https://evil.example",
-        "\u{1b}[2Ja",
-        "a\u{202e}b",
-        "a\u{200b}b",
-        "a\u{2066}b\u{2028}c",
-        "\u{feff}a b",
-        "../../etc/passwd",
-        "$(id)",
-        "$(params.x)",
-        "${HOME}",
-        "--flag",
         "-",
-        "`id`",
         "\u{1f980}",
         "{{",
         "{{ .Values.x }}",
         "\"quoted\"",
-        "'quoted'",
-        "a;id",
         "a && id",
         "a|id",
-        "<script>",
-        "%00",
         "\u{fffd}",
         "x @ y @ z",
-    ]
-    .map(str::to_owned)
-    .to_vec();
+    ];
+    texts.extend(more.map(str::to_owned));
     texts.push("a".repeat(1 << 20));
     texts.push("\u{1f980}".repeat(1 << 14));
     texts.push("@sha".repeat(1 << 15));

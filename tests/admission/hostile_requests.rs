@@ -7,6 +7,7 @@ use std::fs;
 use anyhow::{Context as _, Result};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use cnbi_shared::rules::examples::HOSTILE_TEXTS;
 use http::Method;
 use serde_json::{Value, json};
 
@@ -14,21 +15,8 @@ use crate::api_response::ApiResponse;
 use crate::cluster::{ALICE, resource};
 use crate::test_installation::TestInstallation;
 
-/// Texts that have hurt somebody: controls, marks that turn text around, expansions, options, quotes, paths.
-const TEXTS: [&str; 9] = [
-    "a\nb\r\u{7f}\u{1b}[31m",
-    "nul\u{0}nul",
-    "\u{202e}\u{2066}\u{200b}\u{feff}\u{e9}\u{1d54f}",
-    "$(params.x)",
-    "$(tasks.a.results.b)`id`${IFS}",
-    "'; rm -rf / #",
-    "\"><script>",
-    "../../etc/passwd%2f%00",
-    "--help",
-];
-
 /// The ones among them that Git takes for the name of a ref (`git check-ref-format --allow-onelevel`).
-const REFS: [&str; 4] = [TEXTS[2], TEXTS[3], TEXTS[4], TEXTS[6]];
+const REFS: [&str; 4] = [HOSTILE_TEXTS[2], HOSTILE_TEXTS[3], HOSTILE_TEXTS[4], HOSTILE_TEXTS[6]];
 
 /// A good spec of each build type, and the fields of it that hold text.
 fn specs() -> [(Value, &'static [&'static str]); 3] {
@@ -78,7 +66,7 @@ async fn hostile_text_is_rejected_in_every_field() -> Result<()> {
         let mut failures = Vec::new();
         for (spec, fields) in specs() {
             for field in fields {
-                for text in TEXTS {
+                for text in HOSTILE_TEXTS {
                     let mut object = resource(&team, "hostile", json!({}));
                     object["spec"] = spec.clone();
                     *object["spec"].pointer_mut(field).context("no such field")? = text.into();
@@ -103,7 +91,7 @@ async fn hostile_text_is_rejected_in_every_field() -> Result<()> {
         assert!(failures.is_empty(), "{}", failures.join("\n"));
 
         // Words for people may be any words, but no control characters.
-        for text in TEXTS {
+        for text in HOSTILE_TEXTS {
             let mut object = resource(&team, "words", json!({}));
             for key in ["name", "desc", "creator"] {
                 object["metadata"]["annotations"][format!("opendatahub.io/notebook-image-{key}")] = text.into();

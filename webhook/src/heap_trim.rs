@@ -99,10 +99,7 @@ mod tests {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     #[test]
     fn trimming_returns_memory() {
-        let resident = || {
-            let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
-            statm.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4096
-        };
+        use crate::resident::resident;
         // Small blocks, so that none is mapped by itself, and the last one stays: glibc returns none of the others.
         let mut blocks: Vec<_> = (0..16_384).map(|_| vec![1_u8; 4096]).collect();
         let last = blocks.pop();

@@ -32,3 +32,7 @@ pub mod routes;
 pub mod run;
 pub mod serve;
 pub mod tls;
+
+#[cfg(test)]
+#[path = "../tests/resident/mod.rs"]
+mod resident;

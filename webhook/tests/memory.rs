@@ -16,6 +16,9 @@ use cnbi_webhook::metrics::Metrics;
 use cnbi_webhook::reviewer::{Reviewer, Webhook};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
+use resident::resident;
+
+mod resident;
 
 /// Bytes that the allocator may keep: a fifth of the size of one text per review.
 const ALLOCATOR: usize = 8 << 20;
@@ -32,12 +35,6 @@ impl FactSource for EmptyCluster {
     ) -> BoxFuture<'a, Result<LookupResult, LookupError>> {
         async { Ok(LookupResult::No) }.boxed()
     }
-}
-
-fn resident() -> usize {
-    let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
-    let pages: usize = statm.split(' ').nth(1).unwrap().parse().unwrap();
-    pages * 4096
 }
 
 fn review(number: usize) -> String {

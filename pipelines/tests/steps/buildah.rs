@@ -8,7 +8,7 @@ use std::process::Command;
 use cnbi_pipelines::base_image::BaseImage;
 use serde_json::{Value, json};
 
-use crate::runner::{StepOutput, StepRunner, digest, write_layout};
+use crate::step_runner::{StepOutput, StepRunner, digest, write_layout};
 
 /// A fake Python for images without files: prints its user, CA bundle and arguments.
 const PROGRAM: &str = r#"

@@ -1,7 +1,7 @@
 //! A package index (PEP 503) with metadata only, for tests of resolving.
 
 use crate::https::{Response, Server};
-use crate::runner::digest;
+use crate::step_runner::digest;
 
 /// Name, version and dependencies of packages.
 type Package = (&'static str, &'static str, &'static [&'static str]);

@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::git_server::git;
 use crate::https::Server;
 use crate::index;
-use crate::runner::{StepOutput, StepRunner, digest, uv};
+use crate::step_runner::{StepOutput, StepRunner, digest, uv};
 
 fn runner(server: &Server, path: &str) -> StepRunner {
     let runner = StepRunner::new(&format!("python: {{indexUrl: '{}'}}", server.url(path))).with_ca(&server.authority);

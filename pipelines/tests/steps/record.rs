@@ -3,7 +3,7 @@
 use std::fs;
 
 use crate::git_server::{GitServer, USER, git};
-use crate::runner::{StepOutput, StepRunner};
+use crate::step_runner::{StepOutput, StepRunner};
 
 const COMMIT: &str = "c1a376299daa85ebd34622c59859148bd186f76d";
 

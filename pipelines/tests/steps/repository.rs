@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::https::Server;
 use crate::index;
-use crate::runner::{StepOutput, StepRunner, digest, uv};
+use crate::step_runner::{StepOutput, StepRunner, digest, uv};
 
 fn runner(server: &Server, write: impl FnOnce(&Path)) -> StepRunner {
     let runner =

@@ -6,7 +6,7 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 use serde_json::{Value, json};
 
 use crate::git_server::{GitServer, USER, git};
-use crate::runner::{StepOutput, StepRunner};
+use crate::step_runner::{StepOutput, StepRunner};
 
 fn fetch(runner: &StepRunner, url: &str, git_ref: Option<&str>) -> StepOutput {
     fetch_with(runner, url, git_ref, &[])

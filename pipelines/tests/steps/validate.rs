@@ -9,7 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use crate::runner::{StepOutput, StepRunner};
+use crate::step_runner::{StepOutput, StepRunner};
 
 fn program(folder: &Path, name: &str, text: &str) {
     fs::create_dir_all(folder).unwrap();

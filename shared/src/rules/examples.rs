@@ -337,6 +337,19 @@ fn complete(mut resource: Value) -> Result<Value, String> {
     Ok(resource)
 }
 
+/// Hostile input for tests: control and direction characters, expansions, options, quotes, paths.
+pub const HOSTILE_TEXTS: [&str; 9] = [
+    "a\nb\r\u{7f}\u{1b}[31m",
+    "nul\u{0}nul",
+    "\u{202e}\u{2066}\u{200b}\u{feff}\u{e9}\u{1d54f}",
+    "$(params.x)",
+    "$(tasks.a.results.b)`id`${IFS}",
+    "'; rm -rf / #",
+    "\"><script>",
+    "../../etc/passwd%2f%00",
+    "--help",
+];
+
 /// Follows a printed path in an object; `None` where it leads nowhere.
 pub fn resolve<'a>(object: &'a Value, path: &str) -> Option<&'a Value> {
     let at = FieldId::ALL

@@ -96,12 +96,7 @@ impl TaskArgs {
             &settings.network,
             self.ca_bundle.as_deref().filter(|folder| folder.is_dir()),
             &home.path().join("ca.pem"),
-        )
-        .map_err(|error| {
-            StepError::other(format!(
-                "cannot read the CA certificates of network.caConfigMap: {error}"
-            ))
-        })?;
+        )?;
         Ok(TaskContext { settings, home, egress })
     }
 }

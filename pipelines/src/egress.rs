@@ -1,11 +1,14 @@
 //! Network access of other programs: proxy and CA certificates from the configuration.
 
 use std::fs;
-use std::io::{self, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use cnbi_shared::config::Network;
+
+use crate::error::StepError;
+use crate::registry::credentials::entries;
 
 /// Bundles of public CA certificates, by distribution.
 const BUNDLES: [&str; 4] = [
@@ -14,8 +17,6 @@ const BUNDLES: [&str; 4] = [
     "/etc/pki/tls/certs/ca-bundle.crt",
     "/etc/ssl/cert.pem",
 ];
-/// Maximum size of an entry of the ConfigMap, in bytes. Kubernetes limits the whole ConfigMap to 1 MiB.
-const ENTRY: u64 = 1 << 20;
 
 /// Proxy and CA certificates for other programs.
 #[derive(Clone, Debug, Default)]
@@ -25,21 +26,24 @@ pub struct Egress {
 }
 
 impl Egress {
-    /// `added` is a folder with additional CA certificates (PEM, in any file). Together with the public ones they are written to `bundle`.
-    /// Without them, programs use their own defaults.
-    pub fn new(network: &Network, added: Option<&Path>, bundle: &Path) -> io::Result<Self> {
-        let ca_bundle = match added.map(certificates).transpose()? {
-            Some(added) if !added.is_empty() => {
-                let mut file = fs::File::create(bundle)?;
-                file.write_all(&public_certificates()?)?;
-                file.write_all(&added)?;
-                Some(bundle.to_owned())
+    /// `added` is a mounted ConfigMap with additional CA certificates (PEM, in any entry). Together with the public ones they are written to
+    /// `bundle`. Without them, programs use their own defaults.
+    pub fn new(network: &Network, added: Option<&Path>, bundle: &Path) -> Result<Self, StepError> {
+        let added = added.map_or(Ok(Vec::new()), |folder| entries(&folder.to_string_lossy()))?;
+        let write = || -> io::Result<()> {
+            let mut text = public_certificates()?;
+            for (_, certificates) in &added {
+                text.extend(certificates);
+                text.push(b'\n');
             }
-            _ => None,
+            fs::write(bundle, text)
         };
+        if !added.is_empty() {
+            write().map_err(|error| StepError::other(format!("cannot write the CA bundle: {error}")))?;
+        }
         Ok(Self {
             network: network.clone(),
-            ca_bundle,
+            ca_bundle: (!added.is_empty()).then(|| bundle.to_owned()),
         })
     }
 
@@ -88,26 +92,6 @@ fn public_certificates() -> io::Result<Vec<u8>> {
     };
     bundle.push(b'\n');
     Ok(bundle)
-}
-
-/// All entries of a mounted ConfigMap. Names with `..` are internal files of the kubelet.
-fn certificates(folder: &Path) -> io::Result<Vec<u8>> {
-    let mut paths: Vec<_> = fs::read_dir(folder)?
-        .map(|entry| entry.map(|entry| entry.path()))
-        .collect::<io::Result<_>>()?;
-    paths.sort();
-    let mut all = Vec::new();
-    for path in paths {
-        let is_entry = path
-            .file_name()
-            .is_some_and(|name| !name.to_string_lossy().starts_with(".."));
-        let metadata = fs::metadata(&path)?;
-        if is_entry && metadata.is_file() && metadata.len() <= ENTRY {
-            all.extend(fs::read(&path)?);
-            all.push(b'\n');
-        }
-    }
-    Ok(all)
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use tokio::time::timeout;
 use super::StepContract;
 use super::pull::PullArgs;
 use crate::args::RequestArgs;
+use crate::base_image::pinned;
 use crate::error::StepError;
 use crate::report::Report;
 use crate::start_command;
@@ -68,35 +69,4 @@ pub(super) async fn run(args: &Args) -> Result<Report, StepError> {
         .with(results::DIGEST, digest)
         .with(results::REFERENCE, pinned(&image, digest))
         .with(results::START_COMMAND, start_command::encode(&resolved.configuration)))
-}
-
-/// The reference of an image with the digest instead of tag or digest.
-pub(super) fn pinned(image: &ImageReference, digest: &str) -> String {
-    let name = image.qualified();
-    let end = [image.tag(), image.digest()]
-        .into_iter()
-        .flatten()
-        .map(|part| part.len() + 1)
-        .sum::<usize>();
-    format!("{}@{digest}", &name[..name.len() - end])
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_digest_replaces_tag_and_digest() {
-        let digest = format!("sha256:{}", "1".repeat(64));
-        let other = format!("sha256:{}", "2".repeat(64));
-        for (image, name) in [
-            ("quay.io/a/b:v1".to_owned(), "quay.io/a/b"),
-            ("reg:5000/a/b".to_owned(), "reg:5000/a/b"),
-            (format!("quay.io/a/b:v1@{other}"), "quay.io/a/b"),
-            (format!("python@{other}"), "docker.io/library/python"),
-        ] {
-            let image = ImageReference::parse(&image).unwrap();
-            assert_eq!(pinned(&image, &digest), format!("{name}@{digest}"));
-        }
-    }
 }

@@ -12,8 +12,8 @@ use jiff::Timestamp;
 use oci_client::secrets::RegistryAuth;
 
 use super::StepContract;
-use super::inspect::pinned;
 use crate::args::SettingsArgs;
+use crate::base_image::pinned;
 use crate::error::StepError;
 use crate::registry::image::Configuration;
 use crate::registry::layout::{Layout, LayoutError};

@@ -82,6 +82,10 @@ pub struct Configuration {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, rename_all = "PascalCase")]
 pub struct ContainerConfig {
+    /// User, with or without group. Empty: root.
+    pub user: Option<String>,
+    /// Environment, as `NAME=value`.
+    pub env: Option<Vec<String>>,
     /// Labels.
     pub labels: Option<BTreeMap<String, String>>,
     /// Entrypoint: should be a list of strings.

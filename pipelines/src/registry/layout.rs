@@ -17,6 +17,9 @@ use super::image::{Configuration, Descriptor, Manifest};
 /// Maximum size of all layers of an image, in bytes.
 pub const MAX_IMAGE: u64 = 64 << 30;
 
+/// Folder of the blobs.
+pub const BLOBS: &str = "blobs/sha256";
+
 /// Buffer size for reading, in bytes.
 const PIECE: usize = 1 << 20;
 
@@ -229,7 +232,7 @@ impl NewLayout {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
-        fs::create_dir_all(folder.join("blobs/sha256"))?;
+        fs::create_dir_all(folder.join(BLOBS))?;
         Ok(Self {
             folder: folder.to_owned(),
         })
@@ -237,7 +240,7 @@ impl NewLayout {
 
     /// Creates the file of a blob.
     pub fn blob(&self, hex: &str) -> io::Result<File> {
-        File::create(self.folder.join("blobs/sha256").join(hex))
+        File::create(self.folder.join(BLOBS).join(hex))
     }
 
     /// Writes a blob.
@@ -318,6 +321,13 @@ mod tests {
             .unwrap();
         assert_eq!(text, "layer");
         assert_eq!(rejection(work.path()), "");
+    }
+
+    #[test]
+    fn invalid_digests_are_rejected() {
+        for digest in ["sha256:../../etc/passwd", "sha256:", "x:00", "sha25600", "md5:00"] {
+            assert!(blob_name(digest).is_err(), "{digest}");
+        }
     }
 
     #[test]

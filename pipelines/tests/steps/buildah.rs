@@ -49,7 +49,7 @@ fn runner() -> StepRunner {
     let found = Command::new("buildah").arg("--version").output();
     assert!(
         found.is_ok_and(|output| output.status.success()),
-        "there is no buildah; `make tools` gets it, or CNBI_WITHOUT=buildah leaves these tests out"
+        "buildah not found; run `make tools`, or skip these tests with CNBI_WITHOUT=buildah"
     );
     StepRunner::new("build: {storageDriver: vfs, isolation: chroot}")
 }

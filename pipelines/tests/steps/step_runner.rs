@@ -207,6 +207,6 @@ pub fn uv() -> PathBuf {
         PathBuf::from,
     );
     let uv = cache.join(format!("cnbi/tools/uv-{version}/bin/uv"));
-    assert!(uv.is_file(), "there is no {}; `make tools` gets it", uv.display());
+    assert!(uv.is_file(), "{} not found; run `make tools`", uv.display());
     uv
 }

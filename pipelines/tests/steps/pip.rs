@@ -9,7 +9,7 @@ use cnbi_pipelines::base_image::BaseImage;
 use cnbi_pipelines::containerfile;
 
 /// Writes a wheel with a module and a script, and prints its digest.
-const WHEEL: &str = r#"
+const WHEEL: &str = r"
 import hashlib, sys, zipfile
 with zipfile.ZipFile(sys.argv[1], 'w') as wheel:
     wheel.writestr('cnbi_test/__init__.py', 'def main(): pass\n')
@@ -19,7 +19,7 @@ with zipfile.ZipFile(sys.argv[1], 'w') as wheel:
     wheel.writestr(info + 'entry_points.txt', '[console_scripts]\ncnbi-test = cnbi_test:main\n')
     wheel.writestr(info + 'RECORD', '')
 print(hashlib.sha256(open(sys.argv[1], 'rb').read()).hexdigest())
-"#;
+";
 
 fn output(command: &mut Command) -> String {
     let output = command.output().unwrap();

@@ -96,7 +96,7 @@ fn conda_installs_environment_files() {
         fs::write(source.join("environment.yml"), "dependencies: [numpy]\n").unwrap();
     });
     assert_eq!(prepare(&runner).done().result("lock-digest"), "");
-    assert!(recipe(&runner, "Containerfile").contains("\"conda\""));
+    assert!(recipe(&runner, "Containerfile").contains("os.execvp('conda', "));
     assert_eq!(recipe(&runner, "environment.yml"), "dependencies: [numpy]\n");
 }
 

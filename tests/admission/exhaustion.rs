@@ -27,8 +27,10 @@ const SLOW: usize = 700;
 const SILENT_ON_STATUS: usize = 300;
 const CREATES: usize = 40;
 
-/// How long an attacker waits before it connects again.
-const RECONNECT: Duration = Duration::from_secs(5);
+/// How long a silent client waits before it connects again, and one that sends slowly. Handshakes of more clients at once would use
+/// all processor time of a debug build, on both sides.
+const RECONNECT: Duration = Duration::from_secs(30);
+const RECONNECT_SLOW: Duration = Duration::from_secs(5);
 
 /// How long one create may take: the webhooks' own timeouts are 5 s each.
 const CREATE: Duration = Duration::from_secs(5);
@@ -85,7 +87,7 @@ impl Attack {
     async fn be_slow(self: Arc<Self>) {
         loop {
             let _ = self.send_slowly().await;
-            sleep(RECONNECT).await;
+            sleep(RECONNECT_SLOW).await;
         }
     }
 
@@ -140,6 +142,10 @@ async fn no_create_fails_while_clients_exhaust_connections() -> Result<()> {
         for _ in 0..SILENT_ON_STATUS {
             attackers.spawn(be_silent_on(status));
         }
+        until("all clients have connected", async || {
+            Ok(attack.connected.load(Ordering::Relaxed) >= SILENT + SLOW)
+        })
+        .await?;
         until("the limit of connections is reached", async || {
             let metrics = get(&setup.webhook, "/metrics").await?;
             Ok(metrics.contains(r#"listener="reviews",reason="no_review""#))

@@ -51,7 +51,7 @@ pub async fn start(args: Args) -> Result<(), cnbi_runtime::Error> {
     let configuration = Arc::new(Configuration::new(&args.common.namespace, &args.common.config_map));
     let listed = Arc::default();
     let (role, current_role) = watch::channel(Role::default());
-    let (shut_down, is_shutting_down) = watch::channel(false);
+    let (begin_shutdown, is_shutting_down) = watch::channel(false);
 
     let listener = status_server::listen(args.common.status_listen)
         .await
@@ -105,7 +105,7 @@ pub async fn start(args: Args) -> Result<(), cnbi_runtime::Error> {
     let signal = async {
         let signal = signals.next().await;
         tracing::info!(signal, "shutting down");
-        shut_down.send_replace(true);
+        begin_shutdown.send_replace(true);
     };
     tasks.supervise(signal).await?;
     Ok(tasks.finish(RECONCILER).await?)

@@ -259,9 +259,11 @@ fn user_values(request: &Request, base: Option<&str>, upstream: &str) -> BuildRe
     };
     match &request.build {
         Build::Import { from_image } if upstream.is_empty() => {
-            user_values.from_image = Some(from_image.as_str().to_owned())
+            user_values.from_image = Some(from_image.as_str().to_owned());
         }
-        Build::Import { from_image } => user_values.from_image = Some(format!("{}@{upstream}", from_image.as_str())),
+        Build::Import { from_image } => {
+            user_values.from_image = Some(format!("{}@{upstream}", from_image.as_str()));
+        }
         Build::Packages { base: _, requirements } => {
             user_values.builder_image = base.map(str::to_owned);
             user_values.package_versions = Some(requirements.clone());

@@ -140,7 +140,11 @@ const TEXT_LIMIT: usize = 4096;
 
 fn truncated(value: &Value) -> Option<String> {
     let text = value.as_str()?;
-    Some(text[..text.floor_char_boundary(TEXT_LIMIT)].to_owned())
+    let mut end = text.len().min(TEXT_LIMIT);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    Some(text[..end].to_owned())
 }
 
 /// State, reason and message of the condition `Succeeded`.

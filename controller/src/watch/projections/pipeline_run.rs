@@ -1,5 +1,7 @@
 //! Projection of a PipelineRun.
 
+use std::collections::BTreeMap;
+
 use cnbi_shared::api::BuildType;
 use cnbi_shared::contract::{self, results, workspaces};
 use serde_json::Value;
@@ -90,7 +92,7 @@ impl ProjectedKind for PipelineRun {
                 tasks: Vec::new(),
                 results: match state {
                     RunState::Succeeded => read_results(&status["results"], &RESULTS),
-                    _ => Default::default(),
+                    _ => BTreeMap::new(),
                 },
                 has_volume: has_template && annotations[VOLUME_DELETED].is_null(),
                 has_kept_pod: annotations[VOLUME_DELETED] == POD_KEPT,

@@ -185,7 +185,7 @@ impl Rotator {
             tracing::debug!(?step, "certificates");
             match (step, &held.secret) {
                 (Step::RecordObservation(authority), _) => {
-                    self.observed = Some(TrustObservation { authority, since: now })
+                    self.observed = Some(TrustObservation { authority, since: now });
                 }
                 (Step::ResetObservation, _) => self.observed = None,
                 (Step::IssueServing, CaSecret::Usable(ca_set)) => {

@@ -74,6 +74,9 @@ impl Tasks {
     }
 
     /// Starts a task that runs until the process shuts down, and may fail.
+    ///
+    /// # Panics
+    /// Never by itself; in debug builds, `--panic-in-task` makes the named task panic.
     pub fn spawn_fallible(
         &mut self,
         name: &'static str,

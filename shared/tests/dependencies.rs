@@ -123,7 +123,7 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
             if path.is_dir() {
                 sources(&path)
-            } else if name.ends_with(".rs") && !name.ends_with("tests.rs") {
+            } else if path.extension().is_some_and(|extension| extension == "rs") && !name.ends_with("tests.rs") {
                 vec![path]
             } else {
                 Vec::new()

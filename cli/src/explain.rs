@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use clap::Args;
 use cnbi_shared::api::crd::crd;
-use cnbi_shared::contract::{self, ConditionType, Reason, Speaks};
+use cnbi_shared::contract::{self, ConditionType, Reason, ReportedIn};
 use cnbi_shared::links;
 use cnbi_shared::nearest::nearest_of;
 use cnbi_shared::path::FieldId;
@@ -77,7 +77,7 @@ pub fn explain(what: &str) -> Option<String> {
     fields()
         .into_iter()
         .find(|at| {
-            let path = at.whole().to_string();
+            let path = at.path().to_string();
             matches(&path) || at.keys().last().is_some_and(|key| matches(key))
         })
         .map(explain_field)
@@ -92,7 +92,7 @@ fn closest_name(what: &str) -> Option<String> {
     let reasons = contract::REASONS.iter().map(|reason| reason.as_str().to_owned());
     let paths = fields().into_iter().flat_map(|at| {
         let key = at.keys().last().map(|key| (*key).to_owned());
-        key.into_iter().chain([at.whole().to_string()])
+        key.into_iter().chain([at.path().to_string()])
     });
     nearest_of(what, SIMILARITY, rules.chain(conditions).chain(reasons).chain(paths))
 }
@@ -123,18 +123,18 @@ fn explain_rule(rule: &Rule) -> String {
 
 fn explain_condition(condition: ConditionType) -> String {
     let mut text = format!("{}: True means: {}.\n", title(condition.as_str()), condition.meaning());
-    let speaks = |reason: &&Reason| match reason.speaks() {
-        Speaks::Of(of) => of == condition,
-        Speaks::OfItsTask => contract::PIPELINES
+    let reported_in = |reason: &&Reason| match reason.reported_in() {
+        ReportedIn::Condition(of) => of == condition,
+        ReportedIn::TaskCondition => contract::PIPELINES
             .iter()
             .flat_map(|pipeline| pipeline.all_tasks())
             .any(|task| task.condition == condition),
     };
-    let reasons: Vec<&Reason> = contract::REASONS.iter().filter(speaks).collect();
+    let reasons: Vec<&Reason> = contract::REASONS.iter().filter(reported_in).collect();
     if !reasons.is_empty() {
         text.push_str("\nReasons for False, and what to do:\n");
         for reason in reasons {
-            let _ = writeln!(text, "  {reason}: {}", reason.advice());
+            let _ = writeln!(text, "  {reason}: {}", reason.remedy());
         }
     }
     text
@@ -146,19 +146,19 @@ fn explain_reason(reason: Reason) -> String {
     } else {
         "permanent: no retry until the spec or the cluster changes, or the annotation meteor.zone/retry changes"
     };
-    let condition = match reason.speaks() {
-        Speaks::Of(condition) => condition.as_str(),
-        Speaks::OfItsTask => "the condition of the task that failed",
+    let condition = match reason.reported_in() {
+        ReportedIn::Condition(condition) => condition.as_str(),
+        ReportedIn::TaskCondition => "the condition of the task that failed",
     };
     let name = title(reason.as_str());
     format!(
         "{name}: {retry}.\nCondition: {condition}\nWhat to do: {}.\n",
-        reason.advice()
+        reason.remedy()
     )
 }
 
 fn explain_field(at: FieldId) -> String {
-    let path = at.whole().to_string();
+    let path = at.path().to_string();
     let mut text = format!("{}: {}\n", title(&path), describe_field(at));
     let rules = rules_for(&path);
     if !rules.is_empty() {
@@ -231,7 +231,7 @@ fn list() -> String {
     }
     let _ = writeln!(text, "\n{}", title("Fields"));
     for at in fields() {
-        let _ = writeln!(text, "  {}", at.whole());
+        let _ = writeln!(text, "  {}", at.path());
     }
     let _ = writeln!(text, "\n{}", title("Conditions"));
     for condition in ConditionType::ALL {
@@ -239,7 +239,7 @@ fn list() -> String {
     }
     let _ = writeln!(text, "\n{}", title("Reasons"));
     for reason in contract::REASONS {
-        let _ = writeln!(text, "  {reason}: {}", reason.advice());
+        let _ = writeln!(text, "  {reason}: {}", reason.remedy());
     }
     text
 }
@@ -258,12 +258,12 @@ mod tests {
             assert!(explain(condition.as_str()).unwrap().contains("True means"));
         }
         for reason in contract::REASONS {
-            assert!(explain(reason.as_str()).unwrap().contains(reason.advice()));
+            assert!(explain(reason.as_str()).unwrap().contains(reason.remedy()));
         }
         for at in fields() {
-            let text = explain(&at.whole().to_string()).unwrap();
+            let text = explain(&at.path().to_string()).unwrap();
             assert!(
-                text.lines().next().unwrap().len() > at.whole().to_string().len() + 30,
+                text.lines().next().unwrap().len() > at.path().to_string().len() + 30,
                 "{text}"
             );
         }

@@ -195,7 +195,7 @@ fn offline_examples_of_the_rules_have_the_documented_result() {
             .iter()
             .map(|finding| {
                 let verdict = if finding["level"] == "Deny" {
-                    "refused"
+                    "rejected"
                 } else {
                     "warned"
                 };
@@ -207,7 +207,7 @@ fn offline_examples_of_the_rules_have_the_documented_result() {
         let mut expected: Vec<(&str, String, String)> = example
             .expected
             .iter()
-            .filter(|expected| expected.verdict != "undecided")
+            .filter(|expected| expected.verdict != "not checked")
             .map(|expected| (expected.verdict, expected.rule.clone(), expected.path.clone()))
             .collect();
         expected.sort();
@@ -222,14 +222,14 @@ fn offline_examples_of_the_rules_have_the_documented_result() {
         let mut expected: Vec<&str> = example
             .expected
             .iter()
-            .filter(|expected| expected.verdict == "undecided")
+            .filter(|expected| expected.verdict == "not checked")
             .map(|expected| expected.rule.as_str())
             .collect();
         expected.sort_unstable();
         assert_eq!(not_checked, expected, "{}", example.title());
         assert_eq!(
             result.status,
-            i32::from(found.iter().any(|(verdict, ..)| *verdict == "refused"))
+            i32::from(found.iter().any(|(verdict, ..)| *verdict == "rejected"))
         );
     }
     assert!(count >= 3, "only {count} examples are offline");

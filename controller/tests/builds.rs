@@ -376,7 +376,7 @@ fn manifests_match_the_pipelines() {
         value["spec"] = spec;
         value["annotations"] = json!({ "opendatahub.io/notebook-image-desc": hostile });
         let observed = observed(&value, &config);
-        let pipeline = cnbi_shared::contract::of(observed.request.as_ref().unwrap().build_type());
+        let pipeline = cnbi_shared::contract::pipeline_for(observed.request.as_ref().unwrap().build_type());
         let plan = plan(&observed, now(), &config);
         let manifest = plan
             .actions

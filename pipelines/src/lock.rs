@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use cnbi_shared::contract::{Reason, Settings};
-use cnbi_shared::grammar::requirement::{Requirement, admit, trim};
+use cnbi_shared::grammar::requirement::{Requirement, parse_package_item, trim};
 use cnbi_shared::verdict::printable;
 
 use crate::base_image::Target;
@@ -48,7 +48,8 @@ pub fn requirements(items: &[String]) -> Result<String, StepError> {
             let shown = printable(item, 100);
             StepError::new(Reason::PackageListUnavailable, format!("\"{shown}\" {what}"))
         };
-        let requirement = admit(item).map_err(|error| invalid(&format!("is not a requirement: {error}")))?;
+        let requirement =
+            parse_package_item(item).map_err(|error| invalid(&format!("is not a requirement: {error}")))?;
         let text = trim(item);
         // A backslash joins lines, `${X}` expands a variable, and ` #` starts a comment.
         if text.starts_with('-') || text.contains(['\\', '$']) || text.contains(" #") || text.contains(char::is_control)

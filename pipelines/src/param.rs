@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use cnbi_shared::api::limits;
-use cnbi_shared::contract::{BuildRequest, CHUNK};
+use cnbi_shared::contract::{BuildRequest, CHUNK_MAX};
 use cnbi_shared::verdict::printable;
 use serde::de::DeserializeOwned;
 
@@ -26,8 +26,8 @@ pub enum ParamError {
 
 /// Joins and decodes the items.
 pub fn decode<T: DeserializeOwned>(items: &[String]) -> Result<T, ParamError> {
-    if items.iter().any(|item| item.len() > CHUNK) {
-        return Err(ParamError::TooLong(format!("{CHUNK} characters per item")));
+    if items.iter().any(|item| item.len() > CHUNK_MAX) {
+        return Err(ParamError::TooLong(format!("{CHUNK_MAX} characters per item")));
     }
     if items.iter().map(String::len).sum::<usize>() > MOST {
         return Err(ParamError::TooLong(format!("{MOST} characters")));
@@ -87,7 +87,7 @@ mod tests {
     fn encode(text: &str) -> Vec<String> {
         let text = STANDARD.encode(text);
         text.as_bytes()
-            .chunks(CHUNK)
+            .chunks(CHUNK_MAX)
             .map(|item| String::from_utf8(item.to_vec()).unwrap())
             .collect()
     }
@@ -111,8 +111,8 @@ mod tests {
         assert!(error_of(&encode("{")).starts_with("was not written by this version of CNBi"));
         assert!(error_of(&encode("{\"frmoImage\": \"x\"}")).contains("frmoImage"));
         assert!(error_of(&encode(&"[".repeat(100_000))).starts_with("was not written by this version of CNBi"));
-        assert!(error_of(&["A".repeat(CHUNK + 1)]).starts_with("is longer than 98304 characters per item"));
-        assert!(error_of(&vec!["A".repeat(CHUNK); 22]).starts_with("is longer than 2097152 characters"));
+        assert!(error_of(&["A".repeat(CHUNK_MAX + 1)]).starts_with("is longer than 98304 characters per item"));
+        assert!(error_of(&vec!["A".repeat(CHUNK_MAX); 22]).starts_with("is longer than 2097152 characters"));
     }
 
     #[test]

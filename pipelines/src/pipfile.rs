@@ -2,7 +2,7 @@
 //!
 //! Development packages are ignored. Packages that are not from an index, or have no hash in a lock file, are rejected.
 
-use cnbi_shared::grammar::requirement::{Requirement, admit};
+use cnbi_shared::grammar::requirement::{Requirement, parse_package_item};
 use cnbi_shared::verdict::printable;
 use serde_json::Value;
 
@@ -123,7 +123,7 @@ fn requirement(name: &str, value: &Value) -> Result<String, PipfileError> {
     if !conditions.is_empty() {
         text = format!("{text} ; {}", conditions.join(" and "));
     }
-    let is_ours = admit(&text).is_ok_and(|parsed| parsed.name() == name && parsed.url().is_none());
+    let is_ours = parse_package_item(&text).is_ok_and(|parsed| parsed.name() == name && parsed.url().is_none());
     if !is_ours || text.contains(['\\', '$', '#', '\n']) || Requirement::parse(name).is_err() {
         return Err(wrong());
     }

@@ -45,7 +45,7 @@ pub struct LogArgs {
         env = "CNBI_LOG",
         default_value = "info",
         value_name = "LEVEL",
-        value_parser = log_filter::checked
+        value_parser = log_filter::parse
     )]
     pub log: String,
 

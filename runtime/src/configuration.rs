@@ -39,7 +39,7 @@ impl Configuration {
         let mut update = ConfigUpdate::Unchanged;
         self.active.send_if_modified(|active| {
             let had_problem = active.problem().is_some();
-            update = active.take(observed);
+            update = active.update(observed);
             was_read && (update != ConfigUpdate::Unchanged || had_problem)
         });
         update

@@ -1,7 +1,7 @@
-//! The configuration in force: the last one that could be taken, and what is wrong with what stands there now.
+//! The active configuration: the last valid one, and the problem of the stored one.
 //!
-//! A slip in a policy must not switch the policy off, so what cannot be taken changes nothing but [`ActiveConfig::problem`].
-//! Following the ConfigMap is the programs' business.
+//! A mistake in the ConfigMap must not disable the policy, so an invalid configuration only changes [`ActiveConfig::problem`]. The programs
+//! watch the ConfigMap.
 
 use std::sync::Arc;
 
@@ -10,27 +10,27 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use crate::config::{Config, KEY};
 use crate::verdict::escaped;
 
-/// Most characters of a problem; the error of a configuration may quote much of it.
+/// Maximum number of characters of a problem.
 const SHOWN: usize = 1000;
 
-/// What was seen of the ConfigMap.
+/// The observed state of the ConfigMap.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ObservedConfigMap {
-    /// It is there.
+    /// It exists.
     Present {
-        /// The value of its key [`KEY`], where it has one.
+        /// The value of the key [`KEY`], if it exists.
         yaml: Option<String>,
         /// Its `resourceVersion`.
         version: String,
     },
-    /// There is none of that name.
+    /// It does not exist.
     Missing,
-    /// It could not be read, for this reason; whatever was known of it still holds.
+    /// It could not be read, for this reason. Its last observed state stays valid.
     Unreadable(String),
 }
 
 impl From<Option<ConfigMap>> for ObservedConfigMap {
-    /// As a watch of one object reports it.
+    /// Converts an event of a watch of one object.
     fn from(map: Option<ConfigMap>) -> Self {
         map.map_or(Self::Missing, |map| Self::Present {
             yaml: map.data.and_then(|mut data| data.remove(KEY)),
@@ -39,7 +39,7 @@ impl From<Option<ConfigMap>> for ObservedConfigMap {
     }
 }
 
-/// What a program knows of its configuration at one moment.
+/// The active configuration of a program.
 #[derive(Clone, Debug)]
 pub struct ActiveConfig {
     config: Option<Arc<Config>>,
@@ -50,45 +50,47 @@ pub struct ActiveConfig {
 }
 
 impl Default for ActiveConfig {
-    /// Nothing has been seen yet.
+    /// Nothing has been observed yet.
     fn default() -> Self {
         Self {
             config: None,
             version: String::new(),
             generation: 0,
-            problem: Some("it has not been read yet".to_owned()),
+            problem: Some("not read yet".to_owned()),
             was_read: false,
         }
     }
 }
 
-/// What came of what was seen.
+/// The effect of an observation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConfigUpdate {
-    /// It is in force from now on, and says something else than the one before.
+    /// A different configuration is active now.
     Changed,
-    /// It says what is in force already; or nothing new is known.
+    /// The active configuration is the same.
     Unchanged,
-    /// It could not be taken; [`ActiveConfig::problem`] says why.
+    /// The configuration was rejected; see [`ActiveConfig::problem`].
     Rejected,
 }
 
 impl ActiveConfig {
-    /// Takes in what was seen. A good configuration replaces the last one; anything else only flags it.
-    pub fn take(&mut self, seen: ObservedConfigMap) -> ConfigUpdate {
-        self.was_read |= !matches!(seen, ObservedConfigMap::Unreadable(_));
-        let (yaml, version) = match seen {
+    /// Processes an observation. A valid configuration becomes active; anything else only sets the problem.
+    pub fn update(&mut self, observed: ObservedConfigMap) -> ConfigUpdate {
+        self.was_read |= !matches!(observed, ObservedConfigMap::Unreadable(_));
+        let (yaml, version) = match observed {
             ObservedConfigMap::Unreadable(_) if self.config.is_some() => return ConfigUpdate::Unchanged,
-            ObservedConfigMap::Unreadable(why) => return self.flag(&format!("it cannot be read: {why}")),
-            ObservedConfigMap::Missing => return self.flag("there is no such ConfigMap"),
-            ObservedConfigMap::Present { yaml: None, .. } => return self.flag(&format!("it has no key {KEY}")),
+            ObservedConfigMap::Unreadable(why) => return self.reject(&format!("cannot be read: {why}")),
+            ObservedConfigMap::Missing => return self.reject("not found"),
+            ObservedConfigMap::Present { yaml: None, .. } => {
+                return self.reject(&format!("has no key {KEY}"));
+            }
             ObservedConfigMap::Present {
                 yaml: Some(yaml),
                 version,
             } => (yaml, version),
         };
         match Config::from_yaml(&yaml) {
-            Err(error) => self.flag(&error.to_string()),
+            Err(error) => self.reject(&error.to_string()),
             Ok(config) => {
                 let is_same = self.config.as_deref() == Some(&config);
                 *self = Self {
@@ -107,33 +109,33 @@ impl ActiveConfig {
         }
     }
 
-    fn flag(&mut self, problem: &str) -> ConfigUpdate {
-        // Below the first line an error draws where it is.
+    fn reject(&mut self, problem: &str) -> ConfigUpdate {
+        // The further lines of an error show the source.
         self.problem = Some(escaped(problem.lines().next().unwrap_or_default(), SHOWN));
         ConfigUpdate::Rejected
     }
 
-    /// Whether the ConfigMap, or that there is none, has been seen at all.
+    /// Whether the ConfigMap has been read, or is known not to exist.
     pub fn was_read(&self) -> bool {
         self.was_read
     }
 
-    /// The configuration in force; `None` until there was a good one.
+    /// The active configuration; `None` before the first valid one.
     pub fn config(&self) -> Option<&Arc<Config>> {
         self.config.as_ref()
     }
 
-    /// The resourceVersion of the ConfigMap that the configuration in force was read from; empty until there was a good one.
+    /// The resourceVersion of the ConfigMap with the active configuration; empty before the first valid one.
     pub fn version(&self) -> &str {
         &self.version
     }
 
-    /// Counts the configurations that have been in force, from 1.
+    /// The number of configurations that have been active; 1 for the first.
     pub fn generation(&self) -> i64 {
         self.generation
     }
 
-    /// Why what is in the cluster now is not in force, safe to print on one line.
+    /// Why the stored configuration is not active, safe to print on one line.
     pub fn problem(&self) -> Option<&str> {
         self.problem.as_deref()
     }
@@ -151,56 +153,59 @@ mod tests {
     }
 
     #[test]
-    fn the_last_good_one_stays_in_force() {
-        let mut in_force = ActiveConfig::default();
-        assert!(in_force.config().is_none() && in_force.problem().is_some());
+    fn the_last_valid_configuration_stays_active() {
+        let mut active_config = ActiveConfig::default();
+        assert!(active_config.config().is_none() && active_config.problem().is_some());
         let unreadable = || ObservedConfigMap::Unreadable("forbidden".to_owned());
-        assert_eq!(in_force.take(unreadable()), ConfigUpdate::Rejected);
-        assert_eq!(in_force.problem(), Some("it cannot be read: forbidden"));
-        assert!(!in_force.was_read());
+        assert_eq!(active_config.update(unreadable()), ConfigUpdate::Rejected);
+        assert_eq!(active_config.problem(), Some("cannot be read: forbidden"));
+        assert!(!active_config.was_read());
         assert_eq!(
-            in_force.take(present("targetNamespace: {default: a}", "1")),
+            active_config.update(present("targetNamespace: {default: a}", "1")),
             ConfigUpdate::Changed
         );
-        assert_eq!((in_force.generation(), in_force.problem()), (1, None));
-        assert_eq!(in_force.take(unreadable()), ConfigUpdate::Unchanged);
-        assert_eq!(in_force.problem(), None, "a watch that breaks changes nothing");
-        let good = Arc::clone(in_force.config().unwrap());
+        assert_eq!((active_config.generation(), active_config.problem()), (1, None));
+        assert_eq!(active_config.update(unreadable()), ConfigUpdate::Unchanged);
+        assert_eq!(active_config.problem(), None, "a broken watch changes nothing");
+        let good = Arc::clone(active_config.config().unwrap());
         let no_key = ObservedConfigMap::Present {
             yaml: None,
             version: "4".to_owned(),
         };
-        for (seen, expected) in [
+        for (observed, expected) in [
             (present("targetNamespcae: {}", "2"), "targetNamespcae"),
             (present("rules: {CNB101: Off}", "3"), "rules.CNB101: "),
-            (ObservedConfigMap::Missing, "no such ConfigMap"),
+            (ObservedConfigMap::Missing, "not found"),
             (no_key, "no key config.yaml"),
         ] {
-            assert_eq!(in_force.take(seen), ConfigUpdate::Rejected);
-            assert_eq!(in_force.config(), Some(&good));
-            assert_eq!((in_force.generation(), in_force.version()), (1, "1"));
-            assert!(in_force.problem().unwrap().contains(expected), "{in_force:?}");
+            assert_eq!(active_config.update(observed), ConfigUpdate::Rejected);
+            assert_eq!(active_config.config(), Some(&good));
+            assert_eq!((active_config.generation(), active_config.version()), (1, "1"));
+            assert!(active_config.problem().unwrap().contains(expected), "{active_config:?}");
         }
     }
 
     #[test]
-    fn a_good_one_ends_the_complaint() {
-        let mut in_force = ActiveConfig::default();
-        in_force.take(present("nonsense", "1"));
-        assert!(in_force.was_read());
-        assert_eq!(in_force.take(present("", "2")), ConfigUpdate::Changed);
-        assert_eq!((in_force.generation(), in_force.problem()), (1, None));
-        assert_eq!(in_force.take(present("# as before", "3")), ConfigUpdate::Unchanged);
-        assert_eq!((in_force.generation(), in_force.version()), (1, "3"));
+    fn a_valid_configuration_clears_the_problem() {
+        let mut active_config = ActiveConfig::default();
+        active_config.update(present("nonsense", "1"));
+        assert!(active_config.was_read());
+        assert_eq!(active_config.update(present("", "2")), ConfigUpdate::Changed);
+        assert_eq!((active_config.generation(), active_config.problem()), (1, None));
         assert_eq!(
-            in_force.take(present("targetNamespace: {default: b}", "4")),
+            active_config.update(present("# as before", "3")),
+            ConfigUpdate::Unchanged
+        );
+        assert_eq!((active_config.generation(), active_config.version()), (1, "3"));
+        assert_eq!(
+            active_config.update(present("targetNamespace: {default: b}", "4")),
             ConfigUpdate::Changed
         );
-        assert_eq!((in_force.generation(), in_force.version()), (2, "4"));
+        assert_eq!((active_config.generation(), active_config.version()), (2, "4"));
     }
 
     #[test]
-    fn a_config_map_is_seen_by_its_key() {
+    fn the_configuration_is_read_from_its_key() {
         let map = |data: &[(&str, &str)]| {
             let mut map = ConfigMap::default();
             map.metadata.resource_version = Some("7".to_owned());

@@ -1,30 +1,30 @@
-//! What is judged: an object, perhaps the object it replaces, and who asks.
+//! The input of the rules: an object and, for an update, the stored object.
 
 use crate::api::UnvalidatedImage;
 use crate::path::FieldId;
 
-/// One question to the rules.
+/// The input of the rules.
 #[derive(Clone, Copy, Debug)]
 pub struct AdmissionInput<'a> {
-    /// The object as it would be stored.
+    /// The new object.
     pub object: &'a UnvalidatedImage,
-    /// On an update, the object that is stored now.
+    /// The stored object, for an update.
     pub old: Option<&'a UnvalidatedImage>,
-    /// Keys in the object that no field of ours has, each with its place; only where nobody prunes them before us.
+    /// Unknown keys in the object; only offline, because the API server prunes them.
     pub unknown_keys: &'a [UnknownKey],
 }
 
-/// A key that no field has. The API server drops such keys before it asks a webhook, so only the offline check finds any.
+/// An unknown key. The API server prunes unknown keys before admission, so only the offline check finds any.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnknownKey {
-    /// The object that the key stands in.
+    /// The field that contains the key.
     pub parent: FieldId,
     /// The key.
     pub key: String,
 }
 
 impl<'a> AdmissionInput<'a> {
-    /// An object that is being created.
+    /// The input for a create.
     pub fn create(object: &'a UnvalidatedImage) -> Self {
         Self {
             object,
@@ -33,7 +33,7 @@ impl<'a> AdmissionInput<'a> {
         }
     }
 
-    /// An object that takes the place of another.
+    /// The input for an update.
     pub fn update(object: &'a UnvalidatedImage, old: &'a UnvalidatedImage) -> Self {
         Self {
             object,
@@ -42,12 +42,12 @@ impl<'a> AdmissionInput<'a> {
         }
     }
 
-    /// The spec is the same as before. False on a create.
+    /// Whether the spec is unchanged. False for a create.
     pub fn spec_is_unchanged(&self) -> bool {
         self.old.is_some_and(|old| old.spec == self.object.spec)
     }
 
-    /// Neither the spec nor an annotation that means something to us has changed. False on a create.
+    /// Whether the spec and the annotations of CNBi are unchanged. False for a create.
     pub fn is_unchanged(&self) -> bool {
         self.spec_is_unchanged()
             && self
@@ -56,7 +56,7 @@ impl<'a> AdmissionInput<'a> {
     }
 }
 
-/// Finds the keys of a manifest that no field of ours has, at the root, in `spec` and in the objects below it.
+/// Finds unknown keys of a manifest at the root, in `spec` and in the objects below it.
 pub fn unknown_keys(manifest: &serde_json::Value) -> Vec<UnknownKey> {
     const SERVER_SIDE: [&str; 3] = ["apiVersion", "kind", "status"];
     let mut unknown = Vec::new();

@@ -1,7 +1,6 @@
-//! The admin's policy: one typed structure with a default for everything, read by webhook, controller and offline check
-//! alike from the key `config.yaml` of the ConfigMap `cnbi-config`.
+//! The configuration: the key `config.yaml` of the ConfigMap `cnbi-config`, read by the webhook, the controller and the offline check.
 //!
-//! Unknown keys are refused, so that a slip in a policy is seen when it is written and not when it fails to protect.
+//! Every key has a default. Unknown keys are rejected, so that a typing error cannot silently disable a policy.
 
 mod builder;
 mod check;
@@ -18,9 +17,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use period::{Period, PeriodError};
-pub use pods::{As, PodTemplate};
+pub use pods::{PodTemplate, Verbatim};
 pub use runs::{
-    DeletionPolicy, History, ImageStream, MaxConcurrent, OWN, Pipelines, PullSecrets, Resources, Retry,
+    DeletionPolicy, History, ImageStream, MaxConcurrent, OWN_NAMESPACE, Pipelines, PullSecrets, Resources, Retry,
     ServiceAccounts, TaskResources, Timeouts, Workspace,
 };
 pub use tasks::{
@@ -33,54 +32,54 @@ use crate::render::capped;
 use crate::rules::Rule;
 use crate::verdict::{Level, escaped};
 
-/// Key of the ConfigMap's data that holds the configuration.
+/// Key of the configuration in the data of the ConfigMap.
 pub const KEY: &str = "config.yaml";
 
-/// The configuration that CNBi is installed with, as text.
+/// The configuration of the default installation, as YAML.
 pub const SHIPPED: &str = include_str!("shipped.yaml");
 
-/// Everything that an admin can decide.
+/// The configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Config {
-    /// Where ImageStreams live.
+    /// Namespaces of the ImageStreams.
     pub target_namespace: TargetNamespace,
-    /// Levels other than the rules' own, by rule id: `Deny`, `Warn` or `Off`, as in `{CNB104: Deny}`. See [rules](rules/README.md).
+    /// Levels of rules by id: `Deny`, `Warn` or `Off`, for example `{CNB104: Deny}`. See [rules](rules/README.md).
     #[schemars(with = "BTreeMap<String, String>")]
     pub rules: BTreeMap<String, Level>,
     /// Which images may be used.
     pub images: Images,
-    /// The catalog behind `spec.runtimeEnvironment`. Empty: none can be asked for.
+    /// The catalog for `spec.runtimeEnvironment`. Empty: resources must set `builderImage`.
     pub runtime_environments: Vec<CatalogEntry>,
     /// Which Git repositories may be built.
     pub repositories: Repositories,
     /// Access to Git hosts.
     pub git: Git,
-    /// How runs are made.
+    /// PipelineRuns.
     pub pipelines: Pipelines,
-    /// What happens after a failure that may pass.
+    /// Retries after temporary failures.
     pub retry: Retry,
-    /// How many ended runs are kept.
+    /// Number of finished PipelineRuns to keep.
     pub history: History,
-    /// The ImageStreams.
+    /// ImageStreams.
     pub image_stream: ImageStream,
-    /// Pull Secrets.
+    /// Pull secrets.
     pub pull_secrets: PullSecrets,
-    /// What is asked of images that others made.
+    /// Signature verification of imported images and base images.
     pub signatures: Signatures,
-    /// Where Python packages come from.
+    /// Python package indexes.
     pub python: Python,
-    /// How tasks reach what is outside.
+    /// Network access of the tasks.
     pub network: Network,
-    /// Where source is kept.
+    /// Storage of sources.
     pub source: Source,
-    /// Where built images are pushed.
+    /// Registry for built images.
     pub registry: Registry,
-    /// How images are built.
+    /// Build settings.
     pub build: BuildSettings,
-    /// The list of what is in an image that was built.
+    /// Software bill of materials.
     pub sbom: Sbom,
-    /// Tags that come to name other images.
+    /// Tracking of imported tags.
     pub tracking: Tracking,
 }
 
@@ -88,9 +87,9 @@ pub struct Config {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct TargetNamespace {
-    /// The target namespace of a resource that names none. Empty: the resource's own namespace.
+    /// The target namespace of a resource that names none. Empty: the namespace of the resource.
     pub default: String,
-    /// Further target namespaces that a resource may name.
+    /// Additional target namespaces.
     pub allowed: Vec<AllowedTarget>,
 }
 
@@ -100,7 +99,7 @@ pub struct TargetNamespace {
 pub struct AllowedTarget {
     /// The target namespace.
     pub namespace: String,
-    /// Namespaces of the resources that may use it; `*` stands for every namespace.
+    /// Namespaces whose resources may use it; `*` for all namespaces.
     pub from: Vec<String>,
 }
 
@@ -108,22 +107,22 @@ pub struct AllowedTarget {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Images {
-    /// Registries (`quay.io`, `registry.example.com:5000`) or repository prefixes by whole segments
-    /// (`quay.io/thoth-station`) that images may come from; Docker Hub is `docker.io`. Empty: all.
+    /// Allowed registries (`quay.io`, `registry.example.com:5000`) or repository prefixes (`quay.io/thoth-station`, whole path segments);
+    /// Docker Hub is `docker.io`. Empty: all.
     pub allowed: Vec<String>,
 }
 
-/// One runtime environment that can be asked for.
+/// One runtime environment of the catalog.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct CatalogEntry {
-    /// Operating system, as in `ubi`.
+    /// Operating system, for example `ubi`.
     pub os_name: String,
-    /// Its version, in quotes, as in `"9"`.
+    /// Version of the operating system in quotes, for example `"9"`.
     pub os_version: String,
-    /// Python version, in quotes, as in `"3.11"`.
+    /// Python version in quotes, for example `"3.11"`.
     pub python_version: String,
-    /// The image that stands for the three, with a tag or a digest.
+    /// The image for this environment, with a tag or digest.
     pub builder_image: String,
 }
 
@@ -131,11 +130,11 @@ pub struct CatalogEntry {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Repositories {
-    /// Git hosts (`github.com`, `git.example.com:8443`) that repositories may come from; without a port, any port.
-    /// Empty: all public https hosts, and those of `git.credentials`.
+    /// Allowed Git hosts (`github.com`, `git.example.com:8443`); an entry without a port allows every port. Empty: all public https hosts, and
+    /// the hosts in `git.credentials`.
     pub allowed: Vec<String>,
-    /// The image that a repository is built on which has no Containerfile, where its resource names no `builderImage` either; with
-    /// a tag or a digest. Empty: that of the runtime environment with the newest Python.
+    /// The base image for repositories without a Containerfile whose resource has no `builderImage`; with a tag or digest. Empty: the image
+    /// of the runtime environment with the newest Python version.
     pub builder_image: String,
 }
 
@@ -143,7 +142,7 @@ pub struct Repositories {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Git {
-    /// Credentials for Git hosts, one entry a host.
+    /// Credentials for Git hosts, one entry per host.
     pub credentials: Vec<GitCredential>,
 }
 
@@ -151,38 +150,38 @@ pub struct Git {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct GitCredential {
-    /// The Git host, as it stands in a clone URL, perhaps with a port.
+    /// The Git host as in the clone URL, with an optional port.
     pub host: String,
-    /// Name of the Secret, in the build namespace, that holds the credential.
+    /// Name of the Secret with the credentials, in the build namespace.
     pub secret: String,
 }
 
-/// Most items of a list.
-const MOST: usize = 1000;
-/// Most bytes of a configuration: what a ConfigMap can hold.
-const BYTES: usize = 1 << 20;
+/// Maximum number of items of a list.
+const MAX_LIST_ITEMS: usize = 1000;
+/// Maximum size of a configuration in bytes: the size limit of a ConfigMap.
+const MAX_BYTES: usize = 1 << 20;
 
-/// One thing that is wrong with a configuration.
+/// One problem of a configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// Where: a path such as `images.allowed[1]`; or a line and a column, where the text itself cannot be read.
-    pub place: String,
-    /// What is wrong and what to write, on one line and safe to print.
+    /// A path such as `images.allowed[1]`, or line and column for a syntax error.
+    pub location: String,
+    /// The problem and how to fix it, on one line and safe to print.
     pub message: String,
 }
 
 impl fmt::Display for Problem {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}: {}", self.place, self.message)
+        write!(formatter, "{}: {}", self.location, self.message)
     }
 }
 
-/// Why a configuration is not taken: at least one problem.
+/// Why a configuration is rejected: at least one problem.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError(Vec<Problem>);
 
 impl ConfigError {
-    /// All that is wrong. A text that cannot be read has one problem only: nobody knows what else it would have said.
+    /// All problems. A syntax error is the only problem that is reported.
     pub fn problems(&self) -> &[Problem] {
         &self.0
     }
@@ -199,8 +198,8 @@ impl std::error::Error for ConfigError {}
 
 fn syntax(error: &serde_saphyr::Error) -> Problem {
     let error = error.without_snippet();
-    let place = error.location().map(|at| (at.line(), at.column()));
-    let (place, end) = match place {
+    let location = error.location().map(|at| (at.line(), at.column()));
+    let (location, end) = match location {
         Some((line, column)) => (
             format!("line {line}, column {column}"),
             format!(" at line {line}, column {column}"),
@@ -209,26 +208,29 @@ fn syntax(error: &serde_saphyr::Error) -> Problem {
     };
     let text = error.render_with_formatter(&serde_saphyr::UserMessageFormatter);
     let text = text.strip_suffix(end.as_str()).unwrap_or(&text);
-    // The parser speaks of its events.
+    // Replace the names of parser events.
     let text = match text {
         "expected mapping start" => "expected keys and values, `key: value`",
-        "expected sequence start" => "expected a list, `[a, b]` or items on lines of their own with `- ` before them",
+        "expected sequence start" => "expected a list, `[a, b]` or items that each begin with `- `",
         "expected string scalar" => "expected text",
         text => text,
     };
     Problem {
-        place,
+        location,
         message: escaped(text, 1000),
     }
 }
 
 impl Config {
-    /// Reads and checks a configuration. An empty text is the default configuration.
+    /// Parses and validates a configuration. An empty text is the default configuration.
+    ///
+    /// # Errors
+    /// A syntax error, or all problems of its values.
     pub fn from_yaml(yaml: &str) -> Result<Self, ConfigError> {
-        if yaml.len() > BYTES {
-            let message = format!("has {} bytes; at most {BYTES} are allowed", yaml.len());
-            let place = KEY.to_owned();
-            return Err(ConfigError(vec![Problem { place, message }]));
+        if yaml.len() > MAX_BYTES {
+            let message = format!("has {} bytes; at most {MAX_BYTES} are allowed", yaml.len());
+            let location = KEY.to_owned();
+            return Err(ConfigError(vec![Problem { location, message }]));
         }
         let config: Option<Self> = serde_saphyr::from_str(yaml).map_err(|error| ConfigError(vec![syntax(&error)]))?;
         let config = config.unwrap_or_default();
@@ -240,7 +242,7 @@ impl Config {
         }
     }
 
-    /// The configuration that CNBi is installed with.
+    /// The configuration of the default installation.
     ///
     /// # Panics
     /// Never: a test reads it.
@@ -248,7 +250,7 @@ impl Config {
         Self::from_yaml(SHIPPED).expect("a test reads the shipped configuration")
     }
 
-    /// The level of a rule under this configuration.
+    /// The configured level of a rule.
     pub fn level(&self, rule: &Rule) -> Level {
         if rule.is_fixed {
             Level::Deny
@@ -257,7 +259,7 @@ impl Config {
         }
     }
 
-    /// The target namespace of a resource that names none. `own` is the resource's own namespace, where it is known.
+    /// The target namespace of a resource that names none. `own` is the namespace of the resource, if known.
     pub fn default_target<'a>(&'a self, own: Option<&'a str>) -> Option<&'a str> {
         if self.target_namespace.default.is_empty() {
             own
@@ -266,7 +268,7 @@ impl Config {
         }
     }
 
-    /// Whether resources of namespace `from` may have their ImageStream in namespace `target`.
+    /// Whether resources in namespace `from` may use the target namespace `target`.
     pub fn allows_target(&self, target: &str, from: Option<&str>) -> bool {
         self.default_target(from) == Some(target)
             || self.target_namespace.allowed.iter().any(|allowed| {
@@ -284,7 +286,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn unknown_keys_and_relaxed_fixed_rules_are_refused() {
+    fn unknown_keys_and_levels_of_fixed_rules_are_rejected() {
         assert!(
             Config::from_yaml("targetNamespcae: {default: x}")
                 .unwrap_err()
@@ -303,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn targets_are_paired_with_their_sources() {
+    fn target_namespaces_are_allowed_per_source_namespace() {
         let config = Config::from_yaml(
             "targetNamespace: {default: opendatahub, allowed: [{namespace: gpu, from: [team-a]}, {namespace: all, from: ['*']}]}",
         )

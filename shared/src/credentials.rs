@@ -1,21 +1,21 @@
-//! Which entry of a pull Secret answers for an image, by the names of the entries alone.
+//! Selects the entry of a pull secret for an image by the keys of the entries. No credential is read here.
 //!
-//! Follows the kubelet's lookup (`k8s.io/kubernetes/pkg/credentialprovider/keyring.go`): an entry is a host, perhaps with a
-//! scheme, a port, a path prefix and shell wildcards within each part of the host. No credential is ever seen here.
+//! Follows the kubelet (`k8s.io/kubernetes/pkg/credentialprovider/keyring.go`): a key is a host with an optional scheme, port and path
+//! prefix, and shell wildcards within each part of the host.
 
 use crate::grammar::dns::split_port;
 use crate::grammar::image::ImageReference;
 
-/// Names under which Docker Hub's entry is written.
+/// Names of Docker Hub in pull secrets.
 const DOCKER_HUB: [&str; 3] = ["docker.io", "index.docker.io", "registry-1.docker.io"];
 
-/// Whether one of the entries answers for the image.
-pub fn answer_for(entries: &[String], image: &ImageReference) -> bool {
-    entries.iter().any(|entry| answers_for(entry, image))
+/// Whether an entry matches the image.
+pub fn any_entry_matches(entries: &[String], image: &ImageReference) -> bool {
+    entries.iter().any(|entry| entry_matches(entry, image))
 }
 
-/// The one entry that answers best for the image: that with the longest path, and of these one without wildcards.
-pub fn entry_for<'a>(entries: &'a [String], image: &ImageReference) -> Option<&'a str> {
+/// The best entry for the image: the one with the longest path, then the one without wildcards.
+pub fn best_entry<'a>(entries: &'a [String], image: &ImageReference) -> Option<&'a str> {
     let path = |entry: &str| {
         let entry = entry.split_once("://").map_or(entry, |(_, rest)| rest);
         entry
@@ -25,12 +25,12 @@ pub fn entry_for<'a>(entries: &'a [String], image: &ImageReference) -> Option<&'
     entries
         .iter()
         .map(String::as_str)
-        .filter(|entry| answers_for(entry, image))
+        .filter(|entry| entry_matches(entry, image))
         .max_by_key(|entry| (path(entry), !entry.contains(['*', '?'])))
 }
 
-/// The registry's host as a person would name it; an image without one comes from Docker Hub.
-pub fn registry(image: &ImageReference) -> &str {
+/// The registry of the image; `docker.io` for all names of Docker Hub and for images without a registry.
+pub fn registry_host(image: &ImageReference) -> &str {
     match image.registry() {
         None => DOCKER_HUB[0],
         Some(host) if DOCKER_HUB.contains(&host) => DOCKER_HUB[0],
@@ -38,26 +38,26 @@ pub fn registry(image: &ImageReference) -> &str {
     }
 }
 
-fn answers_for(entry: &str, image: &ImageReference) -> bool {
+fn entry_matches(entry: &str, image: &ImageReference) -> bool {
     let entry = entry
         .strip_prefix("https://")
         .or_else(|| entry.strip_prefix("http://"))
         .unwrap_or(entry);
     let (host, path) = entry.split_once('/').unwrap_or((entry, ""));
-    // `/v1/` and `/v2/` are the registry's API and not part of any repository.
+    // `/v1/` and `/v2/` belong to the API of the registry, not to the repository.
     let path = path
         .strip_prefix("v1/")
         .or_else(|| path.strip_prefix("v2/"))
         .unwrap_or(path);
     let path = if matches!(path, "v1" | "v2") { "" } else { path };
-    let asked = registry(image);
-    if asked == DOCKER_HUB[0] {
+    let host_of_image = registry_host(image);
+    if host_of_image == DOCKER_HUB[0] {
         return DOCKER_HUB.contains(&host) && (path.is_empty() || hub_repository(image).starts_with(path));
     }
-    host_matches(host, asked) && image.repository().starts_with(path.trim_end_matches('/'))
+    host_matches(host, host_of_image) && image.repository().starts_with(path.trim_end_matches('/'))
 }
 
-/// Docker Hub keeps images without an owner under `library`.
+/// On Docker Hub, images without an owner are in `library`.
 fn hub_repository(image: &ImageReference) -> String {
     let repository = image.repository();
     if repository.contains('/') {
@@ -78,7 +78,7 @@ fn host_matches(pattern: &str, host: &str) -> bool {
             .all(|(pattern, part)| glob_matches(pattern.as_bytes(), part.as_bytes()))
 }
 
-/// `*` and `?` as in a shell. Runs in time proportional to the product of the lengths, whatever the pattern.
+/// Matches `*` and `?` as a shell does, in time proportional to the product of the lengths.
 fn glob_matches(pattern: &[u8], text: &[u8]) -> bool {
     let (mut at, mut read) = (0, 0);
     let mut retry = None;
@@ -88,7 +88,7 @@ fn glob_matches(pattern: &[u8], text: &[u8]) -> bool {
                 at += 1;
                 retry = Some((at, read));
             }
-            Some(&wanted) if wanted == b'?' || wanted == text[read] => {
+            Some(&expected_byte) if expected_byte == b'?' || expected_byte == text[read] => {
                 at += 1;
                 read += 1;
             }
@@ -107,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn entries_are_matched_as_the_kubelet_matches_them() {
+    fn entries_match_as_in_the_kubelet() {
         let hub = "jupyter/minimal-notebook:x";
         let quay = "quay.io/thoth-station/s2i:v1";
         let cases = [
@@ -138,26 +138,31 @@ mod tests {
         ];
         for (entry, image, expected) in cases {
             let image = ImageReference::parse(image).unwrap();
-            assert_eq!(answers_for(entry, &image), expected, "{entry:?} for {}", image.as_str());
+            assert_eq!(
+                entry_matches(entry, &image),
+                expected,
+                "{entry:?} for {}",
+                image.as_str()
+            );
         }
     }
 
     #[test]
-    fn the_entry_that_says_most_is_chosen() {
+    fn the_most_specific_entry_is_selected() {
         let image = ImageReference::parse("quay.io/thoth-station/s2i:v1").unwrap();
-        for (entries, chosen) in [
+        for (entries, expected) in [
             (vec!["quay.io", "quay.io/thoth-station"], Some("quay.io/thoth-station")),
             (vec!["quay.io", "*.io"], Some("quay.io")),
             (vec!["*.io", "ghcr.io"], Some("*.io")),
             (vec!["ghcr.io"], None),
         ] {
             let entries: Vec<String> = entries.into_iter().map(str::to_owned).collect();
-            assert_eq!(entry_for(&entries, &image), chosen, "{entries:?}");
+            assert_eq!(best_entry(&entries, &image), expected, "{entries:?}");
         }
     }
 
     #[test]
-    fn wildcards_do_not_explode() {
+    fn wildcards_take_quadratic_time_at_most() {
         let pattern = "*a".repeat(2000);
         assert!(!glob_matches(pattern.as_bytes(), "a".repeat(1999).as_bytes()));
     }

@@ -1,14 +1,14 @@
-//! What is filled in where a user left something out.
+//! Default values.
 //!
-//! The webhook turns [`Defaults`] into a patch, the offline check and the controller apply them in memory. Only what is
-//! unset is ever set, so doing it twice changes nothing.
+//! The webhook converts [`Defaults`] to a patch; the offline check and the controller apply them in memory. Only missing fields are set, so
+//! defaulting is idempotent.
 
 use crate::admission_input::AdmissionInput;
 use crate::api::unvalidated::Annotations;
 use crate::api::{Field, Metadata, UnvalidatedImage};
 use crate::config::Config;
 
-/// The values that are missing from an object and have a default.
+/// The default values of missing fields.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Defaults {
     /// For `spec.targetNamespace`.
@@ -20,47 +20,43 @@ pub struct Defaults {
 }
 
 impl Defaults {
-    /// What is missing from `subject.object`. `requester` is the user who makes the request, where there is one.
-    pub fn of(subject: &AdmissionInput<'_>, config: &Config, requester: Option<&str>) -> Self {
-        let object = subject.object;
+    /// The defaults for `input.object`. `requester` is the requesting user, if known.
+    pub fn of(input: &AdmissionInput<'_>, config: &Config, requester: Option<&str>) -> Self {
+        let object = input.object;
         if object.is_being_deleted() {
             return Self::default();
         }
         let absent = |field: Option<&Field<String>>| field.is_none_or(Field::is_absent);
-        // What is no object cannot be added to; CNB000 says so.
-        let annotatable = object.metadata.wrong().is_none()
+        // CNB000 reports annotations that are not an object; nothing can be added to them.
+        let annotatable = object.metadata.wrong_type().is_none()
             && object
                 .metadata
                 .value()
-                .is_none_or(|metadata| metadata.annotations.wrong().is_none());
+                .is_none_or(|metadata| metadata.annotations.wrong_type().is_none());
         let annotations = object.annotations();
         Self {
             target_namespace: object
                 .spec
                 .value()
                 .filter(|spec| spec.target_namespace.is_absent())
-                .and_then(|_| target_namespace(subject, config)),
+                .and_then(|_| target_namespace(input, config)),
             display_name: (annotatable && absent(annotations.map(|all| &all.display_name)))
-                .then(|| {
-                    subject
-                        .old
-                        .map_or_else(|| object.name(), UnvalidatedImage::display_name)
-                })
+                .then(|| input.old.map_or_else(|| object.name(), UnvalidatedImage::display_name))
                 .flatten()
                 .map(str::to_owned),
             creator: (annotatable && absent(annotations.map(|all| &all.creator)))
-                .then(|| subject.old.map_or(requester, UnvalidatedImage::creator))
+                .then(|| input.old.map_or(requester, UnvalidatedImage::creator))
                 .flatten()
                 .map(str::to_owned),
         }
     }
 
-    /// Nothing is missing.
+    /// Whether no field needs a default.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 
-    /// Fills in what is missing.
+    /// Sets the missing fields.
     pub fn apply(self, object: &mut UnvalidatedImage) {
         let Self {
             target_namespace,
@@ -94,15 +90,15 @@ impl Defaults {
     }
 }
 
-fn target_namespace(subject: &AdmissionInput<'_>, config: &Config) -> Option<String> {
-    let configured = || config.default_target(subject.object.namespace()).map(str::to_owned);
-    let Some(old) = subject.old else { return configured() };
+fn target_namespace(input: &AdmissionInput<'_>, config: &Config) -> Option<String> {
+    let configured = || config.default_target(input.object.namespace()).map(str::to_owned);
+    let Some(old) = input.old else { return configured() };
     let before = old.spec.value().and_then(|spec| spec.target_namespace.text());
     match before {
         Some(namespace) => Some(namespace.to_owned()),
-        // A resource that got in without one keeps none as long as its spec is left alone: a default that comes with a
-        // finalizer's patch would raise the generation and build the image again.
-        None if subject.spec_is_unchanged() => None,
+        // A stored resource without target namespace keeps none while its spec is unchanged: a default that is added together with a
+        // finalizer would increase the generation and start a new build.
+        None if input.spec_is_unchanged() => None,
         None => configured(),
     }
 }

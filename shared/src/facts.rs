@@ -1,33 +1,33 @@
-//! What rules have to know besides the object itself, and what is known of it.
+//! Facts about the cluster that rules depend on.
 //!
-//! A fact is [`Fact::Known`], [`Fact::Absent`] or [`Fact::Unknown`]. A rule that meets an unknown fact says so
-//! ([`crate::verdict::Undecided`]); it never takes it for a pass. Which facts to read follows from that: judge with
-//! [`Facts::none`], and the report's undecided rules name exactly what is needed.
+//! A fact is [`Fact::Known`], [`Fact::Absent`] or [`Fact::Unknown`]. A rule that needs an unknown fact is reported as
+//! [`crate::verdict::NotChecked`]; it never passes silently. To find out which facts to read, evaluate with [`Facts::none`]: the report
+//! lists the required lookups.
 
 use std::fmt;
 
 use serde::Deserialize;
 
-/// Something outside the object that a rule has to know.
+/// A fact that a rule needs to know.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Lookup {
-    /// A Secret: is it there, of what type, with entries for which registries.
+    /// A Secret: whether it exists, its type, and the registries of its entries.
     Secret {
-        /// Namespace of the Secret: a legal name, or empty where the resource's namespace is not known.
+        /// Namespace of the Secret: a valid name, or empty if the namespace of the resource is not known.
         namespace: String,
-        /// Its name, known to be a legal one.
+        /// Its name, already validated.
         name: String,
     },
-    /// Whether a namespace is there.
+    /// Whether a namespace exists.
     Namespace {
-        /// Its name, known to be a legal one.
+        /// Its name, already validated.
         name: String,
     },
-    /// An ImageStream: is it there, and whose is it.
+    /// An ImageStream: whether it exists, and its owner.
     ImageStream {
         /// Namespace of the stream.
         namespace: String,
-        /// Its name, known to be a legal one.
+        /// Its name, already validated.
         name: String,
     },
     /// Whether the requesting user may create ImageStreams in a namespace.
@@ -35,9 +35,9 @@ pub enum Lookup {
         /// The namespace.
         namespace: String,
     },
-    /// The configuration that the cluster's admin has set; offline there may be none.
+    /// The configuration of the cluster; offline it may be unknown.
     Configuration,
-    /// Who makes the request; offline there is nobody.
+    /// The requesting user; offline unknown.
     Requester,
 }
 
@@ -50,27 +50,27 @@ impl fmt::Display for Lookup {
             Self::Secret { namespace, name } => write!(formatter, "Secret {namespace}/{name}"),
             Self::Namespace { name } => write!(formatter, "Namespace {name}"),
             Self::ImageStream { namespace, name } => write!(formatter, "ImageStream {namespace}/{name}"),
-            Self::Access { namespace } => write!(formatter, "access review for ImageStreams in {namespace}"),
+            Self::Access { namespace } => write!(formatter, "permission to create ImageStreams in {namespace}"),
             Self::Configuration => formatter.write_str("the cluster's configuration"),
             Self::Requester => formatter.write_str("the requesting user"),
         }
     }
 }
 
-/// What is known of one thing.
+/// The state of a fact.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Fact<T> {
-    /// It is there, and this is what matters of it.
+    /// It exists, with these properties.
     Known(T),
-    /// It is not there.
+    /// It does not exist.
     Absent,
-    /// Nobody could say.
+    /// Not known.
     #[default]
     Unknown,
 }
 
 impl<T> Fact<T> {
-    /// The same by reference.
+    /// Borrows the value.
     pub fn as_ref(&self) -> Fact<&T> {
         match self {
             Self::Known(value) => Fact::Known(value),
@@ -80,21 +80,21 @@ impl<T> Fact<T> {
     }
 }
 
-/// All that matters of a pull Secret: never a credential.
+/// The relevant properties of a pull secret; never a credential.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PullSecret {
-    /// Readable, with entries for these registries as they are written in it.
+    /// Valid, with entries for these registries, as written.
     Registries(Vec<String>),
-    /// Not of a type that holds registry credentials.
+    /// Not a type for registry credentials.
     WrongType,
-    /// Of the right type, but its content cannot be read as one.
+    /// The right type, but invalid content.
     Unreadable,
 }
 
 impl PullSecret {
-    /// Reads the registries out of a Secret. `content` is the value of the type's own key (`.dockerconfigjson` or
-    /// `.dockercfg`), already decoded from base64; credentials in it are skipped while parsing, never copied.
-    pub fn read(secret_type: &str, content: Option<&[u8]>) -> Self {
+    /// Reads the registries of a Secret. `content` is the value of [`Self::data_key`] (`.dockerconfigjson` or
+    /// `.dockercfg`), decoded from base64. Credentials are skipped while parsing and never copied.
+    pub fn parse(secret_type: &str, content: Option<&[u8]>) -> Self {
         #[derive(Deserialize)]
         struct DockerConfig {
             auths: Keys,
@@ -110,12 +110,12 @@ impl PullSecret {
         registries.map_or(Self::Unreadable, |keys| Self::Registries(keys.0))
     }
 
-    /// Type of a Secret made by `kubectl create secret docker-registry`.
+    /// Type of a Secret created by `kubectl create secret docker-registry`.
     pub const DOCKER_CONFIG_JSON: &'static str = "kubernetes.io/dockerconfigjson";
-    /// Older type of the same purpose.
+    /// Older type for the same purpose.
     pub const DOCKER_CFG: &'static str = "kubernetes.io/dockercfg";
 
-    /// The key of a Secret's data that holds the credentials, for a Secret of that type.
+    /// The key of the credentials in the data of a Secret of this type.
     pub fn data_key(secret_type: &str) -> Option<&'static str> {
         match secret_type {
             Self::DOCKER_CONFIG_JSON => Some(".dockerconfigjson"),
@@ -150,99 +150,99 @@ impl<'de> Deserialize<'de> for Keys {
     }
 }
 
-/// Whose an ImageStream is.
+/// The owner of an ImageStream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StreamOwner {
-    /// It carries the mark of this resource.
+    /// It has the owner annotation of this resource.
     Resource {
         /// Namespace of the resource.
         namespace: String,
         /// Name of the resource.
         name: String,
     },
-    /// A person's, or another program's: it carries no mark of ours.
-    Other,
+    /// It has no owner annotation: a user or another program created it.
+    Unmanaged,
 }
 
 impl StreamOwner {
-    /// Reads the annotation [`crate::api::annotations::OWNED_BY`].
-    pub fn read(annotation: Option<&str>) -> Self {
+    /// Parses the annotation [`crate::api::annotations::OWNED_BY`].
+    pub fn from_annotation(annotation: Option<&str>) -> Self {
         match annotation.and_then(|value| value.split_once('/')) {
             Some((namespace, name)) => Self::Resource {
                 namespace: namespace.to_owned(),
                 name: name.to_owned(),
             },
-            None => Self::Other,
+            None => Self::Unmanaged,
         }
     }
 }
 
-/// Everything that is known for one judgement.
+/// The known facts for one evaluation.
 #[derive(Clone, Debug, Default)]
 pub struct Facts {
     known: Vec<(Lookup, LookupResult)>,
 }
 
-/// What was found out about a [`Lookup`].
+/// The result of a [`Lookup`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LookupResult {
-    /// To [`Lookup::Secret`].
+    /// Of [`Lookup::Secret`].
     Secret(PullSecret),
-    /// To [`Lookup::ImageStream`].
+    /// Of [`Lookup::ImageStream`].
     ImageStream(StreamOwner),
-    /// To [`Lookup::Namespace`], [`Lookup::Access`], [`Lookup::Configuration`] and [`Lookup::Requester`]: yes.
+    /// Of [`Lookup::Namespace`], [`Lookup::Access`], [`Lookup::Configuration`] and [`Lookup::Requester`]: yes.
     Yes,
-    /// It is not there; or, to [`Lookup::Access`], the user may not.
+    /// It does not exist; for [`Lookup::Access`], the user is not allowed.
     No,
 }
 
 impl Facts {
-    /// Nothing is known.
+    /// No facts.
     pub fn none() -> Self {
         Self::default()
     }
 
-    /// Adds what was found out. A later answer to the same need replaces an earlier one.
-    pub fn insert(&mut self, need: Lookup, answer: LookupResult) {
-        self.known.retain(|(known, _)| *known != need);
-        self.known.push((need, answer));
+    /// Adds a result. It replaces an earlier result of the same lookup.
+    pub fn insert(&mut self, lookup: Lookup, lookup_result: LookupResult) {
+        self.known.retain(|(known, _)| *known != lookup);
+        self.known.push((lookup, lookup_result));
     }
 
-    /// The same, for building in one expression.
+    /// Like [`Facts::insert`], for method chaining.
     #[must_use]
-    pub fn with(mut self, need: Lookup, answer: LookupResult) -> Self {
-        self.insert(need, answer);
+    pub fn with(mut self, lookup: Lookup, lookup_result: LookupResult) -> Self {
+        self.insert(lookup, lookup_result);
         self
     }
 
-    fn answer(&self, need: &Lookup) -> Option<&LookupResult> {
+    fn lookup_result(&self, lookup: &Lookup) -> Option<&LookupResult> {
         self.known
             .iter()
-            .find(|(known, _)| known == need)
-            .map(|(_, answer)| answer)
+            .find(|(known, _)| known == lookup)
+            .map(|(_, lookup_result)| lookup_result)
     }
 
-    /// What is known of a Secret.
-    pub fn secret(&self, need: &Lookup) -> Fact<&PullSecret> {
-        match self.answer(need) {
+    /// The known state of a Secret.
+    pub fn secret(&self, lookup: &Lookup) -> Fact<&PullSecret> {
+        match self.lookup_result(lookup) {
             Some(LookupResult::Secret(secret)) => Fact::Known(secret),
             Some(LookupResult::No) => Fact::Absent,
             _ => Fact::Unknown,
         }
     }
 
-    /// What is known of an ImageStream.
-    pub fn image_stream(&self, need: &Lookup) -> Fact<&StreamOwner> {
-        match self.answer(need) {
+    /// The known state of an ImageStream.
+    pub fn image_stream(&self, lookup: &Lookup) -> Fact<&StreamOwner> {
+        match self.lookup_result(lookup) {
             Some(LookupResult::ImageStream(owner)) => Fact::Known(owner),
             Some(LookupResult::No) => Fact::Absent,
             _ => Fact::Unknown,
         }
     }
 
-    /// Whether something is so: a namespace is there, access is granted, a configuration is set.
-    pub fn holds(&self, need: &Lookup) -> Option<bool> {
-        match self.answer(need) {
+    /// Whether a namespace exists, access is granted or a configuration is set; `None` if not known.
+    pub fn is_confirmed(&self, lookup: &Lookup) -> Option<bool> {
+        match self.lookup_result(lookup) {
             Some(LookupResult::No) => Some(false),
             Some(_) => Some(true),
             None => None,
@@ -255,20 +255,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_hosts_of_a_pull_secret_are_read() {
+    fn only_the_registries_of_a_pull_secret_are_read() {
         let json = br#"{"auths":{"quay.io":{"auth":"c2VjcmV0"},"reg:5000":{}},"credHelpers":{"x":"y"}}"#;
         assert_eq!(
-            PullSecret::read(PullSecret::DOCKER_CONFIG_JSON, Some(json)),
+            PullSecret::parse(PullSecret::DOCKER_CONFIG_JSON, Some(json)),
             PullSecret::Registries(vec!["quay.io".into(), "reg:5000".into()])
         );
         assert_eq!(
-            PullSecret::read(PullSecret::DOCKER_CFG, Some(br#"{"quay.io":{}}"#)),
+            PullSecret::parse(PullSecret::DOCKER_CFG, Some(br#"{"quay.io":{}}"#)),
             PullSecret::Registries(vec!["quay.io".into()])
         );
     }
 
     #[test]
-    fn hostile_pull_secrets_are_unreadable_not_fatal() {
+    fn invalid_pull_secrets_are_unreadable() {
         for content in [
             &b""[..],
             b"not json",
@@ -279,14 +279,14 @@ mod tests {
             b"\xff\xfe",
         ] {
             assert_eq!(
-                PullSecret::read(PullSecret::DOCKER_CONFIG_JSON, Some(content)),
+                PullSecret::parse(PullSecret::DOCKER_CONFIG_JSON, Some(content)),
                 PullSecret::Unreadable
             );
         }
         assert_eq!(
-            PullSecret::read(PullSecret::DOCKER_CONFIG_JSON, None),
+            PullSecret::parse(PullSecret::DOCKER_CONFIG_JSON, None),
             PullSecret::Unreadable
         );
-        assert_eq!(PullSecret::read("Opaque", Some(b"{}")), PullSecret::WrongType);
+        assert_eq!(PullSecret::parse("Opaque", Some(b"{}")), PullSecret::WrongType);
     }
 }

@@ -1,7 +1,8 @@
-//! The pure core of CNBi: what a `CustomNBImage` is, what is wrong with one, and what is filled in for it.
+//! The pure core of CNBi: the `CustomNBImage` resource, its validation rules and defaults, the configuration, and the contract between the
+//! controller and the pipelines.
 //!
-//! Everything here is a function of its arguments. There is no network, no file, no clock and no async runtime
-//! in this crate or below it; the webhook, the offline check and the controller bring those and call [`rules::evaluate`].
+//! All functions depend on their arguments only: no network, files, clock or async runtime here or in the dependencies. The programs provide
+//! those and call [`rules::evaluate`].
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]

@@ -1,27 +1,31 @@
-//! What somebody meant who wrote a word that is not known.
+//! Suggestions for misspelt words.
 
-/// How alike two words have to be, of 1.
-const ALIKE: f64 = 0.6;
+/// Minimum similarity of two words, from 0 to 1.
+const MIN_SIMILARITY: f64 = 0.6;
 
-/// Nobody means a name by more bytes than this, and a hostile word of megabytes must not cost a matrix of them.
-const LONGEST: usize = 64;
+/// Maximum length, in bytes, of a word that is compared. It bounds the memory of the comparison.
+const MAX_BYTES: usize = 64;
 
-/// The known name that a reader would take `text` for, if there is one; letters count the same in either case.
+/// The known name that is most similar to `text`, ignoring case.
 pub fn nearest<Name: AsRef<str>>(text: &str, known: impl IntoIterator<Item = Name>) -> Option<Name> {
-    nearest_of(text, ALIKE, known)
+    nearest_of(text, MIN_SIMILARITY, known)
 }
 
-/// The same, for names that are at least so much `alike`, of 1: among many short ones some are always somewhat like it.
-pub fn nearest_of<Name: AsRef<str>>(text: &str, alike: f64, known: impl IntoIterator<Item = Name>) -> Option<Name> {
-    if text.len() > LONGEST {
+/// Like [`nearest`], with a minimum similarity from 0 to 1: among many short names, some are always similar.
+pub fn nearest_of<Name: AsRef<str>>(
+    text: &str,
+    min_similarity: f64,
+    known: impl IntoIterator<Item = Name>,
+) -> Option<Name> {
+    if text.len() > MAX_BYTES {
         return None;
     }
     let text = text.to_lowercase();
-    let likeness = |name: &str| strsim::normalized_damerau_levenshtein(&text, &name.to_lowercase());
+    let similarity = |name: &str| strsim::normalized_damerau_levenshtein(&text, &name.to_lowercase());
     known
         .into_iter()
-        .map(|name| (likeness(name.as_ref()), name))
-        .filter(|(likeness, _)| *likeness >= alike)
+        .map(|name| (similarity(name.as_ref()), name))
+        .filter(|(similarity, _)| *similarity >= min_similarity)
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, name)| name)
 }
@@ -31,14 +35,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_nearest_is_meant_if_any_is_near() {
+    fn the_most_similar_name_is_suggested() {
         assert_eq!(nearest("FromImgae", ["fromImage", "gitRef"]), Some("fromImage"));
         assert_eq!(nearest("image", ["fromImage", "gitRef"]), None);
         assert_eq!(nearest("", ["fromImage"]), None);
         assert_eq!(nearest("x", Vec::<String>::new()), None);
-        let long = "a".repeat(LONGEST);
+        let long = "a".repeat(MAX_BYTES);
         assert_eq!(nearest(&long, [long.as_str()]), Some(long.as_str()));
-        let longer = "a".repeat(LONGEST + 1);
+        let longer = "a".repeat(MAX_BYTES + 1);
         assert_eq!(nearest(&longer, [longer.as_str()]), None);
     }
 }

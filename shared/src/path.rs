@@ -1,15 +1,15 @@
-//! Where in a resource a finding is: a closed set of fields, so that no path can be misspelt.
+//! Field paths of the resource, as a closed set of fields.
 //!
-//! The order of [`FieldId`] is the order in which findings are told: as the fields stand in a manifest.
+//! Findings are sorted by [`FieldId`], whose order is that of the fields in a manifest.
 
 use std::fmt;
 
 use crate::api::annotations;
 
-/// A field of the resource. `Ord` follows the order of a manifest.
+/// A field of the resource, in the order of a manifest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum FieldId {
-    /// The object as a whole.
+    /// The object itself.
     Object,
     /// `metadata`
     Metadata,
@@ -120,49 +120,49 @@ impl FieldId {
             .map(move |below| below[keys.len()])
     }
 
-    /// The field itself.
-    pub fn whole(self) -> Path {
+    /// The path of the field.
+    pub fn path(self) -> Path {
         Path {
-            at: self,
+            field: self,
             index: None,
-            child: None,
+            unknown_key: None,
         }
     }
 
-    /// One item of a list.
+    /// The path of a list item.
     pub fn item(self, index: usize) -> Path {
         Path {
-            at: self,
+            field: self,
             index: Some(index),
-            child: None,
+            unknown_key: None,
         }
     }
 
-    /// A key below the field that no type of ours knows.
-    pub fn unknown(self, key: &str) -> Path {
+    /// The path of an unknown key in the field.
+    pub fn unknown_key(self, key: &str) -> Path {
         Path {
-            at: self,
+            field: self,
             index: None,
-            child: Some(key.to_owned()),
+            unknown_key: Some(key.to_owned()),
         }
     }
 }
 
-/// A place in a resource: a field, perhaps one item of it, perhaps a key below it that does not belong there.
+/// A path in the resource: a field, with an optional list index or unknown key.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Path {
     /// The field.
-    pub at: FieldId,
-    /// Index from 0, where the field is a list.
+    pub field: FieldId,
+    /// Index of a list item, from 0.
     pub index: Option<usize>,
-    /// Name of an unknown key below the field.
-    pub child: Option<String>,
+    /// Name of an unknown key in the field.
+    pub unknown_key: Option<String>,
 }
 
 impl fmt::Display for Path {
-    /// As Kubernetes prints field paths: dots between keys, brackets around indexes and around keys that hold dots.
+    /// In the format of Kubernetes: dots between keys, brackets around indexes and around keys that contain dots.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let keys = self.at.keys().iter().copied().chain(self.child.as_deref());
+        let keys = self.field.keys().iter().copied().chain(self.unknown_key.as_deref());
         for (position, key) in keys.enumerate() {
             if key.contains('.') {
                 write!(formatter, "[{key}]")?;
@@ -185,11 +185,11 @@ mod tests {
 
     #[test]
     fn paths_print_as_kubernetes_prints_them() {
-        assert_eq!(FieldId::FromImage.whole().to_string(), "spec.fromImage");
+        assert_eq!(FieldId::FromImage.path().to_string(), "spec.fromImage");
         assert_eq!(FieldId::PackageVersions.item(3).to_string(), "spec.packageVersions[3]");
-        assert_eq!(FieldId::Spec.unknown("fromImgae").to_string(), "spec.fromImgae");
+        assert_eq!(FieldId::Spec.unknown_key("fromImgae").to_string(), "spec.fromImgae");
         assert_eq!(
-            FieldId::DisplayName.whole().to_string(),
+            FieldId::DisplayName.path().to_string(),
             "metadata.annotations[opendatahub.io/notebook-image-name]"
         );
     }

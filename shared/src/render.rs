@@ -1,27 +1,26 @@
-//! How findings read in an answer: the text of a refusal, and warnings that no client has to cut.
+//! Formats findings for responses: the text of a rejection, and warnings that fit the limits of clients.
 //!
-//! Whatever a user wrote passes through here on its way back, so this is also where lines stay lines: no control character
-//! and no marks that reorder text come out.
+//! User input is escaped here: the output contains no control characters and no bidirectional marks.
 
 use std::fmt::Write as _;
 
-use crate::verdict::{Finding, Level, Outcome, Report, SHOWN, Undecided, escaped};
+use crate::verdict::{Finding, Level, NotChecked, Outcome, Report, SHOWN, escaped};
 
-/// Most characters of one finding in a refusal.
+/// Maximum number of characters of a finding in a rejection.
 const LINE: usize = 1024;
-/// Characters that a warning should have at most: a line of a terminal.
+/// Preferred maximum number of characters of a warning: a line of a terminal.
 const WARNING: usize = 120;
-/// Bytes that a warning never exceeds. The API server cuts single warnings at 256 characters once there are many.
+/// Maximum number of bytes of a warning. The API server truncates warnings to 256 characters if there are many.
 const WARNING_BYTES: usize = 256;
 
 impl Finding {
-    /// Field, what is wrong and what to do on one line, as kubectl prints what is wrong with built-in kinds:
-    /// `spec.fromImage: Invalid value: "x": must ...; write ... [CNB102]`.
+    /// Field, problem and fix on one line, in the format of Kubernetes field errors:
+    /// `spec.fromImage: Invalid value: "x": must ...; use ... [CNB102]`.
     pub fn line(&self) -> String {
         escaped(&format!("{}: {}", self.shown_path(), self.text()), LINE)
     }
 
-    /// The same without the field, for an answer that has a place of its own for it.
+    /// Like [`Finding::line`], without the field, for `StatusCause`.
     pub fn sentence(&self) -> String {
         escaped(&self.text(), LINE)
     }
@@ -39,7 +38,7 @@ impl Finding {
         text
     }
 
-    /// The same as a warning: as much of it as fits, the field first and always the rule's id.
+    /// A warning: the field, as much of the text as fits, and the rule id.
     pub fn warning(&self) -> String {
         let path = self.shown_path();
         let value = self
@@ -48,7 +47,7 @@ impl Finding {
             .unwrap_or_default();
         let hint = self.hint.as_deref().map(|hint| format!("; {hint}")).unwrap_or_default();
         let message = &self.message;
-        fitting(
+        first_fitting(
             self.rule.id,
             &[
                 format!("{path}: {value}{message}{hint}"),
@@ -59,62 +58,64 @@ impl Finding {
     }
 }
 
-impl Undecided {
-    /// Field and what could not be found out, on one line.
+impl NotChecked {
+    /// Field and the fact that could not be read, on one line.
     pub fn line(&self) -> String {
         let path = self.path.to_string();
         escaped(
             &format!(
-                "{path}: could not be judged: {} could not be read [{}]",
-                self.need, self.rule.id
+                "{path}: not checked ({} could not be read) [{}]",
+                self.lookup, self.rule.id
             ),
             LINE,
         )
     }
 
-    /// The same as a warning.
+    /// The same as a short warning.
     pub fn warning(&self) -> String {
-        let Self { path, need, rule, .. } = self;
-        fitting(
+        let Self { path, lookup, rule, .. } = self;
+        first_fitting(
             rule.id,
             &[
-                format!("{path}: not judged, {need} could not be read"),
-                format!("{path}: not judged"),
+                format!("{path}: not checked ({lookup} could not be read)"),
+                format!("{path}: not checked"),
             ],
         )
     }
 }
 
 impl Report {
-    /// The text of a refusal: what is wrong, every finding on a line of its own where there are several. Findings that only
-    /// warn are not in it. Empty where the outcome is [`Outcome::Allowed`].
+    /// The text of a rejection, one finding per line. It contains no warnings. Empty for [`Outcome::Allowed`].
     pub fn summary(&self) -> String {
         match self.outcome() {
             Outcome::Allowed => String::new(),
             Outcome::Invalid | Outcome::Forbidden => list(self.denials().map(Finding::line)),
-            Outcome::Undecided => list(
-                self.undecided
+            Outcome::NotChecked => list(
+                self.not_checked
                     .iter()
-                    .filter(|undecided| undecided.level == Level::Deny)
-                    .map(Undecided::line),
+                    .filter(|not_checked| not_checked.level == Level::Deny)
+                    .map(NotChecked::line),
             ),
         }
     }
 
-    /// The refusing findings that an answer tells one by one, and how many more there are.
-    pub fn told(&self) -> (impl Iterator<Item = &Finding>, usize) {
+    /// The denials that a response lists, and the number of further ones.
+    pub fn shown_denials(&self) -> (impl Iterator<Item = &Finding>, usize) {
         (self.denials().take(SHOWN), self.denials().count().saturating_sub(SHOWN))
     }
 
-    /// All warnings: of findings, then of rules that could not be judged and would not have refused.
+    /// All warnings: findings, then rules at level `Warn` that were not checked.
     pub fn warning_texts(&self) -> Vec<String> {
         let findings = self.warnings().map(Finding::warning);
-        let undecided = self.undecided.iter().filter(|undecided| undecided.level == Level::Warn);
-        capped(findings.chain(undecided.map(Undecided::warning)))
+        let not_checked = self
+            .not_checked
+            .iter()
+            .filter(|not_checked| not_checked.level == Level::Warn);
+        capped(findings.chain(not_checked.map(NotChecked::warning)))
     }
 }
 
-/// One line as it is; several as a list, in the layout in which kubectl lists the causes of an invalid object.
+/// One line as it is; several as a list in the layout of kubectl.
 fn list(lines: impl Iterator<Item = String>) -> String {
     let lines = capped(lines);
     if let [line] = lines.as_slice() {
@@ -126,7 +127,7 @@ fn list(lines: impl Iterator<Item = String>) -> String {
     })
 }
 
-/// At most [`SHOWN`] lines, then how many more there are.
+/// At most [`SHOWN`] lines, then the number of further ones.
 pub fn capped(mut lines: impl Iterator<Item = String>) -> Vec<String> {
     let mut shown: Vec<String> = lines.by_ref().take(SHOWN).collect();
     let more = lines.count();
@@ -136,8 +137,8 @@ pub fn capped(mut lines: impl Iterator<Item = String>) -> Vec<String> {
     shown
 }
 
-/// The first candidate that fits into a terminal's line beside the id; or else the last, cut to what never gets lost.
-fn fitting(id: &str, candidates: &[String]) -> String {
+/// The first candidate that fits on a line of a terminal together with the id, or else the last one, truncated.
+fn first_fitting(id: &str, candidates: &[String]) -> String {
     let tail = format!(" [{id}]");
     let mut text = String::new();
     for candidate in candidates {
@@ -167,7 +168,7 @@ mod tests {
         Finding {
             rule: by_id("CNB005").unwrap(),
             level: Level::Deny,
-            path: at.whole(),
+            path: at.path(),
             value: Some(value.to_owned()),
             message: message.to_owned(),
             hint: hint.map(str::to_owned),
@@ -177,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn one_finding_is_a_line_and_several_are_a_list() {
+    fn several_findings_are_rendered_as_a_list() {
         let mut report = Report::default();
         assert_eq!(report.summary(), "");
         report
@@ -198,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn fifty_are_told_and_the_rest_is_counted() {
+    fn fifty_findings_are_listed_and_the_rest_is_counted() {
         let mut report = Report::default();
         for index in 0..SHOWN + 3 {
             let mut finding = finding(FieldId::PackageVersions, "x", "is long", None);
@@ -211,8 +212,8 @@ mod tests {
             SHOWN
         );
         assert!(summary.ends_with("\n* and 3 more"), "{summary}");
-        let (told, more) = report.told();
-        assert_eq!((told.count(), more), (SHOWN, 3));
+        let (shown_denials, more) = report.shown_denials();
+        assert_eq!((shown_denials.count(), more), (SHOWN, 3));
         for finding in &mut report.findings {
             finding.level = Level::Warn;
         }
@@ -221,27 +222,27 @@ mod tests {
     }
 
     #[test]
-    fn what_is_undecided_is_told_only_where_nothing_else_refuses() {
+    fn rules_that_were_not_checked_are_listed_only_without_denials() {
         let mut report = Report::default();
-        report.undecided.push(Undecided {
+        report.not_checked.push(NotChecked {
             rule: by_id("CNB110").unwrap(),
             level: Level::Deny,
-            path: FieldId::ImagePullSecretName.whole(),
-            need: Lookup::Secret {
+            path: FieldId::ImagePullSecretName.path(),
+            lookup: Lookup::Secret {
                 namespace: "a".into(),
                 name: "b".into(),
             },
         });
         assert_eq!(
             report.summary(),
-            "spec.imagePullSecret.name: could not be judged: Secret a/b could not be read [CNB110]"
+            "spec.imagePullSecret.name: not checked (Secret a/b could not be read) [CNB110]"
         );
         report.findings.push(finding(FieldId::GitRef, "x", "is long", None));
         assert_eq!(report.summary(), "spec.gitRef: Too long: \"x\": is long [CNB005]");
     }
 
     #[test]
-    fn warnings_drop_the_hint_before_the_value_and_both_before_the_message() {
+    fn long_warnings_drop_the_hint_then_the_value() {
         let long = "h".repeat(90);
         let warning = |value, message, hint| finding(FieldId::GitRef, value, message, hint).warning();
         assert_eq!(
@@ -259,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn warnings_are_one_short_line_whatever_is_in_them() {
+    fn warnings_are_one_short_printable_line() {
         for message in ["\n\r\t\u{0}", "é", "\u{202e}", "🦀", "x\u{7f}"] {
             let warning = finding(FieldId::DisplayName, "a\nb", &message.repeat(400), Some("\n")).warning();
             assert!(warning.len() <= WARNING_BYTES, "{}", warning.len());

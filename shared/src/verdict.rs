@@ -1,4 +1,4 @@
-//! What came of a judgement: findings, undecided rules, and the answer that follows from them.
+//! The result of an evaluation: findings, rules that were not checked, and the outcome.
 
 use std::fmt;
 
@@ -8,14 +8,14 @@ use crate::facts::Lookup;
 use crate::path::{FieldId, Path};
 use crate::rules::Rule;
 
-/// How much a finding weighs. `Ord`: a higher level is stricter.
+/// The level of a rule or finding. `Ord`: a higher level is stricter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
 pub enum Level {
-    /// The rule is not in force.
+    /// The rule is disabled.
     Off,
-    /// The user is told; the request passes.
+    /// The request is accepted with a warning.
     Warn,
-    /// The request is refused.
+    /// The request is rejected.
     Deny,
 }
 
@@ -29,61 +29,60 @@ impl fmt::Display for Level {
     }
 }
 
-/// Most findings that one answer tells; the rest is counted.
+/// Maximum number of findings in a response; further ones are counted.
 pub const SHOWN: usize = 50;
 
-/// Most characters of an offending value that are repeated to the user.
+/// Maximum number of characters of an invalid value that are shown.
 const SHOWN_VALUE: usize = 80;
 
-/// Something that is wrong.
+/// An error or warning of a rule.
 #[derive(Clone, Debug)]
 pub struct Finding {
-    /// The rule that found it.
+    /// The rule.
     pub rule: &'static Rule,
-    /// How much it weighs here, after configuration and ratcheting.
+    /// The level, after configuration and ratcheting.
     pub level: Level,
-    /// Where.
+    /// The field.
     pub path: Path,
-    /// The offending value, whole and unsafe to print; see [`Finding::shown_value`]. `None` where there is none to show, or
-    /// where it may be a secret.
+    /// The complete invalid value, not safe to print; see [`Finding::shown_value`]. `None` if there is no value or it may be a secret.
     pub value: Option<String>,
-    /// What is wrong, as the end of a sentence that begins with the field.
+    /// The problem; it continues a sentence that begins with the field and the value.
     pub message: String,
-    /// What to write instead.
+    /// How to fix it.
     pub hint: Option<String>,
-    /// The corrected value, where there is exactly one.
+    /// The corrected value, if there is exactly one.
     pub replacement: Option<String>,
-    /// The offending value where it may be a secret: it tells this finding from others, and nothing ever prints it.
-    pub(crate) hidden: Option<Hidden>,
+    /// The invalid value if it may be a secret. It is compared, but never printed.
+    pub(crate) hidden: Option<HiddenValue>,
 }
 
-/// Text that may be a secret. It can be compared, and no trait of it prints.
+/// Text that may be a secret. It can be compared, but not printed.
 #[derive(Clone, PartialEq, Eq, Hash)]
-pub(crate) struct Hidden(pub(crate) String);
+pub(crate) struct HiddenValue(pub(crate) String);
 
-impl fmt::Debug for Hidden {
+impl fmt::Debug for HiddenValue {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("Hidden")
     }
 }
 
-/// What makes two findings the same one. See [`Finding::origin`].
-pub(crate) type Origin<'a> = (
+/// Identifies a finding; see [`Finding::key`].
+pub(crate) type FindingKey<'a> = (
     &'static str,
     FieldId,
     Option<&'a str>,
     Option<&'a str>,
-    Option<&'a Hidden>,
+    Option<&'a HiddenValue>,
 );
 
 impl Finding {
-    /// Adds what to write instead.
+    /// Sets the hint.
     pub fn hint(&mut self, hint: impl Into<String>) -> &mut Self {
         self.hint = Some(hint.into());
         self
     }
 
-    /// Adds the one corrected value; the hint then says so.
+    /// Sets the corrected value, and a hint if there is none.
     pub fn replacement(&mut self, replacement: impl Into<String>) -> &mut Self {
         let replacement = replacement.into();
         if self.hint.is_none() {
@@ -93,7 +92,7 @@ impl Finding {
         self
     }
 
-    /// The offending value, shortened and safe to print.
+    /// The invalid value, shortened and safe to print.
     pub fn shown_value(&self) -> Option<String> {
         self.value.as_deref().map(|value| printable(value, SHOWN_VALUE))
     }
@@ -103,40 +102,39 @@ impl Finding {
         printable(&self.path.to_string(), 2 * SHOWN_VALUE)
     }
 
-    /// Two findings are of the same origin when rule, field and value agree. The index is left out: an item that moves
-    /// within its list is still the same item.
-    pub(crate) fn origin(&self) -> Origin<'_> {
+    /// Two findings are the same if rule, field and value are equal. The index is ignored, because an item may move within its list.
+    pub(crate) fn key(&self) -> FindingKey<'_> {
         (
             self.rule.id,
-            self.path.at,
-            self.path.child.as_deref(),
+            self.path.field,
+            self.path.unknown_key.as_deref(),
             self.value.as_deref(),
             self.hidden.as_ref(),
         )
     }
 }
 
-/// Why a finding is one, in Kubernetes' own words for causes.
+/// The cause of a finding: the error types of Kubernetes field errors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause {
-    /// A value has to be there.
+    /// A required value is missing.
     Required,
-    /// A value is not a legal one.
+    /// A value is invalid.
     Invalid,
-    /// A value is legal but not offered here.
+    /// A value is valid but not supported here.
     NotSupported,
-    /// A value may not be set, or not be changed.
+    /// A value must not be set or changed.
     Forbidden,
-    /// A value is there twice.
+    /// A value is repeated.
     Duplicate,
-    /// A value is too long or a list has too many items.
+    /// A value or list is too long.
     TooLong,
-    /// What the value names is not there.
+    /// The referenced object does not exist.
     NotFound,
 }
 
 impl Cause {
-    /// `causes[].reason` of a Kubernetes status.
+    /// `details.causes[].reason` of a Kubernetes `Status`.
     pub fn reason(self) -> &'static str {
         match self {
             Self::Required => "FieldValueRequired",
@@ -149,7 +147,7 @@ impl Cause {
         }
     }
 
-    /// The words that Kubernetes begins such a message with.
+    /// The beginning of the message of a Kubernetes field error.
     pub fn title(self) -> &'static str {
         match self {
             Self::Required => "Required value",
@@ -163,48 +161,51 @@ impl Cause {
     }
 }
 
-/// A rule that could not be judged, because something it needs is not known.
+/// A rule that was not checked, because a fact is unknown.
 #[derive(Clone, Debug)]
-pub struct Undecided {
+pub struct NotChecked {
     /// The rule.
     pub rule: &'static Rule,
-    /// The level that a finding of it would have had.
+    /// The level that a finding would have.
     pub level: Level,
-    /// Where the finding would have been.
+    /// The field of the finding.
     pub path: Path,
-    /// What has to be known.
-    pub need: Lookup,
+    /// The unknown fact.
+    pub lookup: Lookup,
 }
 
-/// What to answer.
+/// The outcome of an evaluation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// The request passes, perhaps with warnings.
+    /// The request is accepted, possibly with warnings.
     Allowed,
-    /// Refused for its content: HTTP 422.
+    /// Rejected for its content: HTTP 422.
     Invalid,
-    /// Refused only because the user may not: HTTP 403.
+    /// Rejected only for missing permissions: HTTP 403.
     Forbidden,
-    /// Nothing speaks against it but what could not be found out: HTTP 503.
-    Undecided,
+    /// No denials, but rules at level `Deny` were not checked: HTTP 503.
+    NotChecked,
 }
 
-/// All that was found about one object, in the order of its fields.
+/// The result of an evaluation, in the order of the fields.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
-    /// What is wrong.
+    /// The findings.
     pub findings: Vec<Finding>,
-    /// What could not be judged.
-    pub undecided: Vec<Undecided>,
+    /// The rules that were not checked.
+    pub not_checked: Vec<NotChecked>,
 }
 
 impl Report {
-    /// The answer that follows.
+    /// The outcome.
     pub fn outcome(&self) -> Outcome {
         let mut denials = self.denials().peekable();
         if denials.peek().is_none() {
-            let blocked = self.undecided.iter().any(|undecided| undecided.level == Level::Deny);
-            return if blocked { Outcome::Undecided } else { Outcome::Allowed };
+            let blocked = self
+                .not_checked
+                .iter()
+                .any(|not_checked| not_checked.level == Level::Deny);
+            return if blocked { Outcome::NotChecked } else { Outcome::Allowed };
         }
         if denials.all(|finding| finding.rule.is_about_permission) {
             Outcome::Forbidden
@@ -213,40 +214,41 @@ impl Report {
         }
     }
 
-    /// The findings that refuse the request.
+    /// The findings that reject the request.
     pub fn denials(&self) -> impl Iterator<Item = &Finding> {
         self.findings.iter().filter(|finding| finding.level == Level::Deny)
     }
 
-    /// The findings that only warn.
+    /// The findings at level `Warn`.
     pub fn warnings(&self) -> impl Iterator<Item = &Finding> {
         self.findings.iter().filter(|finding| finding.level == Level::Warn)
     }
 
-    /// Everything that has to be found out before the report can be complete, each need once.
-    pub fn needs(&self) -> Vec<&Lookup> {
-        let mut needs: Vec<&Lookup> = self.undecided.iter().map(|undecided| &undecided.need).collect();
-        needs.sort_unstable();
-        needs.dedup();
-        needs
+    /// The lookups that are required to check the remaining rules, without duplicates.
+    pub fn pending_lookups(&self) -> Vec<&Lookup> {
+        let mut pending_lookups: Vec<&Lookup> =
+            self.not_checked.iter().map(|not_checked| &not_checked.lookup).collect();
+        pending_lookups.sort_unstable();
+        pending_lookups.dedup();
+        pending_lookups
     }
 }
 
-/// Makes text that a user wrote safe to print on one line and between quotes: quotes, backslashes, control and formatting
-/// characters become escapes, and at most `limit` characters stay.
+/// Escapes user input for printing on one line and in quotes: quotes, backslashes, control and formatting characters are escaped. The result
+/// has at most `limit` characters of the input.
 pub fn printable(text: &str, limit: usize) -> String {
     shortened(text, limit, &['\''])
 }
 
-/// The same for a text of ours with such values in it: its quotes and backslashes are left alone.
+/// Like [`printable`] for a message that contains such values: quotes and backslashes are kept.
 pub fn escaped(text: &str, limit: usize) -> String {
     shortened(text, limit, &['\'', '"', '\\'])
 }
 
-/// Most choices that one answer lists.
+/// Maximum number of choices in a message.
 const LISTED: usize = 8;
 
-/// The first of the choices that somebody has, then how many more there are.
+/// The first choices, then the number of further ones.
 pub(crate) fn listed(choices: impl ExactSizeIterator<Item = String>) -> String {
     let more = choices.len().saturating_sub(LISTED);
     let mut list: Vec<String> = choices.take(LISTED).collect();
@@ -257,7 +259,7 @@ pub(crate) fn listed(choices: impl ExactSizeIterator<Item = String>) -> String {
 }
 
 fn shortened(text: &str, limit: usize, kept: &[char]) -> String {
-    // Nearly every text that comes here.
+    // Fast path for nearly all texts.
     let is_plain = |byte: u8| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\';
     if text.len() <= limit && text.bytes().all(is_plain) {
         return text.to_owned();
@@ -268,7 +270,7 @@ fn shortened(text: &str, limit: usize, kept: &[char]) -> String {
             shown.push('…');
             break;
         }
-        // `escape_debug` leaves printable Unicode alone and escapes controls, separators and bidirectional marks.
+        // `escape_debug` keeps printable Unicode and escapes control characters, separators and bidirectional marks.
         if kept.contains(&character) {
             shown.push(character);
         } else {
@@ -283,7 +285,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_unprintable_is_repeated() {
+    fn unprintable_characters_are_escaped() {
         assert_eq!(
             printable("a\nb\u{1b}[31m\u{202e}x\"'é", 80),
             r#"a\nb\u{1b}[31m\u{202e}x\"'é"#

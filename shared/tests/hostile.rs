@@ -1,5 +1,5 @@
-//! What strangers write: every field takes hostile text, none of it makes the rules stumble, pass what the grammars
-//! forbid, take long, or repeat what must not be repeated.
+//! Hostile input: for any text in any field, the rules do not panic, reject what the grammars forbid, take little time, and never repeat a
+//! secret.
 
 use std::time::{Duration, Instant};
 
@@ -14,11 +14,11 @@ use cnbi_shared::verdict::{Level, Outcome, Report};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-/// Stands in every secret below and must stand in nothing that is said.
+/// Part of every secret below; it must not occur in any output.
 const SECRET: &str = "hunter2";
 
-/// Far more than any case needs, even unoptimized on a busy machine, and far less than work that grows with the square.
-const BRIEF: Duration = Duration::from_secs(5);
+/// Far more than any case needs, even unoptimized on a busy machine, and far less than quadratic work would take.
+const TIME_LIMIT: Duration = Duration::from_secs(5);
 
 fn facts() -> Facts {
     Facts::none()
@@ -26,34 +26,34 @@ fn facts() -> Facts {
         .with(Lookup::Requester, LookupResult::Yes)
 }
 
-fn draft(resource: &Value) -> UnvalidatedImage {
+fn unvalidated(resource: &Value) -> UnvalidatedImage {
     serde_json::from_value(resource.clone()).unwrap()
 }
 
-/// Judges a resource as new and as a change of another, and checks what every report has to keep.
-fn judge(resource: &Value) -> Report {
+/// Evaluates the rules for a create and an update, and checks the invariants of every report.
+fn evaluate_all(resource: &Value) -> Report {
     let config = Config::shipped();
-    let object = draft(resource);
+    let object = unvalidated(resource);
     let keys = unknown_keys(resource);
-    let subject = AdmissionInput {
+    let input = AdmissionInput {
         object: &object,
         old: None,
         unknown_keys: &keys,
     };
     let start = Instant::now();
-    let report = evaluate(&subject, &facts(), &config);
+    let report = evaluate(&input, &facts(), &config);
     let took = start.elapsed();
-    assert!(took < BRIEF, "{took:?}");
+    assert!(took < TIME_LIMIT, "{took:?}");
     check_text(&report);
     for finding in &report.findings {
         let path = finding.path.to_string();
-        let leads_somewhere = resolve(resource, &path).is_some();
+        let exists = resolve(resource, &path).is_some();
         assert!(
-            leads_somewhere || finding.value.is_none(),
-            "{path} leads nowhere, and {finding:?} has a value"
+            exists || finding.value.is_none(),
+            "{path} does not exist, but {finding:?} has a value"
         );
     }
-    // The same object with its own past: nothing is new, so nothing is refused.
+    // An update of the same object.
     let mut changed = object.clone();
     if let Some(spec) = changed.spec.value() {
         let mut spec = spec.clone();
@@ -69,11 +69,11 @@ fn judge(resource: &Value) -> Report {
     report
 }
 
-/// All that a report would ever have printed is printable, brief and without a secret.
+/// Everything that can be printed is printable, short and without a secret.
 fn check_text(report: &Report) {
-    let mut said: Vec<String> = Vec::new();
+    let mut texts: Vec<String> = Vec::new();
     for finding in &report.findings {
-        said.extend([
+        texts.extend([
             finding.sentence(),
             finding.shown_path(),
             finding.message.clone(),
@@ -92,16 +92,16 @@ fn check_text(report: &Report) {
             replacement.len()
         );
         assert!(finding.sentence().chars().count() < 2500, "{}", finding.sentence());
-        // What is hidden is hidden from logs as well.
+        // Hidden values are hidden from logs too.
         assert!(
             finding.value.is_some() || !format!("{finding:?}").contains(SECRET),
             "{finding:?}"
         );
     }
-    for undecided in &report.undecided {
-        said.push(undecided.need.to_string());
+    for not_checked in &report.not_checked {
+        texts.push(not_checked.lookup.to_string());
     }
-    for text in said {
+    for text in texts {
         assert!(!text.contains(SECRET), "{text}");
         let unprintable = text.chars().find(|character| {
             character.is_control()
@@ -111,7 +111,7 @@ fn check_text(report: &Report) {
     }
 }
 
-/// Text that no image reference, requirement, clone URL, ref or name of a namespace or Secret is.
+/// Texts that are not image references, requirements, clone URLs, refs or names.
 fn hostile() -> Vec<String> {
     let mut texts: Vec<String> = HOSTILE_TEXTS.map(str::to_owned).to_vec();
     let more = [
@@ -140,7 +140,7 @@ fn hostile() -> Vec<String> {
     texts
 }
 
-/// Every text field, with a resource in which nothing else is wrong.
+/// Every text field, with an otherwise valid resource.
 fn fields() -> Vec<(&'static str, Value)> {
     let import = json!({"buildType": "ImageImport", "fromImage": "quay.io/a/b:v1"});
     let list = json!({
@@ -195,13 +195,13 @@ fn set(resource: &mut Value, pointer: &str, value: Value) {
     if let Some(place) = resource.pointer_mut(pointer) {
         *place = value;
     } else {
-        // The only parent that the resources above leave out.
+        // The only parent that the resources above do not contain.
         assert_eq!(pointer, "/spec/imagePullSecret/name");
         resource["spec"]["imagePullSecret"] = json!({"name": value});
     }
 }
 
-/// Field paths as findings have them.
+/// The field path of a JSON pointer.
 fn printed(pointer: &str) -> String {
     let path = pointer
         .trim_start_matches('/')
@@ -214,17 +214,17 @@ fn printed(pointer: &str) -> String {
 }
 
 #[test]
-fn the_resources_that_the_cases_start_from_are_accepted() {
+fn the_base_resources_are_accepted() {
     for (pointer, resource) in fields() {
-        let report = judge(&resource);
+        let report = evaluate_all(&resource);
         assert_eq!(report.findings.len(), 0, "{pointer}: {:?}", report.findings);
     }
 }
 
-/// Whether the field's own specification forbids the text.
+/// Whether the specification of the field forbids the text.
 fn is_forbidden(pointer: &str, text: &str) -> bool {
     match pointer {
-        // Git allows what a shell would not; a ref is handed on as one argument and never as a line of a shell.
+        // Git allows shell characters; a ref is passed as one argument and never through a shell.
         "/spec/gitRef" => {
             text.is_empty()
                 || text.len() > 4 * 255
@@ -234,23 +234,23 @@ fn is_forbidden(pointer: &str, text: &str) -> bool {
                     .chars()
                     .any(|character| character.is_ascii_control() || " ~^:?*[\\".contains(character))
         }
-        // Free text is anything printable; the name and the namespace are the API server's to judge.
+        // Annotations are free text; the API server validates name and namespace.
         _ => !pointer.starts_with("/metadata"),
     }
 }
 
 #[test]
-fn hostile_text_is_refused_where_a_grammar_forbids_it_and_harmless_elsewhere() {
+fn hostile_text_is_rejected_where_the_grammar_forbids_it() {
     for (pointer, clean) in fields() {
         for text in hostile() {
             let mut resource = clean.clone();
             set(&mut resource, pointer, json!(text));
-            let report = judge(&resource);
+            let report = evaluate_all(&resource);
             if !is_forbidden(pointer, &text) {
                 continue;
             }
             let shown: String = text.chars().take(40).collect();
-            // The runtime environment is held against the catalog as a whole.
+            // The runtime environment is compared with the catalog as a whole.
             let path = printed(pointer);
             let parent = path.rsplit_once('.').map_or("", |(parent, _)| parent);
             assert!(
@@ -266,7 +266,7 @@ fn hostile_text_is_refused_where_a_grammar_forbids_it_and_harmless_elsewhere() {
 }
 
 #[test]
-fn secrets_are_refused_and_never_repeated() {
+fn secrets_are_rejected_and_never_repeated() {
     let urls = [
         format!("https://user:{SECRET}@github.com/a/b"),
         format!("https://{SECRET}@github.com/a/b"),
@@ -286,7 +286,7 @@ fn secrets_are_refused_and_never_repeated() {
     ];
     for url in &urls {
         let mut git = resource(&json!({"buildType": "GitRepository", "repositoryUrl": url}));
-        let report = judge(&git);
+        let report = evaluate_all(&git);
         assert_eq!(report.outcome(), Outcome::Invalid, "{url}");
         assert!(
             report
@@ -296,11 +296,11 @@ fn secrets_are_refused_and_never_repeated() {
             report.findings
         );
         git["spec"]["gitRef"] = json!(url);
-        judge(&git);
+        evaluate_all(&git);
         let mut import = resource(&json!({"buildType": "ImageImport", "fromImage": url}));
-        assert_eq!(judge(&import).outcome(), Outcome::Invalid, "{url}");
+        assert_eq!(evaluate_all(&import).outcome(), Outcome::Invalid, "{url}");
         import["spec"]["repositoryUrl"] = json!(url);
-        judge(&import);
+        evaluate_all(&import);
         for package in [
             format!("x @ {url}"),
             url.clone(),
@@ -309,14 +309,14 @@ fn secrets_are_refused_and_never_repeated() {
         ] {
             let list =
                 json!({"buildType": "PackageList", "builderImage": "quay.io/a/b:v1", "packageVersions": [package]});
-            judge(&resource(&list));
+            evaluate_all(&resource(&list));
         }
     }
     for url in [
         format!("{SECRET}@github.com"),
         format!("https://github.com/a/b#{SECRET}"),
     ] {
-        let report = judge(&resource(&json!({"buildType": "GitRepository", "repositoryUrl": url})));
+        let report = evaluate_all(&resource(&json!({"buildType": "GitRepository", "repositoryUrl": url})));
         assert!(report.denials().any(|finding| finding.rule.id == "CNB302"), "{url}");
     }
     for image in [
@@ -326,7 +326,7 @@ fn secrets_are_refused_and_never_repeated() {
         format!("user:{SECRET}@quay.io:5000/a/b:v1"),
         format!("docker://user:{SECRET}@quay.io/a/b:v1"),
     ] {
-        let report = judge(&resource(&json!({"buildType": "ImageImport", "fromImage": image})));
+        let report = evaluate_all(&resource(&json!({"buildType": "ImageImport", "fromImage": image})));
         assert!(report.denials().any(|finding| finding.rule.id == "CNB102"), "{image}");
     }
     for package in [
@@ -336,18 +336,18 @@ fn secrets_are_refused_and_never_repeated() {
         format!("x@https:user:{SECRET}@pypi.example/x.whl"),
     ] {
         let list = json!({"buildType": "PackageList", "builderImage": "quay.io/a/b:v1", "packageVersions": [package, package]});
-        let report = judge(&resource(&list));
+        let report = evaluate_all(&resource(&list));
         let rules: Vec<&str> = report.denials().map(|finding| finding.rule.id).collect();
         assert_eq!(rules, ["CNB205", "CNB204", "CNB205"], "{package}");
     }
 }
 
 #[test]
-fn long_lists_are_judged_to_their_limit_in_a_moment() {
+fn long_lists_are_evaluated_quickly() {
     let list = |items: Vec<String>| {
         resource(&json!({"buildType": "PackageList", "builderImage": "quay.io/a/b:v1", "packageVersions": items}))
     };
-    let report = judge(&list((0..10_000).map(|number| format!("package-{number}=1")).collect()));
+    let report = evaluate_all(&list((0..10_000).map(|number| format!("package-{number}=1")).collect()));
     let too_many = report
         .findings
         .iter()
@@ -363,7 +363,7 @@ fn long_lists_are_judged_to_their_limit_in_a_moment() {
         500
     );
 
-    // One project with as many cases as fit, none of which meet: where telling them apart costs most.
+    // One project with many disjoint markers, the worst case for comparing markers.
     let case = |number: usize| {
         let parts: Vec<String> = (0..8)
             .map(|part| format!("(os_name == '{number}' or sys_platform == '{part}')"))
@@ -373,7 +373,7 @@ fn long_lists_are_judged_to_their_limit_in_a_moment() {
             .take(512)
             .collect::<String>()
     };
-    judge(&list((0..500).map(case).collect()));
+    evaluate_all(&list((0..500).map(case).collect()));
     let heavy = |number: usize| {
         let parts: Vec<String> = (0..8)
             .map(|part| {
@@ -385,23 +385,26 @@ fn long_lists_are_judged_to_their_limit_in_a_moment() {
             .collect();
         format!("x{}; {}", number / 8, parts.join(" or "))
     };
-    judge(&list((0..500).map(heavy).collect()));
+    evaluate_all(&list((0..500).map(heavy).collect()));
     let disjoint = |number: usize| format!("x{}; python_version == '3.{}'", number / 8, number % 8);
-    let report = judge(&list((0..500).map(disjoint).collect()));
+    let report = evaluate_all(&list((0..500).map(disjoint).collect()));
     assert!(report.findings.iter().all(|finding| finding.rule.id != "CNB204"));
 
     let specifiers = |number: usize| format!("x{number}{}", ">=1,".repeat(120));
-    assert_eq!(judge(&list((0..100).map(specifiers).collect())).findings.len(), 0);
-    judge(&resource(
+    assert_eq!(
+        evaluate_all(&list((0..100).map(specifiers).collect())).findings.len(),
+        0
+    );
+    evaluate_all(&resource(
         &json!({"buildType": "PackageList", "packageVersions": vec![Value::Null; 10_000]}),
     ));
 }
 
 #[test]
-fn a_new_secret_is_not_forgiven_for_an_old_one() {
+fn a_new_secret_is_rejected_despite_an_old_one() {
     let config = Config::shipped();
     let with = |package: &str| {
-        draft(&resource(&json!({
+        unvalidated(&resource(&json!({
             "buildType": "PackageList", "builderImage": "quay.io/a/b:v1", "packageVersions": ["pandas", package],
         })))
     };
@@ -416,7 +419,7 @@ fn a_new_secret_is_not_forgiven_for_an_old_one() {
     assert_eq!(levels, [("CNB205", Level::Deny)]);
 }
 
-/// Any JSON, small and odd.
+/// Small random JSON.
 fn any_json() -> impl Strategy<Value = Value> {
     let texts = prop_oneof![
         any::<String>(),
@@ -444,7 +447,7 @@ fn any_json() -> impl Strategy<Value = Value> {
     })
 }
 
-/// A resource in which any places hold any JSON.
+/// A resource with random JSON in random fields.
 fn any_resource() -> impl Strategy<Value = Value> {
     let places = fields().len();
     let places = proptest::collection::vec((0..places, any_json()), 0..4);
@@ -485,22 +488,22 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 
     #[test]
-    fn no_resource_makes_the_rules_stumble(resource in any_resource()) {
-        let report = judge(&resource);
+    fn rules_accept_any_resource_without_panic(resource in any_resource()) {
+        let report = evaluate_all(&resource);
         for finding in &report.findings {
-            let at = finding.path.at.keys();
-            let parent = &at[..at.len().saturating_sub(1)];
-            // A key is missing below something that is there, or that is missing itself and said to be.
+            let field = finding.path.field.keys();
+            let parent = &field[..field.len().saturating_sub(1)];
+            // A missing key is below an existing object, or below one that is itself reported.
             let found = parent.iter().try_fold(&resource, |value, key| value.get(key));
-            let said = || report.findings.iter().any(|other| other.path.at.keys() == parent);
-            prop_assert!(found.is_some() || said() || parent.ends_with(&["annotations"]), "{}", finding.path);
+            let is_reported = || report.findings.iter().any(|other| other.path.field.keys() == parent);
+            prop_assert!(found.is_some() || is_reported() || parent.ends_with(&["annotations"]), "{}", finding.path);
         }
     }
 
     #[test]
-    fn any_text_in_any_field_is_judged(place in 0..fields().len(), text in any::<String>()) {
+    fn rules_accept_any_text_in_any_field(place in 0..fields().len(), text in any::<String>()) {
         let (pointer, mut resource) = fields().swap_remove(place);
         set(&mut resource, pointer, json!(text));
-        judge(&resource);
+        evaluate_all(&resource);
     }
 }

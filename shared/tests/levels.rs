@@ -1,5 +1,5 @@
-//! What holds for every rule at once: levels, ratcheting, deletion, defaulting. Run over all examples of all pages, so a new
-//! rule is covered the moment it has a page.
+//! Properties of all rules: levels, ratcheting, deletion, defaulting. They are checked with the examples of all pages, so a new rule is included
+//! automatically.
 
 use cnbi_shared::admission_input::AdmissionInput;
 use cnbi_shared::api::{UnvalidatedImage, annotations};
@@ -12,7 +12,7 @@ use cnbi_shared::verdict::{Level, Outcome, Report};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-fn draft(value: &Value) -> UnvalidatedImage {
+fn unvalidated(value: &Value) -> UnvalidatedImage {
     serde_json::from_value(value.clone()).unwrap()
 }
 
@@ -23,7 +23,7 @@ fn known() -> Facts {
 }
 
 fn update(old: &Value, new: &Value) -> Report {
-    let (old, new) = (draft(old), draft(new));
+    let (old, new) = (unvalidated(old), unvalidated(new));
     evaluate(&AdmissionInput::update(&new, &old), &known(), &Config::shipped())
 }
 
@@ -34,7 +34,7 @@ fn examples() -> Vec<Example> {
 }
 
 /// Rule id, path and level of each finding, to compare.
-fn told(report: &Report) -> Vec<(&'static str, String, Level)> {
+fn summarize(report: &Report) -> Vec<(&'static str, String, Level)> {
     let findings = report.findings.iter();
     findings
         .map(|finding| (finding.rule.id, finding.path.to_string(), finding.level))
@@ -55,7 +55,7 @@ fn packages(items: &[&str]) -> Value {
 }
 
 #[test]
-fn a_configured_level_caps_everything_that_a_rule_finds() {
+fn a_configured_level_limits_all_findings_of_a_rule() {
     let mut seen = 0;
     for rule in RULES.iter().filter(|rule| !rule.is_fixed) {
         for mut example in examples().into_iter().filter(|example| example.rule == rule.id) {
@@ -74,7 +74,7 @@ fn a_configured_level_caps_everything_that_a_rule_finds() {
                 if level == Level::Off {
                     assert!(findings.is_empty(), "{title}");
                     assert!(
-                        report.undecided.iter().all(|undecided| undecided.rule != *rule),
+                        report.not_checked.iter().all(|not_checked| not_checked.rule != *rule),
                         "{title}"
                     );
                 }
@@ -86,7 +86,7 @@ fn a_configured_level_caps_everything_that_a_rule_finds() {
 }
 
 #[test]
-fn a_rule_that_is_made_stricter_denies_what_it_warned_of() {
+fn a_rule_at_level_deny_rejects_what_it_warned_about() {
     let mut example = Example::of(cnbi_shared::rules::by_id("CNB104").unwrap()).unwrap();
     example.retain(|example| example.expected.iter().any(|expected| expected.rule == "CNB104"));
     let example = &mut example[0];
@@ -97,7 +97,7 @@ fn a_rule_that_is_made_stricter_denies_what_it_warned_of() {
 }
 
 #[test]
-fn an_update_of_words_is_never_refused_for_a_spec_that_was_there() {
+fn an_update_of_annotations_is_never_rejected_for_the_stored_spec() {
     for example in examples() {
         let mut old = example.resource.clone();
         old["metadata"]["annotations"] = json!({annotations::DISPLAY_NAME: "a", annotations::CREATOR: "a"});
@@ -115,13 +115,13 @@ fn an_update_of_words_is_never_refused_for_a_spec_that_was_there() {
 }
 
 #[test]
-fn an_update_of_nothing_that_matters_reads_nothing_and_says_nothing() {
+fn an_irrelevant_update_needs_no_lookups_and_has_no_findings() {
     for example in examples() {
         let mut new = example.resource.clone();
         new["metadata"]["labels"] = json!({"team": "a"});
         let report = update(&example.resource, &new);
         assert!(
-            report.findings.is_empty() && report.undecided.is_empty(),
+            report.findings.is_empty() && report.not_checked.is_empty(),
             "{}",
             example.title()
         );
@@ -129,7 +129,7 @@ fn an_update_of_nothing_that_matters_reads_nothing_and_says_nothing() {
 }
 
 #[test]
-fn finalizers_come_off_whatever_the_rules_say() {
+fn finalizers_can_always_be_removed() {
     for example in examples() {
         let mut old = example.resource.clone();
         old["metadata"]["deletionTimestamp"] = json!("2024-05-01T12:00:00Z");
@@ -139,7 +139,7 @@ fn finalizers_come_off_whatever_the_rules_say() {
         new["metadata"]["annotations"] = json!({annotations::DISPLAY_NAME: "\n"});
         let report = update(&old, &new);
         assert!(
-            report.findings.is_empty() && report.undecided.is_empty(),
+            report.findings.is_empty() && report.not_checked.is_empty(),
             "{}",
             example.title()
         );
@@ -147,26 +147,26 @@ fn finalizers_come_off_whatever_the_rules_say() {
 }
 
 #[test]
-fn a_resource_that_is_being_deleted_is_judged_once_its_spec_changes() {
+fn a_changed_spec_is_checked_even_during_deletion() {
     let mut old = packages(&["pandas"]);
     old["metadata"]["deletionTimestamp"] = json!("2024-05-01T12:00:00Z");
     let mut new = old.clone();
     new["spec"]["packageVersions"] = json!(["-r x"]);
     let path = "spec.packageVersions[0]".to_owned();
-    assert!(told(&update(&old, &new)).contains(&("CNB203", path, Level::Deny)));
+    assert!(summarize(&update(&old, &new)).contains(&("CNB203", path, Level::Deny)));
 }
 
 #[test]
-fn an_item_that_moves_is_not_a_new_one() {
+fn a_moved_item_is_not_a_new_finding() {
     let report = update(&packages(&["pandas", "-r x"]), &packages(&["-r x"]));
     assert_eq!(
-        told(&report),
+        summarize(&report),
         [("CNB203", "spec.packageVersions[0]".to_owned(), Level::Warn)]
     );
 }
 
 #[test]
-fn a_mistake_that_is_made_again_is_a_new_one() {
+fn a_repeated_mistake_is_a_new_finding() {
     let report = update(&packages(&["-r x"]), &packages(&["-r x", "-r x"]));
     let levels: Vec<Level> = report
         .findings
@@ -178,21 +178,21 @@ fn a_mistake_that_is_made_again_is_a_new_one() {
 }
 
 #[test]
-fn a_fixed_rule_denies_again_once_its_field_changes() {
+fn a_fixed_rule_rejects_a_changed_field() {
     let changed = |old: &[&str], new: &[&str]| {
         let (mut before, mut after) = (packages(old), packages(new));
-        // As if it had been stored before the rule was there.
+        // As if it was stored before the rule existed.
         before["spec"]["buildType"] = json!("ImageImport");
         after["spec"]["buildType"] = json!("ImageImport");
         before["spec"]["targetNamespace"] = json!("opendatahub");
         after["spec"]["targetNamespace"] = json!("opendatahub");
         after["spec"]["fromImage"] = json!("quay.io/a/b:v1");
-        told(&update(&before, &after))
+        summarize(&update(&before, &after))
     };
     let foreign = |level| ("CNB001", "spec.packageVersions".to_owned(), level);
     assert!(changed(&["pandas"], &["pandas"]).contains(&foreign(Level::Warn)));
     assert!(changed(&["pandas"], &["numpy"]).contains(&foreign(Level::Deny)));
-    let new_slip = told(&update(&packages(&["a=1"]), &packages(&["a=2"])));
+    let new_slip = summarize(&update(&packages(&["a=1"]), &packages(&["a=2"])));
     assert_eq!(
         new_slip,
         [("CNB202", "spec.packageVersions[0]".to_owned(), Level::Deny)]
@@ -200,7 +200,7 @@ fn a_fixed_rule_denies_again_once_its_field_changes() {
 }
 
 #[test]
-fn permission_is_asked_anew_of_whoever_changes_the_spec() {
+fn permission_is_checked_for_the_user_who_changes_the_spec() {
     let config = Config::from_yaml("targetNamespace: {default: a, allowed: [{namespace: b, from: ['*']}]}").unwrap();
     let mut old = packages(&["pandas"]);
     old["spec"]["targetNamespace"] = json!("b");
@@ -216,7 +216,7 @@ fn permission_is_asked_anew_of_whoever_changes_the_spec() {
             },
             LookupResult::No,
         );
-    let (old, new) = (draft(&old), draft(&new));
+    let (old, new) = (unvalidated(&old), unvalidated(&new));
     let report = evaluate(&AdmissionInput::update(&new, &old), &facts, &config);
     let access: Vec<_> = report
         .findings
@@ -250,7 +250,7 @@ fn items() -> impl Strategy<Value = Vec<&'static str>> {
 
 proptest! {
     #[test]
-    fn taking_items_out_is_never_refused((items, kept) in items().prop_flat_map(|items| {
+    fn removing_items_is_never_rejected((items, kept) in items().prop_flat_map(|items| {
         let count = items.len();
         (Just(items), prop::collection::vec(any::<bool>(), count))
     })) {
@@ -261,7 +261,7 @@ proptest! {
     }
 
     #[test]
-    fn defaulting_twice_is_defaulting_once(
+    fn defaulting_is_idempotent(
         annotations in prop_oneof![
             Just(json!(null)),
             Just(json!({})),
@@ -280,8 +280,8 @@ proptest! {
         if let Some(target) = target {
             object["spec"]["targetNamespace"] = target;
         }
-        let old = has_old.then(|| draft(&packages(&["pandas"])));
-        let mut object = draft(&object);
+        let old = has_old.then(|| unvalidated(&packages(&["pandas"])));
+        let mut object = unvalidated(&object);
         let defaults = |object: &UnvalidatedImage| {
             Defaults::of(&AdmissionInput { object, old: old.as_ref(), unknown_keys: &[] }, &config, requester)
         };

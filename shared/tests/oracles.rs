@@ -1,10 +1,9 @@
-//! The grammars against the specifications' own implementations: `packaging`, `distribution/reference`, Git, Kubernetes.
+//! Compares the grammars with the reference implementations: `packaging`, `distribution/reference`, Git, Kubernetes.
 //!
-//! The verdicts are recorded in `tests/oracles/vectors`, so that this needs neither Python nor Go nor a network. What Python and Git
-//! can judge is asked about fresh inputs besides, of a seed that is printed; `CNBI_SEED` repeats it. `make test` sees to it that they
-//! are there, and says so in `CNBI_ORACLE_PYTHON`; where they are not, that is printed, and the recorded verdicts are all there is.
-//! `tests/oracles/run` records fresh ones for many more inputs and points `CNBI_ORACLE_VECTORS` at them. What differs on
-//! purpose stands in `docs/development/grammar-exceptions.md`, and here as a condition on the input.
+//! Recorded results are in `tests/oracles/vectors`, so that the tests need neither Python nor Go nor a network. If Python and Git are available,
+//! they are also compared on new random inputs; the seed is printed, and `CNBI_SEED` repeats it. `make test` installs them and sets
+//! `CNBI_ORACLE_PYTHON`; otherwise a message is printed and only recorded results are used. `tests/oracles/run` records many more inputs and
+//! sets `CNBI_ORACLE_VECTORS`. Intended differences are listed in `docs/development/grammar-exceptions.md`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,17 +11,17 @@ use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use cnbi_shared::grammar::image::ImageReference;
-use cnbi_shared::grammar::requirement::{self, Environment, Refusal, Requirement, Truth};
+use cnbi_shared::grammar::requirement::{self, Environment, PackageItemError, Requirement, Truth};
 use cnbi_shared::grammar::{dns, git_ref};
 use serde_json::Value;
 
-/// How many fresh inputs of a kind there are; a fourth of it of markers.
+/// Number of new inputs per kind; a quarter of it for markers.
 const FRESH: u32 = 1000;
 
-/// What the recorder ends with where the implementation that it is to ask is not there.
-const IS_NOT_THERE: i32 = 3;
+/// Exit code of the recorder if the reference implementation is not installed.
+const NOT_INSTALLED: i32 = 3;
 
-/// Recorded verdicts, and fresh ones where they can be had.
+/// Recorded results, and new ones if possible.
 fn rows(kind: &str) -> Vec<Value> {
     if let Some(folder) = std::env::var_os("CNBI_ORACLE_VECTORS") {
         return read(Path::new(&folder), kind);
@@ -47,9 +46,9 @@ fn read(folder: &Path, kind: &str) -> Vec<Value> {
     rows
 }
 
-/// What the oracle says of inputs that nobody has seen yet; none, and a word about it, where it is not there.
+/// Results for new inputs; none, with a message, if the reference implementation is not installed.
 fn fresh(kind: &str) -> Vec<Value> {
-    // The others need a program in Go.
+    // The other kinds need a Go program.
     if !["requirement", "marker", "git-ref"].contains(&kind) {
         return Vec::new();
     }
@@ -68,19 +67,16 @@ fn fresh(kind: &str) -> Vec<Value> {
     let why = match record.output() {
         Ok(done) if done.status.success() => None,
         Ok(done) => {
-            let told = String::from_utf8_lossy(&done.stderr).into_owned();
-            assert_eq!(done.status.code(), Some(IS_NOT_THERE), "{kind}: {told}");
-            Some(told)
+            let error = String::from_utf8_lossy(&done.stderr).into_owned();
+            assert_eq!(done.status.code(), Some(NOT_INSTALLED), "{kind}: {error}");
+            Some(error)
         }
         Err(error) => Some(format!("python3: {error}")),
     };
     let rows = if let Some(why) = why {
-        assert!(
-            packages.is_none(),
-            "fresh inputs are to be judged, and cannot be: {why}"
-        );
+        assert!(packages.is_none(), "new inputs cannot be compared: {why}");
         println!(
-            "{kind}: LEFT OUT: no fresh inputs are judged, only recorded verdicts: {}",
+            "{kind}: SKIPPED: new inputs; only recorded results are compared: {}",
             why.trim()
         );
         Vec::new()
@@ -92,7 +88,7 @@ fn fresh(kind: &str) -> Vec<Value> {
     rows
 }
 
-/// Reports some of the disagreements, and that there are any.
+/// Fails with the first disagreements, if there are any.
 fn report(disagreements: &[String]) {
     let shown: Vec<&str> = disagreements.iter().take(40).map(String::as_str).collect();
     assert!(
@@ -103,7 +99,7 @@ fn report(disagreements: &[String]) {
     );
 }
 
-/// Both verdicts must occur often, or the inputs prove nothing.
+/// Both results must occur often enough.
 fn assert_mixed(accepted: usize, all: usize) {
     assert!(
         accepted * 20 > all && accepted * 20 < all * 19,
@@ -116,8 +112,8 @@ fn sorted<T: Ord>(mut texts: Vec<T>) -> Vec<T> {
     texts
 }
 
-/// Where `packaging` accepts and we refuse on purpose.
-fn refused_on_purpose(text: &str) -> bool {
+/// Whether `packaging` accepts the text and CNBi rejects it intentionally.
+fn rejected_intentionally(text: &str) -> bool {
     let is_line_break = |c: char| matches!(c, '\n'..='\r' | '\x1c'..='\x1e' | '\u{85}' | '\u{2028}' | '\u{2029}');
     requirement::trim(text).contains(is_line_break) || text.contains("\\N{")
 }
@@ -128,7 +124,7 @@ fn has_large_number(text: &str) -> bool {
 }
 
 #[test]
-fn requirements_are_those_of_packaging() {
+fn requirements_are_parsed_as_in_packaging() {
     let rows = rows("requirement");
     let mut disagreements = Vec::new();
     let mut accepted = 0;
@@ -136,7 +132,7 @@ fn requirements_are_those_of_packaging() {
         let text = row[0].as_str().expect("the input");
         let parsed = Requirement::parse(text);
         accepted += usize::from(parsed.is_ok());
-        let expected = if refused_on_purpose(text) {
+        let expected = if rejected_intentionally(text) {
             &Value::Bool(false)
         } else {
             &row[1]
@@ -150,9 +146,9 @@ fn requirements_are_those_of_packaging() {
                 let mut specifiers: Vec<String> = sorted(specifiers.map(ToString::to_string).collect());
                 specifiers.dedup();
                 let contradict = match &expected[4] {
-                    // `packaging` itself cannot say.
+                    // `packaging` cannot decide.
                     Value::Null => Value::Null,
-                    // Numbers beyond 64 bits are not read, and then no contradiction is claimed.
+                    // Numbers of more than 64 bits are not supported, so no contradiction is reported.
                     verdict if has_large_number(text) => {
                         assert!(
                             !requirement.specifiers().contradict() || *verdict == Value::Bool(true),
@@ -164,7 +160,7 @@ fn requirements_are_those_of_packaging() {
                 };
                 let mut found =
                     serde_json::json!([requirement.name(), extras, specifiers, requirement.url(), contradict]);
-                // A set of specifiers is listed once each by some versions of `packaging` and as written by others.
+                // Some versions of `packaging` remove duplicate specifiers.
                 if let (Some(Value::Array(theirs)), Some(ours)) = (expected.get(2), found.get_mut(2)) {
                     let mut theirs = theirs.clone();
                     theirs.dedup();
@@ -178,9 +174,9 @@ fn requirements_are_those_of_packaging() {
         if found != *expected {
             disagreements.push(format!("{text:?}: {found}, packaging: {expected}"));
         }
-        let admitted = requirement::admit(text);
+        let admitted = requirement::parse_package_item(text);
         if admitted.is_ok() != parsed.is_ok()
-            || matches!((&admitted, &parsed), (Err(Refusal::Requirement(a)), Err(b)) if a != b)
+            || matches!((&admitted, &parsed), (Err(PackageItemError::Requirement(a)), Err(b)) if a != b)
         {
             disagreements.push(format!("{text:?}: admitted {admitted:?}, parsed {parsed:?}"));
         }
@@ -194,13 +190,13 @@ fn requirements_are_those_of_packaging() {
     assert_mixed(accepted, rows.len());
 }
 
-/// The environments of the recorder, in its order: for each Python two of Linux and one of Windows.
+/// The Python versions of the recorder, in its order; for each, two Linux environments and one Windows environment.
 const PYTHONS: [&str; 12] = [
     "3.7.9", "3.8.0", "3.8.0rc1", "3.8.1", "3.8.2", "3.8.3", "3.8.20", "3.9.0a1", "3.9.0", "3.10.1", "2.7.18", "3.6.0",
 ];
 
 #[test]
-fn markers_mean_what_packaging_takes_them_for() {
+fn markers_are_evaluated_as_in_packaging() {
     let marker = |text: &str| {
         let text = format!("a; {text}");
         let requirement = Requirement::parse(&text).unwrap_or_else(|error| panic!("{text}: {error}"));
@@ -214,7 +210,7 @@ fn markers_mean_what_packaging_takes_them_for() {
         let (left, right) = (marker(a), marker(b));
         for (index, verdict) in in_a.bytes().enumerate().filter(|(index, _)| index % 3 < 2) {
             let python = PYTHONS[index / 3];
-            // A release is what an image has; of a pre-release nothing is said.
+            // Images have releases of Python; pre-releases are not compared.
             if python.contains(['a', 'r']) {
                 continue;
             }
@@ -251,7 +247,7 @@ fn markers_mean_what_packaging_takes_them_for() {
 }
 
 #[test]
-fn image_references_are_those_of_distribution() {
+fn image_references_are_parsed_as_in_distribution() {
     let rows = rows("image");
     let mut disagreements = Vec::new();
     let mut accepted = 0;
@@ -262,8 +258,7 @@ fn image_references_are_those_of_distribution() {
         let agrees = match &parsed {
             Err(_) => row[1] == Value::Bool(false),
             Ok(reference) => {
-                // The domain is empty where Docker cannot take the reference: a bare 64-digit id, or a name that becomes too
-                // long with what Docker adds.
+                // The domain is empty if Docker rejects the reference: a 64-digit id, or a name that is too long with Docker's prefix.
                 let docker = row[1][0].as_str().is_none_or(|domain| {
                     let qualified = format!("{domain}/{}", row[1][1].as_str().unwrap_or_default());
                     domain.is_empty() || reference.qualified().starts_with(&qualified)
@@ -289,15 +284,15 @@ fn image_references_are_those_of_distribution() {
 }
 
 #[test]
-fn git_refs_are_those_of_git() {
+fn git_refs_are_validated_as_in_git() {
     let rows = rows("git-ref");
     let mut disagreements = Vec::new();
     let mut accepted = 0;
     for row in &rows {
         let text = row[0].as_str().expect("the input");
-        let verdict = git_ref::git_ref(text);
+        let verdict = git_ref::validate(text);
         accepted += usize::from(verdict.is_ok());
-        // A leading dash is refused on purpose.
+        // A leading dash is rejected intentionally.
         let expected = row[1] == Value::Bool(true) && !text.starts_with('-');
         if verdict.is_ok() != expected {
             disagreements.push(format!("{text:?}: {verdict:?}, Git: {}", row[1]));
@@ -308,14 +303,14 @@ fn git_refs_are_those_of_git() {
 }
 
 #[test]
-fn dns_names_are_those_of_kubernetes() {
+fn dns_names_are_validated_as_in_kubernetes() {
     let rows = rows("dns");
     let mut disagreements = Vec::new();
     let mut accepted = 0;
     for row in &rows {
         let text = row[0].as_str().expect("the input");
-        let found = serde_json::json!([dns::label(text).is_ok(), dns::subdomain(text).is_ok()]);
-        accepted += usize::from(dns::subdomain(text).is_ok());
+        let found = serde_json::json!([dns::validate_label(text).is_ok(), dns::validate_subdomain(text).is_ok()]);
+        accepted += usize::from(dns::validate_subdomain(text).is_ok());
         if found != row[1] {
             disagreements.push(format!("{text:?}: {found}, Kubernetes: {}", row[1]));
         }

@@ -67,7 +67,7 @@ impl ApiResponse {
         let mut lines: Vec<Line> = causes
             .map(|cause| {
                 (
-                    "refused".to_owned(),
+                    "rejected".to_owned(),
                     rule_of(&text(&cause["message"])),
                     text(&cause["field"]),
                 )

@@ -132,7 +132,7 @@ async fn failed_reads_are_reported_as_not_checked() -> Result<()> {
                 match response.code {
                     422 => {
                         let mut causes = response.lines();
-                        causes.retain(|(how, ..)| how == "refused");
+                        causes.retain(|(how, ..)| how == "rejected");
                         let is_it = causes.iter().all(|(_, rule, _)| rule == "CNB110");
                         assert!(is_it && !causes.is_empty(), "{case}: {}", response.body);
                         right += 1;

@@ -76,7 +76,7 @@ async fn hostile_text_is_rejected_in_every_field() -> Result<()> {
                     let is_told = response
                         .lines()
                         .iter()
-                        .any(|(verdict, _, path)| verdict == "refused" && is_at_fault(path));
+                        .any(|(verdict, _, path)| verdict == "rejected" && is_at_fault(path));
                     let is_right = if *field == "/gitRef" && REFS.contains(&text) {
                         response.is_success() && response.lines().is_empty()
                     } else {
@@ -237,7 +237,7 @@ async fn oversized_objects_are_rejected_with_a_short_message() -> Result<()> {
                 response
                     .lines()
                     .iter()
-                    .any(|(verdict, rule, _)| verdict == "refused" && rule == "CNB005"),
+                    .any(|(verdict, rule, _)| verdict == "rejected" && rule == "CNB005"),
                 "{:?}",
                 response.lines()
             );

@@ -176,7 +176,7 @@ async fn stricter_configuration_does_not_block_edits_of_existing_resources() -> 
         let line = |verdict: &str| (verdict.to_owned(), "CNB106".to_owned(), "spec.fromImage".to_owned());
         assert_eq!(
             (refused.code, refused.lines()),
-            (422, vec![line("refused")]),
+            (422, vec![line("rejected")]),
             "{}",
             refused.body
         );
@@ -208,7 +208,7 @@ async fn stricter_configuration_does_not_block_edits_of_existing_resources() -> 
         let response = setup.replace(ADMIN, &object).await?;
         assert_eq!(
             (response.code, response.lines()),
-            (422, vec![line("refused")]),
+            (422, vec![line("rejected")]),
             "{}",
             response.body
         );

@@ -41,14 +41,14 @@ fn moved(number: usize, mut example: Example) -> Result<Example> {
     };
     let own = format!("before-{number}");
     for object in example
-        .world
+        .objects
         .iter_mut()
         .filter(|object| object["kind"] == "Secret")
         .chain([before, &mut example.resource])
     {
         object["metadata"]["namespace"] = own.clone().into();
     }
-    let rest = format!("{:?}{:?}{:?}", example.world, example.configuration, example.granted);
+    let rest = format!("{:?}{:?}{:?}", example.objects, example.configuration, example.granted);
     ensure!(
         !rest.contains(NAMESPACE),
         "{} names {NAMESPACE}, which it would not be in",
@@ -203,7 +203,7 @@ async fn every_rule_example_gets_the_documented_response() -> Result<()> {
 /// Builds the example's world, asks, compares, and takes the world away again.
 async fn run(setup: &TestInstallation<'_>, example: &Example, config: &Config) -> Result<()> {
     let mut made = Vec::new();
-    for object in &example.world {
+    for object in &example.objects {
         made.extend(make(setup, object).await?);
     }
     for namespace in &example.granted {
@@ -311,7 +311,7 @@ fn compare(example: &Example, config: &Config, response: &ApiResponse) -> Result
         response.code,
         response.body
     );
-    let refusals: Vec<_> = expected.iter().filter(|(verdict, ..)| verdict == "refused").collect();
+    let refusals: Vec<_> = expected.iter().filter(|(verdict, ..)| verdict == "rejected").collect();
     ensure!(
         response.is_success() == refusals.is_empty(),
         "{} {}",

@@ -36,7 +36,7 @@ pub async fn compare(control_plane: &ControlPlane, ours: &Target, peer: &Target,
             answers.push(allowed.with_context(|| format!("{}: {answer}", example.title()))?);
         }
         with(control_plane, &example.world, "delete").await?;
-        let expected = !example.expected.iter().any(|expected| expected.verdict == "refused");
+        let expected = !example.expected.iter().any(|expected| expected.verdict == "rejected");
         ensure!(answers[0] == expected, "{}: ours is not as documented", example.title());
         let is_known = DIFFERENT.iter().any(|(title, _)| *title == example.title());
         if answers[0] == answers[1] {

@@ -30,7 +30,7 @@ fn view(resource: CustomNBImage) -> View {
         .spec
         .build_type()
         .filter(|_| has_run)
-        .map(|kind| contract::of(kind).all_tasks().map(|task| task.name).collect())
+        .map(|kind| contract::pipeline_for(kind).all_tasks().map(|task| task.name).collect())
         .unwrap_or_default();
     let last = names.iter().position(|name| Some(*name) == blamed.as_deref());
     let task = |(index, name): (usize, &&str)| {
@@ -142,7 +142,7 @@ fn every_reason_has_a_screen() -> Result {
         .flat_map(|reason| specs.iter().map(move |spec| (reason, spec)))
     {
         for said in ["it is so", &"there is no compiler in the image, and ".repeat(20)] {
-            let message = format!("Task build: {said}, in step build. {}", reason.advice());
+            let message = format!("Task build: {said}, in step build. {}", reason.remedy());
             let condition = |name: &str, status: &str| {
                 json!({"type": name, "status": status, "reason": reason.as_str(), "message": message,
                     "observedGeneration": 2, "lastTransitionTime": "2026-03-01T11:00:00Z"})

@@ -6,10 +6,10 @@ use std::sync::LazyLock;
 use cnbi_shared::config::Config;
 use cnbi_shared::credentials;
 use cnbi_shared::facts::PullSecret;
-use cnbi_shared::grammar::clone_url::clone_url;
-use cnbi_shared::grammar::git_ref::git_ref;
+use cnbi_shared::grammar::clone_url::CloneUrl;
+use cnbi_shared::grammar::git_ref::validate as validate_git_ref;
 use cnbi_shared::grammar::image::ImageReference;
-use cnbi_shared::grammar::requirement::{Environment, Requirement, Truth, admit as admit_requirement, suggest};
+use cnbi_shared::grammar::requirement::{Environment, Requirement, Truth, parse_package_item, suggest};
 use cnbi_webhook::admission_response::AdmissionResponse;
 use cnbi_webhook::{admission, admission_request, facts};
 
@@ -88,7 +88,7 @@ pub fn requirement(data: &[u8]) {
         let is_legal = Requirement::parse(&suggestion).is_ok();
         assert!(is_legal, "{text:?}: what is proposed is as wrong: {suggestion:?}");
     }
-    let Ok(requirement) = admit_requirement(text) else {
+    let Ok(requirement) = parse_package_item(text) else {
         return;
     };
     if let Some(marker) = requirement.marker() {
@@ -102,7 +102,7 @@ pub fn requirement(data: &[u8]) {
 /// The URL of a Git repository.
 pub fn url(data: &[u8]) {
     let Some(text) = text(data) else { return };
-    if let Ok(url) = clone_url(text) {
+    if let Ok(url) = CloneUrl::parse(text) {
         assert!(!url.host().is_empty() && !url.host().starts_with('-'), "{text:?}");
     }
 }
@@ -110,7 +110,7 @@ pub fn url(data: &[u8]) {
 /// The name of a Git ref.
 pub fn refname(data: &[u8]) {
     let Some(text) = text(data) else { return };
-    if git_ref(text).is_ok() {
+    if validate_git_ref(text).is_ok() {
         assert!(!text.starts_with('-') && !text.contains(".."), "{text:?}");
     }
 }
@@ -121,9 +121,9 @@ pub fn docker_config(data: &[u8]) {
         return;
     };
     for secret_type in [PullSecret::DOCKER_CONFIG_JSON, PullSecret::DOCKER_CFG] {
-        if let PullSecret::Registries(entries) = PullSecret::read(secret_type, Some(data)) {
-            let answers = credentials::answer_for(&entries, &image);
-            assert_eq!(answers, credentials::entry_for(&entries, &image).is_some());
+        if let PullSecret::Registries(entries) = PullSecret::parse(secret_type, Some(data)) {
+            let answers = credentials::any_entry_matches(&entries, &image);
+            assert_eq!(answers, credentials::best_entry(&entries, &image).is_some());
         }
     }
 }

@@ -22,13 +22,13 @@ pub fn evaluate(request: &AdmissionRequest<'_>, facts: &Facts, config: &Config) 
 /// The lookups that complete `report`, which was made with `known` facts. On an update they include those for the stored object,
 /// because errors that it already has are only warnings.
 pub fn lookups(request: &AdmissionRequest<'_>, report: &Report, known: &Facts, config: &Config) -> Vec<Lookup> {
-    let mut lookups: Vec<Lookup> = report.needs().into_iter().cloned().collect();
+    let mut lookups: Vec<Lookup> = report.pending_lookups().into_iter().cloned().collect();
     if lookups.is_empty() {
         return lookups;
     }
     if let Some(old) = &request.old {
         let stored = rules::evaluate(&AdmissionInput::create(old), known, config);
-        lookups.extend(stored.needs().into_iter().cloned());
+        lookups.extend(stored.pending_lookups().into_iter().cloned());
         lookups.sort_unstable();
         lookups.dedup();
     }

@@ -93,7 +93,7 @@ impl AdmissionResponse {
             Outcome::Allowed => None,
             Outcome::Invalid => Some(denial(422, reason::INVALID, "is invalid", name, report, failed)),
             Outcome::Forbidden => Some(denial(403, reason::FORBIDDEN, "is forbidden", name, report, failed)),
-            Outcome::Undecided => {
+            Outcome::NotChecked => {
                 let summary = report.summary();
                 let reasons = reasons(failed);
                 let message = format!("{KIND}.{GROUP} \"{name}\" could not be checked: {summary}{reasons}");
@@ -105,7 +105,7 @@ impl AdmissionResponse {
         if !found.is_empty() {
             audit_annotations.insert("rules", found);
         }
-        let not_checked = ids(report.undecided.iter().map(|undecided| undecided.rule.id));
+        let not_checked = ids(report.not_checked.iter().map(|undecided| undecided.rule.id));
         if !not_checked.is_empty() {
             audit_annotations.insert("not-checked", not_checked);
         }
@@ -186,14 +186,14 @@ fn denial(
     let mut message = format!("{KIND}.{GROUP} \"{name}\" {verdict}: {}", report.summary());
     // The rules that were not checked may reject the object next time.
     let not_checked = report
-        .undecided
+        .not_checked
         .iter()
         .filter(|undecided| undecided.level == Level::Deny);
     for undecided in not_checked.take(SHOWN) {
         let _ = write!(message, "\n* {}", undecided.line());
     }
     message.push_str(&reasons(failed));
-    let causes = report.told().0.map(cause).collect();
+    let causes = report.shown_denials().0.map(cause).collect();
     failure(code, reason, message, Some(details(GROUP, KIND, name, causes)))
 }
 

@@ -316,7 +316,7 @@ fn read_secret(json: &[u8]) -> Result<PullSecret, LookupError> {
         .map(|text| STANDARD.decode(text).map(Zeroizing::new))
         .transpose();
     let content = content.map_err(|_| LookupError::InvalidResponse)?;
-    Ok(PullSecret::read(
+    Ok(PullSecret::parse(
         &secret_type,
         content.as_ref().map(|content| content.as_slice()),
     ))
@@ -338,7 +338,7 @@ fn read_owner(json: &[u8]) -> Result<StreamOwner, LookupError> {
         .annotations
         .as_ref()
         .and_then(|all| all.get(annotations::OWNED_BY));
-    Ok(StreamOwner::read(mark.map(|mark| &**mark)))
+    Ok(StreamOwner::from_annotation(mark.map(|mark| &**mark)))
 }
 
 #[cfg(test)]
@@ -448,6 +448,6 @@ mod tests {
             name: "x".to_owned(),
         };
         assert_eq!(read_owner(stream), Ok(owner));
-        assert_eq!(read_owner(br#"{"metadata":{}}"#), Ok(StreamOwner::Other));
+        assert_eq!(read_owner(br#"{"metadata":{}}"#), Ok(StreamOwner::Unmanaged));
     }
 }

@@ -211,7 +211,7 @@ impl Reviewer {
             },
         };
         let mut rules: Vec<&'static str> = report.findings.iter().map(|finding| finding.rule.id).collect();
-        rules.extend(report.undecided.iter().map(|undecided| undecided.rule.id));
+        rules.extend(report.not_checked.iter().map(|undecided| undecided.rule.id));
         rules.sort_unstable();
         rules.dedup();
         for rule in &rules {

@@ -81,7 +81,7 @@ impl Audit {
         for (image, report) in images.iter().zip(reports) {
             let (verdict, count) = if report.denials().next().is_some() {
                 (Verdict::Rejected, &mut audit.rejected)
-            } else if !report.undecided.is_empty() {
+            } else if !report.not_checked.is_empty() {
                 (Verdict::NotChecked, &mut audit.not_checked)
             } else if !report.findings.is_empty() {
                 (Verdict::Warned, &mut audit.warned)

@@ -95,7 +95,7 @@ fn edits_of(
         creator,
     } = defaults_of(&image, settings.config.as_ref(), creator);
     let mut edits = Vec::new();
-    let find = |at: FieldId| object.find(&at.whole());
+    let find = |at: FieldId| object.find(&at.path());
     if let (Some(target), Some(spec)) = (target_namespace, find(FieldId::Spec)) {
         edits.push(index.insert(spec.position, None, &[("targetNamespace", &target)]));
     }

@@ -41,7 +41,7 @@ pub fn evaluate(
     let config = config.unwrap_or(&default_config);
     let mut report = rules::evaluate(&input, &facts, config);
     for _ in 0..ROUNDS {
-        if !known.insert_into(&mut facts, report.needs()) {
+        if !known.insert_into(&mut facts, report.pending_lookups()) {
             break;
         }
         report = rules::evaluate(&input, &facts, config);
@@ -81,7 +81,7 @@ impl<'a> Evaluator<'a> {
         };
         let mut located = Vec::new();
         if let Some((position, message)) = rejected {
-            located.push(unreadable(FieldId::Object.whole(), position, None, message, None));
+            located.push(unreadable(FieldId::Object.path(), position, None, message, None));
         }
         if image.api_version.text() != Some(API_VERSION) {
             located.push(wrong_api_version(object, image.api_version.text()));
@@ -120,7 +120,7 @@ impl<'a> Evaluator<'a> {
     }
 
     fn rejected(&self, object: &Node, position: Position, message: &str, hint: &str) -> DocumentReport {
-        let finding = unreadable(FieldId::Object.whole(), position, None, message, Some(hint));
+        let finding = unreadable(FieldId::Object.path(), position, None, message, Some(hint));
         self.report(object, vec![finding], Vec::new())
     }
 

@@ -77,7 +77,7 @@ pub fn fix(settings: &Settings, file: &str, text: &str) -> Option<(String, Vec<F
 
 fn findings(report: &CheckReport) -> impl Iterator<Item = &LocatedFinding> {
     let all = report.documents.iter().flat_map(|document| &document.findings);
-    all.filter(|finding| finding.path != FieldId::Name.whole().to_string())
+    all.filter(|finding| finding.path != FieldId::Name.path().to_string())
 }
 
 /// The severity of a report, by importance.

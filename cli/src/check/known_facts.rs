@@ -56,7 +56,7 @@ impl KnownFacts {
             }
             ("ImageStream", group) if group.starts_with("image.openshift.io/") => {
                 let mark = object["metadata"]["annotations"][annotations::OWNED_BY].as_str();
-                let result = LookupResult::ImageStream(StreamOwner::read(mark));
+                let result = LookupResult::ImageStream(StreamOwner::from_annotation(mark));
                 (Lookup::ImageStream { namespace, name }, result)
             }
             _ => return,
@@ -90,17 +90,17 @@ pub fn pull_secret(object: &Value) -> Option<PullSecret> {
     }
     let secret_type = object["type"].as_str().unwrap_or("Opaque");
     let Some(key) = PullSecret::data_key(secret_type) else {
-        return Some(PullSecret::read(secret_type, None));
+        return Some(PullSecret::parse(secret_type, None));
     };
     // `stringData` overrides `data`.
     if let Some(text) = object["stringData"][key].as_str() {
-        return Some(PullSecret::read(secret_type, Some(text.as_bytes())));
+        return Some(PullSecret::parse(secret_type, Some(text.as_bytes())));
     }
     match object["data"].get(key) {
-        None => Some(PullSecret::read(secret_type, None)),
+        None => Some(PullSecret::parse(secret_type, None)),
         Some(data) => {
             let decoded = STANDARD.decode(data.as_str()?.replace(['\n', '\r'], "")).ok()?;
-            Some(PullSecret::read(secret_type, Some(&decoded)))
+            Some(PullSecret::parse(secret_type, Some(&decoded)))
         }
     }
 }
@@ -139,10 +139,10 @@ mod tests {
         assert_eq!(facts.secret(&lookup("s")), cnbi_shared::facts::Fact::Known(&registries));
         assert_eq!(facts.secret(&lookup("sealed")), cnbi_shared::facts::Fact::Unknown);
         assert_eq!(facts.secret(&lookup("other")), cnbi_shared::facts::Fact::Unknown);
-        assert_eq!(facts.holds(&namespace), Some(true));
+        assert_eq!(facts.is_confirmed(&namespace), Some(true));
         assert_eq!(
             facts.image_stream(&stream),
-            cnbi_shared::facts::Fact::Known(&StreamOwner::Other)
+            cnbi_shared::facts::Fact::Known(&StreamOwner::Unmanaged)
         );
         assert!(!format!("{known:?}").contains("c2VjcmV0"));
     }

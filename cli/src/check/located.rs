@@ -40,7 +40,7 @@ pub fn wrong_api_version(object: &Node, found: Option<&str>) -> Located {
         .entry("apiVersion")
         .map_or(object.position, |entry| entry.value.position);
     unreadable(
-        FieldId::Object.unknown("apiVersion"),
+        FieldId::Object.unknown_key("apiVersion"),
         position,
         found,
         message,
@@ -60,7 +60,7 @@ pub fn wrong_kind(object: &Node) -> Option<Located> {
     let message = found.map_or("is missing", |_| "is not a kind of meteor.zone");
     let hint = format!("write {KIND}");
     Some(unreadable(
-        FieldId::Object.unknown("kind"),
+        FieldId::Object.unknown_key("kind"),
         position,
         found,
         message,
@@ -84,8 +84,8 @@ pub fn duplicate(duplicate: &Duplicate) -> Located {
         .max_by_key(|at| at.keys().len());
     let nearest = nearest.unwrap_or(FieldId::Object);
     let path = match keys.get(nearest.keys().len()) {
-        Some(below) => nearest.unknown(below),
-        None => nearest.whole(),
+        Some(below) => nearest.unknown_key(below),
+        None => nearest.path(),
     };
     let message = format!("duplicate key `{key}`, first defined on line {}", first.line);
     unreadable(
@@ -135,14 +135,14 @@ pub fn locate_finding(finding: Finding, object: &Node) -> Located {
 /// YAML reads `3.10` as 3.1 and `n` as false.
 fn unquoted_scalar<'n>(finding: &Finding, object: &'n Node) -> Option<(&'static str, &'n str)> {
     let path = &finding.path;
-    let is_string = match path.at {
+    let is_string = match path.field {
         FieldId::Object
         | FieldId::Metadata
         | FieldId::Spec
         | FieldId::ImagePullSecret
         | FieldId::RuntimeEnvironment => false,
         FieldId::PackageVersions => path.index.is_some(),
-        FieldId::Annotations => path.child.is_some(),
+        FieldId::Annotations => path.unknown_key.is_some(),
         _ => true,
     };
     if finding.rule.id != RULES[0].id || !is_string {

@@ -140,7 +140,7 @@ impl Node {
         let mut node = self;
         let mut key_position = self.position;
         let mut position = self.position;
-        for key in path.at.keys() {
+        for key in path.field.keys() {
             let Some(entry) = node.entry(key) else {
                 return key_position;
             };
@@ -148,13 +148,13 @@ impl Node {
             key_position = entry.position;
             position = entry.value_position();
         }
-        match (path.index, &path.child) {
+        match (path.index, &path.unknown_key) {
             (Some(index), _) => node
                 .items()
                 .and_then(|items| items.get(index))
                 .map_or(position, |item| item.position),
             // Annotations have no unknown keys, so the value is wrong.
-            (None, Some(child)) if path.at == FieldId::Annotations => {
+            (None, Some(child)) if path.field == FieldId::Annotations => {
                 node.entry(child).map_or(key_position, Entry::value_position)
             }
             (None, Some(child)) => node.entry(child).map_or(key_position, |entry| entry.position),
@@ -164,8 +164,8 @@ impl Node {
 
     /// The value at a path.
     pub fn find(&self, path: &Path) -> Option<&Self> {
-        let node = path.at.keys().iter().try_fold(self, |node, key| node.get(key))?;
-        match (path.index, &path.child) {
+        let node = path.field.keys().iter().try_fold(self, |node, key| node.get(key))?;
+        match (path.index, &path.unknown_key) {
             (Some(index), _) => node.items()?.get(index),
             (None, Some(child)) => node.get(child),
             (None, None) => Some(node),

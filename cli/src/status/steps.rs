@@ -22,7 +22,7 @@ pub fn lines(view: &View, now: Timestamp, columns: usize, is_compact: bool) -> V
         Ok(tasks) => tasks,
         Err(why) => return vec![truncate(&format!("  {}", sanitize(why)), columns)],
     };
-    let pipeline = contract::of(build_type);
+    let pipeline = contract::pipeline_for(build_type);
     let names: Vec<&str> = pipeline.all_tasks().map(|task| task.name).collect();
     let others = tasks.iter().filter(|task| !names.contains(&task.task.as_str()));
     let rows: Vec<(String, Option<&TaskRun>)> = names

@@ -80,8 +80,8 @@ pub(super) fn condition(status: &Status, wanted: ConditionType) -> Option<&Condi
 fn cause(resource: &CustomNBImage, ready: &Condition, has_failed: bool) -> (String, Option<String>) {
     let message = sanitize(&ready.message);
     let known = Reason::by_name(&ready.reason);
-    let advice = known.map(Reason::advice);
-    let what = match advice.and_then(|advice| message.find(&format!(". {advice}"))) {
+    let remedy = known.map(Reason::remedy);
+    let what = match remedy.and_then(|remedy| message.find(&format!(". {remedy}"))) {
         Some(end) => &message[..end],
         None => message.trim_end_matches('.'),
     };
@@ -104,7 +104,7 @@ fn cause(resource: &CustomNBImage, ready: &Condition, has_failed: bool) -> (Stri
         Some(reason) if has_failed && reason.is_temporary() => {
             Some(format!("all retries failed; to retry, run: {}", again()))
         }
-        Some(reason) => Some(lowercase_first(reason.advice())),
+        Some(reason) => Some(lowercase_first(reason.remedy())),
     };
     (why, next)
 }

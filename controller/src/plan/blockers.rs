@@ -73,7 +73,7 @@ pub(super) fn pull_secret_condition(
 ) -> Option<ConditionValue> {
     let name = request.pull_secret.as_deref()?;
     let no = |reason: Reason, message: String| {
-        ConditionValue::no(reason.as_str(), format!("{message}. {}", reason.advice()))
+        ConditionValue::no(reason.as_str(), format!("{message}. {}", reason.remedy()))
     };
     Some(match &observed.secret {
         Fact::Unknown => return None,
@@ -97,12 +97,12 @@ pub(super) fn pull_secret_condition(
             let image = image.and_then(|image| ImageReference::parse(&image).ok());
             let is_import = matches!(request.build, Build::Import { .. });
             match image {
-                Some(image) if !credentials::answer_for(entries, &image) => no(
+                Some(image) if !credentials::any_entry_matches(entries, &image) => no(
                     Reason::NoCredentialsForRegistry,
                     format!(
                         "Secret {}/{name} has no entry for {}",
                         observed.namespace,
-                        printable(credentials::registry(&image), 253)
+                        printable(credentials::registry_host(&image), 253)
                     ),
                 ),
                 _ if is_import && target != observed.namespace && !config.pull_secrets.copy_to_target => {
@@ -176,7 +176,7 @@ fn first_sentence(message: &str) -> &str {
 }
 
 fn prerequisites(observed: &ObservedState, config: &Config, target: &str) -> Option<Blocker> {
-    let namespace = config.pipelines.namespace_of_runs(&observed.namespace);
+    let namespace = config.pipelines.run_namespace_for(&observed.namespace);
     let prerequisites = observed.prerequisites;
     if !prerequisites.api {
         return Some(blocker(

@@ -46,7 +46,7 @@ impl Conditions {
     pub(super) fn new(build_type: Option<BuildType>, has_pull_secret: bool) -> Self {
         let applies = |condition: &ConditionType| match build_type {
             Some(build_type) => condition.applies_to(build_type, has_pull_secret),
-            None => cnbi_shared::contract::APPLY_TO_ALL.contains(condition),
+            None => cnbi_shared::contract::COMMON_CONDITIONS.contains(condition),
         };
         let pending = ConditionValue::unknown("Pending", "Waiting for the previous steps");
         Self(

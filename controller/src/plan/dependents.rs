@@ -16,7 +16,7 @@ impl Planner<'_> {
         let observed = self.observed;
         let mut wanted = Vec::new();
         if let (Some(_), Ok(Some(image))) = (&self.request.pull_secret, pulled_image(self.request, self.config)) {
-            let namespace = self.config.pipelines.namespace_of_runs(&observed.namespace);
+            let namespace = self.config.pipelines.run_namespace_for(&observed.namespace);
             if let Some(run) = &self.copy_for
                 && namespace != observed.namespace
             {

@@ -3,7 +3,7 @@
 //! Tekton's reasons are those of `pkg/apis/pipeline/v1` (PipelineRunReason, TaskRunReason) as of v1.15. A task is not trusted:
 //! it can only report the reasons that its contract lists, and its messages are truncated and escaped.
 
-use cnbi_shared::contract::{ConditionType, Pipeline, Reason, Speaks, Task, results, tasks};
+use cnbi_shared::contract::{ConditionType, Pipeline, Reason, ReportedIn, Task, results, tasks};
 use cnbi_shared::verdict::printable;
 
 use super::observed::{Run, RunState, TaskRun};
@@ -51,7 +51,7 @@ pub fn classify(pipeline: &Pipeline, run: &Run) -> BuildFailure {
         message: format!(
             "The PipelineRun failed with reason {}{details}. {}",
             printable(&run.reason, 64),
-            reason.advice()
+            reason.remedy()
         ),
     }
 }
@@ -62,7 +62,7 @@ pub fn detected(pipeline: &Pipeline, reason: Reason, message: &str) -> BuildFail
         reason,
         condition: condition(pipeline, reason, None),
         task: None,
-        message: format!("{message}. {}", reason.advice()),
+        message: format!("{message}. {}", reason.remedy()),
     }
 }
 
@@ -85,7 +85,7 @@ fn task_failure(pipeline: &Pipeline, run: &Run, failed: Option<(&'static Task, &
         "TaskRunTimeout" => Reason::TimedOut,
         "TaskRunCancelled" => Reason::Cancelled,
         "PodCreationFailed" if task_run.message.contains("serviceaccounts \"") => Reason::BuildAccountMissing,
-        _ => given().unwrap_or(task.default),
+        _ => given().unwrap_or(task.default_reason),
     };
     let reported = task_run.results.get(results::MESSAGE).map(|message| message.trim());
     let mut message = if let Some(reported) = reported.filter(|reported| !reported.is_empty()) {
@@ -101,7 +101,7 @@ fn task_failure(pipeline: &Pipeline, run: &Run, failed: Option<(&'static Task, &
     if let Some(step) = &task_run.failed_step {
         message = format!("{message}, in step {}", printable(step, 64));
     }
-    message = format!("{message}. {}", reason.advice());
+    message = format!("{message}. {}", reason.remedy());
     if let (Reason::BuildFailed | Reason::ImageInvalid | Reason::OutOfMemory, Some(pod)) = (reason, &task_run.pod) {
         let step = task_run.failed_step.as_deref();
         let container = step.map_or_else(
@@ -152,9 +152,9 @@ fn condition(pipeline: &Pipeline, reason: Reason, task: Option<&Task>) -> Condit
             ConditionType::ImageValidated
         }
     };
-    match reason.speaks() {
-        Speaks::Of(condition) => condition,
-        Speaks::OfItsTask => task.map_or_else(of_pipeline, |task| task.condition),
+    match reason.reported_in() {
+        ReportedIn::Condition(condition) => condition,
+        ReportedIn::TaskCondition => task.map_or_else(of_pipeline, |task| task.condition),
     }
 }
 

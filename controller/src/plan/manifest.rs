@@ -9,11 +9,11 @@ use std::collections::BTreeMap;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use cnbi_shared::api::annotations::OWNED_BY;
-use cnbi_shared::config::{Config, OWN, Resources};
+use cnbi_shared::config::{Config, OWN_NAMESPACE, Resources};
 use cnbi_shared::contract::{
-    self, BuildRequest, CHUNK, Pipeline, Settings, Task, Trust, WorkspaceKind, params, tasks, workspaces,
+    self, BuildRequest, CHUNK_MAX, Pipeline, Settings, Task, Trust, WorkspaceKind, params, tasks, workspaces,
 };
-use cnbi_shared::grammar::clone_url::clone_url;
+use cnbi_shared::grammar::clone_url::CloneUrl;
 use cnbi_shared::rules::git_credential;
 use serde_json::{Value, json};
 
@@ -49,9 +49,9 @@ pub fn pipeline_run(
     base: Option<&str>,
     secret: Option<&str>,
 ) -> Value {
-    let pipeline = contract::of(request.build_type());
+    let pipeline = contract::pipeline_for(request.build_type());
     let settings = &config.pipelines;
-    let namespace = settings.namespace_of_runs(&observed.namespace);
+    let namespace = settings.run_namespace_for(&observed.namespace);
     let name = run_name(
         &observed.name,
         &observed.uid,
@@ -81,7 +81,7 @@ pub fn pipeline_run(
     let mut metadata = json!({
         "name": name, "namespace": namespace, "labels": run_labels, "annotations": annotations,
     });
-    if settings.run_namespace == OWN || namespace == observed.namespace {
+    if settings.run_namespace == OWN_NAMESPACE || namespace == observed.namespace {
         metadata["ownerReferences"] = json!([{
             "apiVersion": cnbi_shared::api::API_VERSION, "kind": cnbi_shared::api::KIND,
             "name": observed.name, "uid": observed.uid, "controller": true, "blockOwnerDeletion": false,
@@ -140,7 +140,7 @@ pub fn pipeline_run(
 
 /// Secrets and ConfigMaps of the configuration that the runs of a request mount.
 pub fn inputs<'a>(request: &Request, config: &'a Config) -> Vec<(WorkspaceKind, &'a str)> {
-    let workspaces = contract::of(request.build_type()).workspaces.iter();
+    let workspaces = contract::pipeline_for(request.build_type()).workspaces.iter();
     workspaces
         .filter_map(|workspace| Some((workspace.kind, configured(workspace.name, request, config)?)))
         .collect()
@@ -150,7 +150,7 @@ pub fn inputs<'a>(request: &Request, config: &'a Config) -> Vec<(WorkspaceKind, 
 fn configured<'a>(workspace: &str, request: &Request, config: &'a Config) -> Option<&'a str> {
     let name = match workspace {
         workspaces::GIT_CREDENTIALS => match &request.build {
-            Build::Git { url, .. } => &git_credential(config, &clone_url(url).ok()?)?.secret,
+            Build::Git { url, .. } => &git_credential(config, &CloneUrl::parse(url).ok()?)?.secret,
             Build::Import { .. } | Build::Packages { .. } => return None,
         },
         workspaces::SIGNATURE_KEYS => &config.signatures.keys_secret,
@@ -286,7 +286,7 @@ fn encoded(value: &Value) -> Vec<String> {
     let text = STANDARD.encode(value.to_string());
     // Base64 is ASCII.
     text.as_bytes()
-        .chunks(CHUNK)
+        .chunks(CHUNK_MAX)
         .map(|chunk| String::from_utf8_lossy(chunk).into_owned())
         .collect()
 }
@@ -299,7 +299,7 @@ mod tests {
     fn long_values_are_split_into_arguments() {
         let value = json!({ "packageVersions": vec!["p".repeat(512); 500] });
         let items = encoded(&value);
-        assert!(items.len() > 1 && items.iter().all(|item| item.len() <= CHUNK));
+        assert!(items.len() > 1 && items.iter().all(|item| item.len() <= CHUNK_MAX));
         let read = STANDARD.decode(items.concat()).unwrap();
         assert_eq!(serde_json::from_slice::<Value>(&read).unwrap(), value);
     }

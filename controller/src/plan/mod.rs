@@ -53,7 +53,7 @@ pub fn plan(observed: &ObservedState, now: Timestamp, config: &Config) -> Plan {
     let Some(request) = &observed.request else {
         return plan_invalid(observed, now);
     };
-    let pipeline = contract::of(request.build_type());
+    let pipeline = contract::pipeline_for(request.build_type());
     let mut planner = Planner {
         observed,
         request,
@@ -104,7 +104,7 @@ fn validity(observed: &ObservedState) -> ConditionValue {
     let Some(first) = observed.report.denials().next() else {
         return ConditionValue::yes("RulesPassed", "All rules that do not need the cluster pass");
     };
-    let (shown, more) = observed.report.told();
+    let (shown, more) = observed.report.shown_denials();
     let mut lines: Vec<String> = shown.map(Finding::line).collect();
     if more > 0 {
         lines.push(format!("and {more} more"));

@@ -162,7 +162,7 @@ fn environment(spec: &Spec) -> Option<Base> {
 #[cfg(test)]
 mod tests {
     use cnbi_shared::config::Config;
-    use cnbi_shared::rules::accept;
+    use cnbi_shared::rules::validate;
     use serde_json::{Value, json};
 
     use super::*;
@@ -173,7 +173,7 @@ mod tests {
             "metadata": {"name": "example", "namespace": "team-a", "annotations": {DISPLAY_NAME: "Example"}},
             "spec": spec,
         });
-        let accepted = accept(serde_json::from_value(resource).unwrap(), &Config::shipped()).ok()?;
+        let accepted = validate(serde_json::from_value(resource).unwrap(), &Config::shipped()).ok()?;
         Some(Request::of(&accepted).expect("a valid resource has a request"))
     }
 

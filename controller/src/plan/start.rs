@@ -103,7 +103,7 @@ impl Planner<'_> {
     /// Creates a run.
     pub(super) fn create(&mut self, name: String, attempt: Attempt<'_>) -> Run {
         let observed = self.observed;
-        let namespace = self.config.pipelines.namespace_of_runs(&observed.namespace).to_owned();
+        let namespace = self.config.pipelines.run_namespace_for(&observed.namespace).to_owned();
         let base = pulled_image(self.request, self.config).ok().flatten();
         // If the request names no image to pull, the run needs no pull secret.
         let secret = self.request.pull_secret.as_ref().filter(|_| base.is_some()).map(|own| {

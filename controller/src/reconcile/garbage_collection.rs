@@ -107,7 +107,7 @@ async fn collect(
 
 /// In other namespaces the controller has no permissions, and labels can be forged.
 fn is_in_build_namespace(run: &Projection<PipelineRun>, owner: &NamespacedName, config: &Config) -> bool {
-    run.key.namespace == config.pipelines.namespace_of_runs(&owner.namespace)
+    run.key.namespace == config.pipelines.run_namespace_for(&owner.namespace)
 }
 
 async fn delete_orphan(context: &Context, run: &Projection<PipelineRun>, config: &Config) -> Result<(), Error> {

@@ -33,7 +33,7 @@ pub async fn read(client: &Client, key: &NamespacedName) -> Result<(Fact<PullSec
     let Some(secret) = api(client, &key.namespace).get_opt(&key.name).await? else {
         return Ok((Fact::Absent, None));
     };
-    let registries = PullSecret::read(secret.type_.as_deref().unwrap_or_default(), content(&secret));
+    let registries = PullSecret::parse(secret.type_.as_deref().unwrap_or_default(), content(&secret));
     Ok((Fact::Known(registries), secret.metadata.resource_version))
 }
 
@@ -151,7 +151,7 @@ fn only(secret: &Secret, image: &ImageReference) -> Option<Vec<u8>> {
     };
     let entries = entries.as_object_mut()?;
     let names: Vec<String> = entries.keys().cloned().collect();
-    let chosen = credentials::entry_for(&names, image)?;
+    let chosen = credentials::best_entry(&names, image)?;
     let (name, credential) = entries.remove_entry(chosen)?;
     serde_json::to_vec(&json!({ "auths": Map::from_iter([(name, credential)]) })).ok()
 }

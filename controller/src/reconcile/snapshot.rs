@@ -15,7 +15,7 @@ use cnbi_shared::config::Config;
 use cnbi_shared::contract::{self, ConditionType, WorkspaceKind};
 use cnbi_shared::defaults::Defaults;
 use cnbi_shared::facts::{Fact, Facts, Lookup, LookupResult};
-use cnbi_shared::rules::{accept, evaluate};
+use cnbi_shared::rules::{evaluate, validate};
 use cnbi_shared::verdict::Report;
 
 use crate::plan::action::{Action, NamespacedName, Plan};
@@ -53,7 +53,7 @@ fn observe_resource(resource: &Stored, config: &Config) -> ObservedState {
     // A missing or invalid spec is a finding of the rules.
     draft.spec = resource.spec.clone();
     let report = evaluate_rules(draft, config);
-    let accepted = resource.spec.value().and_then(|_| accept(whole, config).ok());
+    let accepted = resource.spec.value().and_then(|_| validate(whole, config).ok());
     ObservedState {
         namespace: namespace.to_owned(),
         name: name.to_owned(),
@@ -218,8 +218,8 @@ impl Snapshot {
 
     async fn observe_prerequisites(&mut self, context: &Context, config: &Config) -> Result<(), Error> {
         if let Some(request) = &self.observed.request {
-            let namespace = config.pipelines.namespace_of_runs(&self.observed.namespace);
-            let pipeline = contract::of(request.build_type()).name;
+            let namespace = config.pipelines.run_namespace_for(&self.observed.namespace);
+            let pipeline = contract::pipeline_for(request.build_type()).name;
             let prerequisites = context
                 .prerequisites
                 .prerequisites(context.has_tekton(), namespace, pipeline, config);

@@ -32,7 +32,7 @@ impl RegistryClients {
         let network = &config.network;
         let mut authorities = Vec::new();
         if !network.ca_config_map.is_empty() {
-            let key = NamespacedName::new(config.pipelines.namespace_of_runs(namespace), &network.ca_config_map);
+            let key = NamespacedName::new(config.pipelines.run_namespace_for(namespace), &network.ca_config_map);
             let found = authorities::read(client, &key).await;
             authorities = found.ok().flatten().ok_or(LookupError::NoAuthorities)?;
         }

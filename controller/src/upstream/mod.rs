@@ -187,7 +187,7 @@ impl Upstreams {
                 wait = wait.min(remaining);
                 continue;
             }
-            let of_registry = due.entry(credentials::registry(&image).to_owned()).or_default();
+            let of_registry = due.entry(credentials::registry_host(&image).to_owned()).or_default();
             if of_registry.len() < LOOKUPS_PER_ROUND {
                 of_registry.extend(lookup(resource, image));
             } else {
@@ -284,7 +284,7 @@ async fn look_up(
         let found = secrets::authorization(client, secret, &lookup.image).await;
         credential = Some(found.ok().flatten().ok_or(LookupError::NoCredential)?);
     }
-    let registry = credentials::registry(&lookup.image);
+    let registry = credentials::registry_host(&lookup.image);
     let is_insecure = config
         .network
         .insecure_registries

@@ -249,7 +249,7 @@ impl RegistryClient {
 /// Host and repository of the request. Docker Hub uses other names than its references.
 fn address(image: &ImageReference) -> (String, String) {
     let repository = image.repository();
-    match credentials::registry(image) {
+    match credentials::registry_host(image) {
         "docker.io" if repository.contains('/') => ("registry-1.docker.io".to_owned(), repository.to_owned()),
         "docker.io" => ("registry-1.docker.io".to_owned(), format!("library/{repository}")),
         host => (host.to_owned(), repository.to_owned()),

@@ -203,11 +203,11 @@ mod tests {
     #[test]
     fn an_invalid_object_does_not_end_the_watch() {
         let resource = stored(r#"{"metadata":{"name":"x"},"spec":[1],"status":{"conditions":"none"}}"#);
-        assert!(resource.spec.wrong().is_some());
+        assert!(resource.spec.wrong_type().is_some());
         assert_eq!(resource.status, None);
         assert!(stored(r#"{"metadata":{"name":"x"}}"#).spec.is_absent());
         let resource = stored(r#"{"spec":{"buildType":7},"status":{"observedGeneration":2,"unknown":1}}"#);
-        assert!(resource.spec.value().unwrap().build_type.wrong().is_some());
+        assert!(resource.spec.value().unwrap().build_type.wrong_type().is_some());
         assert_eq!(resource.status.unwrap().observed_generation, Some(2));
         stored("{}");
     }

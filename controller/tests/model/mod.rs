@@ -13,7 +13,7 @@ use cnbi_shared::api::annotations::{CREATOR, DESCRIPTION, DISPLAY_NAME};
 use cnbi_shared::api::{CustomNBImage, Status, UnvalidatedImage};
 use cnbi_shared::config::Config;
 use cnbi_shared::facts::{Fact, Facts, Lookup, LookupResult, PullSecret};
-use cnbi_shared::rules::{accept, evaluate};
+use cnbi_shared::rules::{evaluate, validate};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -37,7 +37,7 @@ pub fn observed(case: &Value, config: &Config) -> ObservedState {
     let draft = UnvalidatedImage::from(&resource);
     let facts = Facts::none().with(Lookup::Configuration, LookupResult::Yes);
     let report = evaluate(&AdmissionInput::create(&draft), &facts, config);
-    let request = accept(resource, config)
+    let request = validate(resource, config)
         .ok()
         .map(|accepted| Request::of(&accepted).expect("accepted"));
     let list = |key: &str| case.get(key).and_then(Value::as_array).cloned().unwrap_or_default();

@@ -95,19 +95,23 @@ impl StreamArgs {
         named(
             "--resource-namespace",
             &self.resource_namespace,
-            dns::label(&self.resource_namespace),
+            dns::validate_label(&self.resource_namespace),
         )?;
         named(
             "--resource-name",
             &self.resource_name,
-            dns::subdomain(&self.resource_name),
+            dns::validate_subdomain(&self.resource_name),
         )?;
         named(
             "--target-namespace",
             &self.target_namespace,
-            dns::label(&self.target_namespace),
+            dns::validate_label(&self.target_namespace),
         )?;
-        named("--resource-uid", &self.resource_uid, dns::label(&self.resource_uid))?;
+        named(
+            "--resource-uid",
+            &self.resource_uid,
+            dns::validate_label(&self.resource_uid),
+        )?;
         let is_tag = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
         if self.tag.is_empty() || self.tag.len() > 128 || !self.tag.chars().all(is_tag) {
             return Err(StepError::usage(format!(
@@ -115,7 +119,7 @@ impl StreamArgs {
                 self.tag
             )));
         }
-        named("--run", &self.run, dns::subdomain(&self.run))?;
+        named("--run", &self.run, dns::validate_subdomain(&self.run))?;
         Ok(Owner {
             namespace: self.resource_namespace.clone(),
             name: self.resource_name.clone(),

@@ -108,8 +108,8 @@ struct TargetRepository {
 
 impl TargetRepository {
     fn of(base: &str, namespace: &str, name: &str) -> Result<Self, StepError> {
-        dns::label(namespace).map_err(|error| StepError::usage(format!("--resource-namespace {error}")))?;
-        dns::subdomain(name).map_err(|error| StepError::usage(format!("--resource-name {error}")))?;
+        dns::validate_label(namespace).map_err(|error| StepError::usage(format!("--resource-namespace {error}")))?;
+        dns::validate_subdomain(name).map_err(|error| StepError::usage(format!("--resource-name {error}")))?;
         let wrong = || StepError::usage("source.baseUrl must be an http or https URL without credentials and query");
         let parsed = Url::parse(base).map_err(|_| wrong())?;
         let scheme = match parsed.scheme() {

@@ -109,7 +109,7 @@ pub fn read(pipeline: &Pipeline, task_runs: &[TaskRun], network: &Network) -> Ou
                 .and_then(|name| Reason::by_name(name.trim()));
             let reason = reason
                 .filter(|reason| task.reasons.contains(reason))
-                .unwrap_or(task.default);
+                .unwrap_or(task.default_reason);
             let message = report::message(child.result(results::MESSAGE).unwrap_or_default());
             let message = if message.is_empty() {
                 "no message; see its log"

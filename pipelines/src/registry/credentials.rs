@@ -6,7 +6,7 @@ use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use cnbi_shared::credentials::answer_for;
+use cnbi_shared::credentials::any_entry_matches;
 use cnbi_shared::grammar::image::ImageReference;
 use oci_client::secrets::RegistryAuth;
 use serde::Deserialize;
@@ -74,7 +74,7 @@ pub fn read(folder: &str, image: &ImageReference) -> Result<RegistryAuth, StepEr
 fn choose(auths: BTreeMap<String, Entry>, image: &ImageReference) -> Option<Entry> {
     auths
         .into_iter()
-        .filter(|(name, _)| answer_for(std::slice::from_ref(name), image))
+        .filter(|(name, _)| any_entry_matches(std::slice::from_ref(name), image))
         .max_by_key(|(name, _)| name.len())
         .map(|(_, entry)| entry)
 }

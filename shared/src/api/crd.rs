@@ -1,8 +1,8 @@
-//! The CustomResourceDefinition: made from the Rust types, then given what types cannot say.
+//! The CustomResourceDefinition, generated from the Rust types and extended with limits and CEL validation rules.
 //!
-//! The schema holds only what no configuration can relax, so that nonsense is refused even while the webhook is away, in
-//! the words of the rule that would refuse it. What it refuses the rules refuse too; a test on a real API server compares.
-//! The rest, and every hint, is the rules' business: CEL sees neither annotations nor a configuration.
+//! The CEL rules cover only rules with a fixed level, so that invalid resources are rejected even if the webhook is not available. Everything
+//! that the schema rejects is also rejected by the rules; a test with a real API server compares both. CEL cannot read annotations or the
+//! configuration.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     CustomResourceDefinition, JSON, JSONSchemaProps, JSONSchemaPropsOrArray, ValidationRule,
@@ -12,53 +12,58 @@ use kube::CustomResourceExt as _;
 use super::{CustomNBImage, limits};
 use crate::path::FieldId;
 
-/// One condition in the schema, in the words of the rule that asks for the same.
+/// One CEL validation rule of the schema.
 #[derive(Clone, Copy, Debug)]
-pub struct Condition {
-    /// Where it stands; `self` is what stands there.
-    pub place: FieldId,
+pub struct Validation {
+    /// The field that it validates; `self` in the expression.
+    pub field: FieldId,
     /// Id of the rule.
     pub rule: &'static str,
-    /// The field below the place that a refusal names.
-    pub field: Option<&'static str>,
-    /// What has to hold, in the Common Expression Language. With `oldSelf` in it, it is asked on updates only.
-    pub holds: &'static str,
-    /// What a refusal says, after the rule's id.
+    /// `fieldPath`: the path below the field that an error reports.
+    pub field_path: Option<&'static str>,
+    /// The CEL expression. With `oldSelf`, it is evaluated for updates only.
+    pub expression: &'static str,
+    /// The error message, after the id of the rule.
     pub message: &'static str,
 }
 
-const fn at(place: FieldId, rule: &'static str, holds: &'static str, message: &'static str) -> Condition {
-    Condition {
-        place,
+const fn validation(field: FieldId, rule: &'static str, expression: &'static str, message: &'static str) -> Validation {
+    Validation {
+        field,
         rule,
-        field: None,
-        holds,
+        field_path: None,
+        expression,
         message,
     }
 }
 
-/// A condition on the whole spec that is about one field, which a refusal then names.
-const fn spec(field: &'static str, rule: &'static str, holds: &'static str, message: &'static str) -> Condition {
-    Condition {
-        place: FieldId::Spec,
+/// A validation rule on the spec that reports one field.
+const fn spec(
+    field_path: &'static str,
+    rule: &'static str,
+    expression: &'static str,
+    message: &'static str,
+) -> Validation {
+    Validation {
+        field: FieldId::Spec,
         rule,
-        field: Some(field),
-        holds,
+        field_path: Some(field_path),
+        expression,
         message,
     }
 }
 
-const fn name(holds: &'static str, message: &'static str) -> Condition {
-    Condition {
-        place: FieldId::Object,
+const fn name(expression: &'static str, message: &'static str) -> Validation {
+    Validation {
+        field: FieldId::Object,
         rule: "CNB003",
-        field: Some(".metadata.name"),
-        holds,
+        field_path: Some(".metadata.name"),
+        expression,
         message,
     }
 }
 
-/// An image reference, by the grammar of `github.com/distribution/reference`, and what it may not be longer than left out.
+/// An image reference by the grammar of `github.com/distribution/reference`, without its length limits.
 macro_rules! image {
     ($field:literal) => {
         concat!(
@@ -77,37 +82,36 @@ macro_rules! image {
     };
 }
 
-/// The conditions of the schema. Expressions are bounded by the lengths in [`LENGTHS`], or the API server would not take
-/// them. The API server repeats a text that breaks a condition of its own, but not a spec that does; so what may hold a
-/// password by mistake is judged with the spec.
+/// The CEL validation rules. [`LENGTHS`] limits their cost; otherwise the API server rejects the schema. The API server repeats an invalid text
+/// in the error, but not an invalid spec, so fields that may contain a password are validated on the spec.
 #[rustfmt::skip]
-pub const CONDITIONS: &[Condition] = &[
+pub const VALIDATIONS: &[Validation] = &[
     spec(".fromImage", "CNB001", "self.buildType == 'ImageImport' || !has(self.fromImage)",
-        "only buildType ImageImport takes fromImage"),
+        "fromImage is only allowed with buildType ImageImport"),
     spec(".runtimeEnvironment", "CNB001", "self.buildType == 'PackageList' || !has(self.runtimeEnvironment)",
-        "only buildType PackageList takes runtimeEnvironment"),
+        "runtimeEnvironment is only allowed with buildType PackageList"),
     spec(".builderImage", "CNB001", "self.buildType != 'ImageImport' || !has(self.builderImage)",
-        "only buildTypes PackageList and GitRepository take builderImage"),
+        "builderImage is only allowed with buildType PackageList or GitRepository"),
     spec(".packageVersions", "CNB001", "self.buildType == 'PackageList' || !has(self.packageVersions)",
-        "only buildType PackageList takes packageVersions"),
+        "packageVersions is only allowed with buildType PackageList"),
     spec(".repositoryUrl", "CNB001", "self.buildType == 'GitRepository' || !has(self.repositoryUrl)",
-        "only buildType GitRepository takes repositoryUrl"),
+        "repositoryUrl is only allowed with buildType GitRepository"),
     spec(".gitRef", "CNB001", "self.buildType == 'GitRepository' || !has(self.gitRef)",
-        "only buildType GitRepository takes gitRef"),
+        "gitRef is only allowed with buildType GitRepository"),
 
-    at(FieldId::BuildType, "CNB002", "self == oldSelf",
-        "buildType cannot be changed; make a new resource under another name"),
+    validation(FieldId::BuildType, "CNB002", "self == oldSelf",
+        "buildType cannot be changed; create a new resource with another name"),
     spec(".targetNamespace", "CNB002",
         "!has(oldSelf.targetNamespace) || has(self.targetNamespace) && self.targetNamespace == oldSelf.targetNamespace",
-        "targetNamespace cannot be changed; make a new resource under another name"),
+        "targetNamespace cannot be changed; create a new resource with another name"),
 
     name("self.metadata.name.matches('^[a-z0-9]+([._-][a-z0-9]+)*$')",
-        "the name must be one for an ImageStream: lower case letters and digits, with single '.' and '-' between them"),
+        "the name must be a valid ImageStream name: lower case letters and digits, with single '.' and '-' between them"),
     name("!has(self.spec.targetNamespace) || size(self.metadata.name) + size(self.spec.targetNamespace) < 255",
-        "name and targetNamespace together may have at most 254 characters, as those of an ImageStream"),
+        "name and targetNamespace must have at most 254 characters together"),
 
-    at(FieldId::TargetNamespace, "CNB020", "self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",
-        "targetNamespace must be the name of a namespace"),
+    validation(FieldId::TargetNamespace, "CNB020", "self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",
+        "targetNamespace must be a valid namespace name"),
 
     spec(".fromImage", "CNB101", "self.buildType != 'ImageImport' || has(self.fromImage)",
         "buildType ImageImport needs fromImage"),
@@ -117,19 +121,19 @@ pub const CONDITIONS: &[Condition] = &[
     spec(".builderImage", "CNB102", image!("builderImage"),
         "builderImage must be an image reference: registry/repository:tag, in lower case, without a scheme"),
 
-    at(FieldId::ImagePullSecretName, "CNB113",
+    validation(FieldId::ImagePullSecretName, "CNB113",
         "self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')",
-        "imagePullSecret.name must be the name of a Secret"),
+        "imagePullSecret.name must be a valid Secret name"),
 
     spec(".packageVersions", "CNB201",
         "self.buildType != 'PackageList' || has(self.packageVersions) && size(self.packageVersions) > 0",
         "buildType PackageList needs at least one item in packageVersions"),
 
-    at(FieldId::PackageVersions, "CNB202", "self.all(item, item.matches('[A-Za-z0-9]'))",
+    validation(FieldId::PackageVersions, "CNB202", "self.all(item, item.matches('[A-Za-z0-9]'))",
         "each item of packageVersions must be a requirement such as pandas or boto3>=1.24.0"),
-    at(FieldId::PackageVersions, "CNB203",
-        r"self.all(item, !item.matches('^ *-') && !item.trim().contains('\n') && !item.trim().contains('\r'))",
-        "each item of packageVersions must be one requirement on one line, and no option"),
+    validation(FieldId::PackageVersions, "CNB203",
+        r"self.all(item, !item.matches('^ *-') && !item.trim().matches('[\n\r]'))",
+        "each item of packageVersions must be one requirement on one line, not an option"),
 
     spec(".runtimeEnvironment", "CNB210",
         "self.buildType != 'PackageList' || has(self.runtimeEnvironment) != has(self.builderImage)",
@@ -143,14 +147,14 @@ pub const CONDITIONS: &[Condition] = &[
         "repositoryUrl must be an https or ssh URL, or user@host:path"),
     spec(".repositoryUrl", "CNB303",
         "!has(self.repositoryUrl) || !self.repositoryUrl.matches('^(https?://[^/]*@|ssh://[^/]*:[^/]*@)')",
-        "repositoryUrl must not carry a user, a password or a token"),
+        "repositoryUrl must not contain a user, password or token"),
 
     spec(".gitRef", "CNB304",
         "!has(self.gitRef) || size(self.gitRef) > 0 && !self.gitRef.matches('^[-/]|[ ~^:?*[]|[.][.]|@[{]|//|/$|[.]lock$')",
-        "gitRef must be the name of a branch or a tag, or a commit"),
+        "gitRef must be a valid branch, tag or commit"),
 ];
 
-/// Most characters of each text, and fewest.
+/// Maximum and minimum number of characters of each text.
 #[rustfmt::skip]
 const LENGTHS: &[(FieldId, usize, Option<usize>)] = &[
     (FieldId::Name, limits::OBJECT_NAME, None),
@@ -165,7 +169,7 @@ const LENGTHS: &[(FieldId, usize, Option<usize>)] = &[
     (FieldId::TargetNamespace, limits::NAMESPACE, None),
 ];
 
-/// Fields that must be there wherever the object around them is.
+/// Required fields of each object.
 const REQUIRED: &[(FieldId, &[&str])] = &[
     (FieldId::Object, &["spec"]),
     (FieldId::Spec, &["buildType"]),
@@ -173,10 +177,10 @@ const REQUIRED: &[(FieldId, &[&str])] = &[
     (FieldId::RuntimeEnvironment, &["osName", "osVersion", "pythonVersion"]),
 ];
 
-/// The definition that is installed.
+/// The CustomResourceDefinition.
 ///
 /// # Panics
-/// Never: it depends on nothing but this program, and a test calls it.
+/// Never; a test calls it.
 pub fn crd() -> CustomResourceDefinition {
     let mut crd = CustomNBImage::crd();
     for version in &mut crd.spec.versions {
@@ -189,18 +193,18 @@ pub fn crd() -> CustomResourceDefinition {
     crd
 }
 
-/// The same as the YAML file that is installed.
+/// The CustomResourceDefinition as YAML.
 ///
 /// # Panics
 /// Never; see [`crd`].
 pub fn yaml() -> String {
     let body = serde_saphyr::to_string(&crd()).expect("a definition is plain data");
-    format!("# Generated from shared/src/api; `UPDATE=1 cargo test -p cnbi-shared` writes it anew.\n{body}")
+    format!("# Generated from shared/src/api; `UPDATE=1 cargo test -p cnbi-shared` updates it.\n{body}")
 }
 
 fn refine(root: &mut JSONSchemaProps) {
-    plain(root);
-    // The API server looks at metadata by itself; a length is what it lets a schema say, and what bounds the expression.
+    remove_nullable(root);
+    // The API server validates metadata itself. A schema may limit the name, which limits the cost of the expression.
     root.properties.get_or_insert_default().insert(
         "metadata".to_owned(),
         JSONSchemaProps {
@@ -209,43 +213,42 @@ fn refine(root: &mut JSONSchemaProps) {
             ..JSONSchemaProps::default()
         },
     );
-    let spec = field(root, FieldId::Spec);
-    spec.description = Some("What is asked for.".to_owned());
-    for &(at, max, min) in LENGTHS {
-        let text = field(root, at);
+    let spec = schema_of(root, FieldId::Spec);
+    spec.description = Some("The build request.".to_owned());
+    for &(field, max, min) in LENGTHS {
+        let text = schema_of(root, field);
         text.max_length = Some(count(max));
         text.min_length = min.map(count);
     }
-    let packages = field(root, FieldId::PackageVersions);
+    let packages = schema_of(root, FieldId::PackageVersions);
     packages.max_items = Some(count(limits::PACKAGES));
-    // Order is the user's; a list type that merges would lose it, and duplicates are for the rules to tell.
+    // A list type that merges would change the order of the items.
     packages.x_kubernetes_list_type = Some("atomic".to_owned());
     items(packages).max_length = Some(count(limits::PACKAGE));
-    for &(at, names) in REQUIRED {
-        field(root, at).required = Some(names.iter().map(|&name| name.to_owned()).collect());
+    for &(field, names) in REQUIRED {
+        schema_of(root, field).required = Some(names.iter().map(|&name| name.to_owned()).collect());
     }
-    for condition in CONDITIONS {
-        field(root, condition.place)
+    for validation in VALIDATIONS {
+        schema_of(root, validation.field)
             .x_kubernetes_validations
             .get_or_insert_default()
             .push(ValidationRule {
-                rule: condition.holds.to_owned(),
-                message: Some(format!("{}: {}", condition.rule, condition.message)),
-                field_path: condition.field.map(str::to_owned),
+                rule: validation.expression.to_owned(),
+                message: Some(format!("{}: {}", validation.rule, validation.message)),
+                field_path: validation.field_path.map(str::to_owned),
                 ..ValidationRule::default()
             });
     }
     let status = child(root, "status");
-    // Until the controller has looked at it, a resource without any status would pass for done with kstatus; a generation that
-    // there is none of says that it is not. Flux' own kinds do the same.
+    // kstatus treats a resource without status as current. The default marks it as not observed until the controller updates it, as in Flux.
     status.default = Some(JSON(serde_json::json!({"observedGeneration": -1})));
     let conditions = child(status, "conditions");
     conditions.x_kubernetes_list_type = Some("map".to_owned());
     conditions.x_kubernetes_list_map_keys = Some(vec!["type".to_owned()]);
 }
 
-/// Takes out what a Rust `Option` brings along: nothing of ours is ever `null`, and nothing is defaulted by the schema.
-fn plain(schema: &mut JSONSchemaProps) {
+/// Removes `nullable` and defaults, which schemars generates for `Option`.
+fn remove_nullable(schema: &mut JSONSchemaProps) {
     schema.nullable = None;
     schema.default = None;
     if let Some(values) = &mut schema.enum_ {
@@ -256,15 +259,15 @@ fn plain(schema: &mut JSONSchemaProps) {
         .iter_mut()
         .flat_map(|properties| properties.values_mut())
     {
-        plain(property);
+        remove_nullable(property);
     }
     if let Some(JSONSchemaPropsOrArray::Schema(items)) = &mut schema.items {
-        plain(items);
+        remove_nullable(items);
     }
 }
 
-fn field(root: &mut JSONSchemaProps, at: FieldId) -> &mut JSONSchemaProps {
-    at.keys().iter().fold(root, |schema, key| child(schema, key))
+fn schema_of(root: &mut JSONSchemaProps, field: FieldId) -> &mut JSONSchemaProps {
+    field.keys().iter().fold(root, |schema, key| child(schema, key))
 }
 
 fn child<'a>(schema: &'a mut JSONSchemaProps, key: &str) -> &'a mut JSONSchemaProps {
@@ -298,15 +301,15 @@ mod tests {
     use crate::rules::by_id;
 
     #[test]
-    fn every_condition_is_of_a_fixed_rule() {
-        for condition in CONDITIONS {
-            let rule = by_id(condition.rule).unwrap_or_else(|| panic!("{} is no rule", condition.rule));
+    fn every_validation_belongs_to_a_fixed_rule() {
+        for validation in VALIDATIONS {
+            let rule = by_id(validation.rule).unwrap_or_else(|| panic!("{} is not a rule", validation.rule));
             assert!(rule.is_fixed, "{} could be relaxed, but not in the schema", rule.id);
         }
     }
 
     #[test]
-    fn every_text_of_the_spec_is_bounded() {
+    fn every_text_of_the_spec_has_a_maximum_length() {
         fn unbounded(path: &str, schema: &JSONSchemaProps, found: &mut Vec<String>) {
             if schema.type_.as_deref() == Some("string") && schema.max_length.is_none() && schema.enum_.is_none() {
                 found.push(path.to_owned());
@@ -328,12 +331,12 @@ mod tests {
             .as_mut()
             .unwrap();
         let mut found = Vec::new();
-        unbounded("spec", field(root, FieldId::Spec), &mut found);
+        unbounded("spec", schema_of(root, FieldId::Spec), &mut found);
         assert_eq!(found, Vec::<String>::new());
     }
 
     #[test]
-    fn nothing_is_nullable_and_nothing_but_an_unseen_status_is_defaulted() {
+    fn nothing_is_nullable_and_only_status_has_a_default() {
         let json = serde_json::to_string(&crd()).unwrap();
         for word in ["nullable", "null"] {
             assert!(!json.contains(word), "{word}");

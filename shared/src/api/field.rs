@@ -1,7 +1,7 @@
-//! A value as somebody wrote it: absent, of the expected type, or of another one.
+//! A value of a manifest: absent, of the expected type, or of another type.
 //!
-//! Reading must never stop at the first wrong type, or a user would learn of one mistake at a time. So every field that
-//! a user can set is a [`Field`], and rule CNB000 reports the wrong ones beside whatever else is wrong.
+//! Deserialization does not stop at a wrong type, so that all errors are reported at once. Every field that a user can set is a [`Field`];
+//! rule CNB000 reports wrong types.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -12,19 +12,19 @@ use serde::ser::{Serialize, Serializer};
 /// One value of a manifest.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Field<T> {
-    /// The key is not there.
+    /// The key does not exist.
     #[default]
     Absent,
     /// A value of the expected type.
     Set(T),
     /// A value of another type.
-    Wrong(Found),
+    WrongType(ActualType),
 }
 
-/// The JSON type that was found where another one belongs, with the text of a scalar.
+/// The actual JSON type of a value with a wrong type, with the text of a scalar.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Found {
-    /// `null`, in YAML also a key with nothing behind it.
+pub enum ActualType {
+    /// `null`; in YAML also a key without a value.
     Null,
     /// `true` or `false`.
     Boolean(bool),
@@ -38,45 +38,45 @@ pub enum Found {
     Object,
 }
 
-impl Found {
-    /// The type's name, as JSON schema has it.
+impl ActualType {
+    /// The name of the type, with an article.
     pub fn type_name(&self) -> &'static str {
         match self {
             Self::Null => "null",
-            Self::Boolean(_) => "boolean",
-            Self::Number(_) => "number",
-            Self::String(_) => "string",
-            Self::List => "array",
-            Self::Object => "object",
+            Self::Boolean(_) => "a boolean",
+            Self::Number(_) => "a number",
+            Self::String(_) => "text",
+            Self::List => "a list",
+            Self::Object => "an object",
         }
     }
 }
 
 impl<T> Field<T> {
-    /// The value, when it is there and of the expected type.
+    /// The value, if it exists and has the expected type.
     pub fn value(&self) -> Option<&T> {
         match self {
             Self::Set(value) => Some(value),
-            Self::Absent | Self::Wrong(_) => None,
+            Self::Absent | Self::WrongType(_) => None,
         }
     }
 
-    /// The key is not there at all.
+    /// Whether the key does not exist.
     pub fn is_absent(&self) -> bool {
         matches!(self, Self::Absent)
     }
 
-    /// What was found instead of the expected type.
-    pub fn wrong(&self) -> Option<&Found> {
+    /// The actual type, if it is not the expected one.
+    pub fn wrong_type(&self) -> Option<&ActualType> {
         match self {
-            Self::Wrong(found) => Some(found),
+            Self::WrongType(found) => Some(found),
             Self::Absent | Self::Set(_) => None,
         }
     }
 }
 
 impl Field<String> {
-    /// The text, when it is there and is text.
+    /// The text, if it exists and is text.
     pub fn text(&self) -> Option<&str> {
         self.value().map(String::as_str)
     }
@@ -88,42 +88,42 @@ impl<T> From<T> for Field<T> {
     }
 }
 
-/// A type that can stand in a [`Field`]. Each method answers "is this what was expected?" and must use up what it is given.
-pub trait Expected<'de>: Sized {
-    /// Name of the expected JSON type.
+/// A type that a [`Field`] can contain. Each method handles one JSON type and must consume its input.
+pub trait FieldType<'de>: Sized {
+    /// The name of the expected type, with an article.
     const TYPE: &'static str;
 
     /// A string was found.
-    fn from_text(text: String) -> Result<Self, Found> {
-        Err(Found::String(text))
+    fn from_text(text: String) -> Result<Self, ActualType> {
+        Err(ActualType::String(text))
     }
 
     /// A list was found.
     fn from_list<A: SeqAccess<'de>>(mut list: A) -> Result<Field<Self>, A::Error> {
         while list.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(Field::Wrong(Found::List))
+        Ok(Field::WrongType(ActualType::List))
     }
 
     /// An object was found.
     fn from_object<A: MapAccess<'de>>(mut object: A) -> Result<Field<Self>, A::Error> {
         while object.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-        Ok(Field::Wrong(Found::Object))
+        Ok(Field::WrongType(ActualType::Object))
     }
 }
 
-impl Expected<'_> for String {
-    const TYPE: &'static str = "string";
+impl FieldType<'_> for String {
+    const TYPE: &'static str = "text";
 
-    fn from_text(text: String) -> Result<Self, Found> {
+    fn from_text(text: String) -> Result<Self, ActualType> {
         Ok(text)
     }
 }
 
-/// Makes a struct with named fields an [`Expected`] object.
-macro_rules! expected_object {
+/// Implements [`FieldType`] for a struct.
+macro_rules! object_field {
     ($type:ty) => {
-        impl<'de> $crate::api::field::Expected<'de> for $type {
-            const TYPE: &'static str = "object";
+        impl<'de> $crate::api::field::FieldType<'de> for $type {
+            const TYPE: &'static str = "an object";
 
             fn from_object<A: serde::de::MapAccess<'de>>(
                 object: A,
@@ -134,9 +134,9 @@ macro_rules! expected_object {
         }
     };
 }
-pub(crate) use expected_object;
+pub(crate) use object_field;
 
-impl<'de, T: Expected<'de>> Deserialize<'de> for Field<T> {
+impl<'de, T: FieldType<'de>> Deserialize<'de> for Field<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(FieldVisitor(PhantomData))
     }
@@ -144,7 +144,7 @@ impl<'de, T: Expected<'de>> Deserialize<'de> for Field<T> {
 
 struct FieldVisitor<T>(PhantomData<T>);
 
-impl<'de, T: Expected<'de>> Visitor<'de> for FieldVisitor<T> {
+impl<'de, T: FieldType<'de>> Visitor<'de> for FieldVisitor<T> {
     type Value = Field<T>;
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -152,35 +152,35 @@ impl<'de, T: Expected<'de>> Visitor<'de> for FieldVisitor<T> {
     }
 
     fn visit_unit<E>(self) -> Result<Self::Value, E> {
-        Ok(Field::Wrong(Found::Null))
+        Ok(Field::WrongType(ActualType::Null))
     }
 
     fn visit_none<E>(self) -> Result<Self::Value, E> {
-        Ok(Field::Wrong(Found::Null))
+        Ok(Field::WrongType(ActualType::Null))
     }
 
     fn visit_bool<E>(self, value: bool) -> Result<Self::Value, E> {
-        Ok(Field::Wrong(Found::Boolean(value)))
+        Ok(Field::WrongType(ActualType::Boolean(value)))
     }
 
     fn visit_i64<E>(self, value: i64) -> Result<Self::Value, E> {
-        Ok(Field::Wrong(Found::Number(value.to_string())))
+        Ok(Field::WrongType(ActualType::Number(value.to_string())))
     }
 
     fn visit_u64<E>(self, value: u64) -> Result<Self::Value, E> {
-        Ok(Field::Wrong(Found::Number(value.to_string())))
+        Ok(Field::WrongType(ActualType::Number(value.to_string())))
     }
 
     fn visit_f64<E>(self, value: f64) -> Result<Self::Value, E> {
-        Ok(Field::Wrong(Found::Number(value.to_string())))
+        Ok(Field::WrongType(ActualType::Number(value.to_string())))
     }
 
     fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
-        Ok(T::from_text(text.to_owned()).map_or_else(Field::Wrong, Field::Set))
+        Ok(T::from_text(text.to_owned()).map_or_else(Field::WrongType, Field::Set))
     }
 
     fn visit_string<E>(self, text: String) -> Result<Self::Value, E> {
-        Ok(T::from_text(text).map_or_else(Field::Wrong, Field::Set))
+        Ok(T::from_text(text).map_or_else(Field::WrongType, Field::Set))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Self::Value, A::Error> {
@@ -193,11 +193,11 @@ impl<'de, T: Expected<'de>> Visitor<'de> for FieldVisitor<T> {
 }
 
 impl<T: Serialize> Serialize for Field<T> {
-    /// A field of a wrong type is written as `null`: CNBi never hands a user's mistake on as if it were a value.
+    /// A wrong type is serialized as `null`.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
             Self::Set(value) => value.serialize(serializer),
-            Self::Absent | Self::Wrong(_) => serializer.serialize_unit(),
+            Self::Absent | Self::WrongType(_) => serializer.serialize_unit(),
         }
     }
 }
@@ -208,17 +208,17 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn every_json_type_is_read_and_named() {
+    fn every_json_type_is_deserialized() {
         for (value, found) in [
-            (json!(null), Found::Null),
-            (json!(true), Found::Boolean(true)),
-            (json!(3.8), Found::Number("3.8".into())),
-            (json!(-1), Found::Number("-1".into())),
-            (json!([1, [2]]), Found::List),
-            (json!({"a": {"b": 1}}), Found::Object),
+            (json!(null), ActualType::Null),
+            (json!(true), ActualType::Boolean(true)),
+            (json!(3.8), ActualType::Number("3.8".into())),
+            (json!(-1), ActualType::Number("-1".into())),
+            (json!([1, [2]]), ActualType::List),
+            (json!({"a": {"b": 1}}), ActualType::Object),
         ] {
             let field: Field<String> = serde_json::from_value(value).unwrap();
-            assert_eq!(field, Field::Wrong(found));
+            assert_eq!(field, Field::WrongType(found));
         }
         assert_eq!(
             serde_json::from_value::<Field<String>>(json!("x")).unwrap().text(),

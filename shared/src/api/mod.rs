@@ -1,6 +1,4 @@
-//! The resource `CustomNBImage` (`meteor.zone/v1alpha1`): one file a concern.
-//!
-//! Types only. What makes a resource a good one is said in [`crate::rules`].
+//! The types of the resource `CustomNBImage` (`meteor.zone/v1alpha1`). [`crate::rules`] validates it.
 
 pub mod annotations;
 pub mod crd;
@@ -11,7 +9,7 @@ pub mod spec;
 pub mod status;
 pub mod unvalidated;
 
-pub use field::{Field, Found};
+pub use field::{ActualType, Field};
 pub use spec::{BuildType, CustomNBImage, Spec};
 pub use status::Status;
 pub use unvalidated::{Metadata, UnvalidatedImage};
@@ -20,7 +18,7 @@ pub use unvalidated::{Metadata, UnvalidatedImage};
 pub const GROUP: &str = "meteor.zone";
 /// Served and stored version of the resource.
 pub const VERSION: &str = "v1alpha1";
-/// `apiVersion` as it stands in a manifest.
+/// `apiVersion` in a manifest.
 pub const API_VERSION: &str = "meteor.zone/v1alpha1";
-/// `kind` as it stands in a manifest.
+/// `kind` in a manifest.
 pub const KIND: &str = "CustomNBImage";

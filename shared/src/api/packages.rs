@@ -1,15 +1,14 @@
-//! `spec.packageVersions` as it was sent, in memory that is bounded whatever was sent.
+//! `spec.packageVersions` in bounded memory.
 //!
-//! Many times more items than anybody may write fit into a request, each of a few bytes there and of many here. So only as
-//! many are kept as may be written; of the rest there is a count, which rule CNB005 tells, and a hash, by which two lists
-//! are still told apart.
+//! A request can contain many more items than allowed. Only the allowed number is kept; further items are counted for rule CNB005 and hashed
+//! for comparison.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use serde::de::SeqAccess;
 use serde::ser::{Serialize, Serializer};
 
-use super::field::{Expected, Field};
+use super::field::{Field, FieldType};
 use super::limits;
 
 /// The items of a list of packages.
@@ -26,14 +25,14 @@ impl Packages {
         &self.items
     }
 
-    /// How many items there are, also of those that are not kept.
+    /// The number of all items.
     pub fn count(&self) -> usize {
         self.items.len() + self.beyond
     }
 }
 
-impl<'de> Expected<'de> for Packages {
-    const TYPE: &'static str = "array";
+impl<'de> FieldType<'de> for Packages {
+    const TYPE: &'static str = "a list";
 
     fn from_list<A: SeqAccess<'de>>(mut list: A) -> Result<Field<Self>, A::Error> {
         let mut read = Self::default();
@@ -52,7 +51,7 @@ impl<'de> Expected<'de> for Packages {
 }
 
 impl Serialize for Packages {
-    /// What is not kept is not written: nothing is ever built of a resource that has so many.
+    /// Only the kept items are serialized; a resource with more items is never built.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         self.items.serialize(serializer)
     }
@@ -68,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn seven_mebibytes_of_tiny_items_are_counted_and_not_kept() {
+    fn items_beyond_the_limit_are_counted_and_not_kept() {
         let count = 7 * (1 << 20) / 3;
         let packages = read(&vec!["\"\"".to_owned(); count]);
         assert_eq!(packages.count(), count);
@@ -76,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn lists_that_differ_only_in_what_is_not_kept_are_told_apart() {
+    fn lists_that_differ_beyond_the_limit_are_unequal() {
         let mut items: Vec<String> = (0..limits::PACKAGES + 3).map(|index| format!("\"p{index}\"")).collect();
         let packages = read(&items);
         assert_eq!(packages, read(&items));
@@ -92,12 +91,12 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_item_leaves_its_neighbours_readable() {
+    fn a_wrong_type_does_not_affect_other_items() {
         let packages = read(&["\"a\"".to_owned(), "1".to_owned(), "\"b\"".to_owned()]);
         let [first, wrong, last] = packages.items() else {
             panic!("{packages:?}")
         };
         assert_eq!((first.text(), last.text()), (Some("a"), Some("b")));
-        assert!(wrong.wrong().is_some());
+        assert!(wrong.wrong_type().is_some());
     }
 }

@@ -1,8 +1,8 @@
-//! What a user asks for: `spec`.
+//! `spec`: the build request.
 
 #![allow(
     clippy::duplicated_attributes,
-    reason = "each printcolumn has a type of its own; the lint sees one list"
+    reason = "false positive: the attributes are of different printcolumns"
 )]
 
 use std::fmt;
@@ -12,13 +12,13 @@ use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::field::{Field, expected_object};
+use super::field::{Field, object_field};
 use super::packages::Packages;
 use super::status::Status;
 
 /// A request for a custom notebook image.
 ///
-/// Every field is a [`Field`], so that a resource with several mistakes can be read whole and told all of them.
+/// Every field is a [`Field`], so that all errors of a resource are reported at once.
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[kube(
     group = "meteor.zone",
@@ -30,7 +30,7 @@ use super::status::Status;
     category = "all",
     namespaced,
     status = "Status",
-    doc = "A request for a notebook image that Open Data Hub can spawn: imported, built from a package list, or built from a Git repository.",
+    doc = "A custom notebook image for Open Data Hub: imported, built from a package list, or built from a Git repository.",
     printcolumn(name = "Type", type_ = "string", json_path = ".spec.buildType"),
     printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
     printcolumn(name = "Step", type_ = "string", json_path = ".status.step"),
@@ -60,40 +60,40 @@ use super::status::Status;
 )]
 #[serde(rename_all = "camelCase")]
 pub struct Spec {
-    /// How the image comes to be: `ImageImport`, `PackageList` or `GitRepository`. It cannot be changed later.
+    /// How the image is created: `ImageImport`, `PackageList` or `GitRepository`. It cannot be changed later.
     #[serde(default, skip_serializing_if = "Field::is_absent")]
     #[schemars(with = "BuildType")]
     pub build_type: Field<String>,
-    /// The image to import, with a tag or a digest. For ImageImport.
+    /// The image to import, with a tag or digest. Required for ImageImport.
     #[serde(default, skip_serializing_if = "Field::is_absent")]
     #[schemars(with = "String")]
     pub from_image: Field<String>,
-    /// The Secret, in the resource's own namespace, that private images are pulled with.
+    /// The Secret with credentials for private images, in the namespace of the resource.
     #[serde(default, skip_serializing_if = "Field::is_absent")]
     #[schemars(with = "PullSecretReference")]
     pub image_pull_secret: Field<PullSecretReference>,
-    /// What to build on, named by operating system and Python version. For PackageList; or else `builderImage`.
+    /// The base image, selected by operating system and Python version. For PackageList, alternatively `builderImage`.
     #[serde(default, skip_serializing_if = "Field::is_absent")]
     #[schemars(with = "RuntimeEnvironment")]
     pub runtime_environment: Field<RuntimeEnvironment>,
-    /// The image to build on. For PackageList (or else `runtimeEnvironment`) and, if wanted, GitRepository: a repository without
-    /// a Containerfile is built on an image of the cluster's configuration otherwise.
+    /// The base image. For PackageList, alternatively `runtimeEnvironment`. Optional for GitRepository: the default for a repository without a
+    /// Containerfile is configured in the cluster.
     #[serde(default, skip_serializing_if = "Field::is_absent")]
     #[schemars(with = "String")]
     pub builder_image: Field<String>,
-    /// The Python packages to install, one PEP 508 requirement an item. For PackageList.
+    /// The Python packages to install, one PEP 508 requirement per item. Required for PackageList.
     #[serde(default, skip_serializing_if = "Field::is_absent")]
     #[schemars(with = "Vec<String>")]
     pub package_versions: Field<Packages>,
-    /// The Git repository to build: an https or ssh clone URL. For GitRepository.
+    /// The Git repository to build: an https or ssh clone URL. Required for GitRepository.
     #[serde(default, skip_serializing_if = "Field::is_absent")]
     #[schemars(with = "String")]
     pub repository_url: Field<String>,
-    /// Branch, tag or commit to build; without it, the repository's default branch. For GitRepository.
+    /// Branch, tag or commit to build. Default: the default branch. For GitRepository.
     #[serde(default, skip_serializing_if = "Field::is_absent")]
     #[schemars(with = "String")]
     pub git_ref: Field<String>,
-    /// The namespace in which the ImageStream will live. Filled in by admission; it cannot be changed later.
+    /// The namespace of the ImageStream. Set by admission if missing; it cannot be changed later.
     #[serde(default, skip_serializing_if = "Field::is_absent")]
     #[schemars(with = "String")]
     pub target_namespace: Field<String>,
@@ -107,7 +107,7 @@ pub struct PullSecretReference {
     #[schemars(with = "String")]
     pub name: Field<String>,
 }
-expected_object!(PullSecretReference);
+object_field!(PullSecretReference);
 
 /// `spec.runtimeEnvironment`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
@@ -117,22 +117,22 @@ pub struct RuntimeEnvironment {
     #[serde(default, skip_serializing_if = "Field::is_absent")]
     #[schemars(with = "String")]
     pub os_name: Field<String>,
-    /// Version of the operating system, for example `"9"` (in quotes: it is text).
+    /// Version of the operating system in quotes, for example `"9"`.
     #[serde(default, skip_serializing_if = "Field::is_absent")]
     #[schemars(with = "String")]
     pub os_version: Field<String>,
-    /// Python version, for example `"3.12"` (in quotes: it is text).
+    /// Python version in quotes, for example `"3.12"`.
     #[serde(default, skip_serializing_if = "Field::is_absent")]
     #[schemars(with = "String")]
     pub python_version: Field<String>,
 }
-expected_object!(RuntimeEnvironment);
-expected_object!(Spec);
+object_field!(RuntimeEnvironment);
+object_field!(Spec);
 
-/// The three ways in which an image can come to be.
+/// The three build types.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 pub enum BuildType {
-    /// Import an image that exists.
+    /// Import an existing image.
     ImageImport,
     /// Install Python packages on a base image.
     PackageList,
@@ -141,10 +141,10 @@ pub enum BuildType {
 }
 
 impl BuildType {
-    /// All of them, in the order in which the documentation lists them.
+    /// All build types.
     pub const ALL: [Self; 3] = [Self::ImageImport, Self::PackageList, Self::GitRepository];
 
-    /// As it stands in a manifest.
+    /// The name in a manifest.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::ImageImport => "ImageImport",
@@ -160,7 +160,7 @@ impl fmt::Display for BuildType {
     }
 }
 
-/// The text is none of the three build types.
+/// The text is not a build type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a build type")]
 pub struct UnknownBuildType;
@@ -177,22 +177,22 @@ impl FromStr for BuildType {
 }
 
 impl Spec {
-    /// The build type, when there is a legal one.
+    /// The build type, if it is valid.
     pub fn build_type(&self) -> Option<BuildType> {
         self.build_type.text()?.parse().ok()
     }
 
-    /// Name of the pull Secret, when one is named.
+    /// The name of the pull secret, if set.
     pub fn pull_secret(&self) -> Option<&str> {
         self.image_pull_secret.value()?.name.text()
     }
 
-    /// The items of the package list, as many as may be written.
+    /// The items of the package list, up to the limit.
     pub fn package_items(&self) -> &[Field<String>] {
         self.package_versions.value().map_or(&[], Packages::items)
     }
 
-    /// Those that are text, with their index in the list.
+    /// The items that are text, with their index.
     pub fn packages(&self) -> impl Iterator<Item = (usize, &str)> {
         let items = self.package_items().iter().enumerate();
         items.filter_map(|(index, item)| Some((index, item.text()?)))

@@ -1,16 +1,16 @@
-//! What the controller says about a resource: `status`.
+//! `status`: the state of a resource, written by the controller.
 //!
-//! The conditions are the truth; `phase` and `step` are their short form for people and for clients that know no conditions.
+//! `phase` and `step` are summaries of the conditions.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// The state of a request for a notebook image.
+/// The state of a custom notebook image.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Status {
-    /// The generation of the resource that this status speaks of.
+    /// The generation of the resource that this status describes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
     /// The overall state.
@@ -19,63 +19,63 @@ pub struct Status {
     /// The state of the build.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub step: Option<Step>,
-    /// Kubernetes conditions; `WellFormed` says whether the resource passes the rules in force.
+    /// Kubernetes conditions.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
-    /// The image, once there is one.
+    /// The image, if it exists.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<Image>,
     /// Where the image is published.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image_stream: Option<ImageStreamTag>,
-    /// Where the source that the image was built from is kept.
+    /// Where the source of the image is stored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<Source>,
-    /// The run that builds this generation, or did.
+    /// The latest PipelineRun of this generation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pipeline_run: Option<PipelineRun>,
-    /// The last few runs that ended, the newest first.
+    /// The latest finished PipelineRuns, newest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub history: Vec<PastRun>,
 }
 
-/// The overall state of a request.
+/// The overall state of a resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 pub enum Phase {
-    /// Nothing has begun yet.
+    /// The build has not started.
     Pending,
-    /// A run is under way.
+    /// A PipelineRun is in progress.
     Building,
-    /// The image is there for spawning.
+    /// The image is published and can be used.
     Ready,
-    /// Something stands in the way; the conditions say what.
+    /// The build failed; see the conditions.
     Failed,
 }
 
 /// The state of a build.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 pub enum Step {
-    /// An import has begun.
+    /// The import has started.
     Importing,
-    /// An imported image is being checked.
+    /// The imported image is being validated.
     Validating,
-    /// The package list is being resolved, or the repository read.
+    /// The package list is being resolved, or the repository is being read.
     Preparing,
     /// The image is being built.
     Building,
-    /// The build is done.
+    /// The build succeeded.
     Success,
-    /// The build came to nothing.
+    /// The build failed.
     Failed,
 }
 
 /// `status.image`
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 pub struct Image {
-    /// The whole reference, by which the image can be pulled.
+    /// The complete image reference.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reference: Option<String>,
-    /// Digest of the image's manifest.
+    /// Digest of the image manifest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digest: Option<String>,
     /// The tag.
@@ -92,7 +92,7 @@ pub struct ImageStreamTag {
     /// Name of the ImageStream.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// The tag in it.
+    /// The tag.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tag: Option<String>,
 }
@@ -104,7 +104,7 @@ pub struct Source {
     /// The repository.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repository_url: Option<String>,
-    /// Branch or tag in it.
+    /// Branch or tag.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub git_ref: Option<String>,
     /// The commit.
@@ -122,13 +122,13 @@ pub struct PipelineRun {
     /// Name of the run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// When it began.
+    /// Start time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start_time: Option<Time>,
-    /// When it ended.
+    /// Completion time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub completion_time: Option<Time>,
-    /// Which attempt at this generation it is, from 1.
+    /// Number of the attempt for this generation, from 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attempt: Option<i32>,
     /// The task that failed.
@@ -142,16 +142,16 @@ pub struct PipelineRun {
 pub struct PastRun {
     /// Name of the run.
     pub name: String,
-    /// The generation of the resource that it built.
+    /// The generation of the resource.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generation: Option<i64>,
     /// `Success`, or the reason of the failure.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcome: Option<String>,
-    /// Digest of the image that came of it.
+    /// Digest of the resulting image.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digest: Option<String>,
-    /// The digest behind a followed tag that it was made for; absent where it was made for the spec.
+    /// Digest of the tracked tag that triggered the run; absent if the spec triggered it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub upstream_digest: Option<String>,
 }

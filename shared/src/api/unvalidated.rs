@@ -1,7 +1,6 @@
-//! A `CustomNBImage` as it was sent: nothing about it has been proven yet.
+//! A `CustomNBImage` before validation.
 //!
-//! Holds what the rules read and skips the rest (`managedFields`, `status`, other annotations) while parsing, so that a
-//! review costs no trees that nobody looks at.
+//! Contains only the fields that the rules read. Other fields (`managedFields`, `status`, other annotations) are skipped while parsing.
 
 use std::fmt;
 
@@ -9,51 +8,51 @@ use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 
 use super::annotations;
-use super::field::{Expected, Field, Found, expected_object};
+use super::field::{ActualType, Field, FieldType, object_field};
 use super::spec::{CustomNBImage, Spec};
 
-/// A resource that nobody has judged yet.
+/// A resource before validation.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct UnvalidatedImage {
-    /// `apiVersion`, to tell our kind from others.
+    /// `apiVersion`.
     #[serde(default)]
     pub api_version: Field<String>,
-    /// `kind`, to tell our kind from others.
+    /// `kind`.
     #[serde(default)]
     pub kind: Field<String>,
-    /// What the rules read of `metadata`.
+    /// The fields of `metadata` that the rules read.
     #[serde(default)]
     pub metadata: Field<Metadata>,
-    /// The request itself.
+    /// `spec`.
     #[serde(default)]
     pub spec: Field<Spec>,
 }
-expected_object!(UnvalidatedImage);
+object_field!(UnvalidatedImage);
 
-/// What the rules read of `metadata`.
+/// The fields of `metadata` that the rules read.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Metadata {
-    /// Name; absent while the API server has yet to make one from `generateName`.
+    /// Name; absent before the API server generates one from `generateName`.
     #[serde(default)]
     pub name: Field<String>,
-    /// Prefix of a name to be made.
+    /// Prefix of a generated name.
     #[serde(default)]
     pub generate_name: Field<String>,
-    /// Namespace; offline it may be left out.
+    /// Namespace; offline it may be missing.
     #[serde(default)]
     pub namespace: Field<String>,
-    /// The annotations that mean something to us.
+    /// The annotations that CNBi uses.
     #[serde(default)]
     pub annotations: Field<Annotations>,
-    /// Set while finalizers are being waited for.
+    /// Set while the deletion waits for finalizers.
     #[serde(default)]
     pub deletion_timestamp: Field<String>,
 }
-expected_object!(Metadata);
+object_field!(Metadata);
 
-/// The annotations that mean something to us. Others are passed over.
+/// The annotations that CNBi uses.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Annotations {
     /// [`annotations::DISPLAY_NAME`]
@@ -62,10 +61,10 @@ pub struct Annotations {
     pub description: Field<String>,
     /// [`annotations::CREATOR`]
     pub creator: Field<String>,
-    /// An annotation of another key whose value is not text; Kubernetes takes only text.
-    pub wrong: Option<(String, Found)>,
+    /// Another annotation whose value is not text, which Kubernetes rejects.
+    pub wrong_type: Option<(String, ActualType)>,
 }
-expected_object!(Annotations);
+object_field!(Annotations);
 
 impl<'de> Deserialize<'de> for Annotations {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -90,8 +89,8 @@ impl<'de> Visitor<'de> for AnnotationsVisitor {
                 annotations::DESCRIPTION => read.description = map.next_value()?,
                 annotations::CREATOR => read.creator = map.next_value()?,
                 _ => {
-                    if let Field::Wrong(found) = map.next_value::<Field<Text>>()? {
-                        read.wrong.get_or_insert((key, found));
+                    if let Field::WrongType(found) = map.next_value::<Field<Text>>()? {
+                        read.wrong_type.get_or_insert((key, found));
                     }
                 }
             }
@@ -100,13 +99,13 @@ impl<'de> Visitor<'de> for AnnotationsVisitor {
     }
 }
 
-/// Some text whose content does not matter; a long annotation is not kept.
+/// Text whose content is discarded.
 struct Text;
 
-impl Expected<'_> for Text {
-    const TYPE: &'static str = "string";
+impl FieldType<'_> for Text {
+    const TYPE: &'static str = "text";
 
-    fn from_text(_: String) -> Result<Self, Found> {
+    fn from_text(_: String) -> Result<Self, ActualType> {
         Ok(Self)
     }
 }
@@ -120,44 +119,44 @@ impl UnvalidatedImage {
         serde_json::from_slice(json)
     }
 
-    /// Whether the object says that it is a `CustomNBImage` of a version that we know.
+    /// Whether `kind` and `apiVersion` are those of `CustomNBImage`.
     pub fn is_ours(&self) -> bool {
         self.kind.text() == Some(super::KIND) && self.api_version.text() == Some(super::API_VERSION)
     }
 
-    /// The name, once there is one.
+    /// The name, if set.
     pub fn name(&self) -> Option<&str> {
         self.metadata.value()?.name.text()
     }
 
-    /// The namespace, where it is known.
+    /// The namespace, if known.
     pub fn namespace(&self) -> Option<&str> {
         self.metadata.value()?.namespace.text()
     }
 
-    /// The annotations that mean something to us.
+    /// The annotations that CNBi uses.
     pub fn annotations(&self) -> Option<&Annotations> {
         self.metadata.value()?.annotations.value()
     }
 
-    /// Whether deletion has begun and finalizers are waited for.
+    /// Whether the resource is being deleted.
     pub fn is_being_deleted(&self) -> bool {
         self.metadata
             .value()
             .is_some_and(|metadata| metadata.deletion_timestamp.text().is_some())
     }
 
-    /// Display name, as annotated.
+    /// The display name annotation.
     pub fn display_name(&self) -> Option<&str> {
         self.annotations()?.display_name.text()
     }
 
-    /// Description, as annotated.
+    /// The description annotation.
     pub fn description(&self) -> Option<&str> {
         self.annotations()?.description.text()
     }
 
-    /// Creator, as annotated.
+    /// The creator annotation.
     pub fn creator(&self) -> Option<&str> {
         self.annotations()?.creator.text()
     }
@@ -181,7 +180,7 @@ impl From<&CustomNBImage> for UnvalidatedImage {
                     display_name: annotation(annotations::DISPLAY_NAME),
                     description: annotation(annotations::DESCRIPTION),
                     creator: annotation(annotations::CREATOR),
-                    wrong: None,
+                    wrong_type: None,
                 }),
                 deletion_timestamp: text(&resource.metadata.deletion_timestamp.as_ref().map(|at| at.0.to_string())),
             }),

@@ -1,9 +1,10 @@
-//! Which image repositories are built on that say nothing of one.
+//! The default builder image for repositories.
 
 use super::Config;
 
 impl Config {
-    /// The image that repositories are built on which say nothing of it. `None`: nothing is configured that could be one.
+    /// The builder image for repositories that do not name one: `repositories.builderImage`, or the catalog entry with the newest Python.
+    /// `None`: neither is configured.
     pub fn repository_builder(&self) -> Option<&str> {
         if !self.repositories.builder_image.is_empty() {
             return Some(&self.repositories.builder_image);
@@ -11,14 +12,14 @@ impl Config {
         let newest = self
             .runtime_environments
             .iter()
-            // Of those that are as new, the last one would be taken.
+            // `max_by_key` returns the last maximum; the first entry must win.
             .rev()
             .max_by_key(|entry| numbers(&entry.python_version));
         newest.map(|entry| entry.builder_image.as_str())
     }
 }
 
-/// The numbers of a version, to compare. What is no number counts as the lowest.
+/// The numbers of a version for comparison. A part that is not a number sorts first.
 fn numbers(version: &str) -> Vec<Option<u32>> {
     version.split('.').map(|part| part.trim().parse().ok()).collect()
 }
@@ -28,7 +29,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn repositories_are_built_on_the_newest_python_unless_an_image_is_named() {
+    fn the_newest_python_is_the_default_builder() {
         let config = |more: &str| {
             let entry = |python: &str, image: &str| {
                 format!(
@@ -46,7 +47,7 @@ mod tests {
     }
 
     #[test]
-    fn of_two_environments_as_new_the_first_counts() {
+    fn the_first_of_two_equal_versions_wins() {
         let config = Config::from_yaml(
             "runtimeEnvironments: [{osName: ubi, osVersion: '9', pythonVersion: '3.11', builderImage: 'quay.io/a/b:v1'}, \
              {osName: ubi, osVersion: '8', pythonVersion: '3.11', builderImage: 'quay.io/a/c:v1'}]",

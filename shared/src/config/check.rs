@@ -1,12 +1,11 @@
-//! What a configuration says has to make sense: an entry that could never match anything is a slip, and it would fail to
-//! protect, or to allow, without a word.
+//! Validation of the configuration. An entry that can never match is rejected, because it would silently fail to protect or to allow.
 //!
-//! Everything that is wrong is told at once. Values are repeated only where they look like no secret.
+//! All problems are reported at once. Values that may be secrets are not repeated.
 
 pub(super) mod runs;
 mod tasks;
 
-use super::{AllowedTarget, CatalogEntry, Config, GitCredential, MOST, Problem};
+use super::{AllowedTarget, CatalogEntry, Config, GitCredential, MAX_LIST_ITEMS, Problem};
 use crate::api::limits;
 use crate::grammar::clone_url::is_host_name;
 use crate::grammar::dns::{self, split_port};
@@ -14,10 +13,10 @@ use crate::grammar::image::{ImageReference, is_registry};
 use crate::rules::{self, exceeds, may_hold_secret};
 use crate::verdict::{Level, printable};
 
-/// Most characters of a value that are repeated.
+/// Maximum number of characters of a value that are shown.
 const SHOWN: usize = 80;
 
-/// All that is wrong with what a configuration says.
+/// All problems of a configuration.
 pub(super) fn check(config: &Config) -> Vec<Problem> {
     let mut problems = Problems::default();
     let Config {
@@ -29,7 +28,7 @@ pub(super) fn check(config: &Config) -> Vec<Problem> {
         git,
         pipelines,
         retry,
-        // Every value of these can be meant.
+        // Every value of these is valid.
         history: _,
         image_stream: _,
         pull_secrets: _,
@@ -50,8 +49,8 @@ pub(super) fn check(config: &Config) -> Vec<Problem> {
     for (id, level) in rules {
         problems.rule(id, *level);
     }
-    problems.list("images.allowed", &images.allowed, |problems, place, prefix| {
-        image_prefix(problems, place, prefix);
+    problems.list("images.allowed", &images.allowed, |problems, location, prefix| {
+        image_prefix(problems, location, prefix);
     });
     problems.list("runtimeEnvironments", runtime_environments, catalog_entry);
     problems.repeated("runtimeEnvironments", runtime_environments, |entry| {
@@ -60,8 +59,8 @@ pub(super) fn check(config: &Config) -> Vec<Problem> {
     problems.list(
         "repositories.allowed",
         &repositories.allowed,
-        |problems, place, host| {
-            problems.host(place.to_owned(), host);
+        |problems, location, host| {
+            problems.host(location.to_owned(), host);
         },
     );
     if !repositories.builder_image.is_empty() {
@@ -86,122 +85,119 @@ pub(super) fn check(config: &Config) -> Vec<Problem> {
 struct Problems(Vec<Problem>);
 
 impl Problems {
-    fn add(&mut self, place: String, message: String) {
-        self.0.push(Problem { place, message });
+    fn add(&mut self, location: String, message: String) {
+        self.0.push(Problem { location, message });
     }
 
-    /// Something is wrong with a value, which is shown unless it may be a secret.
-    fn value(&mut self, place: String, value: &str, message: &str) {
+    /// Adds a problem with a value, which is shown unless it may be a secret.
+    fn value(&mut self, location: String, value: &str, message: &str) {
         let message = if may_hold_secret(value) || value.contains('@') {
-            "holds what looks like credentials; no key here takes any".to_owned()
+            "appears to contain credentials, which the configuration must not contain".to_owned()
         } else {
             format!("\"{}\" {message}", printable(value, SHOWN))
         };
-        self.add(place, message);
+        self.add(location, message);
     }
 
-    fn list<T>(&mut self, place: &str, items: &[T], check: impl Fn(&mut Self, &str, &T)) {
-        if items.len() > MOST {
+    fn list<T>(&mut self, location: &str, items: &[T], check: impl Fn(&mut Self, &str, &T)) {
+        if items.len() > MAX_LIST_ITEMS {
             let count = items.len();
             self.add(
-                place.to_owned(),
-                format!("has {count} items; at most {MOST} are allowed"),
+                location.to_owned(),
+                format!("has {count} items; at most {MAX_LIST_ITEMS} are allowed"),
             );
         }
-        for (index, item) in items.iter().take(MOST).enumerate() {
-            check(self, &format!("{place}[{index}]"), item);
+        for (index, item) in items.iter().take(MAX_LIST_ITEMS).enumerate() {
+            check(self, &format!("{location}[{index}]"), item);
         }
     }
 
-    fn repeated<T, K: PartialEq>(&mut self, place: &str, items: &[T], key: impl Fn(&T) -> K) {
-        let keys: Vec<K> = items.iter().take(MOST).map(key).collect();
+    fn repeated<T, K: PartialEq>(&mut self, location: &str, items: &[T], key: impl Fn(&T) -> K) {
+        let keys: Vec<K> = items.iter().take(MAX_LIST_ITEMS).map(key).collect();
         for (index, key) in keys.iter().enumerate() {
             if let Some(first) = keys[..index].iter().position(|earlier| earlier == key) {
                 self.add(
-                    format!("{place}[{index}]"),
-                    format!("says the same as {place}[{first}], which counts; take one of them out"),
+                    format!("{location}[{index}]"),
+                    format!("repeats {location}[{first}]; remove one of them"),
                 );
             }
         }
     }
 
     fn rule(&mut self, id: &str, level: Level) {
-        let place = format!("rules.{}", printable(id, SHOWN));
+        let location = format!("rules.{}", printable(id, SHOWN));
         match rules::by_id(id) {
             None => self.add(
-                place,
-                "there is no such rule; see docs/reference/rules for all of them".to_owned(),
+                location,
+                "is not a rule; see docs/reference/rules for all rules".to_owned(),
             ),
             Some(rule) if rule.is_fixed && level != Level::Deny => self.add(
-                place,
-                format!(
-                    "rule {id} ({}) cannot be relaxed to {level}: without it a build could not be described",
-                    rule.slug
-                ),
+                location,
+                format!("rule {id} ({}) cannot be set to {level}: its level is fixed", rule.slug),
             ),
             Some(_) => {}
         }
     }
 
-    fn namespace(&mut self, place: String, name: &str) {
-        if let Err(error) = dns::label(name) {
-            self.value(place, name, &format!("is no namespace's name: it {error}"));
+    fn namespace(&mut self, location: String, name: &str) {
+        if let Err(error) = dns::validate_label(name) {
+            self.value(location, name, &format!("is not a namespace name: it {error}"));
         }
     }
 
-    fn host(&mut self, place: String, text: &str) {
+    fn host(&mut self, location: String, text: &str) {
         let (host, port) = split_port(text);
         let is_port = |port: &str| port.parse::<u16>().is_ok_and(|port| port > 0) && !port.starts_with('+');
         if !is_host_name(host) || !port.is_none_or(is_port) {
             self.value(
-                place,
+                location,
                 text,
-                "is no Git host; write its name as in a clone URL, github.com, or with a port, git.example.com:8443",
+                "is not a Git host; use the host of the clone URL, for example github.com or git.example.com:8443",
             );
         }
     }
 }
 
-fn allowed_target(problems: &mut Problems, place: &str, target: &AllowedTarget) {
+fn allowed_target(problems: &mut Problems, location: &str, target: &AllowedTarget) {
     let AllowedTarget { namespace, from } = target;
-    problems.namespace(format!("{place}.namespace"), namespace);
+    problems.namespace(format!("{location}.namespace"), namespace);
     if from.is_empty() {
-        let message = "lets nobody in; name namespaces, or \"*\" for all".to_owned();
-        problems.add(format!("{place}.from"), message);
+        let message = "is empty; list namespaces, or use \"*\" for all".to_owned();
+        problems.add(format!("{location}.from"), message);
     }
-    problems.list(&format!("{place}.from"), from, |problems, place, source| {
+    problems.list(&format!("{location}.from"), from, |problems, location, source| {
         if source == "*" {
             return;
         }
-        if let Err(error) = dns::label(source) {
-            let message = format!("is neither \"*\" nor a namespace's name: it {error}");
-            problems.value(place.to_owned(), source, &message);
+        if let Err(error) = dns::validate_label(source) {
+            let message = format!("is neither \"*\" nor a namespace name: it {error}");
+            problems.value(location.to_owned(), source, &message);
         }
     });
 }
 
-fn image_prefix(problems: &mut Problems, place: &str, prefix: &str) {
-    const WRITE: &str = "write a registry, quay.io, or a repository or what begins one, quay.io/thoth-station";
-    let mut refuse = |message: &str| problems.value(place.to_owned(), prefix, &format!("{message}; {WRITE}"));
+fn image_prefix(problems: &mut Problems, location: &str, prefix: &str) {
+    const HINT: &str = "use a registry such as quay.io, or a repository prefix such as quay.io/thoth-station";
+    let mut reject = |message: &str| problems.value(location.to_owned(), prefix, &format!("{message}; {HINT}"));
     let bare = prefix.strip_suffix('/').unwrap_or(prefix);
     if exceeds(bare, limits::IMAGE) {
-        return refuse("is too long");
+        return reject("is too long");
     }
     if is_registry(bare) {
         return;
     }
     match ImageReference::parse(bare) {
-        Err(error) => refuse(&format!("can begin no image: {error}")),
-        Ok(image) if image.has_tag_or_digest() => refuse("has a tag or a digest, which this list does not look at"),
-        Ok(image) if image.registry().is_none() => refuse(&format!(
-            "begins with no registry (that of Docker Hub is docker.io: {})",
+        Err(error) => reject(&format!("is not an image prefix: {error}")),
+        Ok(image) if image.has_tag_or_digest() => reject("has a tag or digest, which is not allowed here"),
+        Ok(image) if image.registry().is_none() => reject(&format!(
+            "does not begin with a registry (for Docker Hub, write {})",
             image.qualified()
         )),
         Ok(_) => {}
     }
 }
 
-fn catalog_entry(problems: &mut Problems, place: &str, entry: &CatalogEntry) {
+fn catalog_entry(problems: &mut Problems, location: &str, entry: &CatalogEntry) {
     let CatalogEntry {
         os_name,
         os_version,
@@ -214,41 +210,38 @@ fn catalog_entry(problems: &mut Problems, place: &str, entry: &CatalogEntry) {
         ("pythonVersion", python_version),
     ] {
         if part.trim().is_empty() {
-            problems.add(
-                format!("{place}.{key}"),
-                "is empty, and nobody can ask for that".to_owned(),
-            );
+            problems.add(format!("{location}.{key}"), "is empty".to_owned());
         } else if exceeds(part, limits::ENVIRONMENT_PART) {
             let most = limits::ENVIRONMENT_PART;
             problems.value(
-                format!("{place}.{key}"),
+                format!("{location}.{key}"),
                 part,
-                &format!("is longer than the {most} characters that anybody may ask for"),
+                &format!("is longer than {most} characters"),
             );
         }
     }
-    image(problems, format!("{place}.builderImage"), builder_image);
+    image(problems, format!("{location}.builderImage"), builder_image);
 }
 
-fn image(problems: &mut Problems, place: String, image: &str) {
+fn image(problems: &mut Problems, location: String, image: &str) {
     if exceeds(image, limits::IMAGE) {
-        problems.value(place, image, "is too long for an image reference");
+        problems.value(location, image, "is too long for an image reference");
     } else if let Err(error) = ImageReference::parse(image) {
         problems.value(
-            place,
+            location,
             image,
-            &format!("is no image reference: {error}; write registry/repository:tag"),
+            &format!("is not an image reference: {error}; use registry/repository:tag"),
         );
     }
 }
 
-fn git_credential(problems: &mut Problems, place: &str, credential: &GitCredential) {
+fn git_credential(problems: &mut Problems, location: &str, credential: &GitCredential) {
     let GitCredential { host, secret } = credential;
-    problems.host(format!("{place}.host"), host);
-    if let Err(error) = dns::secret_name(secret) {
-        // Somebody may have put the credential itself here.
-        let message = format!("is no Secret's name: it {}", error.without_value());
-        problems.add(format!("{place}.secret"), message);
+    problems.host(format!("{location}.host"), host);
+    if let Err(error) = dns::validate_secret_name(secret) {
+        // The value may be the credential itself.
+        let message = format!("is not a Secret name: it {}", error.without_value());
+        problems.add(format!("{location}.secret"), message);
     }
 }
 

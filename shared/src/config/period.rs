@@ -1,4 +1,4 @@
-//! Lengths of time in the configuration.
+//! Durations in the configuration.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,34 +7,34 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// A length of time in whole seconds, written as `90s`, `15m` or `1h30m`.
+/// A duration in whole seconds, written as `90s`, `15m` or `1h30m`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
 #[schemars(with = "String")]
 pub struct Period(u32);
 
-/// The text is no length of time.
+/// The text is not a duration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("write a length of time as hours, minutes and seconds, such as 90s, 15m or 1h30m")]
+#[error("must be a duration in hours, minutes and seconds, such as 90s, 15m or 1h30m")]
 pub struct PeriodError;
 
 impl Period {
-    /// So many seconds.
+    /// A duration of `seconds`.
     pub const fn seconds(seconds: u32) -> Self {
         Self(seconds)
     }
 
-    /// Both after each other; `None` where that is longer than can be said.
+    /// The sum; `None` on overflow.
     pub fn plus(self, other: Self) -> Option<Self> {
         self.0.checked_add(other.0).map(Self)
     }
 
-    /// In whole seconds.
+    /// The duration in whole seconds.
     pub const fn as_seconds(self) -> u32 {
         self.0
     }
 
-    /// As the standard library has it.
+    /// The duration as a standard library type.
     pub const fn as_duration(self) -> Duration {
         Duration::from_secs(self.0 as u64)
     }
@@ -79,7 +79,7 @@ impl From<Period> for String {
 }
 
 impl fmt::Display for Period {
-    /// As Tekton reads it too.
+    /// The format that Tekton reads too.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (hours, minutes, seconds) = (self.0 / 3600, self.0 / 60 % 60, self.0 % 60);
         write!(formatter, "{hours}h{minutes}m{seconds}s")
@@ -91,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn periods_are_read_and_written() {
+    fn durations_are_parsed_and_printed() {
         for (text, seconds) in [
             ("90s", 90),
             ("15m", 900),

@@ -1,4 +1,4 @@
-//! The sections about runs: where they are made, how many, with what, and what is kept of them.
+//! The sections for PipelineRuns.
 
 use std::collections::BTreeMap;
 
@@ -7,26 +7,26 @@ use serde::{Deserialize, Serialize};
 
 use super::{Period, PodTemplate};
 
-/// The value of `pipelines.runNamespace` that puts runs beside their resources.
-pub const OWN: &str = "Own";
+/// The value of `pipelines.runNamespace` for runs in the namespace of the resource.
+pub const OWN_NAMESPACE: &str = "Own";
 
 /// `pipelines`
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Pipelines {
-    /// The namespace that runs are made in; `Own`: that of the resource.
+    /// The build namespace, in which PipelineRuns are created; `Own`: the namespace of the resource.
     pub run_namespace: String,
-    /// How many runs may be under way at once.
+    /// Maximum number of concurrent builds.
     pub max_concurrent: MaxConcurrent,
-    /// The service accounts of the tasks.
+    /// Service accounts of the tasks.
     pub service_accounts: ServiceAccounts,
-    /// How long a run may take.
+    /// Timeouts of a PipelineRun.
     pub timeouts: Timeouts,
     /// Compute resources of the tasks.
     pub resources: TaskResources,
-    /// The volume of a run.
+    /// Volume of a PipelineRun.
     pub workspace: Workspace,
-    /// Where and how the pods of all tasks run.
+    /// Settings for the pods of all tasks.
     pub pod_template: PodTemplate,
 }
 
@@ -67,9 +67,9 @@ impl Default for MaxConcurrent {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct ServiceAccounts {
-    /// For the tasks that run our own programs only.
+    /// For tasks that run only programs of CNBi.
     pub trusted: String,
-    /// For the tasks that run what a user wrote. It must have no rights and no Secrets.
+    /// For tasks that run user code. It must have no permissions and no Secrets.
     pub untrusted: String,
 }
 
@@ -86,9 +86,9 @@ impl Default for ServiceAccounts {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Timeouts {
-    /// For all tasks but the last together.
+    /// For all tasks except the finally task.
     pub tasks: Period,
-    /// For the task at the end, which tells the ImageStream what came of the run.
+    /// For the finally task, which updates the ImageStream.
     pub finally: Period,
 }
 
@@ -105,19 +105,19 @@ impl Default for Timeouts {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct TaskResources {
-    /// Of each task that runs our own programs only.
+    /// Of each task that runs only programs of CNBi.
     pub trusted: Resources,
-    /// Of each task that runs what a user wrote.
+    /// Of each task that runs user code.
     pub untrusted: Resources,
 }
 
-/// Requests and limits, as Kubernetes has them: `{requests: {cpu: 500m}, limits: {memory: 4Gi}}`.
+/// Kubernetes requests and limits: `{requests: {cpu: 500m}, limits: {memory: 4Gi}}`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Resources {
-    /// What the node must have free.
+    /// Resource requests.
     pub requests: BTreeMap<String, String>,
-    /// What may be used at most.
+    /// Resource limits.
     pub limits: BTreeMap<String, String>,
 }
 
@@ -125,9 +125,9 @@ pub struct Resources {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Workspace {
-    /// Size of the volume that a run's tasks share.
+    /// Size of the volume that the tasks of a run share.
     pub size: String,
-    /// Its StorageClass. Empty: the cluster's default.
+    /// StorageClass. Empty: the default of the cluster.
     pub storage_class: String,
 }
 
@@ -140,15 +140,15 @@ impl Default for Workspace {
     }
 }
 
-/// `retry`: what happens after a failure that may pass.
+/// `retry`: retries after temporary failures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Retry {
-    /// How many runs are made for one request before it is given up.
+    /// Maximum number of PipelineRuns for one generation.
     pub limit: u32,
-    /// The wait before the second run; doubled with each further one.
+    /// Delay before the second run; doubled for each further run.
     pub base: Period,
-    /// The longest wait.
+    /// Maximum delay.
     pub max: Period,
 }
 
@@ -162,13 +162,13 @@ impl Default for Retry {
     }
 }
 
-/// `history`: how many runs that have ended are kept of each resource. The latest is kept always.
+/// `history`: number of finished PipelineRuns to keep per resource. The latest is always kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct History {
-    /// Of those that succeeded.
+    /// Number of successful runs to keep.
     pub succeeded: u32,
-    /// Of those that did not.
+    /// Number of failed runs to keep.
     pub failed: u32,
 }
 
@@ -185,7 +185,7 @@ impl Default for History {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct ImageStream {
-    /// What becomes of the ImageStream when its resource is deleted: `Delete` or `Retain`.
+    /// What happens to the ImageStream when its resource is deleted: `Delete` or `Retain`.
     #[schemars(with = "String")]
     pub deletion_policy: DeletionPolicy,
 }
@@ -193,10 +193,10 @@ pub struct ImageStream {
 /// `imageStream.deletionPolicy`
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 pub enum DeletionPolicy {
-    /// It goes too.
+    /// It is deleted.
     #[default]
     Delete,
-    /// It stays.
+    /// It is kept.
     Retain,
 }
 
@@ -204,15 +204,15 @@ pub enum DeletionPolicy {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct PullSecrets {
-    /// Whether the entry for an imported image's registry is copied to the target namespace, so that OpenShift can import
-    /// it there.
+    /// Whether the entry of the pull secret for an imported image is copied to the target namespace, so that OpenShift can import the image
+    /// there.
     pub copy_to_target: bool,
 }
 
 impl Pipelines {
-    /// The namespace of the runs of a resource in namespace `own`.
-    pub fn namespace_of_runs<'a>(&'a self, own: &'a str) -> &'a str {
-        if self.run_namespace == OWN {
+    /// The build namespace of a resource in namespace `own`.
+    pub fn run_namespace_for<'a>(&'a self, own: &'a str) -> &'a str {
+        if self.run_namespace == OWN_NAMESPACE {
             own
         } else {
             &self.run_namespace
@@ -227,9 +227,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn defaults_are_as_documented_and_pass() {
+    fn defaults_are_valid_and_as_documented() {
         let config = Config::from_yaml("").unwrap();
-        assert_eq!(config.pipelines.namespace_of_runs("team-a"), "cnbi-builds");
+        assert_eq!(config.pipelines.run_namespace_for("team-a"), "cnbi-builds");
         assert_eq!(config.pipelines.timeouts.tasks.to_string(), "0h55m0s");
         assert_eq!((config.history.succeeded, config.history.failed), (1, 3));
         assert_eq!(config.image_stream.deletion_policy, DeletionPolicy::Delete);
@@ -237,8 +237,8 @@ mod tests {
     }
 
     #[test]
-    fn own_means_the_resources_namespace() {
+    fn own_is_the_namespace_of_the_resource() {
         let config = Config::from_yaml("pipelines: {runNamespace: Own}").unwrap();
-        assert_eq!(config.pipelines.namespace_of_runs("team-a"), "team-a");
+        assert_eq!(config.pipelines.run_namespace_for("team-a"), "team-a");
     }
 }

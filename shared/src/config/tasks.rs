@@ -1,42 +1,42 @@
-//! The sections that the tasks of a run work by: signatures, package index, network, and where source and images go.
+//! The sections for the tasks of a build: signatures, package index, network, source and registry.
 //!
-//! No key takes a credential. Those are in Secrets, which are named here and bound to the run as workspaces.
+//! No key contains a credential. Credentials are in Secrets, which are named here and bound to the PipelineRun as workspaces.
 
 use crate::grammar::image::ImageReference;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// `signatures`: what is asked of images that others made, those that are imported and those that are built on.
+/// `signatures`: verification of imported images and base images.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Signatures {
-    /// `Off`, `IfPresent` (a signature that is there has to be valid) or `Required`.
+    /// `Off`, `IfPresent` (an existing signature must be valid) or `Required`.
     #[schemars(with = "String")]
     pub policy: SignaturePolicy,
-    /// Name of the Secret, in the build namespace, with the public keys that count, one PEM an entry: ECDSA on P-256
-    /// or P-384, RSA, Ed25519. What cosign signs with Ed25519 (its Ed25519ph) cannot be verified. Needed unless the policy is `Off`.
+    /// Name of the Secret with the public keys in the build namespace, one PEM per entry: ECDSA on P-256 or P-384, RSA, Ed25519. Ed25519
+    /// signatures of cosign (Ed25519ph) are not supported. Required unless the policy is `Off`.
     pub keys_secret: String,
 }
 
 /// `signatures.policy`
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 pub enum SignaturePolicy {
-    /// Nobody looks.
+    /// Signatures are not verified.
     #[default]
     Off,
-    /// An image may be unsigned, but not signed wrongly.
+    /// An image may be unsigned, but an existing signature must be valid.
     IfPresent,
-    /// An image needs a signature by one of the keys.
+    /// An image must have a signature by one of the keys.
     Required,
 }
 
-/// `python`: where packages come from.
+/// `python`: package indexes.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Python {
     /// URL of the package index (PEP 503).
     pub index_url: String,
-    /// Further indexes. They are asked before `indexUrl`, and a package comes from the first that has it.
+    /// Additional indexes. They are searched before `indexUrl`; a package is installed from the first index that has it.
     pub extra_index_urls: Vec<String>,
 }
 
@@ -49,8 +49,7 @@ impl Default for Python {
     }
 }
 
-/// `network`: how the tasks reach registries, package indexes and Git hosts, and the controller the registries whose tags it
-/// follows.
+/// `network`: access of the tasks to registries, package indexes and Git hosts, and of the controller to registries.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Network {
@@ -58,12 +57,12 @@ pub struct Network {
     pub http_proxy: String,
     /// URL of the proxy for `https://`. Empty: none.
     pub https_proxy: String,
-    /// Hosts and domains (`.example.com`) that are reached without a proxy.
+    /// Hosts and domains (`.example.com`) that are accessed without a proxy.
     pub no_proxy: Vec<String>,
-    /// Name of the ConfigMap, in the build namespace, with further certificate authorities to trust: PEM, in any of its
-    /// entries. Empty: the public ones only.
+    /// Name of the ConfigMap with additional trusted certificate authorities in the build namespace: PEM in any of its entries. Empty: only
+    /// public certificate authorities.
     pub ca_config_map: String,
-    /// Registries (`registry.example.com:5000`) that are spoken to over plain HTTP.
+    /// Registries (`registry.example.com:5000`) that are accessed over plain HTTP.
     pub insecure_registries: Vec<String>,
 }
 
@@ -76,24 +75,24 @@ impl Network {
     }
 }
 
-/// `source`: where the source of a package list is kept, as a Git repository for each resource.
+/// `source`: storage of the sources of package lists, in one Git repository per resource.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Source {
-    /// The repositories are `<baseUrl>/<namespace>/<name>.git`. Empty: source is kept no longer than its run.
+    /// The repositories are `<baseUrl>/<namespace>/<name>.git`. Empty: sources are not stored.
     pub base_url: String,
-    /// Name of the Secret, in the build namespace, with `username` and `password` for the Git host. Empty: none is needed.
+    /// Name of the Secret with `username` and `password` for the Git host, in the build namespace. Empty: no credentials.
     pub secret: String,
 }
 
-/// `registry`: where images are pushed that were built here.
+/// `registry`: where built images are pushed.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Registry {
-    /// Images are pushed to `<prefix>/<target namespace>/<name>`. The default is OpenShift's own registry.
+    /// Images are pushed to `<prefix>/<target namespace>/<name>`. The default is the internal registry of OpenShift.
     pub prefix: String,
-    /// Name of the Secret, in the build namespace and of type `kubernetes.io/dockerconfigjson`, with the credentials to push. Empty: the
-    /// token of the trusted service account, which OpenShift's own registry takes.
+    /// Name of the Secret with the push credentials, of type `kubernetes.io/dockerconfigjson` and in the build namespace. Empty: the token of
+    /// the trusted service account, which the internal registry of OpenShift accepts.
     pub secret: String,
 }
 
@@ -106,10 +105,10 @@ impl Default for Registry {
     }
 }
 
-/// OpenShift's own registry, as pods reach it.
+/// The internal registry of OpenShift, as pods address it.
 pub const INTERNAL_REGISTRY: &str = "image-registry.openshift-image-registry.svc:5000";
 
-/// `build`: how buildah builds. What works depends on what the cluster lets pods do.
+/// `build`: settings of buildah. Which values work depends on the security policy of the cluster.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct BuildSettings {
@@ -121,11 +120,11 @@ pub struct BuildSettings {
     pub isolation: Isolation,
 }
 
-/// `sbom`: the list of the Python packages in an image that was built, a software bill of materials.
+/// `sbom`: software bill of materials, the Python packages of a built image.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Sbom {
-    /// `Off`, `CycloneDX` or `SPDX`: as what it is attached to the image in its registry, which has to take artifacts of the OCI.
+    /// `Off`, `CycloneDX` or `SPDX`. It is attached to the image; the registry must support OCI artifacts.
     #[schemars(with = "String")]
     pub format: SbomFormat,
 }
@@ -133,7 +132,7 @@ pub struct Sbom {
 /// `sbom.format`
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 pub enum SbomFormat {
-    /// None is made.
+    /// No SBOM is created.
     #[default]
     Off,
     /// CycloneDX 1.6, in JSON.
@@ -151,7 +150,7 @@ pub enum StorageDriver {
     /// Copies whole layers.
     #[default]
     Vfs,
-    /// Stacks them.
+    /// Stacks layers.
     Overlay,
 }
 
@@ -159,7 +158,7 @@ pub enum StorageDriver {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Isolation {
-    /// A changed root and nothing else.
+    /// Only a changed root directory.
     #[default]
     Chroot,
     /// An OCI runtime, without root.
@@ -169,7 +168,7 @@ pub enum Isolation {
 }
 
 impl StorageDriver {
-    /// As buildah has it.
+    /// The name in buildah.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Vfs => "vfs",
@@ -179,7 +178,7 @@ impl StorageDriver {
 }
 
 impl Isolation {
-    /// As buildah has it.
+    /// The name in buildah.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Chroot => "chroot",

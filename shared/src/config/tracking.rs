@@ -1,16 +1,16 @@
-//! The section about tags that were imported: whether, and how often, their registries are asked what they name now.
+//! The section for tracking the tags of imported images.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Period;
 
-/// `tracking`: whether a tag that was imported is followed when it comes to name another image.
+/// `tracking`: whether the tag of an imported image is checked for updates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Tracking {
-    /// How often the registry of an imported image is asked which image its tag names now, as in `15m`. A new one is checked
-    /// like the first one, and the ImageStream's tag moves only after that. `0s`: never.
+    /// How often the registry of an imported image is checked for a new image behind the tag, for example `15m`. A new image is validated
+    /// before the tag of the ImageStream is updated. `0s`: never.
     pub interval: Period,
 }
 
@@ -23,7 +23,7 @@ impl Default for Tracking {
 }
 
 impl Tracking {
-    /// How often to ask; `None`: never.
+    /// The interval; `None`: never.
     pub fn every(self) -> Option<Period> {
         Some(self.interval).filter(|interval| interval.as_seconds() > 0)
     }

@@ -1,8 +1,8 @@
-//! The names that both sides use, each written once.
+//! The names that the controller and the pipelines share.
 
 /// Names of tasks.
 pub mod tasks {
-    #![allow(missing_docs, reason = "each is what it says")]
+    #![allow(missing_docs, reason = "the names are self-explanatory")]
     pub const CREATE_IMAGE_STREAM: &str = "create-imagestream";
     pub const SETUP: &str = "setup";
     pub const FETCH: &str = "fetch";
@@ -20,60 +20,60 @@ pub mod params {
     pub const NAMESPACE: &str = "resource-namespace";
     /// Name of the resource, and of its ImageStream.
     pub const NAME: &str = "resource-name";
-    /// The resource's uid: the fence for writes to the ImageStream.
+    /// UID of the resource. Writes to the ImageStream for another UID are rejected.
     pub const UID: &str = "resource-uid";
-    /// The resource's generation: a write for an older one is refused.
+    /// Generation of the resource. Writes for an older generation are rejected.
     pub const GENERATION: &str = "resource-generation";
     /// Namespace of the ImageStream.
     pub const TARGET: &str = "target-namespace";
     /// The ImageStream's tag.
     pub const TAG: &str = "tag";
-    /// Everything that a user wrote, as [`super::super::ParamKind::Encoded`].
+    /// All user input, as [`super::super::BuildRequest`] in the form [`super::super::ParamKind::Encoded`].
     pub const REQUEST: &str = "request";
-    /// What the admin decided that tasks need to know, as [`super::super::Settings`], encoded the same way.
+    /// The configuration of the tasks, as [`super::super::Settings`] in the same form.
     pub const SETTINGS: &str = "settings";
 }
 
 /// Names of workspaces.
 pub mod workspaces {
-    /// A Secret of type `kubernetes.io/dockerconfigjson` with the credentials for the image to pull.
+    /// Secret of type `kubernetes.io/dockerconfigjson` with the credentials to pull the image.
     pub const DOCKER_CONFIG: &str = "dockerconfig";
-    /// The Secret with the admin's credentials for the Git host.
+    /// Secret with the credentials for the Git host.
     pub const GIT_CREDENTIALS: &str = "git-credentials";
-    /// The Secret with the public keys that signatures are verified with.
+    /// Secret with the public keys for signatures.
     pub const SIGNATURE_KEYS: &str = "signature-keys";
-    /// The Secret with the admin's credentials for the Git host that source is pushed to.
+    /// Secret with the credentials for the Git host that sources are pushed to.
     pub const SOURCE_CREDENTIALS: &str = "source-credentials";
-    /// A Secret of type `kubernetes.io/dockerconfigjson` with the credentials to push built images.
+    /// Secret of type `kubernetes.io/dockerconfigjson` with the credentials to push images.
     pub const PUSH_CREDENTIALS: &str = "push-credentials";
-    /// The ConfigMap with further certificate authorities.
+    /// ConfigMap with additional certificate authorities.
     pub const CA_BUNDLE: &str = "ca-bundle";
-    /// The volume through which tasks hand on files.
+    /// Volume that the tasks share.
     pub const WORK: &str = "work";
 }
 
-/// Names of results. All are of Tekton's type string.
+/// Names of results. All have Tekton's type string.
 pub mod results {
-    /// Every task: why it fails, as a [`super::super::Reason`].
+    /// Every task: the reason of its failure, a [`super::super::Reason`].
     pub const REASON: &str = "reason";
-    /// Every task: the same for people, in a sentence.
+    /// Every task: the message of its failure.
     pub const MESSAGE: &str = "message";
-    /// Uid of the ImageStream that the run began with.
+    /// UID of the ImageStream at the start of the run.
     pub const STREAM_UID: &str = "stream-uid";
     /// Digest of the image's manifest.
     pub const DIGEST: &str = "digest";
-    /// The whole reference of the image.
+    /// Complete reference of the image.
     pub const REFERENCE: &str = "reference";
-    /// What a container of the image starts with, for `validate`: base64 of a JSON list, and of `null` where it is too long to be told.
+    /// Start command of the image, for `validate`: base64 of a JSON list, or of `null` if it is too long.
     pub const START_COMMAND: &str = "start-command";
     /// The commit that was built.
     pub const COMMIT: &str = "commit";
-    /// Where the commit was pushed to; empty where it was kept for the run only.
+    /// URL that the commit was pushed to; empty if it was not pushed.
     pub const SOURCE_URL: &str = "source-url";
-    /// Digest of the list of locked requirements.
+    /// Digest of the locked requirements.
     pub const LOCK_DIGEST: &str = "lock-digest";
-    /// JSON for the tag's annotation of software.
+    /// JSON for the software annotation of the tag.
     pub const SOFTWARE: &str = "software";
-    /// JSON for the tag's annotation of Python packages.
+    /// JSON for the Python packages annotation of the tag.
     pub const PYTHON_DEPENDENCIES: &str = "python-dependencies";
 }

@@ -1,46 +1,46 @@
-//! What there is to say of a Pipeline: its tasks, parameters, workspaces and results. Which there are stands in `tables.rs`.
+//! Types that describe a Pipeline: tasks, parameters, workspaces and results. `tables.rs` has the values.
 
 use super::{ConditionType, Reason};
 use crate::api::BuildType;
 use crate::api::status::Step;
 
-/// Most characters of one item of an encoded parameter. The kernel takes arguments of 128 KiB.
-pub const CHUNK: usize = 96 * 1024;
+/// Maximum number of characters of one item of an encoded parameter. The kernel limits arguments to 128 KiB.
+pub const CHUNK_MAX: usize = 96 * 1024;
 
-/// Which sort of service account a task runs under.
+/// The service account of a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trust {
-    /// Runs our own programs only, with the credentials that it needs.
+    /// Runs only programs of CNBi, with credentials.
     Trusted,
-    /// Runs what a user wrote: no token and no credential in reach, and what it reports is hostile.
+    /// Runs user code: no token, no credentials, and its results are untrusted input.
     Untrusted,
 }
 
 /// One task of a pipeline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Task {
-    /// Its name in the pipeline.
+    /// Name in the pipeline.
     pub name: &'static str,
-    /// Which account it runs under.
+    /// Service account.
     pub trust: Trust,
     /// The state of the build while it runs.
     pub step: Step,
-    /// The condition that its failure is told in, where the reason does not say otherwise.
+    /// The condition that reports its failure, unless the reason has its own condition.
     pub condition: ConditionType,
-    /// The reason of a failure for which the task gives none.
-    pub default: Reason,
-    /// The reasons that it may give. Others are not believed.
+    /// The reason of a failure without a reported reason.
+    pub default_reason: Reason,
+    /// The reasons that it may report. Others are ignored.
     pub reasons: &'static [Reason],
-    /// What it reports beside [`results::REASON`] and [`results::MESSAGE`].
+    /// Its results besides `reason` and `message`.
     pub results: &'static [&'static str],
 }
 
-/// How a parameter is filled.
+/// The form of a parameter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ParamKind {
-    /// A value that cannot hold anything that Tekton or the kubelet would expand: a name, a number, a tag.
+    /// A name, number or tag: nothing that Tekton or the kubelet would expand.
     Plain,
-    /// Base64 of JSON, cut into items of at most [`CHUNK`] characters; together they are one text.
+    /// Base64 of JSON, split into items of at most [`CHUNK_MAX`] characters.
     Encoded,
 }
 
@@ -49,18 +49,18 @@ pub enum ParamKind {
 pub struct Param {
     /// Its name.
     pub name: &'static str,
-    /// How it is filled.
+    /// Its form.
     pub kind: ParamKind,
 }
 
-/// What a workspace is bound to.
+/// The volume of a workspace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WorkspaceKind {
-    /// A Secret; not bound where there is none, so the pipeline declares it optional.
+    /// An optional Secret.
     OptionalSecret,
-    /// A ConfigMap; not bound where there is none, so the pipeline declares it optional.
+    /// An optional ConfigMap.
     OptionalConfigMap,
-    /// A volume that belongs to the run.
+    /// A volume of the PipelineRun.
     Volume,
 }
 
@@ -69,7 +69,7 @@ pub enum WorkspaceKind {
 pub struct Workspace {
     /// Its name.
     pub name: &'static str,
-    /// What it is bound to.
+    /// Its volume.
     pub kind: WorkspaceKind,
 }
 
@@ -78,32 +78,32 @@ pub struct Workspace {
 pub struct Pipeline {
     /// Its name, in the build namespace.
     pub name: &'static str,
-    /// Whom it serves.
+    /// Its build type.
     pub build_type: BuildType,
     /// Its tasks, in order.
     pub tasks: &'static [Task],
-    /// What runs at the end, whatever has come of the tasks.
+    /// Its finally tasks.
     pub finally: &'static [Task],
-    /// Its parameters. None has a default.
+    /// Its parameters, without defaults.
     pub params: &'static [Param],
     /// Its workspaces.
     pub workspaces: &'static [Workspace],
-    /// What it reports when it succeeds.
+    /// Its results on success.
     pub results: &'static [&'static str],
 }
 
 impl Pipeline {
-    /// All its tasks, those at the end last.
+    /// All tasks, the finally tasks last.
     pub fn all_tasks(&self) -> impl DoubleEndedIterator<Item = &'static Task> {
         self.tasks.iter().chain(self.finally)
     }
 
-    /// The task of that name.
+    /// The task with this name.
     pub fn task(&self, name: &str) -> Option<&'static Task> {
         self.all_tasks().find(|task| task.name == name)
     }
 
-    /// Whether it takes that workspace.
+    /// Whether it declares the workspace.
     pub fn has_workspace(&self, name: &str) -> bool {
         self.workspaces.iter().any(|workspace| workspace.name == name)
     }

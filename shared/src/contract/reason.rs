@@ -1,149 +1,182 @@
-//! Why something did not come about: one table of reasons, each with the condition that it is told in and whether trying
-//! again can help.
+//! The reasons of failures: for each, the condition that reports it, whether it is temporary, its meaning and a remedy.
 
 use std::fmt;
 
 use super::ConditionType;
 
-/// Where a reason is told.
+/// The condition that reports a reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Speaks {
-    /// Always in that condition.
-    Of(ConditionType),
-    /// In the condition of the task that failed: it can happen to any of them.
-    OfItsTask,
+pub enum ReportedIn {
+    /// Always this condition.
+    Condition(ConditionType),
+    /// The condition of the failed task; the reason can occur in every task.
+    TaskCondition,
 }
 
 macro_rules! reasons {
-    ($($(#[doc = $doc:literal])+ $name:ident: $condition:ident, $temporary:literal, $advice:literal;)*) => {
-        /// A reason, as it stands in a condition, in an Event and in a task's result `reason`.
+    ($($name:ident: $condition:ident, $temporary:literal, $meaning:literal, $remedy:literal;)*) => {
+        /// The reason of a failure, as used in conditions, in Events and in the task result `reason`.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum Reason {
-            $($(#[doc = $doc])+ $name,)*
+            $(#[doc = $meaning] $name,)*
         }
 
         /// All reasons.
         pub const REASONS: &[Reason] = &[$(Reason::$name,)*];
 
         impl Reason {
-            /// As it stands in a condition.
+            /// The name of the reason.
             pub const fn as_str(self) -> &'static str {
                 match self {
                     $(Self::$name => stringify!($name),)*
                 }
             }
 
-            /// What happened: its doc comment, a sentence.
-            pub fn meaning(self) -> &'static str {
+            /// The condition that reports it.
+            pub const fn reported_in(self) -> ReportedIn {
                 match self {
-                    $(Self::$name => concat!($($doc),+).trim_start(),)*
+                    $(Self::$name => reasons!(@reported_in $condition),)*
                 }
             }
 
-            /// Where it is told.
-            pub const fn speaks(self) -> Speaks {
-                match self {
-                    $(Self::$name => reasons!(@speaks $condition),)*
-                }
-            }
-
-            /// Trying again can help without anybody changing the spec.
+            /// Whether a retry can succeed without a change of the spec.
             pub const fn is_temporary(self) -> bool {
                 match self {
                     $(Self::$name => $temporary,)*
                 }
             }
 
-            /// What a reader can do about it: a sentence without its full stop.
-            pub const fn advice(self) -> &'static str {
+            /// What it means, as one sentence.
+            pub const fn meaning(self) -> &'static str {
                 match self {
-                    $(Self::$name => $advice,)*
+                    $(Self::$name => $meaning,)*
+                }
+            }
+
+            /// What the reader can do, as an imperative sentence without a full stop.
+            pub const fn remedy(self) -> &'static str {
+                match self {
+                    $(Self::$name => $remedy,)*
                 }
             }
         }
     };
-    (@speaks OfItsTask) => { Speaks::OfItsTask };
-    (@speaks $condition:ident) => { Speaks::Of(ConditionType::$condition) };
+    (@reported_in TaskCondition) => { ReportedIn::TaskCondition };
+    (@reported_in $condition:ident) => { ReportedIn::Condition(ConditionType::$condition) };
 }
 
 reasons! {
-    /// The named Secret is not there.
-    RequiredSecretMissing: PullSecretReady, true, "Create the Secret; the build goes on by itself within 15 seconds";
-    /// The Secret is not of a type for registry credentials, or cannot be read as one.
-    SecretTypeInvalid: PullSecretReady, false, "Make it anew with `kubectl create secret docker-registry`";
-    /// The Secret has no entry for the registry.
-    NoCredentialsForRegistry: PullSecretReady, false, "Add an entry for the registry to the Secret, or name another Secret";
+    RequiredSecretMissing: PullSecretReady, true,
+        "The pull secret does not exist.",
+        "Create the Secret; the build continues automatically within 15 seconds";
+    SecretTypeInvalid: PullSecretReady, false,
+        "The Secret has the wrong type for registry credentials, or its content is invalid.",
+        "Create it again with `kubectl create secret docker-registry`";
+    NoCredentialsForRegistry: PullSecretReady, false,
+        "The Secret has no entry for the registry of the image.",
+        "Add an entry for the registry to the Secret, or use another Secret";
 
-    /// As many runs as the configuration allows are under way.
-    Queued: PipelineRunCreated, true, "It starts when its turn comes";
-    /// The API server did not take the run, for a reason that may pass.
-    PipelineRunCreateFailed: PipelineRunCreated, true, "It is tried again";
-    /// A quota leaves no room for the run.
-    QuotaExceeded: PipelineRunCreated, true, "It is tried again; raise the quota of the build namespace, or end other runs";
-    /// Tekton, or the Pipeline, or one of its Tasks, is not there.
-    PipelineNotInstalled: PipelineRunCreated, true, "Ask the cluster's admin to install Tekton and CNBi's pipelines";
-    /// The namespace for runs is not there.
-    BuildNamespaceMissing: PipelineRunCreated, true, "Ask the cluster's admin to create it and to install CNBi's pipelines there";
-    /// One of the service accounts of the tasks is not there.
-    BuildAccountMissing: PipelineRunCreated, true, "Ask the cluster's admin to install CNBi's pipelines in the build namespace";
-    /// A Secret or ConfigMap that the configuration names for runs is not there.
-    BuildInputMissing: PipelineRunCreated, true, "Ask the cluster's admin to create it, or to correct CNBi's configuration";
-    /// Pipeline and run do not fit each other.
-    PipelineInvalid: PipelineRunCreated, false, "Ask the cluster's admin to install the pipelines of this version of CNBi";
-    /// The configuration does not let resources of this namespace use the target namespace.
-    TargetNamespaceNotAllowed: PipelineRunCreated, false, "Ask the cluster's admin to allow the pair of namespaces";
-    /// The catalog has no image for the runtime environment.
-    RuntimeEnvironmentUnknown: PipelineRunCreated, false, "Choose a runtime environment of the catalog, or set builderImage";
+    Queued: PipelineRunCreated, true,
+        "The limit of concurrent builds is reached.",
+        "Wait for running builds to finish, or ask the cluster admin to raise pipelines.maxConcurrent";
+    PipelineRunCreateFailed: PipelineRunCreated, true,
+        "The API server did not accept the PipelineRun.",
+        "Wait for the automatic retry; if it keeps failing, ask the cluster admin to check the controller log";
+    QuotaExceeded: PipelineRunCreated, true,
+        "A ResourceQuota does not allow another PipelineRun.",
+        "Raise the quota of the build namespace or delete other PipelineRuns; the controller retries automatically";
+    PipelineNotInstalled: PipelineRunCreated, true,
+        "Tekton, the Pipeline or one of its Tasks does not exist.",
+        "Ask the cluster admin to install Tekton and the CNBi pipelines";
+    BuildNamespaceMissing: PipelineRunCreated, true,
+        "The build namespace does not exist.",
+        "Ask the cluster admin to create it and to install the CNBi pipelines in it";
+    BuildAccountMissing: PipelineRunCreated, true,
+        "A service account of the tasks does not exist.",
+        "Ask the cluster admin to install the CNBi pipelines in the build namespace";
+    BuildInputMissing: PipelineRunCreated, true,
+        "A Secret or ConfigMap that the configuration names for builds does not exist.",
+        "Ask the cluster admin to create it, or to correct the CNBi configuration";
+    PipelineInvalid: PipelineRunCreated, false,
+        "The installed Pipeline does not match the PipelineRun.",
+        "Ask the cluster admin to install the pipelines of the same CNBi version";
+    TargetNamespaceNotAllowed: PipelineRunCreated, false,
+        "The configuration does not allow the target namespace for the namespace of the resource.",
+        "Ask the cluster admin to allow it in targetNamespace.allowed";
+    RuntimeEnvironmentUnknown: PipelineRunCreated, false,
+        "The catalog has no image for the runtime environment.",
+        "Use a runtime environment of the catalog, or set builderImage";
 
-    /// The package list cannot be had.
-    PackageListUnavailable: SourcePrepared, false, "Look at spec.packageVersions, and at the log of the task";
-    /// The repository, or the package index, could not be reached.
-    SourceRepositoryUnavailable: SourcePrepared, true, "It is tried again";
-    /// No set of versions satisfies all requirements.
-    RequirementsUnsolvable: SourcePrepared, false, "Relax the requirements that contradict each other";
-    /// The repository has no such branch, tag or commit.
-    GitRefNotFound: SourcePrepared, false, "Correct spec.gitRef";
-    /// The Git host refuses us.
-    GitUnauthorized: SourcePrepared, false, "Ask the cluster's admin for credentials to this Git host, or correct spec.repositoryUrl";
-    /// The repository has nothing that says how to build it.
-    NothingToBuild: SourcePrepared, false, "Add a Containerfile, requirements.txt, Pipfile, pyproject.toml or environment.yml to the repository";
+    PackageListUnavailable: SourcePrepared, false,
+        "The packages could not be downloaded or locked.",
+        "Check spec.packageVersions and the log of the task";
+    SourceRepositoryUnavailable: SourcePrepared, true,
+        "The Git repository or the package index could not be reached.",
+        "Wait for the automatic retry; if it keeps failing, check the URL and the network";
+    RequirementsUnsolvable: SourcePrepared, false,
+        "No set of versions satisfies all requirements.",
+        "Relax the conflicting requirements";
+    GitRefNotFound: SourcePrepared, false,
+        "The repository has no such branch, tag or commit.",
+        "Correct spec.gitRef";
+    GitUnauthorized: SourcePrepared, false,
+        "The Git host denied access to the repository.",
+        "Correct spec.repositoryUrl, or ask the cluster admin to configure credentials for the Git host";
+    NothingToBuild: SourcePrepared, false,
+        "The repository contains no file that describes a build.",
+        "Add a Containerfile, requirements.txt, Pipfile, pyproject.toml or environment.yml to the repository";
 
-    /// The image does not meet the minimum requirements of a notebook.
-    ImageInvalid: ImageValidated, false, "Use an image with Python 3.8 or later, pip and JupyterLab";
-    /// The registry has no such image.
-    ImageNotFound: ImageValidated, false, "Correct the image reference";
-    /// The registry refuses us.
-    RegistryUnauthorized: ImageValidated, false, "Name a Secret with credentials for the registry in spec.imagePullSecret";
-    /// The registry could not be reached.
-    RegistryUnavailable: ImageValidated, true, "It is tried again";
-    /// The signature is there but not valid, or is required and missing.
-    SignatureInvalid: ImageValidated, false, "Use an image whose signature the cluster's policy accepts";
+    ImageInvalid: ImageValidated, false,
+        "The image does not meet the minimum requirements of a notebook.",
+        "Use an image with Python 3.8 or later, pip and JupyterLab";
+    ImageNotFound: ImageValidated, false,
+        "The registry has no such image.",
+        "Correct the image reference";
+    RegistryUnauthorized: ImageValidated, false,
+        "The registry denied access to the image.",
+        "Set spec.imagePullSecret to a Secret with credentials for the registry";
+    RegistryUnavailable: ImageValidated, true,
+        "The registry could not be reached.",
+        "Wait for the automatic retry; if it keeps failing, check the registry and the network";
+    SignatureInvalid: ImageValidated, false,
+        "The signature of the image is invalid, or required but missing.",
+        "Use an image with a signature that the policy of the cluster accepts";
 
-    /// A step ended with an error.
-    BuildFailed: OfItsTask, false, "Read the log of the step";
-    /// The image could not be pushed.
-    PushFailed: ImageBuilt, true, "It is tried again";
-    /// It took longer than the configuration allows.
-    TimedOut: OfItsTask, false, "Ask for less, or have the cluster's admin raise the timeouts";
-    /// A step needed more memory than it may have.
-    OutOfMemory: OfItsTask, false, "Ask for less, or have the cluster's admin raise the limits";
-    /// Somebody ended the run.
-    Cancelled: OfItsTask, false, "Set the annotation meteor.zone/retry to anything new to start again";
-    /// The node threw a pod out.
-    Evicted: OfItsTask, true, "It is tried again";
-    /// The image of a step could not be pulled.
-    StepImagePullFailed: OfItsTask, true, "It is tried again";
+    BuildFailed: TaskCondition, false,
+        "A step of the build failed.",
+        "Read the log of the step";
+    PushFailed: ImageBuilt, true,
+        "The image could not be pushed.",
+        "Wait for the automatic retry; if it keeps failing, ask the cluster admin to check the push credentials";
+    TimedOut: TaskCondition, false,
+        "The build took longer than the configured timeout.",
+        "Reduce the build, or ask the cluster admin to raise pipelines.timeouts";
+    OutOfMemory: TaskCondition, false,
+        "A step exceeded its memory limit.",
+        "Reduce the build, or ask the cluster admin to raise the limits in pipelines.resources";
+    Cancelled: TaskCondition, false,
+        "The PipelineRun was cancelled.",
+        "Set the annotation meteor.zone/retry to a new value to start again";
+    Evicted: TaskCondition, true,
+        "A pod of the build was evicted from its node.",
+        "Wait for the automatic retry";
+    StepImagePullFailed: TaskCondition, true,
+        "The image of a step could not be pulled.",
+        "Wait for the automatic retry; if it keeps failing, ask the cluster admin to check the step images";
 
-    /// The ImageStream could not be written.
-    ImageStreamCreateFailed: ImageStreamUpdated, true, "It is tried again";
-    /// There is an ImageStream of that name that belongs to somebody else.
-    ImageStreamConflict: ImageStreamUpdated, false, "Give the resource another name, or remove the ImageStream";
-    /// The cluster knows no ImageStreams.
-    ImageStreamApiMissing: ImageStreamUpdated, true, "Ask the cluster's admin to install the ImageStream definition";
+    ImageStreamCreateFailed: ImageStreamUpdated, true,
+        "The ImageStream could not be written.",
+        "Wait for the automatic retry; if it keeps failing, ask the cluster admin to check the permissions of the build";
+    ImageStreamConflict: ImageStreamUpdated, false,
+        "An ImageStream with this name exists and does not belong to the resource.",
+        "Use another name for the resource, or delete the ImageStream";
+    ImageStreamApiMissing: ImageStreamUpdated, true,
+        "The cluster does not serve ImageStreams.",
+        "Ask the cluster admin to install the ImageStream CRD";
 }
 
 impl Reason {
-    /// The reason of that name.
+    /// The reason with this name.
     pub fn by_name(name: &str) -> Option<Self> {
         REASONS.iter().copied().find(|reason| reason.as_str() == name)
     }

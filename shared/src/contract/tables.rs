@@ -1,4 +1,4 @@
-//! The three Pipelines, task by task.
+//! The three Pipelines.
 
 use super::pipeline::{Param, ParamKind, Pipeline, Task, Trust, Workspace, WorkspaceKind};
 use super::{ConditionType, Reason, params, results, tasks, workspaces};
@@ -11,7 +11,7 @@ const fn create_image_stream(step: Step) -> Task {
         trust: Trust::Trusted,
         step,
         condition: ConditionType::ImageStreamUpdated,
-        default: Reason::ImageStreamCreateFailed,
+        default_reason: Reason::ImageStreamCreateFailed,
         reasons: STREAM_REASONS,
         results: &[results::STREAM_UID],
     }
@@ -31,7 +31,7 @@ const fn validate(step: Step) -> Task {
         trust: Trust::Untrusted,
         step,
         condition: ConditionType::ImageValidated,
-        default: Reason::ImageInvalid,
+        default_reason: Reason::ImageInvalid,
         reasons: &[Reason::ImageInvalid],
         results: &[results::SOFTWARE, results::PYTHON_DEPENDENCIES],
     }
@@ -48,7 +48,7 @@ const SETUP: Task = Task {
     trust: Trust::Trusted,
     step: Step::Validating,
     condition: ConditionType::ImageValidated,
-    default: Reason::ImageInvalid,
+    default_reason: Reason::ImageInvalid,
     reasons: &[
         Reason::ImageInvalid,
         Reason::ImageNotFound,
@@ -64,7 +64,7 @@ const BUILD: Task = Task {
     trust: Trust::Untrusted,
     step: Step::Building,
     condition: ConditionType::ImageBuilt,
-    default: Reason::BuildFailed,
+    default_reason: Reason::BuildFailed,
     reasons: &[Reason::BuildFailed],
     results: &[],
 };
@@ -74,8 +74,8 @@ const PUSH: Task = Task {
     trust: Trust::Trusted,
     step: Step::Building,
     condition: ConditionType::ImageBuilt,
-    default: Reason::PushFailed,
-    // What the build has left may be no image.
+    default_reason: Reason::PushFailed,
+    // The result of the build may not be an image.
     reasons: &[Reason::PushFailed, Reason::BuildFailed],
     results: &[results::DIGEST, results::REFERENCE, results::START_COMMAND],
 };
@@ -91,7 +91,7 @@ const fn source_task(
         trust,
         step: Step::Preparing,
         condition: ConditionType::SourcePrepared,
-        default: Reason::BuildFailed,
+        default_reason: Reason::BuildFailed,
         reasons,
         results,
     }
@@ -186,7 +186,7 @@ pub const PACKAGE_LIST: Pipeline = Pipeline {
             tasks::RECORD_SOURCE,
             Trust::Trusted,
             &[Reason::SourceRepositoryUnavailable, Reason::GitUnauthorized],
-            // From the files that it finds: the task before it may have run what packages bring.
+            // Computed from the files, because the previous task may have run code of packages.
             &[results::SOURCE_URL, results::COMMIT],
         ),
         BUILD,
@@ -264,11 +264,11 @@ pub const GIT_REPOSITORY: Pipeline = Pipeline {
     ],
 };
 
-/// All of them.
+/// All pipelines.
 pub const PIPELINES: [&Pipeline; 3] = [&IMPORT, &PACKAGE_LIST, &GIT_REPOSITORY];
 
 /// The pipeline for a build type.
-pub const fn of(build_type: BuildType) -> &'static Pipeline {
+pub const fn pipeline_for(build_type: BuildType) -> &'static Pipeline {
     match build_type {
         BuildType::ImageImport => &IMPORT,
         BuildType::PackageList => &PACKAGE_LIST,

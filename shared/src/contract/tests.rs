@@ -6,8 +6,8 @@ use crate::api::status::Step;
 use crate::config::Config;
 use crate::grammar::dns;
 
-/// Reason, condition (`-`: that of the task), temporary: what the documentation of the resource promises.
-const PROMISED: &str = "
+/// Reason, condition (`-`: that of the task) and whether it is temporary, as documented.
+const DOCUMENTED: &str = "
     RequiredSecretMissing PullSecretReady temporary
     SecretTypeInvalid PullSecretReady permanent
     NoCredentialsForRegistry PullSecretReady permanent
@@ -45,29 +45,29 @@ const PROMISED: &str = "
 ";
 
 #[test]
-fn every_reason_is_as_promised() {
+fn every_reason_is_as_documented() {
     let table: BTreeSet<String> = REASONS
         .iter()
         .map(|reason| {
-            let condition = match reason.speaks() {
-                Speaks::Of(condition) => condition.as_str(),
-                Speaks::OfItsTask => "-",
+            let condition = match reason.reported_in() {
+                ReportedIn::Condition(condition) => condition.as_str(),
+                ReportedIn::TaskCondition => "-",
             };
-            let lasts = if reason.is_temporary() {
+            let duration = if reason.is_temporary() {
                 "temporary"
             } else {
                 "permanent"
             };
-            format!("{reason} {condition} {lasts}")
+            format!("{reason} {condition} {duration}")
         })
         .collect();
-    let promised = PROMISED.lines().map(str::trim).filter(|line| !line.is_empty());
-    assert_eq!(table, promised.map(str::to_owned).collect());
+    let documented = DOCUMENTED.lines().map(str::trim).filter(|line| !line.is_empty());
+    assert_eq!(table, documented.map(str::to_owned).collect());
     assert_eq!(table.len(), REASONS.len());
     for reason in REASONS {
         assert_eq!(Reason::by_name(reason.as_str()), Some(*reason));
         assert!(
-            !reason.advice().is_empty() && !reason.advice().ends_with('.'),
+            !reason.remedy().is_empty() && !reason.remedy().ends_with('.') && reason.meaning().ends_with('.'),
             "{reason}"
         );
     }
@@ -75,32 +75,32 @@ fn every_reason_is_as_promised() {
 }
 
 #[test]
-fn every_reason_of_the_work_itself_is_some_tasks_to_give() {
-    let given: BTreeSet<Reason> = PIPELINES
+fn every_reason_of_a_task_condition_is_reported_by_a_task() {
+    let reported: BTreeSet<Reason> = PIPELINES
         .iter()
         .flat_map(|pipeline| pipeline.all_tasks())
         .flat_map(|task| task.reasons)
         .copied()
         .collect();
     for reason in REASONS {
-        // What stops a run from being made, and what Tekton finds out itself, no task can say.
-        let is_of_tasks = match reason.speaks() {
-            Speaks::Of(ConditionType::PullSecretReady | ConditionType::PipelineRunCreated) => false,
-            Speaks::Of(_) => true,
-            Speaks::OfItsTask => *reason == Reason::BuildFailed,
+        // Tasks cannot report what prevents a PipelineRun, or what Tekton detects.
+        let is_of_tasks = match reason.reported_in() {
+            ReportedIn::Condition(ConditionType::PullSecretReady | ConditionType::PipelineRunCreated) => false,
+            ReportedIn::Condition(_) => true,
+            ReportedIn::TaskCondition => *reason == Reason::BuildFailed,
         };
-        assert_eq!(given.contains(reason), is_of_tasks, "{reason}");
+        assert_eq!(reported.contains(reason), is_of_tasks, "{reason}");
     }
 }
 
 #[test]
-fn a_task_gives_only_reasons_that_its_resources_have_a_condition_for() {
+fn tasks_report_only_reasons_with_a_condition_of_the_resource() {
     for pipeline in PIPELINES {
         for task in pipeline.all_tasks() {
-            for reason in task.reasons.iter().chain([&task.default]) {
-                let condition = match reason.speaks() {
-                    Speaks::Of(condition) => condition,
-                    Speaks::OfItsTask => task.condition,
+            for reason in task.reasons.iter().chain([&task.default_reason]) {
+                let condition = match reason.reported_in() {
+                    ReportedIn::Condition(condition) => condition,
+                    ReportedIn::TaskCondition => task.condition,
                 };
                 assert!(
                     condition.applies_to(pipeline.build_type, false),
@@ -114,9 +114,9 @@ fn a_task_gives_only_reasons_that_its_resources_have_a_condition_for() {
 }
 
 #[test]
-fn names_are_unique_and_such_as_tekton_takes() {
+fn names_are_unique_and_valid_in_tekton() {
     for pipeline in PIPELINES {
-        assert_eq!(dns::label(pipeline.name), Ok(()));
+        assert_eq!(dns::validate_label(pipeline.name), Ok(()));
         let groups: [Vec<&str>; 3] = [
             pipeline.all_tasks().map(|task| task.name).collect(),
             pipeline.params.iter().map(|param| param.name).collect(),
@@ -125,7 +125,7 @@ fn names_are_unique_and_such_as_tekton_takes() {
         for names in groups {
             assert_eq!(names.iter().collect::<BTreeSet<_>>().len(), names.len(), "{names:?}");
             for name in names {
-                assert_eq!(dns::label(name), Ok(()), "{name}");
+                assert_eq!(dns::validate_label(name), Ok(()), "{name}");
             }
         }
         for result in pipeline.results {
@@ -141,15 +141,15 @@ fn names_are_unique_and_such_as_tekton_takes() {
 }
 
 #[test]
-fn build_types_and_pipelines_are_pairs() {
+fn every_build_type_has_its_pipeline() {
     for build_type in BuildType::ALL {
-        assert_eq!(of(build_type).build_type, build_type);
+        assert_eq!(pipeline_for(build_type).build_type, build_type);
     }
 }
 
 #[test]
-fn tasks_are_in_the_order_and_of_the_trust_that_was_agreed() {
-    let told: Vec<String> = PIPELINES
+fn tasks_have_the_expected_order_and_trust() {
+    let listed: Vec<String> = PIPELINES
         .iter()
         .map(|pipeline| {
             let tasks: Vec<String> = pipeline
@@ -163,7 +163,7 @@ fn tasks_are_in_the_order_and_of_the_trust_that_was_agreed() {
         })
         .collect();
     assert_eq!(
-        told,
+        listed,
         [
             "cnbi-import: create-imagestream setup validate! update-imagestream",
             "cnbi-package-list: create-imagestream fetch prepare! record-source build! push validate! update-imagestream",
@@ -173,7 +173,7 @@ fn tasks_are_in_the_order_and_of_the_trust_that_was_agreed() {
 }
 
 #[test]
-fn steps_only_go_forward() {
+fn steps_never_go_back() {
     let order = |step: Step| match step {
         Step::Importing | Step::Preparing => 0,
         Step::Validating | Step::Building => 1,
@@ -190,20 +190,21 @@ fn steps_only_go_forward() {
 }
 
 #[test]
-fn conditions_are_known_by_their_names() {
+fn conditions_are_found_by_name() {
     for condition in ConditionType::ALL {
         assert_eq!(ConditionType::by_name(condition.as_str()), Some(condition));
+        assert!(!condition.meaning().ends_with('.'));
     }
     assert_eq!(ConditionType::by_name("ready"), None);
     assert!(
-        APPLY_TO_ALL
+        COMMON_CONDITIONS
             .iter()
             .all(|condition| condition.applies_to(BuildType::ImageImport, false))
     );
 }
 
 #[test]
-fn the_admins_image_is_for_repositories_that_name_none() {
+fn the_default_builder_is_used_for_repositories_without_one() {
     let config = Config::from_yaml("repositories: {builderImage: 'quay.io/admins/base:v1'}").unwrap();
     let settings = Settings::of(&config);
     let own = Some("quay.io/own/base:v1".to_owned());

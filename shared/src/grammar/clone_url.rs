@@ -1,8 +1,8 @@
-//! URLs a repository may be cloned from: https, ssh, and Git's scp-like form (`user@host:path`).
+//! Clone URLs: https, ssh, and Git's scp-like form (`user@host:path`).
 //!
-//! Everything else that `git clone` would take is refused: local paths and `file:`, remote helpers (`ext::`), the
-//! unauthenticated `git:` and `http:`, and values or hosts that begin with `-`, which Git or ssh would take for an option
-//! (CVE-2017-1000117). No error repeats the text, so that a secret in it goes nowhere.
+//! Everything else that `git clone` accepts is rejected: local paths and `file:`, remote helpers (`ext::`), the unauthenticated `git:`
+//! and `http:`, and values or hosts that begin with `-`, which Git or ssh would read as an option (CVE-2017-1000117). No error contains
+//! any part of the text, because it may contain a secret.
 
 use url::{Host, Url};
 
@@ -15,7 +15,7 @@ pub enum Transport {
     Ssh,
 }
 
-/// A clone URL that was accepted.
+/// A valid clone URL.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CloneUrl {
     transport: Transport,
@@ -24,39 +24,57 @@ pub struct CloneUrl {
     path: String,
 }
 
-/// Why a text is no clone URL. [`CloneUrlError::Credentials`] is the one that a rule of its own reports.
+/// Why a text is not a valid clone URL. Rule CNB303 reports [`CloneUrlError::Credentials`], CNB302 the others.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[allow(missing_docs, reason = "the message says what each variant means")]
 pub enum CloneUrlError {
     #[error("the repository URL is empty")]
     Empty,
-    #[error("the repository URL begins with '-', which Git would take for an option")]
+    #[error("the repository URL begins with '-', which Git would read as an option")]
     OptionLike,
     #[error("the repository URL contains white space or a control character")]
     Character,
-    #[error("the repository URL carries credentials; name them in a Secret and keep them out of the resource")]
+    #[error("the repository URL contains credentials; store them in a Secret")]
     Credentials,
-    #[error("{0} is no way to reach a repository here; use https, ssh or user@host:path")]
+    #[error("{0} is not supported; use https, ssh or user@host:path")]
     Scheme(&'static str),
-    #[error("a path on this machine is no repository URL; use https, ssh or user@host:path")]
+    #[error("a local path is not a repository URL; use https, ssh or user@host:path")]
     LocalPath,
-    #[error("the host of the repository URL is missing or not legal")]
+    #[error("the host of the repository URL is missing or invalid")]
     Host,
-    #[error("the user of the repository URL is not legal")]
+    #[error("the user of the repository URL is invalid")]
     User,
-    #[error("the port of the repository URL is not legal")]
+    #[error("the port of the repository URL is invalid")]
     Port,
-    #[error("the repository URL names no repository: the path after the host is empty")]
+    #[error("the repository URL has no path after the host")]
     Path,
-    #[error("the repository URL has a query or a fragment ('?', '#'), which Git does not understand")]
+    #[error("the repository URL has a query or fragment ('?', '#'), which Git does not support")]
     QueryOrFragment,
-    #[error(
-        "the repository URL is not written as Git reads it: exactly two slashes after the scheme, and no backslash"
-    )]
+    #[error("the repository URL must have exactly two slashes after the scheme and no backslash")]
     Form,
 }
 
 impl CloneUrl {
+    /// Parses a clone URL. The module's documentation lists what is rejected.
+    ///
+    /// # Errors
+    /// The first problem that was found; no error contains any part of the text.
+    pub fn parse(text: &str) -> Result<Self, CloneUrlError> {
+        if text.is_empty() {
+            return Err(CloneUrlError::Empty);
+        }
+        if text.starts_with('-') {
+            return Err(CloneUrlError::OptionLike);
+        }
+        if text.contains(|c: char| c.is_whitespace() || c.is_control()) {
+            return Err(CloneUrlError::Character);
+        }
+        match text.split_once("://") {
+            Some((scheme, rest)) if is_scheme(scheme) => with_scheme(text, scheme, rest),
+            _ => scp_form(text),
+        }
+    }
+
     /// How the repository is reached.
     pub fn transport(&self) -> Transport {
         self.transport
@@ -70,36 +88,19 @@ impl CloneUrl {
         }
     }
 
-    /// The host in lower case; an IPv6 address has its brackets.
+    /// The host in lower case; an IPv6 address is in brackets.
     pub fn host(&self) -> &str {
         &self.host
     }
 
-    /// The port, when it is written and is not the scheme's own.
+    /// The port, if it is given and is not the default of the scheme.
     pub fn port(&self) -> Option<u16> {
         self.port
     }
 
-    /// The path as written, percent-encoding and all.
+    /// The path as written, not percent-decoded.
     pub fn path(&self) -> &str {
         &self.path
-    }
-}
-
-/// Parses a clone URL. See the module for what is refused.
-pub fn clone_url(text: &str) -> Result<CloneUrl, CloneUrlError> {
-    if text.is_empty() {
-        return Err(CloneUrlError::Empty);
-    }
-    if text.starts_with('-') {
-        return Err(CloneUrlError::OptionLike);
-    }
-    if text.contains(|c: char| c.is_whitespace() || c.is_control()) {
-        return Err(CloneUrlError::Character);
-    }
-    match text.split_once("://") {
-        Some((scheme, rest)) if is_scheme(scheme) => with_scheme(text, scheme, rest),
-        _ => scp_form(text),
     }
 }
 
@@ -119,14 +120,14 @@ fn with_scheme(text: &str, scheme: &str, rest: &str) -> Result<CloneUrl, CloneUr
         "http" => return Err(CloneUrlError::Scheme("http")),
         "git" => return Err(CloneUrlError::Scheme("git")),
         "file" => return Err(CloneUrlError::LocalPath),
-        _ => return Err(CloneUrlError::Scheme("the URL's scheme")),
+        _ => return Err(CloneUrlError::Scheme("this URL scheme")),
     };
     // Git passes an upper case scheme to a remote helper of that name instead of using its own transport.
     if scheme.bytes().any(|b| b.is_ascii_uppercase()) {
         return Err(CloneUrlError::Scheme("a scheme in upper case"));
     }
-    // The URL standard reads `\` as `/` and skips further slashes; Git does neither, so both are refused, and what the
-    // standard calls the host is what Git calls the host.
+    // The URL standard reads `\` as `/` and skips further slashes; Git does neither. Both are rejected, so that the standard and Git
+    // agree on the host.
     if transport == Transport::Https && authority.contains('@') {
         return Err(CloneUrlError::Credentials);
     }
@@ -184,7 +185,7 @@ pub fn is_host_name(text: &str) -> bool {
     }
 }
 
-/// A host name that neither Git nor ssh can take for anything else.
+/// Validates a host name, so that neither Git nor ssh can read it as anything else.
 fn host_name(name: &str) -> Result<String, CloneUrlError> {
     let bare = name.strip_suffix('.').unwrap_or(name);
     let legal = bare.len() <= 253
@@ -205,7 +206,7 @@ fn host_name(name: &str) -> Result<String, CloneUrlError> {
 }
 
 fn scp_form(text: &str) -> Result<CloneUrl, CloneUrlError> {
-    // As in Git: it is the scp-like form when a ':' stands before the first '/'; a bracketed address may contain both.
+    // As in Git: a ':' before the first '/' makes it the scp-like form; an address in brackets may contain both.
     let after_bracket = text.find("]:").map(|bracket| bracket + 1);
     let slash = text.find('/').unwrap_or(text.len());
     let Some(colon) = after_bracket
@@ -222,7 +223,7 @@ fn scp_form(text: &str) -> Result<CloneUrl, CloneUrlError> {
     if path.starts_with(':') {
         return Err(CloneUrlError::Scheme("a remote helper"));
     }
-    // `user:password@host:path`: Git would take `user` for the host, a person means the password.
+    // `user:password@host:path`: Git would read `user` as the host, but it is meant as credentials.
     if !before.contains('@') && path.split('/').next().is_some_and(|first| first.contains('@')) {
         return Err(CloneUrlError::Credentials);
     }
@@ -305,7 +306,7 @@ mod tests {
             ("git@host:~/a@b", "ssh", "host", None, "~/a@b"),
         ];
         for (text, scheme, host, port, path) in cases {
-            let url = clone_url(text).unwrap_or_else(|error| panic!("{text}: {error}"));
+            let url = CloneUrl::parse(text).unwrap_or_else(|error| panic!("{text}: {error}"));
             assert_eq!(
                 (url.scheme(), url.host(), url.port(), url.path()),
                 (scheme, host, port, path),
@@ -315,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn refusals_have_their_reason() {
+    fn invalid_urls_are_rejected_with_a_reason() {
         use CloneUrlError as E;
         let cases = [
             ("", E::Empty),
@@ -334,7 +335,7 @@ mod tests {
             ("fd::17", E::Scheme("a remote helper")),
             ("http://x.io/a", E::Scheme("http")),
             ("git://x.io/a", E::Scheme("git")),
-            ("ftp://x.io/a", E::Scheme("the URL's scheme")),
+            ("ftp://x.io/a", E::Scheme("this URL scheme")),
             ("HTTPS://x.io/a", E::Scheme("a scheme in upper case")),
             ("file:///a", E::LocalPath),
             ("file:a", E::LocalPath),
@@ -360,7 +361,7 @@ mod tests {
             ("g$t@x.io:a", E::User),
         ];
         for (text, reason) in cases {
-            assert_eq!(clone_url(text), Err(reason), "{text:?}");
+            assert_eq!(CloneUrl::parse(text), Err(reason), "{text:?}");
         }
     }
 
@@ -377,7 +378,7 @@ mod tests {
             "http://user:hunter2@x.io/a",
             "user:hunter2@x.io:a/b",
         ] {
-            let error = clone_url(text).expect_err(text);
+            let error = CloneUrl::parse(text).expect_err(text);
             assert_eq!(error, CloneUrlError::Credentials, "{text}");
             assert!(!format!("{error} {error:?}").contains("hunter2"));
         }

@@ -1,23 +1,23 @@
-//! Names of Git refs: what `git check-ref-format --allow-onelevel` takes, less a leading `-`. And whole object ids.
+//! Git ref names as `git check-ref-format --allow-onelevel` accepts them, without a leading `-`, and object IDs.
 //!
-//! The leading dash is refused because the ref ends up among the arguments of a Git command, where it would be taken for
-//! an option. Object ids are legal refs by this grammar and need no case of their own in it.
+//! A leading dash is rejected because the ref becomes an argument of a Git command, which would read it as an option. Object IDs are valid
+//! refs in this grammar.
 
-/// Why a text is no ref name. Each message is a whole clause about "the ref".
+/// Why a text is not a valid ref name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[allow(missing_docs, reason = "the message says what each variant means")]
 pub enum GitRefError {
     #[error("the ref is empty")]
     Empty,
-    #[error("the ref begins with '-', which Git would take for an option")]
+    #[error("the ref begins with '-', which Git would read as an option")]
     LeadingDash,
-    #[error("the ref contains {0:?}, which no ref may")]
+    #[error("the ref contains {0:?}, which is not allowed")]
     Character(char),
     #[error("the ref contains '..', which Git reads as a range")]
     RepeatedDot,
-    #[error("the ref contains '@{{', which Git reads as a position in the log")]
+    #[error("the ref contains '@{{', which Git reads as a reflog entry")]
     ReflogPortion,
-    #[error("the ref begins or ends with '/', or has '//' in it")]
+    #[error("the ref begins or ends with '/', or contains '//'")]
     Slash,
     #[error("a part of the ref begins with '.'")]
     LeadingDot,
@@ -26,13 +26,13 @@ pub enum GitRefError {
     #[error("a part of the ref ends with '.lock'")]
     LockSuffix,
     #[error("the ref is '@' alone, which Git reads as HEAD")]
-    FieldId,
+    LoneAt,
 }
 
-/// Says whether `name` is a legal ref: a branch, a tag, a full ref name or an object id.
+/// Validates a ref: a branch, a tag, a full ref name or an object ID.
 ///
 /// Follows git-check-ref-format(1).
-pub fn git_ref(name: &str) -> Result<(), GitRefError> {
+pub fn validate(name: &str) -> Result<(), GitRefError> {
     use gix_validate::reference::name::Error;
 
     if name.starts_with('-') {
@@ -47,9 +47,9 @@ pub fn git_ref(name: &str) -> Result<(), GitRefError> {
         Err(Error::StartsWithDot) => Err(GitRefError::LeadingDot),
         Err(Error::EndsWithDot) => Err(GitRefError::TrailingDot),
         Err(Error::LockFileSuffix) => Err(GitRefError::LockSuffix),
-        Err(Error::Reserved { .. }) => Err(GitRefError::FieldId),
+        Err(Error::Reserved { .. }) => Err(GitRefError::LoneAt),
         Err(Error::Asterisk) => Err(GitRefError::Character('*')),
-        // Every byte the crate refuses is ASCII. A kind of refusal that a later version adds stays a refusal.
+        // Every byte that the crate rejects is ASCII. Errors that a later version adds are rejected too.
         Err(Error::InvalidByte { byte }) => Err(GitRefError::Character(char::from(byte.first().copied().unwrap_or(0)))),
         Err(_) => Err(GitRefError::Character(
             name.chars().find(|c| !c.is_alphanumeric()).unwrap_or('\0'),
@@ -57,7 +57,7 @@ pub fn git_ref(name: &str) -> Result<(), GitRefError> {
     }
 }
 
-/// Says whether `text` is a whole object id: SHA-1 or SHA-256 in hexadecimal, of either case.
+/// Whether `text` is a full object ID: SHA-1 or SHA-256 in hexadecimal, of either case.
 pub fn is_object_id(text: &str) -> bool {
     matches!(text.len(), 40 | 64) && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_people_write_is_accepted() {
+    fn ordinary_refs_are_accepted() {
         let id = "a".repeat(40);
         for good in [
             "main",
@@ -81,12 +81,12 @@ mod tests {
             "x.lockx",
             &id,
         ] {
-            assert_eq!(git_ref(good), Ok(()), "{good}");
+            assert_eq!(validate(good), Ok(()), "{good}");
         }
     }
 
     #[test]
-    fn every_reason_has_its_case() {
+    fn invalid_refs_are_rejected_with_a_reason() {
         let cases = [
             ("", GitRefError::Empty),
             ("--upload-pack=x", GitRefError::LeadingDash),
@@ -105,15 +105,15 @@ mod tests {
             ("a.", GitRefError::TrailingDot),
             ("a.lock", GitRefError::LockSuffix),
             ("a.lock/b", GitRefError::LockSuffix),
-            ("@", GitRefError::FieldId),
+            ("@", GitRefError::LoneAt),
         ];
         for (name, reason) in cases {
-            assert_eq!(git_ref(name), Err(reason), "{name:?}");
+            assert_eq!(validate(name), Err(reason), "{name:?}");
         }
     }
 
     #[test]
-    fn whole_object_ids_are_told_from_other_names() {
+    fn full_object_ids_are_recognized() {
         for (text, is_one) in [
             ("0123456789abcdef0123456789ABCDEF01234567", true),
             (&"a".repeat(64), true),

@@ -1,59 +1,65 @@
 //! Image references as `github.com/distribution/reference` parses them (`reference.Parse`, grammar of v0.6.0).
 //!
-//! A reference is `[registry/]repository[:tag][@digest]`. Nothing is added that was not written: there is no default tag
-//! here. Digests are held to `go-digest`: SHA-256, SHA-384 or SHA-512 in lower case hexadecimal of their full length.
+//! A reference is `[registry/]repository[:tag][@digest]`. No default tag or registry is added. Digests follow `go-digest`: SHA-256, SHA-384
+//! or SHA-512 as lower case hexadecimal digits of the full length.
 
-/// Longest repository path, in characters, the registry not counted.
+use super::dns::split_port;
+
+/// Maximum length of a repository path in characters, without the registry.
 pub const REPOSITORY_MAX: usize = 255;
-/// Longest tag, in characters.
+/// Maximum length of a tag in characters.
 pub const TAG_MAX: usize = 128;
 
 /// A parsed image reference.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ImageReference {
     text: String,
-    /// End of the registry in `text`, when there is one.
+    /// End of the registry in `text`, if it has one.
     registry_end: Option<usize>,
     name_end: usize,
     tag_end: usize,
 }
 
-/// Why a text is no image reference.
+/// Why a text is not an image reference.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[allow(missing_docs, reason = "the message says what each variant means")]
 pub enum ImageReferenceError {
     #[error("the image reference is empty")]
     Empty,
-    #[error("an image reference has no scheme; leave out \"{scheme}\"")]
+    #[error("an image reference has no scheme; remove \"{scheme}\"")]
     Scheme { scheme: String, suggestion: Option<String> },
     #[error("the image reference contains white space")]
     Whitespace { suggestion: Option<String> },
     #[error("the repository must be in lower case")]
     UpperCase { suggestion: String },
-    #[error("the tag {0:?} is not legal: at most 128 letters, digits, '_', '.' and '-', and the first no '.' or '-'")]
+    #[error(
+        "the tag {0:?} is invalid: use at most 128 letters, digits, '_', '.' and '-', not beginning with '.' or '-'"
+    )]
     Tag(String),
     #[error("{0:?} is not a port number")]
     Port(String),
-    #[error("the digest must be <algorithm>:<hexadecimal in lower case>, such as sha256: and 64 digits")]
+    #[error("the digest must be <algorithm>:<hexadecimal digits in lower case>, for example sha256: and 64 digits")]
     Digest,
-    #[error("the digest algorithm {0:?} is not known; sha256, sha384 and sha512 are")]
+    #[error("the digest algorithm {0:?} is not supported; use sha256, sha384 or sha512")]
     DigestAlgorithm(String),
-    #[error("a {algorithm} digest has {expected} hexadecimal digits, this one {length}")]
+    #[error("a {algorithm} digest has {expected} hexadecimal digits, not {length}")]
     DigestLength {
         algorithm: &'static str,
         expected: usize,
         length: usize,
     },
-    #[error("the repository has {0} characters, and at most 255 are allowed")]
+    #[error("the repository has {0} characters; at most 255 are allowed")]
     TooLong(usize),
-    #[error("the part {0:?} is not legal: lower case letters and digits, with '.', '_', '__' or dashes between them")]
+    #[error(
+        "the path segment {0:?} is invalid: use lower case letters and digits, with '.', '_', '__' or dashes between them"
+    )]
     Component(String),
-    #[error("the image reference has an empty part between slashes, or begins or ends with one")]
+    #[error("the image reference has an empty path segment, or begins or ends with a slash")]
     EmptyComponent,
 }
 
 impl ImageReferenceError {
-    /// The corrected reference, where there is exactly one.
+    /// The corrected reference, if there is exactly one.
     pub fn suggestion(&self) -> Option<&str> {
         match self {
             Self::Scheme { suggestion, .. } | Self::Whitespace { suggestion } => suggestion.as_deref(),
@@ -64,9 +70,9 @@ impl ImageReferenceError {
 }
 
 impl ImageReference {
-    /// Parses a reference exactly as written: no white space is trimmed, no default added.
+    /// Parses a reference without trimming white space or adding defaults.
     pub fn parse(text: &str) -> Result<Self, ImageReferenceError> {
-        structure(text).map_err(|error| explain(text, error))
+        parse_grammar(text).map_err(|error| find_cause(text, error))
     }
 
     /// The reference as written.
@@ -78,34 +84,34 @@ impl ImageReference {
         &self.text[..self.name_end]
     }
 
-    /// The registry, with its port, by Docker's rule: the first part, when it has a '.', a ':' or an upper case letter,
-    /// or is `localhost`.
+    /// The registry with its port. By Docker's rule this is the first path segment if it contains a '.', a ':' or an upper case letter, or is
+    /// `localhost`.
     pub fn registry(&self) -> Option<&str> {
         self.registry_end.map(|end| &self.text[..end])
     }
 
-    /// The repository without registry, tag and digest.
+    /// The repository, without registry, tag and digest.
     pub fn repository(&self) -> &str {
         let name = self.name();
         self.registry_end.map_or(name, |end| &name[end + 1..])
     }
 
-    /// The tag, when one is written.
+    /// The tag, if it has one.
     pub fn tag(&self) -> Option<&str> {
         (self.tag_end > self.name_end).then(|| &self.text[self.name_end + 1..self.tag_end])
     }
 
-    /// The digest with its algorithm, such as `sha256:...`.
+    /// The digest with its algorithm, such as `sha256:...`, if it has one.
     pub fn digest(&self) -> Option<&str> {
         (self.text.len() > self.tag_end).then(|| &self.text[self.tag_end + 1..])
     }
 
-    /// Whether it says which image of the repository is meant.
+    /// Whether it has a tag or a digest.
     pub fn has_tag_or_digest(&self) -> bool {
         self.text.len() > self.name_end
     }
 
-    /// The reference with Docker Hub's registry and, for a bare name, its `library/` written out. No tag is added.
+    /// The reference with the registry: for Docker Hub `docker.io/` and, for a single name, `library/` are added. No tag is added.
     pub fn qualified(&self) -> String {
         let (registry, hub) = match self.registry() {
             None | Some("docker.io" | "index.docker.io") => ("docker.io", true),
@@ -121,17 +127,13 @@ impl ImageReference {
     }
 }
 
-/// The grammar itself; errors are refined by [`explain`], which may look at the text as a whole.
-fn structure(text: &str) -> Result<ImageReference, ImageReferenceError> {
+/// Parses by the grammar. [`find_cause`] then replaces errors by more specific ones.
+fn parse_grammar(text: &str) -> Result<ImageReference, ImageReferenceError> {
     let (before_digest, digest) = match text.split_once('@') {
         Some((before, digest)) => (before, Some(digest)),
         None => (text, None),
     };
-    // A ':' after the last '/' begins a tag; one before it can only be in the registry.
-    let last_part = before_digest.rfind('/').map_or(0, |slash| slash + 1);
-    let name_end = before_digest[last_part..]
-        .find(':')
-        .map_or(before_digest.len(), |colon| last_part + colon);
+    let name_end = name_end(before_digest);
     let name = &before_digest[..name_end];
     if name.is_empty() {
         return Err(ImageReferenceError::Empty);
@@ -163,41 +165,36 @@ fn structure(text: &str) -> Result<ImageReference, ImageReferenceError> {
     })
 }
 
-fn names_registry(first: &str) -> bool {
-    let no_repository_has = |c: char| matches!(c, '.' | ':' | '[') || c.is_ascii_uppercase();
-    first == "localhost" || first.contains(no_repository_has)
+/// The length of the registry and repository at the start of a reference.
+fn name_end(text: &str) -> usize {
+    let digest = text.find('@').unwrap_or(text.len());
+    // A ':' after the last '/' begins a tag; before it, it belongs to the registry.
+    let last_segment = text[..digest].rfind('/').map_or(0, |slash| slash + 1);
+    let tag = text[last_segment..digest].find(':');
+    tag.map_or(digest, |colon| last_segment + colon)
 }
 
-/// Whether a text is a registry, perhaps with its port, that an image reference can begin with.
+fn names_registry(first: &str) -> bool {
+    let is_only_in_registries = |c: char| matches!(c, '.' | ':' | '[') || c.is_ascii_uppercase();
+    first == "localhost" || first.contains(is_only_in_registries)
+}
+
+/// Whether a text is a registry, with or without a port.
 pub fn is_registry(text: &str) -> bool {
     names_registry(text) && is_domain(text)
 }
 
 fn is_domain(text: &str) -> bool {
-    let (host, port) = match text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-        Some((address, after)) => {
-            if address.is_empty() || !address.bytes().all(|b| b.is_ascii_hexdigit() || b == b':') {
-                return false;
-            }
-            match after.strip_prefix(':') {
-                Some(port) => (None, Some(port)),
-                None if after.is_empty() => (None, None),
-                None => return false,
-            }
-        }
-        None => match text.split_once(':') {
-            Some((host, port)) => (Some(host), Some(port)),
-            None => (Some(text), None),
-        },
-    };
-    let host_is_legal = host.is_none_or(|host| {
-        host.split('.').all(|part| {
+    let (host, port) = split_port(text);
+    let is_host = match host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        Some(address) => !address.is_empty() && address.bytes().all(|b| b.is_ascii_hexdigit() || b == b':'),
+        None => host.split('.').all(|part| {
             let edge = |b: Option<&u8>| b.is_some_and(u8::is_ascii_alphanumeric);
             let bytes = part.as_bytes();
             edge(bytes.first()) && edge(bytes.last()) && bytes.iter().all(|&b| b.is_ascii_alphanumeric() || b == b'-')
-        })
-    });
-    host_is_legal && port.is_none_or(|port| !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit()))
+        }),
+    };
+    is_host && port.is_none_or(|port| !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit()))
 }
 
 fn component(part: &str) -> Result<(), ImageReferenceError> {
@@ -206,10 +203,10 @@ fn component(part: &str) -> Result<(), ImageReferenceError> {
     }
     let alphanumeric = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
     let bytes = part.as_bytes();
-    let separators_are_legal = part
+    let separators_are_valid = part
         .split(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit())
         .all(|between| matches!(between, "" | "." | "_" | "__") || between.bytes().all(|b| b == b'-'));
-    if separators_are_legal && alphanumeric(bytes[0]) && alphanumeric(bytes[bytes.len() - 1]) {
+    if separators_are_valid && alphanumeric(bytes[0]) && alphanumeric(bytes[bytes.len() - 1]) {
         Ok(())
     } else {
         Err(ImageReferenceError::Component(part.to_owned()))
@@ -249,8 +246,8 @@ fn check_digest(digest: &str) -> Result<(), ImageReferenceError> {
     Ok(())
 }
 
-/// Names the slip behind a refusal, where one explains it better than the first rule that was broken.
-fn explain(text: &str, error: ImageReferenceError) -> ImageReferenceError {
+/// The mistake that caused the error, if it can be recognized.
+fn find_cause(text: &str, error: ImageReferenceError) -> ImageReferenceError {
     if text.trim().is_empty() {
         return ImageReferenceError::Empty;
     }
@@ -261,7 +258,7 @@ fn explain(text: &str, error: ImageReferenceError) -> ImageReferenceError {
             .bytes()
             .all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b))
     {
-        let suggestion = structure(rest.trim().trim_end_matches('/'))
+        let suggestion = parse_grammar(rest.trim().trim_end_matches('/'))
             .ok()
             .map(|reference| reference.text);
         return ImageReferenceError::Scheme {
@@ -270,22 +267,18 @@ fn explain(text: &str, error: ImageReferenceError) -> ImageReferenceError {
         };
     }
     if text.contains(char::is_whitespace) {
-        let suggestion = structure(text.trim()).ok().map(|reference| reference.text);
+        let suggestion = parse_grammar(text.trim()).ok().map(|reference| reference.text);
         return ImageReferenceError::Whitespace { suggestion };
     }
-    let name_end = text.find('@').unwrap_or(text.len());
-    let last_part = text[..name_end].rfind('/').map_or(0, |slash| slash + 1);
-    let name_end = text[last_part..name_end]
-        .find(':')
-        .map_or(name_end, |colon| last_part + colon);
+    let name_end = name_end(text);
     let lowered = format!("{}{}", text[..name_end].to_ascii_lowercase(), &text[name_end..]);
-    if lowered != text && structure(&lowered).is_ok() {
-        // The registry may keep its upper case; only the repository has to change.
+    if lowered != text && parse_grammar(&lowered).is_ok() {
+        // Only the repository must be in lower case.
         let registry = text
             .split_once('/')
             .map_or(0, |(first, _)| if names_registry(first) { first.len() } else { 0 });
         let kept = format!("{}{}", &text[..registry], &lowered[registry..]);
-        let suggestion = if structure(&kept).is_ok() { kept } else { lowered };
+        let suggestion = if parse_grammar(&kept).is_ok() { kept } else { lowered };
         return ImageReferenceError::UpperCase { suggestion };
     }
     if let Some((first, _)) = text[..name_end].split_once('/')

@@ -1,9 +1,8 @@
-//! The grammars that specifications own: Python requirements, image references, Git refs and clone URLs, DNS names.
+//! Parsers for formats with a specification: Python requirements, image references, Git refs, clone URLs and DNS names.
 //!
-//! Every function here takes text and returns a typed value or a typed error; none knows of resources, rules or levels.
-//! What counts as correct is decided by the specification's own implementation, with which each grammar is compared over
-//! generated inputs (`tests/oracles`); the few places where we differ on purpose are in `docs/development/grammar-exceptions.md`.
-//! Nothing is cached between calls and no input can make a call recurse: time and memory are bounded by the input.
+//! Every function takes text and returns a typed value or a typed error; none depends on resources, rules or levels. Each parser is compared
+//! with the reference implementation of its specification on generated inputs (`tests/oracles`). Intended differences are listed in
+//! `docs/development/grammar-exceptions.md`. Nothing is cached and nothing recurses, so time and memory are bounded by the input.
 
 pub mod clone_url;
 pub mod dns;

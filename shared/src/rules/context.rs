@@ -1,4 +1,4 @@
-//! What a rule sees, and how it says what it found.
+//! The input of a rule, and the collector of its findings.
 
 use std::borrow::Cow;
 
@@ -10,26 +10,26 @@ use crate::facts::{Facts, Lookup};
 use crate::grammar::dns;
 use crate::grammar::image::ImageReference;
 use crate::path::{FieldId, Path};
-use crate::verdict::{Finding, Hidden, Level, Report, Undecided};
+use crate::verdict::{Finding, HiddenValue, Level, NotChecked, Report};
 
 use super::Rule;
 use super::parsed::Parsed;
-use super::secrecy::may_hold_secret;
+use super::secret_detection::may_hold_secret;
 
-/// One object under judgement and all that is known.
+/// The object to validate and all known facts.
 #[derive(Debug)]
 pub struct Context<'a> {
-    /// The object as it would be stored.
+    /// The new object.
     pub object: &'a UnvalidatedImage,
-    /// Its spec; empty where there is none to read.
+    /// Its spec; empty if it has none or of the wrong type.
     pub spec: &'a Spec,
-    /// The stored object that this one replaces. Only rules about change may look at it: ratcheting is not their business.
+    /// The stored object, for an update. Only rules about changes may use it; ratcheting is done elsewhere.
     pub old: Option<&'a UnvalidatedImage>,
-    /// Keys that no field has.
+    /// Unknown keys.
     pub unknown_keys: &'a [UnknownKey],
-    /// What is known of the world outside.
+    /// The known facts.
     pub facts: &'a Facts,
-    /// The admin's policy.
+    /// The configuration.
     pub config: &'a Config,
     pub(super) parsed: Parsed<'a>,
 }
@@ -47,12 +47,12 @@ static EMPTY: Spec = Spec {
 };
 
 impl<'a> Context<'a> {
-    pub(super) fn new(subject: &AdmissionInput<'a>, facts: &'a Facts, config: &'a Config) -> Self {
+    pub(super) fn new(input: &AdmissionInput<'a>, facts: &'a Facts, config: &'a Config) -> Self {
         let AdmissionInput {
             object,
             old,
             unknown_keys,
-        } = *subject;
+        } = *input;
         Self {
             object,
             spec: object.spec.value().unwrap_or(&EMPTY),
@@ -64,46 +64,48 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// Whether the configuration is the cluster's own. Offline, a policy that is at its default may be another one there.
-    pub fn knows_configuration(&self) -> bool {
-        self.facts.holds(&Lookup::Configuration) == Some(true)
+    /// Whether the configuration is that of the cluster. Offline it may be unknown.
+    pub fn has_cluster_config(&self) -> bool {
+        self.facts.is_confirmed(&Lookup::Configuration) == Some(true)
     }
 
-    /// The build type, when it is a legal one. Rules about one build type say nothing otherwise: CNB000 speaks.
+    /// The build type, if valid. CNB000 reports an invalid one.
     pub fn build_type(&self) -> Option<BuildType> {
         self.spec.build_type()
     }
 
-    /// The namespace that the ImageStream will live in: what is set, or what the default would be.
+    /// The namespace of the ImageStream: the field, or its default.
     pub fn target_namespace(&self) -> Option<&'a str> {
         match &self.spec.target_namespace {
             Field::Set(namespace) => Some(namespace),
             Field::Absent => self.config.default_target(self.object.namespace()),
-            Field::Wrong(_) => None,
+            Field::WrongType(_) => None,
         }
     }
 
-    /// The same, when it is a legal name; only then may it become part of a question to the API server.
-    pub fn legal_target_namespace(&self) -> Option<&'a str> {
-        self.target_namespace().filter(|name| dns::label(name).is_ok())
+    /// The target namespace, if it is a valid name. Only then it may become part of an API request.
+    pub fn valid_target_namespace(&self) -> Option<&'a str> {
+        self.target_namespace().filter(|name| dns::validate_label(name).is_ok())
     }
 
-    /// The question for the pull Secret, when one is named by a legal name. Offline the resource's namespace may not be
-    /// known; the question then has none, and nobody can answer it.
+    /// The lookup of the pull secret, if it has a valid name. Offline, the namespace may be empty; the lookup then has no result.
     pub fn pull_secret(&self) -> Option<Lookup> {
-        let name = self.spec.pull_secret().filter(|name| dns::secret_name(name).is_ok())?;
+        let name = self
+            .spec
+            .pull_secret()
+            .filter(|name| dns::validate_secret_name(name).is_ok())?;
         let namespace = self.object.namespace().unwrap_or_default();
-        (namespace.is_empty() || dns::label(namespace).is_ok()).then(|| Lookup::Secret {
+        (namespace.is_empty() || dns::validate_label(namespace).is_ok()).then(|| Lookup::Secret {
             namespace: namespace.to_owned(),
             name: name.to_owned(),
         })
     }
 
-    /// The image that the build pulls as its input, and the field that chose it: the imported image, the builder image, or
-    /// the one that the catalog has for the runtime environment. `None` where there is none, or none that is legal.
+    /// The image that the build pulls, and the field that selects it: `fromImage`, `builderImage` or `runtimeEnvironment` (through the catalog).
+    /// `None` if there is none, or it is invalid.
     pub fn pulled_image(&self) -> Option<(FieldId, Cow<'_, ImageReference>)> {
         if let Some(image) = self.images().first() {
-            return Some((image.at, Cow::Borrowed(image.reference.as_ref().ok()?)));
+            return Some((image.field, Cow::Borrowed(image.reference.as_ref().ok()?)));
         }
         let is_named = self.build_type() != Some(BuildType::PackageList) || self.spec.builder_image.text().is_some();
         let image = self.catalog_image().filter(|_| !is_named)?;
@@ -119,9 +121,9 @@ impl<'a> Context<'a> {
             os_version,
             python_version,
         } = self.spec.runtime_environment.value()?;
-        let asked = (os_name.text()?, os_version.text()?, python_version.text()?);
+        let requested = (os_name.text()?, os_version.text()?, python_version.text()?);
         let entry = self.config.runtime_environments.iter().find(|entry| {
-            asked
+            requested
                 == (
                     entry.os_name.as_str(),
                     entry.os_version.as_str(),
@@ -132,7 +134,7 @@ impl<'a> Context<'a> {
     }
 }
 
-/// Collects what one rule finds.
+/// Collects the findings of one rule.
 #[derive(Debug)]
 pub struct Findings<'r> {
     pub(super) rule: &'static Rule,
@@ -141,20 +143,20 @@ pub struct Findings<'r> {
 }
 
 impl Findings<'_> {
-    /// Something is wrong, at the rule's level. `value` is what the user wrote, whole; `message` ends a sentence that
-    /// begins with the field and the value.
+    /// Adds a finding at the level of the rule. `value` is the complete value; `message` continues a sentence that begins with the field and the
+    /// value.
     pub fn add(&mut self, path: impl Into<Path>, value: Option<&str>, message: impl Into<String>) -> &mut Finding {
         self.push(self.level, path.into(), value, message.into())
     }
 
-    /// The same where `value` may be a secret: ratcheting knows it, and nobody is shown it.
+    /// Adds a finding whose value may be a secret. It is used for ratcheting, but never shown.
     pub fn add_hidden(&mut self, path: impl Into<Path>, value: &str, message: impl Into<String>) -> &mut Finding {
         let finding = self.push(self.level, path.into(), None, message.into());
-        finding.hidden = Some(Hidden(value.to_owned()));
+        finding.hidden = Some(HiddenValue(value.to_owned()));
         finding
     }
 
-    /// The same where `value` is text that somebody may have put a secret into: shown only where it looks like none.
+    /// Adds a finding and shows its value only if it does not look like a secret.
     pub fn add_unless_secret(
         &mut self,
         path: impl Into<Path>,
@@ -168,12 +170,12 @@ impl Findings<'_> {
         }
     }
 
-    /// Something is questionable: never more than a warning, whatever the rule's level.
+    /// Adds a finding at level `Warn` at most.
     pub fn warn(&mut self, path: impl Into<Path>, value: Option<&str>, message: impl Into<String>) -> &mut Finding {
         self.push(self.level.min(Level::Warn), path.into(), value, message.into())
     }
 
-    /// [`Findings::warn`] for text that somebody may have put a secret into.
+    /// [`Findings::add_unless_secret`] at level `Warn` at most.
     pub fn warn_unless_secret(
         &mut self,
         path: impl Into<Path>,
@@ -186,13 +188,13 @@ impl Findings<'_> {
         finding
     }
 
-    /// It cannot be said whether something is wrong until `need` is known.
-    pub fn undecided(&mut self, path: impl Into<Path>, need: Lookup) {
-        self.report.undecided.push(Undecided {
+    /// Records that the rule was not checked, because the result of `lookup` is unknown.
+    pub fn not_checked(&mut self, path: impl Into<Path>, lookup: Lookup) {
+        self.report.not_checked.push(NotChecked {
             rule: self.rule,
             level: self.level,
             path: path.into(),
-            need,
+            lookup,
         });
     }
 
@@ -213,7 +215,7 @@ impl Findings<'_> {
 }
 
 impl From<FieldId> for Path {
-    fn from(at: FieldId) -> Self {
-        at.whole()
+    fn from(field: FieldId) -> Self {
+        field.path()
     }
 }

@@ -1,11 +1,11 @@
-//! CNB011: the text below the name in the spawner.
+//! CNB011: the description in the notebook spawner.
 
 use super::{Context, Findings, Rule, rule};
 use crate::api::{Field, annotations, limits};
 use crate::path::FieldId;
 
 pub(super) const RULE: Rule =
-    rule("CNB011", "description", "the image is described", include_str!("description.md"), check);
+    rule("CNB011", "description", "the image has a description", include_str!("description.md"), check);
 
 fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
     let description = context.object.annotations().map_or(&Field::Absent, |all| &all.description);
@@ -13,13 +13,13 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
         Field::Set(text) if !text.trim().is_empty() => text,
         Field::Absent | Field::Set(_) => {
             findings
-                .warn(FieldId::Description, None, "nothing tells users what the image is for")
-                .hint(format!("annotate {}", annotations::DESCRIPTION));
+                .warn(FieldId::Description, None, "the image has no description")
+                .hint(format!("set the annotation {}", annotations::DESCRIPTION));
             return;
         }
-        Field::Wrong(_) => return,
+        Field::WrongType(_) => return,
     };
-    // Bytes bound characters, so short texts need no counting.
+    // A text never has more characters than bytes, so short texts are not counted.
     let count = if text.len() > limits::DESCRIPTION { text.chars().count() } else { 0 };
     if count > limits::DESCRIPTION {
         findings.add(
@@ -30,7 +30,7 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
     }
     if text.chars().any(char::is_control) {
         findings
-            .add(FieldId::Description, Some(text), "has control characters")
-            .hint("write plain text without line breaks (in YAML, `>-` folds several lines into one)");
+            .add(FieldId::Description, Some(text), "contains control characters")
+            .hint("use plain text without line breaks (in YAML, `>-` joins lines)");
     }
 }

@@ -1,4 +1,4 @@
-//! CNB210: a package list is built on one base, named in one of two ways.
+//! CNB210: a PackageList has either runtimeEnvironment or builderImage.
 
 use super::{Context, Findings, Rule, rule};
 use crate::api::BuildType;
@@ -24,10 +24,10 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
                 .add(
                     FieldId::RuntimeEnvironment,
                     None,
-                    "a PackageList needs something to install its packages on",
+                    "a PackageList needs a base image",
                 )
                 .hint(
-                    "write runtimeEnvironment with osName, osVersion and pythonVersion, or name an image in builderImage",
+                    "set runtimeEnvironment with osName, osVersion and pythonVersion, or set builderImage",
                 );
         }
         (false, false) => {
@@ -35,9 +35,9 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
                 .add(
                     FieldId::BuilderImage,
                     None,
-                    "cannot stand beside runtimeEnvironment: each of them names the base to build on",
+                    "cannot be set together with runtimeEnvironment: both select the base image",
                 )
-                .hint("keep the one that you mean and take the other out");
+                .hint("remove one of the two");
         }
         (true, false) | (false, true) => {}
     }

@@ -1,23 +1,21 @@
-//! The examples in the rules' pages, read as tests.
+//! The examples in the pages of the rules, as test cases.
 //!
-//! A page `<slug>.md` explains a rule to people; every fenced `yaml` block in it is also a case, which runs in this
-//! process, over HTTP and on a real API server. A block is one or more YAML documents. Leading comments say what it is
-//! about and what comes of it:
+//! Every fenced `yaml` block of a page `<slug>.md` is a test case for the rules, for the webhook over HTTP and for a real API server. A block
+//! consists of one or more YAML documents. Leading comments state the conditions and the expected result:
 //!
 //! ```yaml
 //! # accepted
-//! # refused: CNB103 at spec.fromImage
+//! # rejected: CNB103 at spec.fromImage
 //! # warned: CNB104 at spec.fromImage
-//! # undecided: CNB110 at spec.imagePullSecret.name
-//! # offline                 judged with no cluster, no configuration and nobody asking
-//! # as: alice               asked by alice, who may create ImageStreams only where
-//! # granted: gpu            this says; without `as`, by somebody who may do everything
+//! # not checked: CNB110 at spec.imagePullSecret.name
+//! # offline                 without a cluster, configuration and requesting user
+//! # as: alice               requested by alice, who may create ImageStreams only in the
+//! # granted: gpu            granted namespaces; without `as`, by an admin
 //! ```
 //!
-//! The findings that are listed must be all findings. Documents of the kinds Secret, Namespace and ImageStream are the
-//! world that the resource meets; one that begins with the comment `# configuration` is the admin's policy; one that
-//! begins with `# before` is the stored resource that the last document replaces. `apiVersion`, `kind` and a `metadata`
-//! with all that the rules ask for are filled in where a resource leaves them out.
+//! All findings must be listed. Documents of the kinds Secret, Namespace and ImageStream are existing objects; a document with the comment
+//! `# configuration` is the configuration; a document with `# before` is the stored resource that the last document updates. Missing
+//! `apiVersion`, `kind` and `metadata` are filled in.
 
 use serde_json::{Map, Value, json};
 
@@ -31,44 +29,44 @@ use crate::facts::{Facts, Lookup, LookupResult, PullSecret, StreamOwner};
 use crate::path::FieldId;
 use crate::verdict::{Level, Report};
 
-/// Namespace of an example's resource, where it names none.
+/// Default namespace of the resource of an example.
 pub const NAMESPACE: &str = "team-a";
-/// Who makes the request, where the example does not say.
+/// Default requesting user.
 pub const REQUESTER: &str = "admin";
 
-/// One case.
+/// One test case.
 #[derive(Clone, Debug)]
 pub struct Example {
-    /// The rule on whose page it stands.
+    /// The rule of the page.
     pub rule: &'static str,
-    /// Which one on the page, from 1.
+    /// Its number on the page, from 1.
     pub number: usize,
-    /// What has to come of it, in no order.
+    /// The expected findings, sorted.
     pub expected: Vec<Expected>,
-    /// The resource, whole.
+    /// The complete resource.
     pub resource: Value,
-    /// The stored resource that it replaces.
+    /// The stored resource, for an update.
     pub before: Option<Value>,
-    /// Other objects that are there.
-    pub world: Vec<Value>,
-    /// The admin's policy, where it is not the shipped one.
+    /// Other existing objects.
+    pub objects: Vec<Value>,
+    /// The configuration, if it is not the default installation.
     pub configuration: Option<String>,
-    /// Judged with no cluster.
+    /// Without a cluster.
     pub offline: bool,
-    /// The requesting user, where it matters.
+    /// The requesting user, if given.
     pub requester: Option<String>,
-    /// Namespaces in which that user may create ImageStreams.
+    /// Namespaces in which this user may create ImageStreams.
     pub granted: Vec<String>,
 }
 
-/// One line of what has to come of an example.
+/// One expected finding.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Expected {
-    /// `refused`, `warned` or `undecided`.
+    /// `rejected`, `warned` or `not checked`.
     pub verdict: &'static str,
     /// Id of the rule.
     pub rule: String,
-    /// The path, as it is printed.
+    /// The printed path.
     pub path: String,
 }
 
@@ -76,7 +74,7 @@ impl Example {
     /// All examples of all rules.
     ///
     /// # Errors
-    /// A page that does not read as described, with its rule and the number of the block.
+    /// A page has an invalid block; the message contains the rule and the number.
     pub fn all() -> Result<Vec<Self>, String> {
         let mut all = Vec::new();
         for rule in RULES {
@@ -85,7 +83,7 @@ impl Example {
         Ok(all)
     }
 
-    /// The examples on one rule's page.
+    /// The examples of one rule.
     ///
     /// # Errors
     /// See [`Example::all`].
@@ -106,7 +104,7 @@ impl Example {
             expected: Vec::new(),
             resource: Value::Null,
             before: None,
-            world: Vec::new(),
+            objects: Vec::new(),
             configuration: None,
             offline: false,
             requester: None,
@@ -120,15 +118,15 @@ impl Example {
                 let (word, rest) = comment.split_once(": ").unwrap_or((comment, ""));
                 match word {
                     "accepted" => is_accepted = true,
-                    "refused" => example.expected.push(expected("refused", rest)?),
+                    "rejected" => example.expected.push(expected("rejected", rest)?),
                     "warned" => example.expected.push(expected("warned", rest)?),
-                    "undecided" => example.expected.push(expected("undecided", rest)?),
+                    "not checked" => example.expected.push(expected("not checked", rest)?),
                     "offline" => example.offline = true,
                     "as" => example.requester = Some(rest.to_owned()),
                     "granted" => example.granted.push(rest.to_owned()),
                     "before" => is_before = true,
                     "configuration" => is_configuration = true,
-                    _ => return Err(format!("no such directive: # {comment}")),
+                    _ => return Err(format!("unknown directive: # {comment}")),
                 }
             }
             if is_configuration {
@@ -140,28 +138,28 @@ impl Example {
             match (kind, is_before) {
                 (KIND, true) => example.before = Some(complete(value)?),
                 (KIND, false) => example.resource = complete(value)?,
-                _ => example.world.push(value),
+                _ => example.objects.push(value),
             }
         }
         if example.resource.is_null() {
-            return Err("there is no resource".to_owned());
+            return Err("the resource is missing".to_owned());
         }
-        if is_accepted == example.expected.iter().any(|expected| expected.verdict == "refused") {
-            return Err("say either `# accepted` or what is refused".to_owned());
+        if is_accepted == example.expected.iter().any(|expected| expected.verdict == "rejected") {
+            return Err("expected either `# accepted` or `# rejected`".to_owned());
         }
         example.expected.sort();
         Ok(example)
     }
 
-    /// Where the case stands, for messages.
+    /// A name for messages.
     pub fn title(&self) -> String {
         format!("{} example {}", self.rule, self.number)
     }
 
-    /// The configuration in force.
+    /// The active configuration.
     ///
     /// # Errors
-    /// The configuration in the example does not read as one.
+    /// The configuration of the example is invalid.
     pub fn config(&self) -> Result<Config, String> {
         match (&self.configuration, self.offline) {
             (Some(yaml), _) => Config::from_yaml(yaml).map_err(|error| error.to_string()),
@@ -170,24 +168,24 @@ impl Example {
         }
     }
 
-    /// Judges the example in this process, after defaulting, as admission does.
+    /// Evaluates the rules after defaulting, as admission does.
     ///
     /// # Errors
-    /// The example itself is at fault.
+    /// The example is invalid.
     pub fn judge(&self) -> Result<Report, String> {
         let config = self.config()?;
         let facts = self.facts(&config);
         let requester = (!self.offline).then(|| self.requester.as_deref().unwrap_or(REQUESTER));
-        let draft = |value: &Value| {
+        let unvalidated = |value: &Value| {
             serde_json::from_value::<UnvalidatedImage>(value.clone()).map_err(|error| error.to_string())
         };
-        let old = self.before.as_ref().map(draft).transpose()?;
+        let old = self.before.as_ref().map(unvalidated).transpose()?;
         let old = old.map(|mut old| {
             let defaults = Defaults::of(&AdmissionInput::create(&old), &config, requester);
             defaults.apply(&mut old);
             old
         });
-        let mut object = draft(&self.resource)?;
+        let mut object = unvalidated(&self.resource)?;
         let keys = if self.offline {
             unknown_keys(&self.resource)
         } else {
@@ -202,36 +200,36 @@ impl Example {
             &config,
             requester,
         );
-        if facts.holds(&Lookup::Configuration).is_none() {
-            // What an admin would have filled in is not known.
+        if facts.is_confirmed(&Lookup::Configuration).is_none() {
+            // The configured default is not known.
             defaults.target_namespace = None;
         }
         defaults.apply(&mut object);
-        let subject = AdmissionInput {
+        let input = AdmissionInput {
             object: &object,
             old: old.as_ref(),
             unknown_keys: &keys,
         };
-        Ok(super::evaluate(&subject, &facts, &config))
+        Ok(super::evaluate(&input, &facts, &config))
     }
 
-    /// What a report says, in the form in which examples expect it.
+    /// Converts a report to the form of the expected findings.
     pub fn outcome(report: &Report) -> Vec<Expected> {
         let findings = report.findings.iter().map(|finding| Expected {
             verdict: if finding.level == Level::Deny {
-                "refused"
+                "rejected"
             } else {
                 "warned"
             },
             rule: finding.rule.id.to_owned(),
             path: finding.path.to_string(),
         });
-        let undecided = report.undecided.iter().map(|undecided| Expected {
-            verdict: "undecided",
-            rule: undecided.rule.id.to_owned(),
-            path: undecided.path.to_string(),
+        let not_checked = report.not_checked.iter().map(|not_checked| Expected {
+            verdict: "not checked",
+            rule: not_checked.rule.id.to_owned(),
+            path: not_checked.path.to_string(),
         });
-        let mut outcome: Vec<Expected> = findings.chain(undecided).collect();
+        let mut outcome: Vec<Expected> = findings.chain(not_checked).collect();
         outcome.sort();
         outcome
     }
@@ -246,50 +244,54 @@ impl Example {
         }
         facts.insert(Lookup::Configuration, LookupResult::Yes);
         facts.insert(Lookup::Requester, LookupResult::Yes);
-        // Everything that the rules ask for is answered: what the example does not mention is not there.
+        // All lookups have a result: objects that the example does not contain do not exist.
         for value in [Some(&self.resource), self.before.as_ref()].into_iter().flatten() {
             let Ok(object) = serde_json::from_value::<UnvalidatedImage>(value.clone()) else {
                 continue;
             };
             let report = super::evaluate(&AdmissionInput::create(&object), &facts, config);
-            for need in report.needs().into_iter().cloned().collect::<Vec<_>>() {
-                let answer = self.answer(&need);
-                facts.insert(need, answer);
+            for lookup in report.pending_lookups().into_iter().cloned().collect::<Vec<_>>() {
+                let lookup_result = self.lookup_result(&lookup);
+                facts.insert(lookup, lookup_result);
             }
         }
         facts
     }
 
     /// What the example says about one need; what it does not mention is not there.
-    pub fn answer(&self, need: &Lookup) -> LookupResult {
+    pub fn lookup_result(&self, lookup: &Lookup) -> LookupResult {
         let find = |kind: &str, namespace: &str, name: &str| {
-            self.world.iter().find(|object| {
+            self.objects.iter().find(|object| {
                 let metadata = &object["metadata"];
                 object["kind"] == kind
                     && metadata["name"] == name
                     && (kind == "Namespace" || metadata["namespace"].as_str().unwrap_or(NAMESPACE) == namespace)
             })
         };
-        match need {
+        match lookup {
             Lookup::Secret { namespace, name } => find("Secret", namespace, name).map_or(LookupResult::No, |secret| {
                 let secret_type = secret["type"].as_str().unwrap_or("Opaque");
                 let content = PullSecret::data_key(secret_type).and_then(|key| secret["stringData"][key].as_str());
-                LookupResult::Secret(PullSecret::read(secret_type, content.map(str::as_bytes)))
+                LookupResult::Secret(PullSecret::parse(secret_type, content.map(str::as_bytes)))
             }),
             Lookup::Namespace { name } => {
-                let is_there = name == NAMESPACE || name == "opendatahub" || find("Namespace", "", name).is_some();
-                if is_there { LookupResult::Yes } else { LookupResult::No }
+                let exists = name == NAMESPACE || name == "opendatahub" || find("Namespace", "", name).is_some();
+                if exists { LookupResult::Yes } else { LookupResult::No }
             }
             Lookup::ImageStream { namespace, name } => {
                 find("ImageStream", namespace, name).map_or(LookupResult::No, |stream| {
-                    LookupResult::ImageStream(StreamOwner::read(
+                    LookupResult::ImageStream(StreamOwner::from_annotation(
                         stream["metadata"]["annotations"][annotations::OWNED_BY].as_str(),
                     ))
                 })
             }
             Lookup::Access { namespace } => {
-                let may = self.requester.is_none() || self.granted.contains(namespace);
-                if may { LookupResult::Yes } else { LookupResult::No }
+                let is_allowed = self.requester.is_none() || self.granted.contains(namespace);
+                if is_allowed {
+                    LookupResult::Yes
+                } else {
+                    LookupResult::No
+                }
             }
             Lookup::Configuration | Lookup::Requester => LookupResult::Yes,
         }
@@ -307,16 +309,16 @@ fn expected(verdict: &'static str, text: &str) -> Result<Expected, String> {
     })
 }
 
-/// The contents of the fenced `yaml` blocks of a page.
+/// The fenced `yaml` blocks of a page.
 fn blocks(page: &str) -> impl Iterator<Item = &str> {
     page.split("```yaml\n")
         .skip(1)
         .filter_map(|rest| rest.split_once("\n```").map(|(block, _)| block))
 }
 
-/// Fills in what an example leaves out because it is not about it.
+/// Fills in missing fields.
 fn complete(mut resource: Value) -> Result<Value, String> {
-    let object = resource.as_object_mut().ok_or("a resource is an object")?;
+    let object = resource.as_object_mut().ok_or("the resource must be an object")?;
     object.entry("apiVersion").or_insert(json!(API_VERSION));
     object.entry("kind").or_insert(json!(KIND));
     let metadata = object.entry("metadata").or_insert_with(|| {
@@ -350,14 +352,14 @@ pub const HOSTILE_TEXTS: [&str; 9] = [
     "--help",
 ];
 
-/// Follows a printed path in an object; `None` where it leads nowhere.
+/// The value at a printed path; `None` if it does not exist.
 pub fn resolve<'a>(object: &'a Value, path: &str) -> Option<&'a Value> {
-    let at = FieldId::ALL
+    let field = FieldId::ALL
         .into_iter()
-        .filter(|at| path.starts_with(&at.whole().to_string()))
-        .max_by_key(|at| at.whole().to_string().len())?;
-    let parent = at.keys().iter().try_fold(object, |value, key| value.get(key))?;
-    let rest = path.strip_prefix(&at.whole().to_string())?;
+        .filter(|field| path.starts_with(&field.path().to_string()))
+        .max_by_key(|field| field.path().to_string().len())?;
+    let parent = field.keys().iter().try_fold(object, |value, key| value.get(key))?;
+    let rest = path.strip_prefix(&field.path().to_string())?;
     match rest.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
         Some(index) => index
             .parse::<usize>()

@@ -1,8 +1,8 @@
-//! CNB001: a field that another build type takes.
+//! CNB001: fields of other build types are not set.
 
 use super::{Context, Findings, Rule, rule};
 use crate::api::BuildType::{self, GitRepository, ImageImport, PackageList};
-use crate::api::{Field, Found};
+use crate::api::{Field, ActualType};
 use crate::path::FieldId;
 use crate::verdict::Cause;
 
@@ -16,7 +16,7 @@ pub(super) const RULE: Rule = rule(
 .fixed()
 .cause(Cause::Forbidden);
 
-/// Which build types take a field. Fields that all of them take are not listed.
+/// The build types of each field. Fields of all build types are not listed.
 pub(crate) const OWNERS: [(FieldId, &[BuildType]); 6] = [
     (FieldId::FromImage, &[ImageImport]),
     (FieldId::RuntimeEnvironment, &[PackageList]),
@@ -29,8 +29,8 @@ pub(crate) const OWNERS: [(FieldId, &[BuildType]); 6] = [
 fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
     let Some(build_type) = context.build_type() else { return };
     let spec = context.spec;
-    for (at, owners) in OWNERS {
-        let is_there = match at {
+    for (field, owners) in OWNERS {
+        let is_there = match field {
             FieldId::FromImage => is_set(&spec.from_image),
             FieldId::RuntimeEnvironment => is_set(&spec.runtime_environment),
             FieldId::BuilderImage => is_set(&spec.builder_image),
@@ -40,15 +40,15 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
             _ => false,
         };
         if is_there && !owners.contains(&build_type) {
-            let owners = owners.iter().map(|owner| owner.as_str()).collect::<Vec<_>>().join(" and ");
+            let owners = owners.iter().map(|owner| owner.as_str()).collect::<Vec<_>>().join(" or ");
             findings
-                .add(at, None, format!("is a field of buildType {owners}, and this is {build_type}"))
-                .hint(format!("take it out, or choose buildType {owners}"));
+                .add(field, None, format!("is only allowed with buildType {owners}, not with {build_type}"))
+                .hint(format!("remove it, or set buildType to {owners}"));
         }
     }
 }
 
-/// `null` sets nothing: the API server drops it.
+/// `null` counts as not set, as in the API server.
 fn is_set<T>(field: &Field<T>) -> bool {
-    !matches!(field, Field::Absent | Field::Wrong(Found::Null))
+    !matches!(field, Field::Absent | Field::WrongType(ActualType::Null))
 }

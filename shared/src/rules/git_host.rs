@@ -1,4 +1,4 @@
-//! What the rules on Git hosts share: whether a host is a public one, and whether an entry of the configuration means it.
+//! Git hosts: whether a host is public, and whether an entry of the configuration matches it.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -6,8 +6,7 @@ use crate::config::{Config, GitCredential};
 use crate::grammar::clone_url::{CloneUrl, Transport};
 use crate::grammar::dns::split_port;
 
-/// Whether a host, as a clone URL has it, can be somebody's on the internet. A name is judged by its form: nothing is
-/// looked up here.
+/// Whether the host of a clone URL can be a public host on the internet. Names are classified by their form, without a DNS lookup.
 pub(super) fn is_public(host: &str) -> bool {
     let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
     if let Ok(address) = bare.unwrap_or(host).parse::<IpAddr>() {
@@ -18,14 +17,13 @@ pub(super) fn is_public(host: &str) -> bool {
     }
     let name = host.trim_end_matches('.').to_ascii_lowercase();
     let last = name.rsplit('.').next().unwrap_or_default();
-    // A name of one part is found beside the program that asks: in a cluster, a Service. One that ends in a number is an
-    // address in an old way of writing, or nothing.
+    // A name without a dot is local: in a cluster, a Service. A name that ends in a number is an address in a legacy notation.
     let is_name = name.contains('.') && !last.bytes().all(|byte| byte.is_ascii_digit()) && !last.starts_with("0x");
     is_name && !PRIVATE.contains(&last) && !name.ends_with(".home.arpa")
 }
 
-/// Last parts of names that lead nowhere on the internet: reserved (RFC 2606, RFC 6761, RFC 6762, ICANN's `internal`), a
-/// cluster's own, and those that private networks have always used.
+/// Top-level domains that are not public: reserved (RFC 2606, RFC 6761, RFC 6762, ICANN's `internal`), those of clusters, and those that are
+/// common in private networks.
 const PRIVATE: [&str; 14] = [
     "cluster",
     "corp",
@@ -59,24 +57,24 @@ fn is_public_v4(address: Ipv4Addr) -> bool {
 
 fn is_public_v6(address: Ipv6Addr) -> bool {
     match address.segments() {
-        // An IPv4 address in IPv6's clothes: mapped, translated (NAT64), tunnelled (6to4).
+        // An embedded IPv4 address: mapped, translated (NAT64), tunnelled (6to4).
         [0, 0, 0, 0, 0, 0xffff, high, low] | [0x64, 0xff9b, 0, 0, 0, 0, high, low] | [0x2002, high, low, ..] => {
             is_public_v4(halves(high, low))
         }
-        // Documentation, and tunnels of the kind that end at any address (Teredo).
+        // Documentation, and Teredo tunnels.
         [0x2001, 0xdb8 | 0, ..] => false,
-        // Global unicast is 2000::/3 and nothing else.
+        // Global unicast is 2000::/3.
         [first, ..] => first & 0xe000 == 0x2000,
     }
 }
 
-/// An IPv4 address of the two segments of IPv6 that it takes up.
+/// The IPv4 address in two segments of an IPv6 address.
 fn halves(high: u16, low: u16) -> Ipv4Addr {
     let ([a, b], [c, d]) = (high.to_be_bytes(), low.to_be_bytes());
     Ipv4Addr::new(a, b, c, d)
 }
 
-/// Whether an entry of the configuration (`host` or `host:port`) means the URL's host. Without a port it means any.
+/// Whether an entry of the configuration (`host` or `host:port`) matches the host of the URL. Without a port it matches every port.
 pub(super) fn is_host(entry: &str, url: &CloneUrl) -> bool {
     let (host, port) = split_port(entry);
     let default = match url.transport() {
@@ -91,12 +89,12 @@ fn bare(host: &str) -> &str {
     host.trim_end_matches('.')
 }
 
-/// The credentials that the admin has configured for the URL's host.
+/// The configured credentials for the host of the URL.
 pub fn git_credential<'a>(config: &'a Config, url: &CloneUrl) -> Option<&'a GitCredential> {
     config.git.credentials.iter().find(|entry| is_host(&entry.host, url))
 }
 
-/// Whether the admin has configured credentials for the URL's host.
+/// Whether credentials are configured for the host of the URL.
 pub(super) fn has_credentials(config: &Config, url: &CloneUrl) -> bool {
     git_credential(config, url).is_some()
 }
@@ -104,10 +102,10 @@ pub(super) fn has_credentials(config: &Config, url: &CloneUrl) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::grammar::clone_url::clone_url;
+    use crate::grammar::clone_url::CloneUrl;
 
     #[test]
-    fn public_hosts_are_told_from_private_ones() {
+    fn public_and_private_hosts_are_distinguished() {
         for host in [
             "github.com",
             "gitlab.example.org",
@@ -162,8 +160,8 @@ mod tests {
     }
 
     #[test]
-    fn entries_mean_a_host_with_any_port_or_with_theirs() {
-        let url = |text: &str| clone_url(text).unwrap();
+    fn entries_match_a_host_with_every_port_or_one_port() {
+        let url = |text: &str| CloneUrl::parse(text).unwrap();
         assert!(is_host("github.com", &url("https://GitHub.com./a")));
         assert!(is_host("github.com:443", &url("https://github.com/a")));
         assert!(is_host("github.com:22", &url("git@github.com:a/b")));

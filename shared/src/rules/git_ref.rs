@@ -1,15 +1,15 @@
-//! CNB304: a branch, tag or commit has a name that Git allows.
+//! CNB304: gitRef is a valid ref name or commit.
 
 use super::size::exceeds;
 use super::{Context, Findings, Rule, rule};
 use crate::api::{BuildType, limits};
-use crate::grammar::git_ref::git_ref;
+use crate::grammar::git_ref::validate as validate_git_ref;
 use crate::path::FieldId;
 
 pub(super) const RULE: Rule = rule(
     "CNB304",
     "git-ref",
-    "gitRef is a legal ref name or object id",
+    "gitRef is a valid ref name or commit",
     include_str!("git_ref.md"),
     check,
 )
@@ -27,14 +27,14 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
     else {
         return;
     };
-    let Err(error) = git_ref(name) else { return };
+    let Err(error) = validate_git_ref(name) else { return };
     let finding = findings.add_unless_secret(FieldId::GitRef, name, error.to_string());
     let trimmed = name.trim().trim_matches('/');
     if name.is_empty() {
-        finding.hint("leave gitRef out to build the repository's default branch");
-    } else if git_ref(trimmed).is_ok() {
+        finding.hint("remove gitRef to build the default branch");
+    } else if validate_git_ref(trimmed).is_ok() {
         finding.replacement(trimmed);
     } else {
-        finding.hint("write a branch, a tag or a commit, for example main, v1.2.0 or feature/widgets");
+        finding.hint("use a branch, tag or commit, for example main, v1.2.0 or feature/widgets");
     }
 }

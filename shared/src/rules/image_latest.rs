@@ -1,26 +1,26 @@
-//! CNB104: a tag that names another image tomorrow.
+//! CNB104: images do not use the tag `latest`.
 
 use super::{Context, Findings, Rule, rule};
 
 pub(super) const RULE: Rule = rule(
     "CNB104",
     "image-latest",
-    "images are not tagged latest",
+    "images do not use the tag latest",
     include_str!("image_latest.md"),
     check,
 )
 .warn();
 
 fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
-    for (image, reference) in context.references() {
+    for (image, reference) in context.valid_images() {
         if reference.tag() == Some("latest") && reference.digest().is_none() {
             findings
                 .add(
-                    image.at,
+                    image.field,
                     Some(image.text),
-                    "the tag latest names a different image tomorrow",
+                    "the tag latest can point to a different image later",
                 )
-                .hint("name a version, or add the digest to have this very image");
+                .hint("use a version tag, or add a digest");
         }
     }
 }

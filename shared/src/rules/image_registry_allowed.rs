@@ -1,4 +1,4 @@
-//! CNB106: images come from where the admin lets them come from.
+//! CNB106: images come from an allowed registry.
 
 use super::{Context, Findings, Rule, rule};
 use crate::facts::Lookup;
@@ -16,10 +16,10 @@ pub(super) const RULE: Rule = rule(
 
 fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
     let allowed = &context.config.images.allowed;
-    for (image, reference) in context.references() {
+    for (image, reference) in context.valid_images() {
         if allowed.is_empty() {
-            if !context.knows_configuration() {
-                findings.undecided(image.at, Lookup::Configuration);
+            if !context.has_cluster_config() {
+                findings.not_checked(image.field, Lookup::Configuration);
             }
             continue;
         }
@@ -30,18 +30,18 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
         let choices = listed(allowed.iter().map(|entry| printable(entry, 120)));
         findings
             .add(
-                image.at,
+                image.field,
                 Some(image.text),
-                "comes from where this cluster takes no images from",
+                "is not from an allowed registry",
             )
-            .hint(format!("use an image below one of: {choices}"));
+            .hint(format!("use an image from one of: {choices}"));
     }
 }
 
-/// `registry/repository`, spelt in the one way in which it is compared.
+/// `registry/repository` in the normalized form that is compared.
 fn name(reference: &ImageReference) -> String {
     let qualified = reference.qualified();
-    // What follows the name is the same in both spellings.
+    // The tag and digest are the same in both forms.
     let suffix =
         reference.tag().map_or(0, |tag| tag.len() + 1) + reference.digest().map_or(0, |digest| digest.len() + 1);
     in_lower_case(&qualified[..qualified.len().saturating_sub(suffix)])
@@ -60,7 +60,7 @@ fn is_below(name: &str, prefix: &str) -> bool {
             .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-/// Hosts are the same in any case, and repositories have only one.
+/// Host names are case-insensitive, and repositories are always in lower case.
 fn in_lower_case(name: &str) -> String {
     name.to_ascii_lowercase()
 }

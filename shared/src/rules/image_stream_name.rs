@@ -1,4 +1,4 @@
-//! CNB003: the resource's name becomes the ImageStream's name.
+//! CNB003: the name of the resource is a valid ImageStream name.
 
 use super::{Context, Findings, Rule, rule};
 use crate::grammar::dns::{self, NameError};
@@ -8,29 +8,29 @@ use crate::verdict::printable;
 pub(super) const RULE: Rule = rule(
     "CNB003",
     "image-stream-name",
-    "the name can be given to an ImageStream",
+    "the name is a valid ImageStream name",
     include_str!("image_stream_name.md"),
     check,
 )
 .fixed();
 
-/// A name that the API server might make of a prefix: it keeps 58 characters and adds five letters or digits.
+/// Characters of `generateName` that the API server keeps before it adds five random letters or digits.
 const PREFIX_KEPT: usize = 58;
 
 fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
     let Some(metadata) = context.object.metadata.value() else { return };
-    if metadata.name.wrong().is_some() {
+    if metadata.name.wrong_type().is_some() {
         return;
     }
     match (metadata.name.text().unwrap_or_default(), metadata.generate_name.text().unwrap_or_default()) {
         ("", "") => {
-            findings.add(FieldId::Name, None, "is missing").hint("write a name; the ImageStream gets the same");
+            findings.add(FieldId::Name, None, "is missing").hint("set a name; the ImageStream gets the same name");
         }
         ("", prefix) => {
             let kept: String = prefix.chars().take(PREFIX_KEPT).collect();
             if let Err(error) = judge(context, &format!("{kept}x7q2m")) {
-                let message = format!("would be made of generateName \"{}\": it {error}", printable(prefix, 80));
-                findings.add(FieldId::Name, None, message).hint("choose another generateName");
+                let message = format!("the name generated from generateName \"{}\" {error}", printable(prefix, 80));
+                findings.add(FieldId::Name, None, message).hint("use another generateName");
             }
         }
         (name, _) => {
@@ -38,7 +38,7 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
                 let finding = findings.add(FieldId::Name, Some(name), error.to_string());
                 match corrected(context, name) {
                     Some(better) => finding.replacement(better),
-                    None => finding.hint("the ImageStream is named like the resource: choose another name"),
+                    None => finding.hint("use another name; the ImageStream gets the same name"),
                 };
             }
         }
@@ -46,12 +46,12 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
 }
 
 fn judge(context: &Context<'_>, name: &str) -> Result<(), NameError> {
-    dns::subdomain(name)?;
-    // Where the namespace is not known, the shortest one is assumed.
-    dns::image_stream_name(context.target_namespace().unwrap_or("x"), name)
+    dns::validate_subdomain(name)?;
+    // If the namespace is not known, assume the shortest one.
+    dns::validate_image_stream_name(context.target_namespace().unwrap_or("x"), name)
 }
 
-/// The name with each run of separators made one, when that is all that it takes.
+/// The name with repeated dashes reduced to one, if that makes it valid.
 fn corrected(context: &Context<'_>, name: &str) -> Option<String> {
     let mut better = String::with_capacity(name.len());
     for character in name.chars() {

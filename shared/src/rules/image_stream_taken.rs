@@ -1,4 +1,4 @@
-//! CNB004: nobody else's ImageStream is overwritten.
+//! CNB004: the ImageStream does not belong to another resource.
 
 use super::{Context, Findings, Rule, rule};
 use crate::facts::{Fact, Lookup, StreamOwner};
@@ -9,37 +9,37 @@ use crate::verdict::Cause;
 pub(super) const RULE: Rule = rule(
     "CNB004",
     "image-stream-taken",
-    "the ImageStream of that name is free, or this resource's own",
+    "the ImageStream does not belong to another resource",
     include_str!("image_stream_taken.md"),
     check,
 )
 .cause(Cause::Duplicate);
 
 fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
-    // A name that is yet to be made up is made up so that it is free. An illegal one is CNB003's and CNB020's business.
+    // A generated name is unique. CNB003 and CNB020 report invalid names.
     let Some(name) = context.object.name() else { return };
-    if context.spec.target_namespace.is_absent() && context.facts.holds(&Lookup::Configuration).is_none() {
-        findings.undecided(FieldId::Name, Lookup::Configuration);
+    if context.spec.target_namespace.is_absent() && context.facts.is_confirmed(&Lookup::Configuration).is_none() {
+        findings.not_checked(FieldId::Name, Lookup::Configuration);
         return;
     }
-    let Some(target) = context.legal_target_namespace() else { return };
-    if dns::image_stream_name(target, name).is_err() {
+    let Some(target) = context.valid_target_namespace() else { return };
+    if dns::validate_image_stream_name(target, name).is_err() {
         return;
     }
-    let need = Lookup::ImageStream { namespace: target.to_owned(), name: name.to_owned() };
-    let whose = match context.facts.image_stream(&need) {
+    let lookup = Lookup::ImageStream { namespace: target.to_owned(), name: name.to_owned() };
+    let owner = match context.facts.image_stream(&lookup) {
         Fact::Absent => return,
-        Fact::Unknown => return findings.undecided(FieldId::Name, need),
-        Fact::Known(StreamOwner::Resource { namespace, name: owner }) => {
-            if owner == name && Some(namespace.as_str()) == context.object.namespace() {
+        Fact::Unknown => return findings.not_checked(FieldId::Name, lookup),
+        Fact::Known(StreamOwner::Resource { namespace, name: resource }) => {
+            if resource == name && Some(namespace.as_str()) == context.object.namespace() {
                 return;
             }
-            // Not which: whoever reaches the webhook could look around in namespaces that are none of theirs.
-            "of another CustomNBImage"
+            // The owner is not named, so that a user learns nothing about other namespaces.
+            "belongs to another CustomNBImage"
         }
-        Fact::Known(StreamOwner::Other) => "that CNBi did not make",
+        Fact::Known(StreamOwner::Unmanaged) => "was not created by CNBi",
     };
     findings
-        .add(FieldId::Name, Some(name), format!("namespace {target} already has an ImageStream of that name, {whose}"))
-        .hint("choose another name, or have that ImageStream deleted first");
+        .add(FieldId::Name, Some(name), format!("an ImageStream with this name already exists in namespace {target} and {owner}"))
+        .hint("use another name, or delete the ImageStream");
 }

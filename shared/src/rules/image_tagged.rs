@@ -1,4 +1,4 @@
-//! CNB103: an image says which of a repository's images it is.
+//! CNB103: images have a tag or digest.
 
 use super::{Context, Findings, Rule, rule};
 use crate::grammar::image::ImageReference;
@@ -7,22 +7,22 @@ use crate::verdict::printable;
 pub(super) const RULE: Rule = rule(
     "CNB103",
     "image-tagged",
-    "images carry a tag or a digest",
+    "images have a tag or digest",
     include_str!("image_tagged.md"),
     check,
 );
 
 fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
-    for (image, reference) in context.references() {
+    for (image, reference) in context.valid_images() {
         if reference.has_tag_or_digest() {
             continue;
         }
         let message = match port(reference) {
-            Some(port) => format!("has neither a tag nor a digest: {port} is the registry's port"),
-            None => "has neither a tag nor a digest".to_owned(),
+            Some(port) => format!("has no tag or digest; {port} is the port"),
+            None => "has no tag or digest".to_owned(),
         };
-        findings.add(image.at, Some(image.text), message).hint(format!(
-            "add a tag, as in {}:v1.2, or a digest",
+        findings.add(image.field, Some(image.text), message).hint(format!(
+            "add a tag, for example {}:v1, or a digest",
             printable(image.text, 120)
         ));
     }

@@ -1,4 +1,4 @@
-//! CNB002: what a resource cannot change once it exists.
+//! CNB002: fields that cannot be changed after creation.
 
 use super::{Context, Findings, Rule, rule};
 use crate::api::limits;
@@ -8,7 +8,7 @@ use crate::verdict::{Cause, printable};
 pub(super) const RULE: Rule = rule(
     "CNB002",
     "immutable-field",
-    "buildType, and targetNamespace once set, stay as they are",
+    "buildType and targetNamespace cannot be changed",
     include_str!("immutable_field.md"),
     check,
 )
@@ -22,12 +22,12 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
         (FieldId::BuildType, &old.build_type, &new.build_type),
         (FieldId::TargetNamespace, &old.target_namespace, &new.target_namespace),
     ];
-    for (at, old, new) in pairs {
+    for (field, old, new) in pairs {
         let Some(before) = old.text() else { continue };
-        if new.wrong().is_none() && new.text() != Some(before) {
+        if new.wrong_type().is_none() && new.text() != Some(before) {
             findings
-                .add(at, new.text(), format!("cannot be changed; it is \"{}\"", printable(before, 2 * limits::NAMESPACE)))
-                .hint("keep it as it was, or make a new resource under another name");
+                .add(field, new.text(), format!("cannot be changed from \"{}\"", printable(before, 2 * limits::NAMESPACE)))
+                .hint("restore the value, or create a new resource with another name");
         }
     }
 }

@@ -1,47 +1,46 @@
-//! The rules: one table of values, one function that applies them all.
+//! The validation rules: one table of values, and a function that evaluates them.
 //!
-//! A rule is a file here with its page of examples beside it: `<slug>.rs` and `<slug>.md`. To add one, write the pair
-//! and put it into [`RULES`]; every check of the table, the generated reference and the tests on a real API server
-//! then hold for it too.
+//! A rule is a pair of files, `<slug>.rs` and its page with examples `<slug>.md`. To add a rule, write both files and add the module to the
+//! table. The tests of the table, the generated reference and the tests with a real API server then include it.
 
 mod context;
+mod evaluate;
 pub mod examples;
 mod git_host;
-mod judge;
 mod parsed;
 mod ratchet;
-mod secrecy;
+mod secret_detection;
 
 use std::fmt;
 
 use crate::verdict::{Cause, Level};
 
 pub use context::{Context, Findings};
+pub use evaluate::{ValidatedImage, evaluate, validate};
 pub use git_host::git_credential;
-pub use judge::{ValidatedImage, accept, evaluate};
 pub use parsed::{Image, Package, Repository};
-pub(crate) use secrecy::may_hold_secret;
+pub(crate) use secret_detection::may_hold_secret;
 pub(crate) use size::exceeds;
 
-/// Something that can be wrong with a resource.
+/// A validation rule.
 pub struct Rule {
-    /// Stable id, `CNB` and three digits. Never used for anything else again.
+    /// Stable id: `CNB` and three digits. Ids are never reused.
     pub id: &'static str,
-    /// Short name in words.
+    /// Short name.
     pub slug: &'static str,
-    /// What the rule asks for, on one line.
+    /// The requirement, on one line.
     pub title: &'static str,
-    /// The strictest level that a finding has unless the configuration says otherwise.
+    /// The default level.
     pub level: Level,
-    /// No configuration can relax it, because nothing sensible could be built from a resource that breaks it.
+    /// Whether the level is fixed, because a resource that breaks the rule cannot be built.
     pub is_fixed: bool,
-    /// A finding means that the user may not, rather than that the content is wrong.
+    /// Whether a finding means missing permissions, and not invalid content.
     pub is_about_permission: bool,
-    /// Why its findings are findings, in Kubernetes' words for causes.
+    /// The cause of its findings.
     pub cause: Cause,
-    /// The page of documentation whose examples are tests; see [`examples`].
+    /// The documentation page, whose examples are tests; see [`examples`].
     pub doc: &'static str,
-    /// Looks at one object.
+    /// Checks one object.
     pub check: fn(&Context<'_>, &mut Findings<'_>),
 }
 
@@ -57,7 +56,7 @@ impl PartialEq for Rule {
     }
 }
 
-/// Declares a rule with the parts that most rules share; a rule names only what is special about it.
+/// Creates a rule with the most common values.
 const fn rule(
     id: &'static str,
     slug: &'static str,
@@ -100,7 +99,7 @@ impl Rule {
     }
 }
 
-/// Lists the modules of the rules and makes the table of them.
+/// Declares the modules of the rules and the table.
 macro_rules! table {
     ($($module:ident),+ $(,)?) => {
         $(mod $module;)+
@@ -111,7 +110,7 @@ macro_rules! table {
 }
 
 table! {
-    unreadable,
+    field_types,
     foreign_field,
     immutable_field,
     image_stream_name,
@@ -154,7 +153,7 @@ table! {
     repository_allowed,
 }
 
-/// The rule with that id.
+/// The rule with this id.
 pub fn by_id(id: &str) -> Option<&'static Rule> {
     RULES.iter().copied().find(|rule| rule.id == id)
 }

@@ -1,4 +1,4 @@
-//! CNB205: a package that is fetched from a URL instead of an index.
+//! CNB205: packages come from an index, not from a URL.
 
 use url::Url;
 
@@ -8,7 +8,7 @@ use crate::path::FieldId;
 pub(super) const RULE: Rule = rule(
     "CNB205",
     "package-direct-reference",
-    "packages come from an index",
+    "packages come from a package index",
     include_str!("package_direct_reference.md"),
     check,
 );
@@ -17,39 +17,39 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
     for (package, requirement) in context.requirements() {
         let Some(url) = requirement.url() else { continue };
         let path = FieldId::PackageVersions.item(package.index);
-        match judge(url) {
-            Grade::Credentials => {
+        match classify(url) {
+            UrlKind::Credentials => {
                 findings
-                    .add_hidden(path, package.text, "the URL carries credentials, which everybody who sees the resource can read")
-                    .hint("take them out, replace them where they are in use, and have the admin offer the package on an index");
+                    .add_hidden(path, package.text, "the URL contains credentials, which every reader of the resource can see")
+                    .hint("remove and rotate them, and ask the cluster admin to provide the package on an index");
             }
-            Grade::Insecure => {
+            UrlKind::Insecure => {
                 findings
-                    .add_unless_secret(path, package.text, "the URL is neither https:// nor git+https://")
-                    .hint("name the package by its name, or give an https URL");
+                    .add_unless_secret(path, package.text, "the URL does not begin with https:// or git+https://")
+                    .hint("use the package name, or an https URL");
             }
-            Grade::Repository => {
+            UrlKind::Repository => {
                 findings
                     .warn_unless_secret(
                         path,
                         package.text,
-                        "is fetched from a repository, which no hash can be locked for, so its build will be refused",
+                        "a version control URL has no hash to lock, so the build will fail",
                     )
                     .hint(format!(
-                        "where an index has it, write {} with version specifiers; or else give the URL of an archive of the \
-                         commit, such as https://github.com/owner/name/archive/<commit>.zip",
+                        "use {} with version specifiers, or the URL of a source archive of the commit, for example \
+                         https://github.com/owner/name/archive/<commit>.zip",
                         requirement.name()
                     ));
             }
-            Grade::Direct => {
+            UrlKind::Direct => {
                 findings
                     .warn_unless_secret(
                         path,
                         package.text,
-                        "is fetched from a URL, so nobody can find newer or safer versions of it",
+                        "is installed from a URL, so updates and security fixes cannot be found",
                     )
                     .hint(format!(
-                        "where an index has it, write {} with version specifiers",
+                        "if an index has the package, use {} with version specifiers",
                         requirement.name()
                     ));
             }
@@ -58,44 +58,44 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
 }
 
 #[derive(Debug, PartialEq, Eq)]
-enum Grade {
-    /// Somebody's user, password or token is in it.
+enum UrlKind {
+    /// Contains a user, password or token.
     Credentials,
-    /// Whoever is on the way can exchange what is fetched; or it is no URL that could be fetched.
+    /// No TLS, or not a valid URL.
     Insecure,
-    /// A version control system keeps it, so there is no file whose hash could be locked.
+    /// A version control URL: no file and no hash to lock.
     Repository,
-    /// Legal, if not a good idea.
+    /// An https URL of a file.
     Direct,
 }
 
-fn judge(url: &str) -> Grade {
+fn classify(url: &str) -> UrlKind {
     let Some((scheme, rest)) = url.split_once("://") else {
         return if url.contains('@') {
-            Grade::Credentials
+            UrlKind::Credentials
         } else {
-            Grade::Insecure
+            UrlKind::Insecure
         };
     };
-    // Up to the path, as Python's `urlsplit` has it: that a backslash ends it as well is not common knowledge.
+    // Up to the path, as in Python's `urlsplit`, which does not end the authority at a backslash.
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
     let is_secure = ["https", "git+https"]
         .iter()
         .any(|known| scheme.eq_ignore_ascii_case(known));
-    // `git` is the user that Git hosts have for everybody who comes with an ssh key.
+    // `git` is the common user of Git hosts for ssh; it is not a secret.
     let user = authority.rsplit_once('@').map(|(user, _)| user);
     if user.is_some_and(|user| is_secure || user != "git") {
-        return Grade::Credentials;
+        return UrlKind::Credentials;
     }
     if !is_secure {
-        return Grade::Insecure;
+        return UrlKind::Insecure;
     }
     match Url::parse(&format!("https://{rest}")) {
-        Ok(parsed) if !parsed.username().is_empty() || parsed.password().is_some() => Grade::Credentials,
-        Ok(_) if authority.is_empty() || authority.contains('\\') => Grade::Insecure,
-        Ok(_) if !scheme.eq_ignore_ascii_case("https") => Grade::Repository,
-        Ok(_) => Grade::Direct,
-        Err(_) => Grade::Insecure,
+        Ok(parsed) if !parsed.username().is_empty() || parsed.password().is_some() => UrlKind::Credentials,
+        Ok(_) if authority.is_empty() || authority.contains('\\') => UrlKind::Insecure,
+        Ok(_) if !scheme.eq_ignore_ascii_case("https") => UrlKind::Repository,
+        Ok(_) => UrlKind::Direct,
+        Err(_) => UrlKind::Insecure,
     }
 }
 
@@ -104,32 +104,32 @@ mod tests {
     use super::*;
 
     #[test]
-    fn urls_have_their_grades() {
-        for (url, grade) in [
-            ("https://files.example/x.whl", Grade::Direct),
-            ("git+https://github.com/a/b@v1", Grade::Repository),
-            ("git+https://github.com/a/b@v1#egg=b", Grade::Repository),
-            ("HTTPS://files.example/x.whl", Grade::Direct),
-            ("https://u:p@files.example/x.whl", Grade::Credentials),
-            ("git+https://token@github.com/a/b", Grade::Credentials),
-            ("https://${TOKEN}@github.com/a/b", Grade::Credentials),
-            ("https://x.io\\@y.io/a", Grade::Credentials),
-            ("http://u:p@files.example/x.whl", Grade::Credentials),
-            ("git+ssh://git@github.com/a/b", Grade::Insecure),
-            ("git+ssh://git:p@github.com/a/b", Grade::Credentials),
-            ("git+https://git@github.com/a/b", Grade::Credentials),
-            ("https:u:p@x.io/a", Grade::Credentials),
-            ("http://files.example/x.whl", Grade::Insecure),
-            ("git+http://github.com/a/b", Grade::Insecure),
-            ("file:///etc/passwd", Grade::Insecure),
-            ("../../etc/passwd", Grade::Insecure),
-            ("1.2", Grade::Insecure),
-            ("https://", Grade::Insecure),
-            ("https:///x", Grade::Insecure),
-            ("https://x:port/a", Grade::Insecure),
-            ("https://x.io\\y/a", Grade::Insecure),
+    fn urls_are_classified() {
+        for (url, kind) in [
+            ("https://files.example/x.whl", UrlKind::Direct),
+            ("git+https://github.com/a/b@v1", UrlKind::Repository),
+            ("git+https://github.com/a/b@v1#egg=b", UrlKind::Repository),
+            ("HTTPS://files.example/x.whl", UrlKind::Direct),
+            ("https://u:p@files.example/x.whl", UrlKind::Credentials),
+            ("git+https://token@github.com/a/b", UrlKind::Credentials),
+            ("https://${TOKEN}@github.com/a/b", UrlKind::Credentials),
+            ("https://x.io\\@y.io/a", UrlKind::Credentials),
+            ("http://u:p@files.example/x.whl", UrlKind::Credentials),
+            ("git+ssh://git@github.com/a/b", UrlKind::Insecure),
+            ("git+ssh://git:p@github.com/a/b", UrlKind::Credentials),
+            ("git+https://git@github.com/a/b", UrlKind::Credentials),
+            ("https:u:p@x.io/a", UrlKind::Credentials),
+            ("http://files.example/x.whl", UrlKind::Insecure),
+            ("git+http://github.com/a/b", UrlKind::Insecure),
+            ("file:///etc/passwd", UrlKind::Insecure),
+            ("../../etc/passwd", UrlKind::Insecure),
+            ("1.2", UrlKind::Insecure),
+            ("https://", UrlKind::Insecure),
+            ("https:///x", UrlKind::Insecure),
+            ("https://x:port/a", UrlKind::Insecure),
+            ("https://x.io\\y/a", UrlKind::Insecure),
         ] {
-            assert_eq!(judge(url), grade, "{url}");
+            assert_eq!(classify(url), kind, "{url}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! CNB204: a project stands in a package list once.
+//! CNB204: no project is listed twice.
 
 use std::borrow::Cow;
 
@@ -16,56 +16,54 @@ pub(super) const RULE: Rule = rule(
 )
 .cause(Cause::Duplicate);
 
-/// How much telling markers apart may cost a list, in products of two items' lengths: enough for every pair of 500 items
-/// in groups of eight with markers of usual length, and a few milliseconds for the worst that can be written. Past that, a
-/// project that stands there again is a duplicate without looking.
-const EFFORT: usize = 4_000_000;
+/// Limit for comparing markers, as the sum of the products of the lengths of two items. It is enough for 500 items in groups of eight
+/// with ordinary markers, and takes a few milliseconds in the worst case. Beyond it, markers are not compared and a repeated project is
+/// reported as a duplicate.
+const MAX_COST: usize = 4_000_000;
 
 fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
-    let mut named: Vec<Named<'_, '_>> = context
+    let mut named: Vec<NamedItem<'_, '_>> = context
         .requirements()
         .map(|(package, requirement)| (requirement.normalized_name(), package, requirement))
         .collect();
-    // Stable: those of one project stay in the order of the list.
+    // The sort is stable: items of one project stay in the order of the list.
     named.sort_by(|(left, ..), (right, ..)| left.cmp(right));
-    let mut effort = 0;
-    for namesakes in named.chunk_by(|(left, ..), (right, ..)| left == right) {
-        if namesakes.len() > 1 {
-            tell_apart(namesakes, &mut effort, findings);
+    let mut cost = 0;
+    for items in named.chunk_by(|(left, ..), (right, ..)| left == right) {
+        if items.len() > 1 {
+            report_duplicates(items, &mut cost, findings);
         }
     }
 }
 
-/// An item under the name by which an index knows it.
-type Named<'c, 'a> = (Cow<'a, str>, &'c Package<'a>, &'c Requirement<'a>);
+/// An item with its normalized project name.
+type NamedItem<'c, 'a> = (Cow<'a, str>, &'c Package<'a>, &'c Requirement<'a>);
 
-/// Items of one project: each that has an earlier one beside it is a duplicate.
-fn tell_apart(namesakes: &[Named<'_, '_>], effort: &mut usize, findings: &mut Findings<'_>) {
-    let mut kept: Vec<&Named<'_, '_>> = Vec::new();
-    for namesake @ (name, package, requirement) in namesakes {
-        let twin = kept.iter().find(|(_, first, other)| {
+/// Reports each item of a project that is not disjoint from an earlier one.
+fn report_duplicates(items: &[NamedItem<'_, '_>], cost: &mut usize, findings: &mut Findings<'_>) {
+    let mut kept: Vec<&NamedItem<'_, '_>> = Vec::new();
+    for item @ (name, package, requirement) in items {
+        let duplicate = kept.iter().find(|(_, first, other)| {
             let (Some(left), Some(right)) = (requirement.marker(), other.marker()) else {
                 return true;
             };
-            *effort = effort.saturating_add(package.text.len() * first.text.len());
-            *effort > EFFORT || !left.disjoint(right)
+            *cost = cost.saturating_add(package.text.len() * first.text.len());
+            *cost > MAX_COST || !left.disjoint(right)
         });
-        let Some((_, first, other)) = twin else {
-            kept.push(namesake);
+        let Some((_, first, other)) = duplicate else {
+            kept.push(item);
             continue;
         };
         let path = FieldId::PackageVersions.item(package.index);
         let message = format!(
-            "item {} lists the project {name} again, after item {} ({})",
-            package.index,
-            first.index,
+            "lists the project {name} again, after {}",
             FieldId::PackageVersions.item(first.index),
         );
         let finding = findings.add_unless_secret(path, package.text, message);
         if requirement.marker().is_some() && other.marker().is_some() {
-            finding.hint("write one item, or markers that never hold at once");
+            finding.hint("combine the items, or use markers that are never both true");
         } else {
-            finding.hint("write one item that has all its version specifiers, separated by commas");
+            finding.hint("combine the items into one, with version specifiers separated by commas");
         }
     }
 }

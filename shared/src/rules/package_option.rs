@@ -1,15 +1,15 @@
-//! CNB203: nothing in a package list that an installer would take for an instruction.
+//! CNB203: packages are not options, files or lists for the installer.
 
-use super::secrecy::may_hold_secret;
+use super::secret_detection::may_hold_secret;
 use super::{Context, Findings, Rule, rule};
-use crate::grammar::requirement::{CommandLine, Refusal, suggest};
+use crate::grammar::requirement::{CommandLineSyntax, PackageItemError, suggest};
 use crate::path::FieldId;
 use crate::verdict::Cause;
 
 pub(super) const RULE: Rule = rule(
     "CNB203",
     "package-option",
-    "packages are no options, files or lists",
+    "packages are not options, files or lists",
     include_str!("package_option.md"),
     check,
 )
@@ -18,7 +18,7 @@ pub(super) const RULE: Rule = rule(
 
 fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
     for package in context.packages() {
-        let Err(Refusal::CommandLine(found)) = &package.requirement else {
+        let Err(PackageItemError::CommandLineSyntax(found)) = &package.requirement else {
             continue;
         };
         let path = FieldId::PackageVersions.item(package.index);
@@ -26,14 +26,14 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
         let corrected = suggest(package.text).filter(|_| !may_hold_secret(package.text));
         match (corrected, found) {
             (Some(corrected), _) => finding.replacement(corrected),
-            (None, CommandLine::Option) => {
-                finding.hint("take it out: which index is used and how is for the cluster's admin to decide")
+            (None, CommandLineSyntax::Option) => {
+                finding.hint("remove it; the cluster admin configures the package index")
             }
-            (None, CommandLine::File) => {
-                finding.hint("write out the packages that the file lists, or name @ https://...")
+            (None, CommandLineSyntax::File) => {
+                finding.hint("list the packages of the file, or use name @ https://...")
             }
-            (None, CommandLine::LineBreak | CommandLine::Several) => {
-                finding.hint("write each of them as an item of its own")
+            (None, CommandLineSyntax::LineBreak | CommandLineSyntax::Several) => {
+                finding.hint("write each requirement as a separate item")
             }
         };
     }

@@ -1,4 +1,4 @@
-//! CNB207: a package that would not be installed at all.
+//! CNB207: environment markers are true in the selected environment.
 
 use super::{Context, Findings, Rule, rule};
 use crate::grammar::requirement::{Environment, Truth};
@@ -8,7 +8,7 @@ use crate::verdict::printable;
 pub(super) const RULE: Rule = rule(
     "CNB207",
     "package-python-marker",
-    "markers hold in the chosen environment",
+    "environment markers are true in the selected environment",
     include_str!("package_python_marker.md"),
     check,
 )
@@ -25,13 +25,13 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
         }
         let message = match python {
             Some(python) => format!(
-                "its marker does not hold for Python {} on Linux, so it would not be installed",
+                "its marker is false for Python {} on Linux, so it will not be installed",
                 printable(python, 20)
             ),
-            None => "its marker does not hold on Linux, so it would not be installed".to_owned(),
+            None => "its marker is false on Linux, so it will not be installed".to_owned(),
         };
         findings
             .add_unless_secret(FieldId::PackageVersions.item(package.index), package.text, message)
-            .hint("take the item out, or change its marker");
+            .hint("remove the item, or change its marker");
     }
 }

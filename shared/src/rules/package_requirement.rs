@@ -1,8 +1,8 @@
-//! CNB202: every item of a package list is a requirement.
+//! CNB202: packages are PEP 508 requirements.
 
-use super::secrecy::may_hold_secret;
+use super::secret_detection::may_hold_secret;
 use super::{Context, Findings, Rule, rule};
-use crate::grammar::requirement::{Refusal, suggest};
+use crate::grammar::requirement::{PackageItemError, suggest};
 use crate::path::FieldId;
 
 pub(super) const RULE: Rule = rule(
@@ -16,25 +16,25 @@ pub(super) const RULE: Rule = rule(
 
 fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
     for package in context.packages() {
-        let Err(Refusal::Requirement(error)) = &package.requirement else {
+        let Err(PackageItemError::Requirement(error)) = &package.requirement else {
             continue;
         };
         let path = FieldId::PackageVersions.item(package.index);
         if may_hold_secret(package.text) {
-            // The error may quote a part of the text, and so would a correction.
+            // The error and the correction may quote a part of the text.
             findings
                 .add_hidden(
                     path,
                     package.text,
-                    "is no requirement, and holds what looks like credentials",
+                    "is not a requirement and appears to contain credentials",
                 )
-                .hint("write a name with version specifiers, and keep credentials out of it");
+                .hint("use a name with version specifiers, without credentials");
             continue;
         }
         let finding = findings.add(path, Some(package.text), error.to_string());
         match suggest(package.text) {
             Some(corrected) => finding.replacement(corrected),
-            None => finding.hint("write a name and, if wanted, versions: pandas, boto3>=1.24.0, scipy==1.10.*"),
+            None => finding.hint("use a name and optional versions, for example pandas, boto3>=1.24.0 or scipy==1.10.*"),
         };
     }
 }

@@ -1,4 +1,4 @@
-//! CNB206: some version can satisfy what is asked for.
+//! CNB206: version specifiers do not contradict each other.
 
 use super::{Context, Findings, Rule, rule};
 use crate::grammar::requirement::Operator;
@@ -15,7 +15,7 @@ pub(super) const RULE: Rule = rule(
 fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
     for (package, requirement) in context.requirements() {
         let mut specifiers = requirement.specifiers().iter();
-        // One alone always has a version, or it asks for one below all of them. Most items end here, without arithmetic.
+        // A single specifier is always satisfiable, except `<` below the first version. This covers most items.
         let is_harmless = match (specifiers.next(), specifiers.next()) {
             (None, _) => true,
             (Some(only), None) => only.operator() != Operator::Less,
@@ -28,7 +28,7 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
                     package.text,
                     "its version specifiers contradict each other: no version satisfies all of them",
                 )
-                .hint("take out or change the one that is wrong");
+                .hint("remove or change one of them");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! CNB201: a package list lists something.
+//! CNB201: a PackageList has at least one package.
 
 use super::{Context, Findings, Rule, rule};
 use crate::api::{BuildType, Field};
@@ -8,7 +8,7 @@ use crate::verdict::Cause;
 pub(super) const RULE: Rule = rule(
     "CNB201",
     "package-versions-required",
-    "a PackageList names at least one package",
+    "a PackageList has at least one package",
     include_str!("package_versions_required.md"),
     check,
 )
@@ -20,11 +20,11 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
         return;
     }
     let message = match &context.spec.package_versions {
-        Field::Absent => "a PackageList needs the packages to install",
+        Field::Absent => "a PackageList needs at least one package",
         Field::Set(packages) if packages.count() == 0 => "the list is empty",
-        Field::Set(_) | Field::Wrong(_) => return,
+        Field::Set(_) | Field::WrongType(_) => return,
     };
     findings
         .add(FieldId::PackageVersions, None, message)
-        .hint("list one requirement an item, for example `- pandas` and `- boto3>=1.24.0`");
+        .hint("list one requirement per item, for example `- pandas` and `- boto3>=1.24.0`");
 }

@@ -1,49 +1,49 @@
-//! What a resource's texts say, parsed once for all the rules that look at them.
+//! Parsed values of the resource, parsed once for all rules.
 //!
-//! Holds only what the chosen build type takes and what is within its limits: rules CNB001 and CNB005 speak of the rest.
+//! Contains only fields of the build type within their limits; CNB001 and CNB005 report the others.
 
 use std::cell::OnceCell;
 
 use super::Context;
 use super::size::exceeds;
 use crate::api::{BuildType, Field, limits};
-use crate::grammar::clone_url::{CloneUrl, CloneUrlError, clone_url};
+use crate::grammar::clone_url::{CloneUrl, CloneUrlError};
 use crate::grammar::image::{ImageReference, ImageReferenceError};
-use crate::grammar::requirement::{Refusal, Requirement, admit};
+use crate::grammar::requirement::{PackageItemError, Requirement, parse_package_item};
 use crate::path::FieldId;
 
-/// An image that the build would use.
+/// An image of the build.
 #[derive(Debug)]
 pub struct Image<'a> {
-    /// The field that names it.
-    pub at: FieldId,
-    /// As it was written.
+    /// The field.
+    pub field: FieldId,
+    /// The text.
     pub text: &'a str,
-    /// What it says.
+    /// The result of parsing it.
     pub reference: Result<ImageReference, ImageReferenceError>,
 }
 
 /// One item of `spec.packageVersions`.
 #[derive(Debug)]
 pub struct Package<'a> {
-    /// Its place in the list, from 0.
+    /// Its index in the list, from 0.
     pub index: usize,
-    /// As it was written.
+    /// The text.
     pub text: &'a str,
-    /// What it says.
-    pub requirement: Result<Requirement<'a>, Refusal>,
+    /// The result of parsing it.
+    pub requirement: Result<Requirement<'a>, PackageItemError>,
 }
 
-/// The repository that the build would clone.
+/// The repository of the build.
 #[derive(Debug)]
 pub struct Repository<'a> {
-    /// As it was written.
+    /// The text.
     pub text: &'a str,
-    /// What it says.
+    /// The result of parsing it.
     pub url: Result<CloneUrl, CloneUrlError>,
 }
 
-/// Filled in by whichever rule asks first.
+/// Parsed on first use.
 #[derive(Debug, Default)]
 pub(super) struct Parsed<'a> {
     images: OnceCell<Vec<Image<'a>>>,
@@ -52,7 +52,7 @@ pub(super) struct Parsed<'a> {
 }
 
 impl<'a> Context<'a> {
-    /// The images that the build would use, in the order of the fields.
+    /// The images of the build, in the order of the fields.
     pub fn images(&self) -> &[Image<'a>] {
         self.parsed.images.get_or_init(|| {
             let fields: &[(FieldId, &'a Field<String>)] = match self.build_type() {
@@ -62,11 +62,11 @@ impl<'a> Context<'a> {
                 }
                 None => &[],
             };
-            let texts = fields.iter().filter_map(|(at, field)| Some((*at, field.text()?)));
+            let texts = fields.iter().filter_map(|(field, value)| Some((*field, value.text()?)));
             texts
                 .filter(|(_, text)| !exceeds(text, limits::IMAGE))
-                .map(|(at, text)| Image {
-                    at,
+                .map(|(field, text)| Image {
+                    field,
                     text,
                     reference: ImageReference::parse(text),
                 })
@@ -74,8 +74,8 @@ impl<'a> Context<'a> {
         })
     }
 
-    /// The images whose reference is a legal one.
-    pub fn references(&self) -> impl Iterator<Item = (&Image<'a>, &ImageReference)> {
+    /// The images with a valid reference.
+    pub fn valid_images(&self) -> impl Iterator<Item = (&Image<'a>, &ImageReference)> {
         self.images()
             .iter()
             .filter_map(|image| Some((image, image.reference.as_ref().ok()?)))
@@ -95,14 +95,14 @@ impl<'a> Context<'a> {
                     .map(|(index, text)| Package {
                         index,
                         text,
-                        requirement: admit(text),
+                        requirement: parse_package_item(text),
                     }),
             );
             packages
         })
     }
 
-    /// The items that are legal requirements.
+    /// The items that are valid requirements.
     pub fn requirements(&self) -> impl Iterator<Item = (&Package<'a>, &Requirement<'a>)> {
         self.packages()
             .iter()
@@ -116,7 +116,7 @@ impl<'a> Context<'a> {
             let text = self.spec.repository_url.text().filter(|_| is_cloned)?;
             (!exceeds(text, limits::REPOSITORY_URL)).then(|| Repository {
                 text,
-                url: clone_url(text),
+                url: CloneUrl::parse(text),
             })
         });
         repository.as_ref()

@@ -1,4 +1,4 @@
-//! CNB113: the pull Secret is named, by a name that a Secret can have.
+//! CNB113: the name of the pull secret is valid.
 
 use super::{Context, Findings, Rule, rule};
 use crate::api::Field;
@@ -9,7 +9,7 @@ use crate::path::FieldId;
 pub(super) const RULE: Rule = rule(
     "CNB113",
     "pull-secret-name",
-    "the pull Secret has a legal name",
+    "the name of the pull secret is valid",
     include_str!("pull_secret_name.md"),
     check,
 )
@@ -21,17 +21,17 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
         Field::Absent => {
             findings
                 .add(FieldId::ImagePullSecretName, None, "is missing")
-                .hint("write the Secret's name, or take imagePullSecret out");
+                .hint("set the name of the Secret, or remove imagePullSecret");
         }
-        Field::Set(name) => match dns::secret_name(name) {
-            // CNB005 tells how long it may be.
+        Field::Set(name) => match dns::validate_secret_name(name) {
+            // CNB005 reports the length.
             Ok(()) | Err(NameError::TooLong { .. }) => {}
             Err(error) => {
                 findings
                     .add(FieldId::ImagePullSecretName, Some(name), error.to_string())
-                    .hint("write the name of a Secret in the resource's own namespace");
+                    .hint("use the name of a Secret in the namespace of the resource");
             }
         },
-        Field::Wrong(_) => {}
+        Field::WrongType(_) => {}
     }
 }

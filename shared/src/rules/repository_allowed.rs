@@ -1,4 +1,4 @@
-//! CNB306: repositories come from where the admin lets them come from.
+//! CNB306: repositories come from allowed Git hosts.
 
 use super::git_host::{has_credentials, is_host, is_public};
 use super::repository_url::is_showable;
@@ -11,7 +11,7 @@ use crate::verdict::{Cause, listed, printable};
 pub(super) const RULE: Rule = rule(
     "CNB306",
     "repository-allowed",
-    "the repository's host is an allowed one",
+    "the Git host is allowed",
     include_str!("repository_allowed.md"),
     check,
 )
@@ -21,24 +21,24 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
     let Some(repository) = context.repository() else { return };
     let Ok(url) = &repository.url else { return };
     let allowed = &context.config.repositories.allowed;
-    if allowed.is_empty() && !context.knows_configuration() {
-        findings.undecided(FieldId::RepositoryUrl, Lookup::Configuration);
+    if allowed.is_empty() && !context.has_cluster_config() {
+        findings.not_checked(FieldId::RepositoryUrl, Lookup::Configuration);
         return;
     }
-    let refusal = if allowed.is_empty() {
+    let rejection = if allowed.is_empty() {
         not_public(url).filter(|_| !has_credentials(context.config, url))
     } else if allowed.iter().any(|entry| is_host(entry, url)) {
         None
     } else {
         Some((
-            format!("this cluster builds nothing from the host {}", url.host()),
+            format!("the Git host {} is not allowed", url.host()),
             format!(
                 "use a repository on one of: {}",
                 listed(allowed.iter().map(|entry| printable(entry, 120)))
             ),
         ))
     };
-    if let Some((message, hint)) = refusal {
+    if let Some((message, hint)) = rejection {
         let finding = if is_showable(repository.text) {
             findings.add(FieldId::RepositoryUrl, Some(repository.text), message)
         } else {
@@ -48,21 +48,21 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
     }
 }
 
-/// What speaks against a URL where the admin names no hosts. One with credentials the admin has named.
+/// The message and hint for a URL that is not allowed when the admin lists no hosts.
 fn not_public(url: &CloneUrl) -> Option<(String, String)> {
     if !is_public(url.host()) {
         return Some((
-            format!("{} is no public host, and only those are allowed here", url.host()),
-            "use a public https URL, or ask the cluster's admin to allow the host".to_owned(),
+            format!("{} is not a public host; only public hosts are allowed", url.host()),
+            "use a public https URL, or ask the cluster admin to allow the host".to_owned(),
         ));
     }
     (url.transport() == Transport::Ssh).then(|| {
         (
             format!(
-                "ssh needs credentials, and none are configured here for the host {}",
+                "ssh needs credentials, and none are configured for the host {}",
                 url.host()
             ),
-            "use the https URL, or ask the cluster's admin for credentials".to_owned(),
+            "use the https URL, or ask the cluster admin to configure credentials".to_owned(),
         )
     })
 }

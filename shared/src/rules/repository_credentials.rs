@@ -1,4 +1,4 @@
-//! CNB305: a repository that can hardly be cloned without credentials, and there are none.
+//! CNB305: credentials are configured for private Git hosts.
 
 use super::git_host::{has_credentials, is_public};
 use super::repository_url::is_showable;
@@ -10,7 +10,7 @@ use crate::path::FieldId;
 pub(super) const RULE: Rule = rule(
     "CNB305",
     "repository-credentials",
-    "there are credentials for hosts that ask for them",
+    "credentials are configured for private Git hosts",
     include_str!("repository_credentials.md"),
     check,
 )
@@ -19,16 +19,16 @@ pub(super) const RULE: Rule = rule(
 fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
     let Some(repository) = context.repository() else { return };
     let Ok(url) = &repository.url else { return };
-    // A public https host serves what is public to everybody, and nobody can see from here whether a repository is.
-    let asks = url.transport() == Transport::Ssh || !is_public(url.host());
-    if !asks || has_credentials(context.config, url) {
+    // Whether a repository on a public https host is private cannot be known here.
+    let needs_credentials = url.transport() == Transport::Ssh || !is_public(url.host());
+    if !needs_credentials || has_credentials(context.config, url) {
         return;
     }
-    if !context.knows_configuration() {
-        findings.undecided(FieldId::RepositoryUrl, Lookup::Configuration);
+    if !context.has_cluster_config() {
+        findings.not_checked(FieldId::RepositoryUrl, Lookup::Configuration);
         return;
     }
-    let message = format!("no Git credentials are configured here for the host {}", url.host());
+    let message = format!("no credentials are configured for the Git host {}", url.host());
     let finding = if is_showable(repository.text) {
         findings.add(FieldId::RepositoryUrl, Some(repository.text), message)
     } else {
@@ -36,10 +36,10 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
     };
     match url.transport() {
         Transport::Ssh => {
-            finding.hint("use the https URL where the repository is public, or ask the cluster's admin for credentials")
+            finding.hint("use the https URL if the repository is public, or ask the cluster admin to configure credentials")
         }
         Transport::Https => {
-            finding.hint("ask the cluster's admin for credentials if the repository is not open to everybody")
+            finding.hint("if the repository is private, ask the cluster admin to configure credentials")
         }
     };
 }

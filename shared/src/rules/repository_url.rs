@@ -1,14 +1,14 @@
-//! CNB302: a repository is named by a URL that it can be cloned from, safely.
+//! CNB302: repositoryUrl is an https or ssh URL.
 
-use super::secrecy::may_hold_secret;
+use super::secret_detection::may_hold_secret;
 use super::{Context, Findings, Rule, rule};
-use crate::grammar::clone_url::{CloneUrlError, clone_url};
+use crate::grammar::clone_url::{CloneUrl, CloneUrlError};
 use crate::path::FieldId;
 
 pub(super) const RULE: Rule = rule(
     "CNB302",
     "repository-url",
-    "the repository has an https or ssh clone URL",
+    "repositoryUrl is an https or ssh URL",
     include_str!("repository_url.md"),
     check,
 )
@@ -26,24 +26,23 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
         match corrected(text) {
             Some(corrected) => finding.replacement(corrected),
             None => finding
-                .hint("copy the clone URL from the repository's page, for example https://github.com/team/repository"),
+                .hint("copy the clone URL from the web page of the repository, for example https://github.com/team/repository"),
         };
     } else {
         findings
             .add_hidden(FieldId::RepositoryUrl, text, error.to_string())
-            .hint("copy the clone URL from the repository's page, without user, password or token");
+            .hint("copy the clone URL from the web page of the repository, without user, password or token");
     }
 }
 
-/// Whether a repository's URL can be repeated: it holds no user but the one that Git hosts have for everybody, and
-/// nothing behind the path.
+/// Whether a repository URL can be shown: it contains no user except `git`, and no query or fragment.
 pub(super) fn is_showable(text: &str) -> bool {
     let rest = text.strip_prefix("ssh://").unwrap_or(text);
     let rest = rest.strip_prefix("git@").unwrap_or(rest);
     !may_hold_secret(text) && !rest.contains(['@', '?', '#', '\u{ff20}', '\u{fe6b}']) && !rest.contains("%40")
 }
 
-/// The URL that was probably meant, for the slips that browsers and other tools let pass.
+/// The corrected URL for common mistakes, such as a missing or unsupported scheme.
 fn corrected(text: &str) -> Option<String> {
     let text = text.trim();
     let candidate = match text.split_once("://") {
@@ -62,7 +61,7 @@ fn corrected(text: &str) -> Option<String> {
         }
         None => text.to_owned(),
     };
-    (clone_url(&candidate).is_ok() && is_showable(&candidate)).then_some(candidate)
+    (CloneUrl::parse(&candidate).is_ok() && is_showable(&candidate)).then_some(candidate)
 }
 
 #[cfg(test)]
@@ -70,8 +69,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_usual_slips_are_corrected() {
-        for (slip, meant) in [
+    fn common_mistakes_are_corrected() {
+        for (text, expected) in [
             ("http://github.com/a/b", Some("https://github.com/a/b")),
             ("git://github.com/a/b", Some("https://github.com/a/b")),
             ("HTTPS://github.com/a/b", Some("https://github.com/a/b")),
@@ -84,7 +83,7 @@ mod tests {
             ("file:///a", None),
             ("ext::sh -c x", None),
         ] {
-            assert_eq!(corrected(slip).as_deref(), meant, "{slip}");
+            assert_eq!(corrected(text).as_deref(), expected, "{text}");
         }
     }
 }

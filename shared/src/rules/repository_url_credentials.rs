@@ -1,4 +1,4 @@
-//! CNB303: no password and no token in a URL.
+//! CNB303: repositoryUrl contains no credentials.
 
 use super::{Context, Findings, Rule, rule};
 use crate::grammar::clone_url::CloneUrlError;
@@ -8,7 +8,7 @@ use crate::verdict::Cause;
 pub(super) const RULE: Rule = rule(
     "CNB303",
     "repository-url-credentials",
-    "the repository's URL carries no credentials",
+    "repositoryUrl contains no credentials",
     include_str!("repository_url_credentials.md"),
     check,
 )
@@ -22,11 +22,11 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
             .add_hidden(
                 FieldId::RepositoryUrl,
                 repository.text,
-                "carries a user, a password or a token",
+                "contains a user, password or token",
             )
             .hint(
-                "take it out and replace it where it is in use, because others may have seen it; \
-                 the cluster's admin can configure credentials for a Git host",
+                "remove and rotate it, because others may have read it; \
+                 the cluster admin can configure credentials for the Git host",
             );
     }
 }

@@ -1,4 +1,4 @@
-//! CNB301: a Git build has to say what to build.
+//! CNB301: a GitRepository has repositoryUrl.
 
 use super::{Context, Findings, Rule, rule};
 use crate::api::BuildType;
@@ -8,7 +8,7 @@ use crate::verdict::Cause;
 pub(super) const RULE: Rule = rule(
     "CNB301",
     "repository-url-required",
-    "a GitRepository names its repository",
+    "a GitRepository has repositoryUrl",
     include_str!("repository_url_required.md"),
     check,
 )
@@ -18,7 +18,7 @@ pub(super) const RULE: Rule = rule(
 fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
     if context.build_type() == Some(BuildType::GitRepository) && context.spec.repository_url.is_absent() {
         findings
-            .add(FieldId::RepositoryUrl, None, "a GitRepository needs the repository to build")
-            .hint("for example https://github.com/AICoE/elyra-aidevsecops-tutorial");
+            .add(FieldId::RepositoryUrl, None, "a GitRepository needs a repository")
+            .hint("set it, for example https://github.com/AICoE/elyra-aidevsecops-tutorial");
     }
 }

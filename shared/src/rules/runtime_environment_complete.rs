@@ -1,4 +1,4 @@
-//! CNB211: a runtime environment has all of its parts.
+//! CNB211: runtimeEnvironment is complete.
 
 use super::{Context, Findings, Rule, rule};
 use crate::api::{BuildType, Field};
@@ -8,7 +8,7 @@ use crate::verdict::Cause;
 pub(super) const RULE: Rule = rule(
     "CNB211",
     "runtime-environment-complete",
-    "runtimeEnvironment names system, version and Python",
+    "runtimeEnvironment is complete",
     include_str!("runtime_environment_complete.md"),
     check,
 )
@@ -27,14 +27,14 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
         (FieldId::OsVersion, &environment.os_version, "\"9\""),
         (FieldId::PythonVersion, &environment.python_version, "\"3.11\""),
     ];
-    for (at, part, example) in parts {
+    for (field, part, example) in parts {
         let message = match part {
             Field::Absent => "is missing",
             Field::Set(text) if text.trim().is_empty() => "is empty",
-            Field::Set(_) | Field::Wrong(_) => continue,
+            Field::Set(_) | Field::WrongType(_) => continue,
         };
         findings
-            .add(at, part.text(), message)
-            .hint(format!("write for example {example}"));
+            .add(field, part.text(), message)
+            .hint(format!("set it, for example {example}"));
     }
 }

@@ -1,4 +1,4 @@
-//! CNB212: the runtime environment is one that the cluster's catalog has.
+//! CNB212: the runtime environment is in the catalog.
 
 use std::cmp::Reverse;
 
@@ -15,7 +15,7 @@ use crate::verdict::{Cause, listed, printable};
 pub(super) const RULE: Rule = rule(
     "CNB212",
     "runtime-environment-supported",
-    "the catalog has the runtime environment",
+    "the runtime environment is in the catalog",
     include_str!("runtime_environment_supported.md"),
     check,
 )
@@ -35,20 +35,20 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
     {
         return;
     }
-    if catalog.is_empty() && !context.knows_configuration() {
-        findings.undecided(FieldId::RuntimeEnvironment, Lookup::Configuration);
+    if catalog.is_empty() && !context.has_cluster_config() {
+        findings.not_checked(FieldId::RuntimeEnvironment, Lookup::Configuration);
         return;
     }
-    let wanted = format!("{name} {version} with Python {python}");
+    let requested = format!("{name} {version} with Python {python}");
     if catalog.is_empty() {
         findings
-            .add(FieldId::RuntimeEnvironment, Some(&wanted), "this cluster's catalog is empty")
-            .hint("name the image to build on in builderImage instead");
+            .add(FieldId::RuntimeEnvironment, Some(&requested), "the catalog of this cluster is empty")
+            .hint("set builderImage instead");
         return;
     }
     let mut nearest: Vec<&CatalogEntry> = catalog.iter().collect();
     nearest.sort_by_cached_key(|entry| {
-        // The Python version is what the packages depend on; after that the system, after that its version.
+        // Packages depend on the Python version most, then on the operating system, then on its version.
         (
             Reverse(closeness(python, &entry.python_version)),
             Reverse(closeness(name, &entry.os_name)),
@@ -70,15 +70,15 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
     findings
         .add(
             FieldId::RuntimeEnvironment,
-            Some(&wanted),
-            "is not in this cluster's catalog",
+            Some(&requested),
+            "is not in the catalog of this cluster",
         )
         .hint(format!(
-            "choose one of: {choices}; or name an image in builderImage"
+            "use one of: {choices}; or set builderImage"
         ));
 }
 
-/// The three parts, when each is there and within its limit: CNB211 and CNB005 speak otherwise.
+/// The three parts, if all are set and within their limits. CNB211 and CNB005 report the other cases.
 fn parts(environment: &RuntimeEnvironment) -> Option<[&str; 3]> {
     let RuntimeEnvironment {
         os_name,
@@ -90,24 +90,24 @@ fn parts(environment: &RuntimeEnvironment) -> Option<[&str; 3]> {
     parts.iter().all(is_usable).then_some(parts)
 }
 
-/// How near an offered value is to the wanted one: versions by their numbers, names by their letters. More is nearer.
-fn closeness(wanted: &str, offered: &str) -> i64 {
-    if wanted == offered {
+/// Similarity of two values; higher is closer. Versions are compared by number, names by edit distance.
+fn closeness(requested: &str, available: &str) -> i64 {
+    if requested == available {
         return i64::MAX;
     }
-    match (numbers(wanted), numbers(offered)) {
-        (Some(wanted), Some(offered)) => -(wanted - offered).abs(),
-        // A name is farther than any number, and how far is bounded by the length that CNB005 allows.
+    match (numbers(requested), numbers(available)) {
+        (Some(requested), Some(available)) => -(requested - available).abs(),
+        // Names are always farther apart than numbers. CNB005 limits the length and so the distance.
         _ => {
             i64::MIN + 1000
-                - i64::try_from(strsim::levenshtein(wanted, offered))
+                - i64::try_from(strsim::levenshtein(requested, available))
                     .unwrap_or(1000)
                     .min(1000)
         }
     }
 }
 
-/// `3.11` as 3011: the first two numbers of a version. A number too large for a version is none.
+/// The first two numbers of a version as one number, `3.11` as 3011. `None` for numbers of 1000 and above.
 fn numbers(version: &str) -> Option<i64> {
     let mut parts = version
         .split('.')
@@ -122,7 +122,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn versions_are_near_by_number_and_names_by_letter() {
+    fn versions_are_compared_by_number_and_names_by_edit_distance() {
         assert!(closeness("3.10", "3.11") > closeness("3.10", "3.8"));
         assert!(closeness("3.10", "3.9") > closeness("3.10", "2.7"));
         assert!(closeness("ubi", "ubi8") > closeness("ubi", "fedora"));

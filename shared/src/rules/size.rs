@@ -1,6 +1,6 @@
-//! CNB005: more than anybody needs.
+//! CNB005: maximum lengths of texts and lists.
 
-use super::secrecy::may_hold_secret;
+use super::secret_detection::may_hold_secret;
 use super::{Context, Findings, Rule, rule};
 use crate::api::limits;
 use crate::path::{FieldId, Path};
@@ -9,7 +9,7 @@ use crate::verdict::Cause;
 pub(super) const RULE: Rule = rule(
     "CNB005",
     "size",
-    "values and lists stay within their limits",
+    "texts and lists are within their limits",
     include_str!("size.md"),
     check,
 )
@@ -42,8 +42,8 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
             limits::ENVIRONMENT_PART,
         ),
     ];
-    for (at, text, limit) in texts {
-        text_within(findings, at.whole(), text, limit);
+    for (field, text, limit) in texts {
+        text_within(findings, field.path(), text, limit);
     }
     if let Some(packages) = spec.package_versions.value() {
         let count = packages.count();
@@ -54,7 +54,7 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
                     None,
                     format!("has {count} items; at most {} are allowed", limits::PACKAGES),
                 )
-                .hint("leave out packages that others bring along as their dependencies");
+                .hint("remove packages that are dependencies of others");
         }
     }
     for (index, package) in spec.packages() {
@@ -67,8 +67,8 @@ fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
     }
 }
 
-/// Whether a text has more than `limit` characters. Characters and not bytes, as JSON schema counts; the cheap bounds
-/// spare counting what is short or far too long.
+/// Whether a text has more than `limit` characters (not bytes, as in JSON schema). Characters are only counted when the number of
+/// bytes does not decide.
 pub(crate) fn exceeds(text: &str, limit: usize) -> bool {
     text.len() > limit && (text.len() > 4 * limit || text.chars().count() > limit)
 }
@@ -78,8 +78,8 @@ fn text_within(findings: &mut Findings<'_>, path: Path, text: Option<&str>, limi
         return;
     };
     let message = format!("has {} characters; at most {limit} are allowed", text.chars().count());
-    // Whoever pastes too much may have pasted a secret with it.
-    if path.at == FieldId::RepositoryUrl || may_hold_secret(text) {
+    // A text that was pasted by mistake may contain a secret.
+    if path.field == FieldId::RepositoryUrl || may_hold_secret(text) {
         findings.add_hidden(path, text, message);
     } else {
         findings.add(path, Some(text), message);

@@ -1,4 +1,4 @@
-//! CNB022: whoever asks could make the ImageStream themselves.
+//! CNB022: the requesting user may create ImageStreams in the target namespace.
 
 use super::{Context, Findings, Rule, rule};
 use crate::facts::Lookup;
@@ -9,7 +9,7 @@ use crate::verdict::Cause;
 pub(super) const RULE: Rule = rule(
     "CNB022",
     "target-namespace-access",
-    "the user may create ImageStreams in a target namespace other than the default",
+    "the user may create ImageStreams in the target namespace",
     include_str!("target_namespace_access.md"),
     check,
 )
@@ -18,23 +18,22 @@ pub(super) const RULE: Rule = rule(
 
 fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
     let Some(target) = context.spec.target_namespace.text() else { return };
-    if dns::label(target).is_err() {
+    if dns::validate_label(target).is_err() {
         return;
     }
-    // The admin opened the default to everybody who may make resources at all. Where the configuration is not known,
-    // nor is the default.
-    let is_configured = context.facts.holds(&Lookup::Configuration) == Some(true);
+    // The admin has opened the default target namespace to all users. It is only known with the configuration.
+    let is_configured = context.facts.is_confirmed(&Lookup::Configuration) == Some(true);
     if is_configured && context.config.default_target(context.object.namespace()) == Some(target) {
         return;
     }
-    let need = Lookup::Access { namespace: target.to_owned() };
-    match context.facts.holds(&need) {
+    let lookup = Lookup::Access { namespace: target.to_owned() };
+    match context.facts.is_confirmed(&lookup) {
         Some(true) => {}
-        None => findings.undecided(FieldId::TargetNamespace, need),
+        None => findings.not_checked(FieldId::TargetNamespace, lookup),
         Some(false) => {
             findings
-                .add(FieldId::TargetNamespace, None, format!("you may not create ImageStreams in namespace {target}"))
-                .hint("leave it out, or ask for the right to create imagestreams.image.openshift.io there");
+                .add(FieldId::TargetNamespace, None, format!("you are not allowed to create ImageStreams in namespace {target}"))
+                .hint("remove the field, or ask for permission to create imagestreams.image.openshift.io in this namespace");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! CNB021: the admin has opened the target namespace for this resource's namespace.
+//! CNB021: the configuration allows the target namespace for the namespace of the resource.
 
 use super::{Context, Findings, Rule, rule};
 use crate::config::Config;
@@ -10,32 +10,32 @@ use crate::verdict::Cause;
 pub(super) const RULE: Rule = rule(
     "CNB021",
     "target-namespace-allowed",
-    "the configuration lets resources of this namespace use the target namespace",
+    "the configuration allows the target namespace",
     include_str!("target_namespace_allowed.md"),
     check,
 )
 .cause(Cause::NotSupported);
 
 fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
-    // One that is left out becomes the configured one. An illegal name is CNB020's business.
+    // A missing target namespace gets the configured default. CNB020 reports invalid names.
     let Some(target) = context.spec.target_namespace.text() else { return };
-    if dns::label(target).is_err() {
+    if dns::validate_label(target).is_err() {
         return;
     }
-    if context.facts.holds(&Lookup::Configuration).is_none() {
-        return findings.undecided(FieldId::TargetNamespace, Lookup::Configuration);
+    if context.facts.is_confirmed(&Lookup::Configuration).is_none() {
+        return findings.not_checked(FieldId::TargetNamespace, Lookup::Configuration);
     }
     let own = context.object.namespace();
     if context.config.allows_target(target, own) {
         return;
     }
-    let from = own.map_or_else(String::new, |own| format!(" to resources of namespace {own}"));
+    let from = own.map_or_else(String::new, |own| format!(" for resources in namespace {own}"));
     let offered = offered(context.config, own);
-    let finding = findings.add(FieldId::TargetNamespace, Some(target), format!("is not open{from}"));
+    let finding = findings.add(FieldId::TargetNamespace, Some(target), format!("is not allowed{from}"));
     if offered.is_empty() {
-        finding.hint("ask the admin to allow it in the ConfigMap");
+        finding.hint("ask the cluster admin to allow it in the configuration");
     } else {
-        finding.hint(format!("leave it out, or write one of {}", offered.join(", ")));
+        finding.hint(format!("remove the field, or use one of: {}", offered.join(", ")));
     }
 }
 

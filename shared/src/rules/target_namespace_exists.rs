@@ -1,4 +1,4 @@
-//! CNB023: the target namespace is there.
+//! CNB023: the target namespace exists.
 
 use super::{Context, Findings, Rule, rule};
 use crate::facts::Lookup;
@@ -16,22 +16,22 @@ pub(super) const RULE: Rule = rule(
 .cause(Cause::NotFound);
 
 fn check(context: &Context<'_>, findings: &mut Findings<'_>) {
-    if context.spec.target_namespace.is_absent() && context.facts.holds(&Lookup::Configuration).is_none() {
-        return findings.undecided(FieldId::TargetNamespace, Lookup::Configuration);
+    if context.spec.target_namespace.is_absent() && context.facts.is_confirmed(&Lookup::Configuration).is_none() {
+        return findings.not_checked(FieldId::TargetNamespace, Lookup::Configuration);
     }
-    let Some(target) = context.legal_target_namespace() else { return };
-    // The namespace that the resource itself is in needs no asking.
+    let Some(target) = context.valid_target_namespace() else { return };
+    // The resource's own namespace exists.
     if context.object.namespace() == Some(target) {
         return;
     }
-    let need = Lookup::Namespace { name: target.to_owned() };
-    match context.facts.holds(&need) {
+    let lookup = Lookup::Namespace { name: target.to_owned() };
+    match context.facts.is_confirmed(&lookup) {
         Some(true) => {}
-        None => findings.undecided(FieldId::TargetNamespace, need),
+        None => findings.not_checked(FieldId::TargetNamespace, lookup),
         Some(false) => {
             findings
-                .add(FieldId::TargetNamespace, None, format!("there is no namespace {target} yet"))
-                .hint("the image can be built, but not be published until somebody makes it");
+                .add(FieldId::TargetNamespace, None, format!("the namespace {target} does not exist"))
+                .hint("create it; the image cannot be published before");
         }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use cnbi_shared::api::BuildType;
-use cnbi_shared::contract::{APPLY_TO_ALL, ConditionType, PIPELINES, REASONS, Reason, Speaks};
+use cnbi_shared::contract::{COMMON_CONDITIONS, ConditionType, PIPELINES, REASONS, Reason, ReportedIn};
 
 use super::NOTE;
 
@@ -24,7 +24,7 @@ resource is omitted.
 const TROUBLESHOOTING: &str = include_str!("troubleshooting.md");
 
 fn applies_to(condition: ConditionType) -> String {
-    if APPLY_TO_ALL.contains(&condition) {
+    if COMMON_CONDITIONS.contains(&condition) {
         return "all resources".to_owned();
     }
     let types = [BuildType::ImageImport, BuildType::PackageList, BuildType::GitRepository];
@@ -43,9 +43,9 @@ fn applies_to(condition: ConditionType) -> String {
 }
 
 fn condition(reason: Reason) -> &'static str {
-    match reason.speaks() {
-        Speaks::Of(condition) => condition.as_str(),
-        Speaks::OfItsTask => "the condition of the failed task",
+    match reason.reported_in() {
+        ReportedIn::Condition(condition) => condition.as_str(),
+        ReportedIn::TaskCondition => "the condition of the failed task",
     }
 }
 
@@ -94,10 +94,13 @@ pub fn troubleshooting() -> String {
     let mut page = format!("{NOTE}{TROUBLESHOOTING}");
     let groups = ConditionType::ALL
         .into_iter()
-        .map(|of| (format!("{of} is False"), Speaks::Of(of)));
-    let any_task = ("Any task failed".to_owned(), Speaks::OfItsTask);
-    for (title, speaks) in groups.chain([any_task]) {
-        let mut reasons = REASONS.iter().filter(|reason| reason.speaks() == speaks).peekable();
+        .map(|of| (format!("{of} is False"), ReportedIn::Condition(of)));
+    let any_task = ("Any task failed".to_owned(), ReportedIn::TaskCondition);
+    for (title, reported_in) in groups.chain([any_task]) {
+        let mut reasons = REASONS
+            .iter()
+            .filter(|reason| reason.reported_in() == reported_in)
+            .peekable();
         if reasons.peek().is_some() {
             let _ = writeln!(page, "\n## {title}");
         }
@@ -107,10 +110,10 @@ pub fn troubleshooting() -> String {
             } else {
                 "Not retried automatically."
             };
-            let (meaning, advice) = (reason.meaning(), reason.advice());
+            let (meaning, remedy) = (reason.meaning(), reason.remedy());
             let _ = write!(
                 page,
-                "\n### {reason}\n\n{meaning} {retried}\n\n**What to do:** {advice}.\n"
+                "\n### {reason}\n\n{meaning} {retried}\n\n**What to do:** {remedy}.\n"
             );
         }
     }

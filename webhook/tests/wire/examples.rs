@@ -28,7 +28,7 @@ async fn every_example_has_the_documented_result_over_http() {
         let snapshot = webhook.configuration.snapshot();
         assert_eq!(snapshot.problem(), None, "{}", example.title());
         let example_cluster = example.clone();
-        cluster.respond_with(move |lookup, _| Ok(example_cluster.answer(lookup)));
+        cluster.respond_with(move |lookup, _| Ok(example_cluster.lookup_result(lookup)));
         let response = admit(&mut client, &example, snapshot.config().unwrap()).await;
         let mut expected: Vec<_> = example
             .expected

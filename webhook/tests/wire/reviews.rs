@@ -58,7 +58,11 @@ pub fn outcome(response: &Value) -> Vec<(&'static str, String, String)> {
     let mut outcome = Vec::new();
     for cause in response["status"]["details"]["causes"].as_array().into_iter().flatten() {
         let message = cause["message"].as_str().unwrap();
-        outcome.push(("refused", rule_of(message), cause["field"].as_str().unwrap().to_owned()));
+        outcome.push((
+            "rejected",
+            rule_of(message),
+            cause["field"].as_str().unwrap().to_owned(),
+        ));
     }
     for warning in response["warnings"].as_array().into_iter().flatten() {
         let warning = warning.as_str().unwrap();

@@ -205,12 +205,12 @@ async fn every_request_gets_the_expected_response() {
             };
             let denied: Vec<_> = outcome(&response)
                 .into_iter()
-                .filter(|(verdict, ..)| *verdict == "refused")
+                .filter(|(verdict, ..)| *verdict == "rejected")
                 .collect();
             let expected = case
                 .denied
                 .iter()
-                .map(|(rule, path)| ("refused", (*rule).to_owned(), (*path).to_owned()));
+                .map(|(rule, path)| ("rejected", (*rule).to_owned(), (*path).to_owned()));
             code == u64::from(case.code) && denied == expected.collect::<Vec<_>>()
         };
         if !is_right {

@@ -109,7 +109,7 @@ mod tests {
                     for attempt in [1, 2] {
                         for upstream in ["", "sha256:1"] {
                             let name = run_name(name, uid, generation, upstream, attempt);
-                            assert_eq!(dns::label(&name), Ok(()), "{name}");
+                            assert_eq!(dns::validate_label(&name), Ok(()), "{name}");
                             assert!(names.insert(name));
                         }
                     }
@@ -119,6 +119,6 @@ mod tests {
         assert_eq!(run_name("x", "1", 1, "", 1), run_name("x", "1", 1, "", 1));
         assert_ne!(hash(&["1", "11"]), hash(&["11", "1"]));
         assert_ne!(hash(&["1", "11"]), hash(&["11", "1"]));
-        assert_eq!(dns::label(&run_name("...", "1", 1, "", 1)), Ok(()));
+        assert_eq!(dns::validate_label(&run_name("...", "1", 1, "", 1)), Ok(()));
     }
 }

@@ -89,7 +89,7 @@ impl Snapshot {
                 .and_then(|status| status.pipeline_run.as_ref()?.attempt);
             let next = u32::try_from(attempt.unwrap_or(0)).unwrap_or(0).saturating_add(1);
             let next = run_name(&observed.name, &observed.uid, observed.generation, "", next);
-            let namespace = config.pipelines.namespace_of_runs(&observed.namespace);
+            let namespace = config.pipelines.run_namespace_for(&observed.namespace);
             keys.push(NamespacedName::new(namespace, &run_copy_name(&next)));
         }
         if has_secret && self.target != observed.namespace {

@@ -97,7 +97,7 @@ impl Snapshot {
             .as_ref()
             .and_then(|status| status.pipeline_run.as_ref());
         !run.data.is_terminating
-            && (namespace == config.pipelines.namespace_of_runs(&self.observed.namespace)
+            && (namespace == config.pipelines.run_namespace_for(&self.observed.namespace)
                 || named.is_some_and(|named| named.namespace.as_deref() == Some(namespace)))
     }
 

@@ -60,7 +60,7 @@ impl ProjectedKind for PipelineRun {
             owner_namespace: text(&labels[NAMESPACE]),
             build_type: BuildType::ALL
                 .into_iter()
-                .find(|build_type| spec["pipelineRef"]["name"] == contract::of(*build_type).name),
+                .find(|build_type| spec["pipelineRef"]["name"] == contract::pipeline_for(*build_type).name),
             is_terminating: !metadata["deletionTimestamp"].is_null(),
             secret: workspaces()
                 .find(|workspace| workspace["name"] == workspaces::DOCKER_CONFIG)
@@ -127,7 +127,7 @@ mod tests {
                     "meteor.zone/attempt": "3"},
                 "annotations": {"meteor.zone/owned-by": "a/x", "meteor.zone/tries": "2", "meteor.zone/retry": "now"},
             },
-            "spec": {"status": "Cancelled", "pipelineRef": {"name": contract::of(BuildType::PackageList).name}, "params": [{"name": "x", "value": "y"}], "workspaces": [
+            "spec": {"status": "Cancelled", "pipelineRef": {"name": contract::pipeline_for(BuildType::PackageList).name}, "params": [{"name": "x", "value": "y"}], "workspaces": [
                 {"name": "dockerconfig", "secret": {"secretName": "r-pull"}},
                 {"name": "work", "volumeClaimTemplate": {}},
             ]},

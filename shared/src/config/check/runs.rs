@@ -1,6 +1,6 @@
-//! The checks of the sections about runs.
+//! Validation of the sections for PipelineRuns.
 
-use crate::config::{OWN, Pipelines, Problem, Resources, Retry, ServiceAccounts};
+use crate::config::{OWN_NAMESPACE, Pipelines, Problem, Resources, Retry, ServiceAccounts};
 use crate::grammar::dns;
 use crate::verdict::printable;
 
@@ -15,8 +15,8 @@ impl Pipelines {
             workspace,
             pod_template,
         } = self;
-        if run_namespace != OWN {
-            named(problems, dns::label(run_namespace), "pipelines.runNamespace");
+        if run_namespace != OWN_NAMESPACE {
+            check_name(problems, dns::validate_label(run_namespace), "pipelines.runNamespace");
         }
         positive(problems, max_concurrent.total, "pipelines.maxConcurrent.total");
         positive(
@@ -25,25 +25,29 @@ impl Pipelines {
             "pipelines.maxConcurrent.perNamespace",
         );
         let ServiceAccounts { trusted, untrusted } = service_accounts;
-        named(problems, dns::subdomain(trusted), "pipelines.serviceAccounts.trusted");
-        named(
+        check_name(
             problems,
-            dns::subdomain(untrusted),
+            dns::validate_subdomain(trusted),
+            "pipelines.serviceAccounts.trusted",
+        );
+        check_name(
+            problems,
+            dns::validate_subdomain(untrusted),
             "pipelines.serviceAccounts.untrusted",
         );
         if trusted == untrusted {
-            wrong(
+            add_problem(
                 problems,
                 "pipelines.serviceAccounts.untrusted",
-                "must be another account than the trusted one: it runs what users wrote",
+                "must differ from the trusted service account, because it runs user code",
             );
         }
         positive(problems, timeouts.tasks.as_seconds(), "pipelines.timeouts.tasks");
         positive(problems, timeouts.finally.as_seconds(), "pipelines.timeouts.finally");
         if timeouts.tasks.plus(timeouts.finally).is_none() {
-            wrong(problems, "pipelines.timeouts.tasks", "is too long");
+            add_problem(problems, "pipelines.timeouts.tasks", "is too long");
         }
-        for (sort, Resources { requests, limits }) in
+        for (trust, Resources { requests, limits }) in
             [("trusted", &resources.trusted), ("untrusted", &resources.untrusted)]
         {
             for (kind, quantities) in [("requests", requests), ("limits", limits)] {
@@ -51,16 +55,16 @@ impl Pipelines {
                     quantity(
                         problems,
                         text,
-                        &format!("pipelines.resources.{sort}.{kind}.{}", printable(resource, 80)),
+                        &format!("pipelines.resources.{trust}.{kind}.{}", printable(resource, 80)),
                     );
                 }
             }
         }
         quantity(problems, &workspace.size, "pipelines.workspace.size");
         if !workspace.storage_class.is_empty() {
-            named(
+            check_name(
                 problems,
-                dns::subdomain(&workspace.storage_class),
+                dns::validate_subdomain(&workspace.storage_class),
                 "pipelines.workspace.storageClass",
             );
         }
@@ -73,45 +77,45 @@ impl Retry {
         positive(problems, self.limit, "retry.limit");
         positive(problems, self.base.as_seconds(), "retry.base");
         if self.max < self.base {
-            wrong(problems, "retry.max", "is shorter than retry.base");
+            add_problem(problems, "retry.max", "is shorter than retry.base");
         }
     }
 }
 
-pub(in crate::config) fn wrong(problems: &mut Vec<Problem>, place: &str, message: impl Into<String>) {
+pub(in crate::config) fn add_problem(problems: &mut Vec<Problem>, location: &str, message: impl Into<String>) {
     problems.push(Problem {
-        place: place.to_owned(),
+        location: location.to_owned(),
         message: message.into(),
     });
 }
 
-pub(in crate::config) fn named(problems: &mut Vec<Problem>, name: Result<(), dns::NameError>, place: &str) {
+pub(in crate::config) fn check_name(problems: &mut Vec<Problem>, name: Result<(), dns::NameError>, location: &str) {
     if let Err(error) = name {
-        wrong(problems, place, format!("the name {error}"));
+        add_problem(problems, location, format!("the name {error}"));
     }
 }
 
-fn positive(problems: &mut Vec<Problem>, number: u32, place: &str) {
+fn positive(problems: &mut Vec<Problem>, number: u32, location: &str) {
     if number == 0 {
-        wrong(problems, place, "must be more than zero");
+        add_problem(problems, location, "must be greater than zero");
     }
 }
 
-/// A positive Kubernetes quantity without exponent: digits, perhaps a fraction, and perhaps a suffix.
-fn quantity(problems: &mut Vec<Problem>, text: &str, place: &str) {
+/// Requires a positive Kubernetes quantity without exponent: digits, an optional fraction and an optional suffix.
+fn quantity(problems: &mut Vec<Problem>, text: &str, location: &str) {
     const SUFFIXES: [&str; 13] = ["", "m", "k", "M", "G", "T", "P", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"];
     let end = text
         .find(|c: char| !c.is_ascii_digit() && c != '.')
         .unwrap_or(text.len());
     let (number, suffix) = text.split_at(end);
-    let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
+    let (path, fraction) = number.split_once('.').unwrap_or((number, "0"));
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let is_positive = number.bytes().any(|byte| matches!(byte, b'1'..=b'9'));
-    if !(digits(whole) && digits(fraction) && is_positive && SUFFIXES.contains(&suffix)) {
-        wrong(
+    if !(digits(path) && digits(fraction) && is_positive && SUFFIXES.contains(&suffix)) {
+        add_problem(
             problems,
-            place,
-            "write a quantity of Kubernetes, such as 500m, 2 or 10Gi, in quotes where it is a number",
+            location,
+            "must be a Kubernetes quantity such as 500m, \"2\" or 10Gi",
         );
     }
 }
@@ -121,7 +125,7 @@ mod tests {
     use crate::config::Config;
 
     #[test]
-    fn what_cannot_work_is_refused_by_its_path() {
+    fn invalid_values_are_rejected_with_their_path() {
         for (yaml, path) in [
             ("pipelines: {runNamespace: own!}", "pipelines.runNamespace"),
             ("pipelines: {runNamespace: ''}", "pipelines.runNamespace"),

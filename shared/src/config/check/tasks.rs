@@ -1,4 +1,4 @@
-//! The checks of the sections that the tasks of a run work by.
+//! Validation of the sections for the tasks of a build.
 
 use url::Url;
 
@@ -15,7 +15,7 @@ pub(super) fn check(problems: &mut Problems, config: &Config) {
     if *policy != SignaturePolicy::Off && keys_secret.is_empty() {
         problems.add(
             "signatures.keysSecret".to_owned(),
-            "is empty, and the policy needs public keys; name the Secret that holds them".to_owned(),
+            "is empty; the policy requires a Secret with public keys".to_owned(),
         );
     }
     let Python {
@@ -23,8 +23,8 @@ pub(super) fn check(problems: &mut Problems, config: &Config) {
         extra_index_urls,
     } = &config.python;
     url(problems, "python.indexUrl", index_url, &["https", "http"]);
-    problems.list("python.extraIndexUrls", extra_index_urls, |problems, place, text| {
-        url(problems, place, text, &["https", "http"]);
+    problems.list("python.extraIndexUrls", extra_index_urls, |problems, location, text| {
+        url(problems, location, text, &["https", "http"]);
     });
     network(problems, &config.network);
     let Source { base_url, secret: name } = &config.source;
@@ -45,56 +45,56 @@ fn network(problems: &mut Problems, network: &Network) {
         ca_config_map,
         insecure_registries,
     } = network;
-    for (place, proxy) in [("network.httpProxy", http_proxy), ("network.httpsProxy", https_proxy)] {
+    for (location, proxy) in [("network.httpProxy", http_proxy), ("network.httpsProxy", https_proxy)] {
         if !proxy.is_empty() {
-            url(problems, place, proxy, &["http"]);
+            url(problems, location, proxy, &["http"]);
         }
     }
-    problems.list("network.noProxy", no_proxy, |problems, place, host| {
+    problems.list("network.noProxy", no_proxy, |problems, location, host| {
         let is_plain = |c: char| c.is_ascii_alphanumeric() || "-._:/*[]".contains(c);
         if host.is_empty() || exceeds(host, dns::SUBDOMAIN_MAX) || !host.chars().all(is_plain) {
-            problems.value(place.to_owned(), host, "is no host, domain or network");
+            problems.value(location.to_owned(), host, "is not a host, domain or network");
         }
     });
     if !ca_config_map.is_empty()
-        && let Err(error) = dns::subdomain(ca_config_map)
+        && let Err(error) = dns::validate_subdomain(ca_config_map)
     {
-        let message = format!("is no ConfigMap's name: it {error}");
+        let message = format!("is not a ConfigMap name: it {error}");
         problems.value("network.caConfigMap".to_owned(), ca_config_map, &message);
     }
     problems.list(
         "network.insecureRegistries",
         insecure_registries,
-        |problems, place, host| {
+        |problems, location, host| {
             if !is_registry(host) {
                 problems.value(
-                    place.to_owned(),
+                    location.to_owned(),
                     host,
-                    "is no registry; write its host, perhaps with a port, registry.example.com:5000",
+                    "is not a registry; use the host and an optional port, for example registry.example.com:5000",
                 );
             }
         },
     );
 }
 
-fn secret(problems: &mut Problems, place: &str, name: &str) {
+fn secret(problems: &mut Problems, location: &str, name: &str) {
     if name.is_empty() {
         return;
     }
-    if let Err(error) = dns::secret_name(name) {
-        // Somebody may have put the credential itself here.
+    if let Err(error) = dns::validate_secret_name(name) {
+        // The value may be the credential itself.
         problems.add(
-            place.to_owned(),
-            format!("is no Secret's name: it {}", error.without_value()),
+            location.to_owned(),
+            format!("is not a Secret name: it {}", error.without_value()),
         );
     }
 }
 
-/// An absolute URL with a host, and with nothing in it that could be a credential: runs carry it for all to read.
-fn url(problems: &mut Problems, place: &str, text: &str, schemes: &[&str]) {
-    let wanted = schemes.join(":// or ");
+/// Requires an absolute URL with a host and without anything that could be a credential, because every reader of a PipelineRun can see it.
+fn url(problems: &mut Problems, location: &str, text: &str, schemes: &[&str]) {
+    let expected = schemes.join(":// or ");
     if exceeds(text, limits::REPOSITORY_URL) {
-        problems.add(place.to_owned(), "is too long for a URL".to_owned());
+        problems.add(location.to_owned(), "is too long for a URL".to_owned());
         return;
     }
     let parsed = Url::parse(text).ok();
@@ -109,10 +109,10 @@ fn url(problems: &mut Problems, place: &str, text: &str, schemes: &[&str]) {
     let is_plain = text.chars().all(|c| c.is_ascii_graphic() && !"\"'`$\\<>".contains(c));
     if !is_good || !is_plain {
         problems.value(
-            place.to_owned(),
+            location.to_owned(),
             text,
             &format!(
-                "is no URL that begins with {wanted}:// and has a host and neither credentials, query nor fragment"
+                "is not a URL that begins with {expected}:// and has a host, without credentials, query or fragment"
             ),
         );
     }

@@ -7,19 +7,19 @@ fn problems(yaml: &str) -> Vec<(String, String)> {
         Err(error) => error
             .problems()
             .iter()
-            .map(|Problem { place, message }| (place.clone(), message.clone()))
+            .map(|Problem { location, message }| (location.clone(), message.clone()))
             .collect(),
     }
 }
 
 #[test]
-fn what_is_wrong_is_told_all_at_once_with_its_place_and_what_to_write() {
+fn all_problems_are_reported_with_location_and_fix() {
     let yaml = "
 targetNamespace:
   default: Open_Data
   allowed:
     - {namespace: gpu.notebooks, from: [team-a, '*', 'team-*', '']}
-    - {namespace: nobodys, from: []}
+    - {namespace: unused, from: []}
 rules: {CNB101: Warn, CNB999: Off}
 images:
   allowed: [quay.io, 'https://quay.io', thoth-station/x, 'quay.io/a:v1', '', '*.example.com', quay.io/Team]
@@ -39,43 +39,43 @@ git:
     let expected = [
         (
             "targetNamespace.default",
-            "\"Open_Data\" is no namespace's name: it contains 'O'",
+            "\"Open_Data\" is not a namespace name: it contains 'O'",
         ),
         ("targetNamespace.allowed[0].namespace", "contains '.'"),
         ("targetNamespace.allowed[0].from[2]", "\"team-*\" is neither \"*\" nor"),
         ("targetNamespace.allowed[0].from[3]", "is empty"),
-        ("targetNamespace.allowed[1].from", "lets nobody in; name namespaces, or"),
-        ("rules.CNB101", "cannot be relaxed to Warn"),
-        ("rules.CNB999", "there is no such rule"),
-        ("images.allowed[1]", "leave out \"https://\""),
+        ("targetNamespace.allowed[1].from", "is empty; list namespaces, or"),
+        ("rules.CNB101", "cannot be set to Warn"),
+        ("rules.CNB999", "is not a rule"),
+        ("images.allowed[1]", "remove \"https://\""),
         ("images.allowed[2]", "docker.io/thoth-station/x"),
-        ("images.allowed[3]", "has a tag or a digest"),
+        ("images.allowed[3]", "has a tag or digest"),
         ("images.allowed[4]", "is empty"),
-        ("images.allowed[5]", "can begin no image"),
+        ("images.allowed[5]", "is not an image prefix"),
         ("images.allowed[6]", "must be in lower case"),
         ("runtimeEnvironments[0].osName", "is empty"),
         ("runtimeEnvironments[0].builderImage", "contains white space"),
-        ("runtimeEnvironments[2]", "says the same as runtimeEnvironments[1]"),
-        ("repositories.allowed[1]", "is no Git host; write its name"),
-        ("repositories.allowed[2]", "\"github.com/team\" is no Git host"),
-        ("repositories.allowed[3]", "\"git.example:0\" is no Git host"),
-        ("repositories.allowed[4]", "is no Git host"),
-        ("repositories.builderImage", "is no image reference"),
-        ("git.credentials[0].secret", "is no Secret's name"),
-        ("git.credentials[1]", "says the same as git.credentials[0]"),
+        ("runtimeEnvironments[2]", "repeats runtimeEnvironments[1]"),
+        ("repositories.allowed[1]", "is not a Git host; use the host"),
+        ("repositories.allowed[2]", "\"github.com/team\" is not a Git host"),
+        ("repositories.allowed[3]", "\"git.example:0\" is not a Git host"),
+        ("repositories.allowed[4]", "is not a Git host"),
+        ("repositories.builderImage", "is not an image reference"),
+        ("git.credentials[0].secret", "is not a Secret name"),
+        ("git.credentials[1]", "repeats git.credentials[0]"),
     ];
-    let places: Vec<&str> = found.iter().map(|(place, _)| place.as_str()).collect();
-    assert_eq!(places, expected.map(|(place, _)| place));
-    for ((place, message), (_, part)) in found.iter().zip(expected) {
-        assert!(message.contains(part), "{place}: {message}");
+    let places: Vec<&str> = found.iter().map(|(location, _)| location.as_str()).collect();
+    assert_eq!(places, expected.map(|(location, _)| location));
+    for ((location, message), (_, part)) in found.iter().zip(expected) {
+        assert!(message.contains(part), "{location}: {message}");
     }
     let text = Config::from_yaml(yaml).unwrap_err().to_string();
-    assert!(text.contains("; rules.CNB999: there is no such rule"), "{text}");
+    assert!(text.contains("; rules.CNB999: is not a rule"), "{text}");
     assert_eq!(text.lines().count(), 1);
 }
 
 #[test]
-fn what_admins_write_is_taken() {
+fn ordinary_configurations_are_valid() {
     for yaml in [
         super::super::SHIPPED,
         "images: {allowed: [docker.io, index.docker.io/library, quay.io/, 'registry.example:5000', localhost, QUAY.io/a/b]}",
@@ -104,19 +104,19 @@ fn a_secret_in_the_wrong_place_is_not_repeated() {
 #[test]
 fn sizes_are_bounded() {
     let list = |count: usize| format!("images: {{allowed: [{}]}}", "quay.io,".repeat(count));
-    assert_eq!(problems(&list(MOST)), []);
-    assert_eq!(problems(&list(MOST + 1))[0].0, "images.allowed");
+    assert_eq!(problems(&list(MAX_LIST_ITEMS)), []);
+    assert_eq!(problems(&list(MAX_LIST_ITEMS + 1))[0].0, "images.allowed");
     let error = Config::from_yaml(&list(200_000)).unwrap_err();
     assert!(error.to_string().contains("bytes; at most"), "{error}");
-    let text = Config::from_yaml(&format!("images: {{allowed: [{}]}}", "'',".repeat(MOST)))
+    let text = Config::from_yaml(&format!("images: {{allowed: [{}]}}", "'',".repeat(MAX_LIST_ITEMS)))
         .unwrap_err()
         .to_string();
     assert!(text.ends_with("and 950 more"), "{}", text.len());
 }
 
 #[test]
-fn a_syntax_error_is_a_sentence_with_its_place() {
-    for (yaml, place, message) in [
+fn syntax_errors_have_a_location_and_a_message() {
+    for (yaml, location, message) in [
         (
             "images:\n  allowd: []",
             "line 2, column 3",
@@ -133,14 +133,14 @@ fn a_syntax_error_is_a_sentence_with_its_place() {
     ] {
         let found = problems(yaml);
         assert_eq!(found.len(), 1, "{found:?}");
-        assert_eq!(found[0].0, place);
+        assert_eq!(found[0].0, location);
         assert!(found[0].1.starts_with(message), "{found:?}");
         assert!(!found[0].1.contains("line "), "{found:?}");
     }
 }
 
 #[test]
-fn what_tasks_could_not_work_by_is_refused() {
+fn invalid_settings_of_tasks_are_rejected() {
     let found = problems(
         "
 signatures: {policy: Required}
@@ -155,23 +155,23 @@ registry: {prefix: 'quay.io/a:v1', secret: B}
 ",
     );
     let expected = [
-        ("signatures.keysSecret", "the policy needs public keys"),
+        ("signatures.keysSecret", "the policy requires a Secret"),
         ("python.indexUrl", "credentials"),
-        ("python.extraIndexUrls[0]", "is no URL"),
-        ("python.extraIndexUrls[1]", "is no URL"),
+        ("python.extraIndexUrls[0]", "is not a URL"),
+        ("python.extraIndexUrls[1]", "is not a URL"),
         ("network.httpProxy", "begins with http://"),
-        ("network.noProxy[2]", "is no host"),
-        ("network.caConfigMap", "is no ConfigMap's name"),
-        ("network.insecureRegistries[1]", "is no registry"),
+        ("network.noProxy[2]", "is not a host"),
+        ("network.caConfigMap", "is not a ConfigMap name"),
+        ("network.insecureRegistries[1]", "is not a registry"),
         ("source.baseUrl", "credentials"),
-        ("source.secret", "is no Secret's name"),
+        ("source.secret", "is not a Secret name"),
         ("registry.prefix", "has a tag"),
-        ("registry.secret", "is no Secret's name"),
+        ("registry.secret", "is not a Secret name"),
     ];
-    let places: Vec<_> = found.iter().map(|(place, _)| place.as_str()).collect();
-    assert_eq!(places, expected.map(|(place, _)| place), "{found:#?}");
-    for ((place, message), (_, wanted)) in found.iter().zip(expected) {
-        assert!(message.contains(wanted), "{place}: {message}");
+    let places: Vec<_> = found.iter().map(|(location, _)| location.as_str()).collect();
+    assert_eq!(places, expected.map(|(location, _)| location), "{found:#?}");
+    for ((location, message), (_, part)) in found.iter().zip(expected) {
+        assert!(message.contains(part), "{location}: {message}");
     }
     assert!(problems("build: {storageDriver: overlay, isolation: oci}").is_empty());
     assert_eq!(problems("build: {isolation: vm}").len(), 1);

@@ -7,7 +7,7 @@ fn parse(text: &str) -> ImageReference {
 }
 
 #[test]
-fn parts_are_told_apart() {
+fn parts_are_parsed() {
     let cases = [
         ("ubuntu", None, "ubuntu", None, None),
         ("ubuntu:22.04", None, "ubuntu", Some("22.04"), None),
@@ -35,7 +35,7 @@ fn parts_are_told_apart() {
 }
 
 #[test]
-fn hints_give_the_full_name() {
+fn qualified_references_include_the_registry() {
     assert_eq!(parse("ubuntu:1").qualified(), "docker.io/library/ubuntu:1");
     assert_eq!(parse("a/b").qualified(), "docker.io/a/b");
     assert_eq!(parse("index.docker.io/b").qualified(), "docker.io/library/b");
@@ -43,7 +43,7 @@ fn hints_give_the_full_name() {
 }
 
 #[test]
-fn refusals_name_the_slip() {
+fn errors_describe_the_mistake() {
     use ImageReferenceError as E;
     let suggest = |text: &str| Some(text.to_owned());
     let cases = [
@@ -115,9 +115,9 @@ fn refusals_name_the_slip() {
     }
 }
 
-/// Distribution's grammar takes any digits and colons in brackets for an address, and what no part of a repository can be is a registry.
+/// The grammar accepts any hexadecimal digits and colons in brackets as an address.
 #[test]
-fn what_is_in_brackets_is_a_registry_whatever_it_is() {
+fn brackets_always_denote_a_registry() {
     for (text, registry) in [
         ("[51]/b", "[51]"),
         ("[::1]/b:c", "[::1]"),

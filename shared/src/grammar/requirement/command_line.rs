@@ -1,66 +1,67 @@
-//! Tells what pip would take for an option, a file or several requirements from what is merely a mistake.
+//! Distinguishes pip options, files and lists of requirements from mistakes in a requirement.
 //!
-//! Only texts that the grammar refuses are looked at: a project may well be called `requirements.txt`.
+//! Only texts that the grammar rejects are examined: `requirements.txt` is a valid project name.
 
 use super::parse::{RequirementError, RequirementErrorKind};
 use super::{Requirement, is_line_break, trim};
 
-/// Longer texts are not searched for several requirements: an item has at most 512 characters.
+/// Maximum length, in bytes, of a text that is searched for several requirements. An item has at most 512 characters.
 const SEARCHED_MAX: usize = 1024;
 
-/// Why an item of a package list is refused.
+/// Why an item of a package list is rejected.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[allow(missing_docs, reason = "the message says what each variant means")]
-pub enum Refusal {
+pub enum PackageItemError {
     /// Not a PEP 508 requirement.
     #[error(transparent)]
     Requirement(RequirementError),
-    /// Something that would change the command line it ends up on.
+    /// An option, a file or several requirements.
     #[error(transparent)]
-    CommandLine(CommandLine),
+    CommandLineSyntax(CommandLineSyntax),
 }
 
-/// What pip would take a text for, other than a single requirement.
+/// A text that pip would not read as a single requirement.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[allow(missing_docs, reason = "the message says what each variant means")]
-pub enum CommandLine {
-    #[error("there is a line break inside: each requirement is an item of its own")]
+pub enum CommandLineSyntax {
+    #[error("contains a line break; each requirement must be a separate item")]
     LineBreak,
-    #[error("this holds an option of pip, and an item can only be a requirement")]
+    #[error("contains a pip option; only requirements are allowed")]
     Option,
-    #[error("this is a path or a URL of a file; a package at a URL is written as name @ URL")]
+    #[error("is a file path or URL; write a package at a URL as name @ URL")]
     File,
-    #[error("these are several requirements: each is an item of its own")]
+    #[error("contains several requirements; each must be a separate item")]
     Several,
 }
 
 /// Parses one item of a package list.
 ///
-/// An item that `packaging` refuses, or that has a line break inside, is refused in exactly one of the two ways.
-pub fn admit(text: &str) -> Result<Requirement<'_>, Refusal> {
+/// # Errors
+/// The item is not a requirement, or it is an option, a file or several requirements.
+pub fn parse_package_item(text: &str) -> Result<Requirement<'_>, PackageItemError> {
     Requirement::parse(text).map_err(|error| match command_line(trim(text), &error) {
-        Some(found) => Refusal::CommandLine(found),
-        None => Refusal::Requirement(error),
+        Some(found) => PackageItemError::CommandLineSyntax(found),
+        None => PackageItemError::Requirement(error),
     })
 }
 
-fn command_line(text: &str, error: &RequirementError) -> Option<CommandLine> {
+fn command_line(text: &str, error: &RequirementError) -> Option<CommandLineSyntax> {
     if error.kind == RequirementErrorKind::LineBreak {
-        return Some(CommandLine::LineBreak);
+        return Some(CommandLineSyntax::LineBreak);
     }
     let shown = text.trim_matches(|c: char| c.is_whitespace() || is_line_break(c) || "'\"`".contains(c));
     if has_option(shown) {
-        Some(CommandLine::Option)
+        Some(CommandLineSyntax::Option)
     } else if is_file(shown) {
-        Some(CommandLine::File)
+        Some(CommandLineSyntax::File)
     } else if is_several(shown) {
-        Some(CommandLine::Several)
+        Some(CommandLineSyntax::Several)
     } else {
         None
     }
 }
 
-/// A word that begins with a dash and goes on with a letter or a second dash.
+/// Whether a word begins with a dash followed by a letter or a second dash.
 fn has_option(text: &str) -> bool {
     text.split([' ', '\t']).any(|word| {
         word.strip_prefix('-').is_some_and(|rest| {
@@ -78,7 +79,7 @@ fn is_file(text: &str) -> bool {
     if first.starts_with(['/', '~', '.']) && !first.starts_with("~=") || drive || lower.as_deref() == Some("file:") {
         return true;
     }
-    // A slash or a backslash in front of any operator is no part of a requirement, but of a path or a URL.
+    // A slash or backslash before the first operator belongs to a path or a URL.
     let name_part = &first[..first
         .find(['=', '<', '>', '!', '@', '[', '(', ','])
         .unwrap_or(first.len())];
@@ -91,21 +92,22 @@ fn is_several(text: &str) -> bool {
     }
     let is_separator = |c: char| c == ',' || c.is_whitespace();
     let words = || text.split(is_separator).filter(|word| !word.is_empty());
-    if words().count() > 1 && words().all(is_named) {
+    if words().count() > 1 && words().all(has_project_name) {
         return true;
     }
     text.char_indices().filter(|&(_, c)| is_separator(c)).any(|(at, c)| {
-        is_named(&text[at + c.len_utf8()..]) && Requirement::parse(text[..at].trim_end_matches(is_separator)).is_ok()
+        has_project_name(&text[at + c.len_utf8()..])
+            && Requirement::parse(text[..at].trim_end_matches(is_separator)).is_ok()
     })
 }
 
-/// A requirement whose name is unlike a version or a word between specifiers.
-fn is_named(text: &str) -> bool {
+/// Whether a text is a requirement whose name is not a version or a conjunction.
+fn has_project_name(text: &str) -> bool {
     let text = text.trim();
-    let unlike_version = |name: &str| {
+    let is_project_name = |name: &str| {
         let rest = name.strip_prefix(['v', 'V']).unwrap_or(name);
         !rest.starts_with(|c: char| c.is_ascii_digit())
             && !["and", "or", "in", "not", "if", "latest"].contains(&name.to_ascii_lowercase().as_str())
     };
-    Requirement::parse(text).is_ok_and(|requirement| unlike_version(requirement.name()))
+    Requirement::parse(text).is_ok_and(|requirement| is_project_name(requirement.name()))
 }

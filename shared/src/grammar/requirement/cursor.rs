@@ -1,6 +1,6 @@
-//! A position in a text, and the few lexical tests that the requirement and marker parsers share.
+//! A position in a text with lexical functions, shared by the parsers of requirements, markers and specifiers.
 //!
-//! Positions only ever move forward, so every parser built on this is linear in its input.
+//! The position moves back only within a version suffix of bounded length, so the parsers take linear time.
 
 pub(super) struct Cursor<'a> {
     text: &'a str,
@@ -29,41 +29,44 @@ impl<'a> Cursor<'a> {
         self.text.as_bytes().get(self.position).copied()
     }
 
-    /// Moves on by `length` bytes, which must end on a character boundary, and returns what was passed.
+    /// Consumes `length` bytes, which must end on a character boundary.
     pub(super) fn take(&mut self, length: usize) -> &'a str {
         let taken = &self.rest()[..length];
         self.position += length;
         taken
     }
 
-    pub(super) fn take_while(&mut self, accept: impl Fn(u8) -> bool) -> &'a str {
-        let length = self
-            .rest()
-            .bytes()
-            .position(|b| !accept(b))
-            .unwrap_or(self.rest().len());
-        self.take(length)
-    }
-
-    pub(super) fn eat(&mut self, byte: u8) -> bool {
-        let found = self.peek() == Some(byte);
-        if found {
-            self.position += 1;
-        }
-        found
-    }
-
-    /// Spaces and tabs: the only white space between tokens. Says whether there was any.
-    pub(super) fn skip_blanks(&mut self) -> bool {
-        // Asked for at every turn, and nearly always there is none: no slices are made to find that out.
+    /// Consumes bytes while `accept` is true, and reports whether there were any. `accept` must only match ASCII.
+    pub(super) fn skip_while(&mut self, accept: impl Fn(u8) -> bool) -> bool {
         let before = self.position;
-        while matches!(self.peek(), Some(b' ' | b'\t')) {
+        while self.peek().is_some_and(&accept) {
             self.position += 1;
         }
         self.position > before
     }
 
-    /// A word that no letter, digit or underscore continues.
+    /// Moves back to an earlier position.
+    pub(super) fn reset(&mut self, position: usize) {
+        self.position = position;
+    }
+
+    /// Consumes one of these ASCII characters.
+    pub(super) fn eat_any(&mut self, bytes: &[u8]) -> bool {
+        let found = self.peek().is_some_and(|byte| bytes.contains(&byte));
+        self.position += usize::from(found);
+        found
+    }
+
+    pub(super) fn eat(&mut self, byte: u8) -> bool {
+        self.eat_any(&[byte])
+    }
+
+    /// Consumes spaces and tabs, the only white space between tokens, and reports whether there were any.
+    pub(super) fn skip_blanks(&mut self) -> bool {
+        self.skip_while(|byte| matches!(byte, b' ' | b'\t'))
+    }
+
+    /// Consumes a word that is not followed by a letter, digit or underscore.
     pub(super) fn eat_keyword(&mut self, word: &str) -> bool {
         let found = self
             .rest()

@@ -1,13 +1,13 @@
-//! Whether two markers can never hold together, so that the same project may stand in a list twice.
+//! Whether two markers are never both true, so that the same project may be listed twice.
 //!
-//! Only ever claimed when sure. The markers are brought into disjunctive form, as far as that stays small, and each
-//! conjunction is tried for a contradiction: among the versions of Python, or in what a string variable must equal.
+//! The result is `false` if it is not certain. The markers are converted to disjunctive normal form, up to a size limit, and each conjunction
+//! is checked for contradictory Python versions or string comparisons.
 
 use super::marker::{Comparison, Marker, MarkerOperator, Node, Variable};
 use super::range::Ranges;
 use super::specifier::{Operator, Specifier};
 
-/// Limits of the disjunctive form; beyond them nothing is claimed.
+/// Limits of the disjunctive normal form; beyond them the result is `false`.
 const TERMS_MAX: usize = 64;
 const COMPARISONS_MAX: usize = 64;
 
@@ -71,7 +71,7 @@ fn contradictory(term: &[&Comparison]) -> bool {
             Variable::PythonVersion | Variable::PythonFullVersion => {
                 versions.add(variable, operator, literal, variable_left);
             }
-            // Each requested extra is tried alone, and the others of these are compared as versions at times.
+            // Each requested extra is evaluated separately; the others may be compared as versions.
             Variable::Extra
             | Variable::Extras
             | Variable::DependencyGroups
@@ -95,7 +95,7 @@ fn texts_contradict(texts: &[(Variable, bool, &str)]) -> bool {
     })
 }
 
-/// What the comparisons demand of `python_version` and `python_full_version`, each as an interval of versions.
+/// The allowed ranges of `python_version` and `python_full_version`.
 #[derive(Default)]
 struct VersionConstraints {
     short: Option<Ranges>,
@@ -104,8 +104,8 @@ struct VersionConstraints {
 
 impl VersionConstraints {
     fn add(&mut self, variable: Variable, operator: Operator, literal: &str, variable_left: bool) {
-        // The variable on the right is read as `literal operator variable`. Some of these turn around into something that
-        // allows more than they do, which is on the safe side; the others say nothing.
+        // With the variable on the right, the operator is reversed. A reversed operator may allow more versions, which is safe; the others are
+        // ignored.
         let operator = match (variable_left, operator) {
             (true, operator) => operator,
             (false, Operator::Less | Operator::LessEqual) => Operator::GreaterEqual,
@@ -121,8 +121,7 @@ impl VersionConstraints {
             return;
         }
         narrow(&mut self.short, operator, literal);
-        // `python_version` is the first two numbers of `python_full_version`, so a comparison with exactly two numbers says
-        // on which side of a minor release the full version is.
+        // `python_version` is the first two numbers of `python_full_version`, so a comparison with two numbers also limits the full version.
         let Some((major, minor)) = major_minor(literal) else {
             return;
         };
@@ -147,7 +146,7 @@ impl VersionConstraints {
     }
 }
 
-/// Adds a demand; one whose literal is no version says nothing, for then texts are compared.
+/// Intersects the allowed range with a comparison. A literal that is not a version is ignored, because it is compared as text.
 fn narrow(allowed: &mut Option<Ranges>, operator: Operator, literal: &str) {
     let text = format!("{}{literal}", operator.as_str());
     if let Some(ranges) = Specifier::parse(&text).as_ref().and_then(Ranges::of) {

@@ -1,14 +1,14 @@
-//! Evaluating a marker for a Python version that was chosen, while the rest of the environment is only partly known.
+//! Evaluates markers for a Python version in a partly known environment.
 //!
-//! The images run Linux, so the variables that say so are known; the machine, the kernel and the implementation are not.
-//! No extra is ever requested of a list of requirements, so `extra` is empty, as it is for pip.
+//! The images run Linux, so the variables of the operating system are known; machine, kernel and implementation are unknown. `extra` is empty,
+//! as in pip for a list of requirements.
 
 use super::marker::{Comparison, Marker, MarkerOperator, Node, Operand, Variable};
 use super::normalize_name;
 use super::range::SPECIFIERS_MAX;
 use super::specifier::{Operator, Specifier};
 
-/// What is known of the environment in which a marker is evaluated.
+/// The known part of the environment of a marker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Environment {
     /// `major.minor`
@@ -50,8 +50,7 @@ impl Truth {
 }
 
 impl Environment {
-    /// An environment with the Python version as a person chose it: `3.8`, or `3.8.10`. What is no such version leaves it
-    /// unknown.
+    /// An environment for a Python version such as `3.8` or `3.8.10`. For other texts, the version is unknown.
     pub fn for_python(version: &str) -> Self {
         let numbers: Option<Vec<u64>> = version
             .split('.')
@@ -79,7 +78,7 @@ impl Environment {
         }
     }
 
-    /// The one value of a variable, where it is certain.
+    /// The value of a variable, if known.
     fn value(&self, variable: Variable) -> Option<String> {
         match variable {
             Variable::PythonVersion => self.python.map(|(major, minor)| format!("{major}.{minor}")),
@@ -97,7 +96,7 @@ impl Environment {
 }
 
 impl Marker {
-    /// Whether the marker holds in `environment`, by `packaging`'s rules of comparison.
+    /// Evaluates the marker with the comparison rules of `packaging`.
     pub fn evaluate(&self, environment: &Environment) -> Truth {
         let mut stack: Vec<Truth> = Vec::new();
         for node in &self.nodes {
@@ -120,8 +119,8 @@ impl Marker {
 }
 
 impl Comparison {
-    /// The variable, the literal, and whether the variable stands left. `None` for two of a kind, which `packaging` cannot
-    /// evaluate, and for a literal that was not all representable.
+    /// The variable, the literal, and whether the variable is on the left. `None` for two variables or two literals, which `packaging` cannot
+    /// evaluate, and for literals with unrepresentable characters.
     pub(super) fn sides(&self) -> Option<(Variable, &str, bool)> {
         match (&self.left, &self.right) {
             (Operand::Variable(variable), Operand::Literal(text)) => Some((*variable, text.as_str(), true)),
@@ -150,8 +149,8 @@ impl Comparison {
         }
     }
 
-    /// Only what is the same for every patch release of the chosen Python is known. The answer can change only next to a
-    /// number that the literal has, so those patches stand for all.
+    /// The result if it is the same for every patch release. It can only change next to a number of the literal, so only those patch releases
+    /// are evaluated.
     fn evaluate_any_patch(&self, environment: &Environment, literal: &str, variable_left: bool) -> Truth {
         let Some((major, minor)) = environment.python else {
             return Truth::Unknown;
@@ -166,7 +165,7 @@ impl Comparison {
         {
             patches.extend([number.saturating_sub(1), number, number.saturating_add(1)]);
         }
-        let mut verdicts = patches.into_iter().map(|patch| {
+        let mut results = patches.into_iter().map(|patch| {
             let value = format!("{major}.{minor}.{patch}");
             if variable_left {
                 compare(&value, self.operator, literal, Variable::PythonFullVersion)
@@ -174,8 +173,8 @@ impl Comparison {
                 compare(literal, self.operator, &value, Variable::PythonFullVersion)
             }
         });
-        let first = verdicts.next().unwrap_or(Truth::Unknown);
-        if verdicts.all(|verdict| verdict == first) {
+        let first = results.next().unwrap_or(Truth::Unknown);
+        if results.all(|result| result == first) {
             first
         } else {
             Truth::Unknown
@@ -183,7 +182,7 @@ impl Comparison {
     }
 }
 
-/// `packaging`'s comparison: as versions where the variable is one and the right side can be read so, else as text.
+/// Compares as `packaging` does: as versions if the variable is a version and the right side is valid, else as text.
 fn compare(left: &str, operator: MarkerOperator, right: &str, variable: Variable) -> Truth {
     let operator = match operator {
         MarkerOperator::In => return right.contains(left).into(),
@@ -199,7 +198,7 @@ fn compare(left: &str, operator: MarkerOperator, right: &str, variable: Variable
         Operator::Equal | Operator::LessEqual | Operator::GreaterEqual => (left == right).into(),
         Operator::NotEqual => (left != right).into(),
         Operator::Less | Operator::Greater => Truth::False,
-        // Not defined for text: pip stops with an error.
+        // Not defined for text: pip reports an error.
         Operator::Compatible | Operator::Arbitrary => Truth::Unknown,
     }
 }

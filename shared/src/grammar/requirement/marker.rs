@@ -1,6 +1,6 @@
-//! Environment markers (PEP 508), parsed into a flat list in postfix order.
+//! Environment markers (PEP 508), parsed into a list in postfix order.
 //!
-//! The list instead of a tree is what makes hostile input harmless: neither parsing nor evaluating nor dropping recurses.
+//! With a list, parsing, evaluating and dropping do not recurse, whatever the input.
 
 use super::MARKER_DEPTH_MAX;
 use super::cursor::Cursor;
@@ -24,11 +24,11 @@ pub(super) enum Node {
 /// `left operator right`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Comparison {
-    /// What is compared.
+    /// The left side.
     pub left: Operand,
-    /// How.
+    /// The operator.
     pub operator: MarkerOperator,
-    /// With what.
+    /// The right side.
     pub right: Operand,
 }
 
@@ -37,11 +37,11 @@ pub struct Comparison {
 #[allow(missing_docs, reason = "the variants say it")]
 pub enum Operand {
     Variable(Variable),
-    /// A quoted string, its escapes resolved.
+    /// A quoted string, unescaped.
     Literal(String),
 }
 
-/// How the sides of a comparison are compared.
+/// The operator of a comparison.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the variants are the operators' own names")]
 pub enum MarkerOperator {
@@ -61,7 +61,7 @@ impl MarkerOperator {
     }
 }
 
-/// The variables of PEP 508 and its successors. The spellings with a dot and `python_implementation` are older names.
+/// The variables of PEP 508 and later. The names with a dot and `python_implementation` are deprecated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the variables have the names PEP 508 gives them")]
 pub enum Variable {
@@ -105,7 +105,7 @@ impl Variable {
         ("dependency_groups", Self::DependencyGroups),
     ];
 
-    /// Whether `packaging` compares it as a version where the other side can be read as one.
+    /// Whether `packaging` compares the variable as a version if the other side is one.
     pub(super) fn is_version(self) -> bool {
         matches!(
             self,
@@ -114,14 +114,14 @@ impl Variable {
     }
 }
 
-/// What waits on the operator stack while its right side is read.
+/// An entry of the operator stack.
 enum Pending {
     Parenthesis,
     And,
     Or,
 }
 
-/// Parses from behind the `;` to the end of the text.
+/// Parses the marker after `;` up to the end of the text.
 pub(super) fn parse(cursor: &mut Cursor<'_>) -> Result<Marker, RequirementError> {
     let mut nodes = Vec::new();
     let mut pending = Vec::new();
@@ -163,9 +163,9 @@ pub(super) fn parse(cursor: &mut Cursor<'_>) -> Result<Marker, RequirementError>
     }
 }
 
-/// Moves operators from the stack to the list, from the top, as long as `binds` holds for them.
-fn reduce(nodes: &mut Vec<Node>, pending: &mut Vec<Pending>, binds: impl Fn(&Pending) -> bool) {
-    while let Some(top) = pending.pop_if(|top| binds(top)) {
+/// Moves operators from the stack to the list while `should_pop` is true.
+fn reduce(nodes: &mut Vec<Node>, pending: &mut Vec<Pending>, should_pop: impl Fn(&Pending) -> bool) {
+    while let Some(top) = pending.pop_if(|top| should_pop(top)) {
         match top {
             Pending::And => nodes.push(Node::And),
             Pending::Or => nodes.push(Node::Or),

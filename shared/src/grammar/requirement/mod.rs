@@ -1,13 +1,11 @@
-//! Python requirements (PEP 508 with PEP 440 specifiers), as PyPI's `packaging` reads them.
+//! Python requirements (PEP 508 with PEP 440 specifiers), as the `packaging` library reads them.
 //!
-//! The parser follows `packaging.requirements.Requirement` token by token, because that is what pip runs: it takes more
-//! than the PEP's text (a trailing comma, `===` with nothing after it) and a little less. White space around a requirement
-//! (space, tab, line break) is trimmed; a line break inside is refused, because in a requirements file it would begin
-//! another line.
+//! The parser follows `packaging.requirements.Requirement`, which pip uses and which differs slightly from the PEP (it accepts a trailing
+//! comma and an empty `===`). White space around a requirement is trimmed. A line break inside is rejected, because it would begin another
+//! line of a requirements file.
 //!
-//! `range` decides whether specifiers contradict each other and `plain` where that takes no arithmetic, `marker` and its
-//! rooms evaluate environment markers, `command_line` tells pip's options and files from mere mistakes, `slips` proposes
-//! corrections.
+//! `range` and `simple_version` decide whether specifiers contradict each other, `marker`, `environment` and `disjoint` evaluate markers,
+//! `command_line` detects options and files of pip, `suggest` proposes corrections.
 
 use std::borrow::Cow;
 
@@ -15,23 +13,25 @@ mod command_line;
 mod cursor;
 mod disjoint;
 mod environment;
+mod interval;
 mod marker;
 mod parse;
-mod plain;
 mod python_string;
 mod range;
-mod slips;
+mod simple_version;
 mod specifier;
+mod suggest;
+mod version_lexer;
 mod version_point;
 
-pub use command_line::{CommandLine, Refusal, admit};
+pub use command_line::{CommandLineSyntax, PackageItemError, parse_package_item};
 pub use environment::{Environment, Truth};
 pub use marker::{Comparison, Marker, MarkerOperator, Operand, Variable};
 pub use parse::{RequirementError, RequirementErrorKind};
-pub use slips::suggest;
 pub use specifier::{Operator, Specifier, Specifiers};
+pub use suggest::suggest;
 
-/// How deep parentheses may nest in a marker. An item of 512 characters cannot nest 250 deep.
+/// Maximum nesting of parentheses in a marker. An item of 512 characters cannot reach it.
 pub const MARKER_DEPTH_MAX: usize = 256;
 
 /// A parsed requirement.
@@ -55,7 +55,7 @@ impl<'a> Requirement<'a> {
         self.name
     }
 
-    /// The name by which an index knows the project (PEP 503): lower case, runs of `-`, `_` and `.` as one `-`.
+    /// The normalized name (PEP 503): lower case, runs of `-`, `_` and `.` as one `-`.
     pub fn normalized_name(&self) -> Cow<'a, str> {
         normalize_name(self.name)
     }
@@ -70,7 +70,7 @@ impl<'a> Requirement<'a> {
         &self.specifiers
     }
 
-    /// The URL of a direct reference (`name @ url`). Not validated in any way, and it may carry credentials.
+    /// The URL of a direct reference (`name @ url`). Not validated; it may contain credentials.
     pub fn url(&self) -> Option<&'a str> {
         self.url
     }
@@ -81,7 +81,7 @@ impl<'a> Requirement<'a> {
     }
 }
 
-/// PEP 503's normal form of a project's or an extra's name.
+/// The normalized name (PEP 503) of a project or extra.
 pub fn normalize_name(name: &str) -> Cow<'_, str> {
     let mut before = 0;
     let is_normal = name.bytes().all(|byte| {
@@ -111,21 +111,21 @@ pub fn normalize_name(name: &str) -> Cow<'_, str> {
     Cow::Owned(normal)
 }
 
-/// The requirement without the white space around it; what is handed on must be this and not what was written.
+/// The requirement without surrounding white space. Only this form may be passed on.
 pub fn trim(text: &str) -> &str {
     text.trim_matches([' ', '\t', '\r', '\n'])
 }
 
-/// The first place at which pip would break a requirements file.
+/// The position of the first line break in the sense of pip.
 fn line_break(text: &str) -> Option<usize> {
-    // Nearly every text is plain, and to look at all of it without a branch costs next to nothing.
+    // Fast path for plain ASCII, without branches.
     let is_plain = text
         .bytes()
         .fold(true, |plain, byte| plain & matches!(byte, b' '..=b'~'));
     if is_plain { None } else { text.find(is_line_break) }
 }
 
-/// The characters at which pip breaks a requirements file into lines (Python's `str.splitlines`).
+/// Whether pip splits a requirements file at the character (`str.splitlines`).
 fn is_line_break(c: char) -> bool {
     matches!(
         c,

@@ -5,7 +5,7 @@ use super::marker::{self, Marker};
 use super::specifier::{self, Specifier, Specifiers};
 use super::{Requirement, line_break};
 
-/// Why and where a text is no requirement.
+/// Why a text is not a requirement, and where parsing stopped.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{kind}")]
 pub struct RequirementError {
@@ -21,43 +21,41 @@ pub struct RequirementError {
 pub enum RequirementErrorKind {
     #[error("the requirement is empty")]
     Empty,
-    #[error("there is a line break inside the requirement")]
+    #[error("the requirement contains a line break")]
     LineBreak,
-    #[error(
-        "a requirement begins with the project's name: a letter or a digit, then letters, digits, '.', '_' and '-'"
-    )]
+    #[error("a requirement must begin with a project name: a letter or digit, then letters, digits, '.', '_' and '-'")]
     Name,
-    #[error("a project's name ends with a letter, a digit or an underscore")]
+    #[error("a project name must end with a letter, digit or underscore")]
     NameEnd,
     #[error("the extras in brackets must be names separated by commas")]
     Extras,
-    #[error("after the name come extras in brackets, version specifiers such as >=1.2, or a marker after ';'")]
+    #[error("only extras in brackets, version specifiers such as >=1.2, or a marker after ';' may follow the name")]
     AfterName,
-    #[error("{0:?} is no version specifier")]
+    #[error("`{}` is not a version specifier", .0.escape_debug())]
     Specifier(String),
     #[error("the parenthesis around the version specifiers is not closed")]
     SpecifierParenthesis,
-    #[error("'.*' can only follow a plain release number, after == or !=")]
+    #[error("'.*' is only allowed after a release number with == or !=")]
     Wildcard,
-    #[error("a local version (+...) can only be compared with == or !=")]
+    #[error("a local version (+...) is only allowed with == or !=")]
     LocalVersion,
-    #[error("version specifiers are separated by commas, and a marker begins with ';'")]
+    #[error("version specifiers must be separated by commas, and a marker must begin with ';'")]
     AfterSpecifiers,
-    #[error("there is no URL after '@'")]
+    #[error("the URL after '@' is missing")]
     Url,
-    #[error("after the URL only white space and a marker with ';' may follow")]
+    #[error("only white space and a marker with ';' may follow the URL")]
     AfterUrl,
-    #[error("the marker needs a variable such as python_version, or a quoted string, here")]
+    #[error("the marker lacks a variable such as python_version, or a quoted string")]
     MarkerOperand,
-    #[error("the marker needs a comparison here: <=, <, !=, ==, >=, >, ~=, ===, in, not in")]
+    #[error("the marker lacks an operator: <=, <, !=, ==, >=, >, ~=, ===, in, not in")]
     MarkerOperator,
-    #[error("a quoted string in the marker is not legal")]
+    #[error("a quoted string in the marker is invalid")]
     MarkerString,
     #[error("a parenthesis in the marker is not closed")]
     MarkerParenthesis,
-    #[error("the parentheses of the marker nest too deep")]
+    #[error("the parentheses in the marker are nested too deeply")]
     MarkerDepth,
-    #[error("the marker's comparisons are joined by 'and' or 'or', and nothing may follow it")]
+    #[error("comparisons in a marker must be joined by 'and' or 'or', and nothing may follow the marker")]
     AfterMarker,
 }
 
@@ -68,7 +66,7 @@ pub(super) fn fail<T>(kind: RequirementErrorKind, cursor: &Cursor<'_>) -> Result
     })
 }
 
-/// Parses a requirement that has no white space around it.
+/// Parses a requirement without surrounding white space.
 pub(super) fn requirement(text: &str) -> Result<Requirement<'_>, RequirementError> {
     use RequirementErrorKind as Kind;
 
@@ -137,7 +135,8 @@ fn extras<'a>(cursor: &mut Cursor<'a>) -> Result<Vec<&'a str>, RequirementError>
 
 fn url<'a>(cursor: &mut Cursor<'a>) -> Result<&'a str, RequirementError> {
     cursor.skip_blanks();
-    let url = cursor.take_while(|b| b != b' ' && b != b'\t');
+    let length = cursor.rest().find([' ', '\t']).unwrap_or(cursor.rest().len());
+    let url = cursor.take(length);
     if url.is_empty() {
         fail(RequirementErrorKind::Url, cursor)
     } else {

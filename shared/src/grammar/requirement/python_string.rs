@@ -1,9 +1,8 @@
-//! The value of a quoted string in a marker, which `packaging` reads as a Python string literal.
+//! Quoted strings in markers, which `packaging` reads as Python string literals.
 
-/// The value of what stands between the quotes, or `None` where Python refuses the literal.
+/// Unescapes the text between the quotes. `None` if Python rejects the literal.
 ///
-/// Escapes are Python's. `\N{...}` needs the table of character names and is refused. A lone surrogate, which no Rust
-/// string can hold, becomes U+FFFD.
+/// `\N{...}` is rejected, because it needs the table of character names. A lone surrogate becomes U+FFFD.
 pub(super) fn unquote(body: &str) -> Option<String> {
     if body.contains('\0') {
         return None;
@@ -65,7 +64,7 @@ mod tests {
     use super::unquote;
 
     #[test]
-    fn escapes_are_those_of_python() {
+    fn escapes_are_read_as_in_python() {
         let cases = [
             ("", Some("")),
             (r"a\'b", Some("a'b")),

@@ -9,7 +9,7 @@ fn kind(text: &str) -> RequirementErrorKind {
 }
 
 #[test]
-fn parts_are_told_apart() {
+fn parts_are_parsed() {
     let requirement = parse(" Foo_Bar[a, B.c] >= 1.0 ,!=1.1.*; python_version<'3.9'\n");
     assert_eq!(requirement.name(), "Foo_Bar");
     assert_eq!(requirement.normalized_name(), "foo-bar");
@@ -24,7 +24,7 @@ fn parts_are_told_apart() {
 }
 
 #[test]
-fn what_packaging_takes_is_taken() {
+fn everything_that_packaging_accepts_is_accepted() {
     for text in [
         "a",
         "a_",
@@ -52,7 +52,7 @@ fn what_packaging_takes_is_taken() {
 }
 
 #[test]
-fn every_kind_of_error_has_its_case() {
+fn every_kind_of_error_is_reported() {
     use RequirementErrorKind as Kind;
     let cases = [
         ("", Kind::Empty),
@@ -94,7 +94,7 @@ fn every_kind_of_error_has_its_case() {
 }
 
 #[test]
-fn hostile_texts_are_refused_at_once() {
+fn hostile_texts_are_rejected_quickly() {
     let deep = |depth: usize| format!("a;{}os_name==''{}", "(".repeat(depth), ")".repeat(depth));
     parse(&deep(MARKER_DEPTH_MAX));
     assert_eq!(kind(&deep(100_000)), RequirementErrorKind::MarkerDepth);
@@ -108,7 +108,7 @@ fn hostile_texts_are_refused_at_once() {
         format!("a {}", "b ".repeat(1 << 19)),
         format!("a;os_name=='{}", "\\".repeat(1 << 20)),
     ] {
-        if let Ok(requirement) = admit(&text) {
+        if let Ok(requirement) = parse_package_item(&text) {
             assert!(!requirement.specifiers().contradict());
             if let Some(marker) = requirement.marker() {
                 assert!(!marker.disjoint(marker));
@@ -178,7 +178,7 @@ const VERSIONS: [&str; 17] = [
 const OPERATORS: [&str; 8] = [">=", "<", ">", "<=", "!=", "==", "~=", "==="];
 
 #[test]
-fn what_is_seen_without_arithmetic_is_what_arithmetic_says() {
+fn the_fast_path_of_satisfiability_agrees_with_ranges() {
     for (left, right) in OPERATORS.iter().flat_map(|left| OPERATORS.map(|right| (left, right))) {
         for (from, to) in VERSIONS.iter().flat_map(|from| VERSIONS.map(|to| (from, to))) {
             let text = format!("a{left}{from},{right}{to}");
@@ -196,7 +196,7 @@ fn what_is_seen_without_arithmetic_is_what_arithmetic_says() {
 }
 
 #[test]
-fn what_contains_a_version_without_arithmetic_does_so_by_arithmetic() {
+fn the_fast_path_of_contains_agrees_with_ranges() {
     for (operator, version) in OPERATORS
         .iter()
         .flat_map(|operator| VERSIONS.map(|version| (operator, version)))
@@ -220,7 +220,7 @@ fn marker(text: &str) -> Marker {
 }
 
 #[test]
-fn markers_are_evaluated_for_a_python() {
+fn markers_are_evaluated_for_a_python_version() {
     use Truth::{False, True, Unknown};
     let cases = [
         ("python_version < '3.9'", True),
@@ -296,8 +296,8 @@ fn disjoint_markers_are_found_and_only_those() {
 }
 
 #[test]
-fn slips_are_corrected() {
-    for (slip, meant) in [
+fn common_mistakes_are_corrected() {
+    for (text, expected) in [
         ("pandas=1.2", "pandas==1.2"),
         ("pandas = 1.2", "pandas==1.2"),
         ("pandas 1.2", "pandas==1.2"),
@@ -333,7 +333,7 @@ fn slips_are_corrected() {
         ("pandas; python_version>=3.8", "pandas; python_version>=\"3.8\""),
         ("pandas.", "pandas"),
     ] {
-        assert_eq!(suggest(slip).as_deref(), Some(meant), "{slip}");
+        assert_eq!(suggest(text).as_deref(), Some(expected), "{text}");
     }
     for text in [
         "pandas",
@@ -348,8 +348,8 @@ fn slips_are_corrected() {
 }
 
 #[test]
-fn options_files_and_several_are_told_from_mistakes() {
-    use CommandLine::{File, LineBreak, Option as PipOption, Several};
+fn options_files_and_lists_are_distinguished_from_mistakes() {
+    use CommandLineSyntax::{File, LineBreak, Option as PipOption, Several};
     for (text, found) in [
         ("-r x.txt", PipOption),
         ("-rx.txt", PipOption),
@@ -376,7 +376,11 @@ fn options_files_and_several_are_told_from_mistakes() {
         ("pandas==1.2 numpy>=1", Several),
         ("pandas>=1,<2 numpy", Several),
     ] {
-        assert_eq!(admit(text), Err(Refusal::CommandLine(found)), "{text:?}");
+        assert_eq!(
+            parse_package_item(text),
+            Err(PackageItemError::CommandLineSyntax(found)),
+            "{text:?}"
+        );
     }
     for text in [
         "pandas 1.2",
@@ -391,12 +395,12 @@ fn options_files_and_several_are_told_from_mistakes() {
         "~=1",
     ] {
         assert!(
-            matches!(admit(text), Err(Refusal::Requirement(_))),
+            matches!(parse_package_item(text), Err(PackageItemError::Requirement(_))),
             "{text:?}: {:?}",
-            admit(text)
+            parse_package_item(text)
         );
     }
     for text in ["requirements.txt", "x.whl", "foo @ ./x", "foo @ file:///x"] {
-        assert!(admit(text).is_ok(), "{text:?}");
+        assert!(parse_package_item(text).is_ok(), "{text:?}");
     }
 }

@@ -1,6 +1,6 @@
-//! Points on the order of versions (PEP 440): the versions themselves, and the gaps above a version's family.
+//! Points in the order of versions (PEP 440): versions, and positions between versions.
 //!
-//! `pep440_rs` reads a version; the order is written out here because the gaps are no versions and it has none of them.
+//! `pep440_rs` parses a version. It has no positions between versions, so the order is implemented here.
 
 use std::cmp::Ordering;
 use std::str::FromStr;
@@ -10,7 +10,7 @@ use pep440_rs::{LocalSegment, PrereleaseKind, Version};
 use super::specifier::{Specifier, is_python_space};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Parts {
+pub(super) struct VersionParts {
     pub(super) epoch: u64,
     pub(super) release: Vec<u64>,
     pub(super) pre: Option<(u8, u64)>,
@@ -28,15 +28,15 @@ pub(super) enum LocalPart {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Point {
-    FieldId(Parts),
+    Version(VersionParts),
     /// Above the version and its local versions.
-    AfterLocals(Parts),
+    AfterLocals(VersionParts),
     /// Above the version and its post-releases.
-    AfterPosts(Parts),
+    AfterPosts(VersionParts),
 }
 
-impl Parts {
-    /// `None` for what is no version, or has a number near or beyond 64 bits.
+impl VersionParts {
+    /// `None` if the text is not a version, or a number does not fit into 64 bits.
     pub(super) fn parse(text: &str) -> Option<Self> {
         let version = Version::from_str(text.trim_matches(is_python_space)).ok()?;
         let parts = Self {
@@ -61,7 +61,7 @@ impl Parts {
                 })
                 .collect(),
         };
-        // One is added to these, and the greatest number stands for "after all of them".
+        // These numbers are incremented, and the maximum is reserved for positions.
         let room = |number: u64| number < u64::MAX - 1;
         let numbers = [parts.post, parts.dev, parts.pre.map(|(_, number)| number)];
         (parts.release.iter().all(|&n| room(n)) && numbers.into_iter().flatten().all(room)).then_some(parts)
@@ -78,7 +78,7 @@ impl Parts {
         }
     }
 
-    /// The smallest version of the family that `release` begins.
+    /// The first version with the release `release`: its `.dev0`.
     pub(super) fn dev0(epoch: u64, release: Vec<u64>) -> Self {
         Self {
             epoch,
@@ -91,7 +91,7 @@ impl Parts {
     }
 
     /// `1.2` -> `1.3.dev0`.
-    pub(super) fn next_family(epoch: u64, mut release: Vec<u64>) -> Self {
+    pub(super) fn next_release(epoch: u64, mut release: Vec<u64>) -> Self {
         if let Some(last) = release.last_mut() {
             *last += 1;
         }
@@ -99,13 +99,13 @@ impl Parts {
     }
 }
 
-/// A number for each place in the order, compared from the left: pre-release, post-release, development release.
+/// Sort key: pre-release, post-release, development release.
 type Suffix = ((u8, u64), (u8, u64), (u8, u64));
 
 impl Point {
-    fn parts(&self) -> &Parts {
+    fn parts(&self) -> &VersionParts {
         match self {
-            Self::FieldId(parts) | Self::AfterLocals(parts) | Self::AfterPosts(parts) => parts,
+            Self::Version(parts) | Self::AfterLocals(parts) | Self::AfterPosts(parts) => parts,
         }
     }
 
@@ -136,7 +136,7 @@ impl PartialOrd for Point {
 impl Ord for Point {
     fn cmp(&self, other: &Self) -> Ordering {
         let (a, b) = (self.parts(), other.parts());
-        let beyond_locals = |point: &Self| !matches!(point, Self::FieldId(_));
+        let beyond_locals = |point: &Self| !matches!(point, Self::Version(_));
         a.epoch
             .cmp(&b.epoch)
             .then_with(|| trimmed(&a.release).cmp(trimmed(&b.release)))
@@ -152,22 +152,22 @@ fn trimmed(release: &[u64]) -> &[u64] {
     &release[..release.iter().rposition(|&n| n != 0).map_or(0, |last| last + 1)]
 }
 
-/// The least version above a point that is none itself, where there is one.
-pub(super) fn least_above(point: &Point) -> Option<Parts> {
+/// The first version above a position, if there is one.
+pub(super) fn first_above(point: &Point) -> Option<VersionParts> {
     match point {
-        Point::FieldId(_) => None,
+        Point::Version(_) => None,
         Point::AfterLocals(parts) => Some(match parts.dev {
-            Some(dev) => Parts {
+            Some(dev) => VersionParts {
                 dev: Some(dev + 1),
                 ..parts.without_local()
             },
-            None => Parts {
+            None => VersionParts {
                 post: Some(parts.post.map_or(0, |post| post + 1)),
                 dev: Some(0),
                 ..parts.without_local()
             },
         }),
-        Point::AfterPosts(parts) => parts.pre.map(|(kind, number)| Parts {
+        Point::AfterPosts(parts) => parts.pre.map(|(kind, number)| VersionParts {
             pre: Some((kind, number + 1)),
             post: None,
             dev: Some(0),
@@ -176,8 +176,7 @@ pub(super) fn least_above(point: &Point) -> Option<Parts> {
     }
 }
 
-/// Whether `text` is a version at all, of whatever size its numbers: those of more than 64 bits `pep440_rs` refuses as it
-/// refuses what is no version, but `packaging` compares them.
+/// Whether `text` is a version, whatever the size of its numbers. `pep440_rs` rejects numbers of more than 64 bits; `packaging` accepts them.
 pub(super) fn is_version(text: &str) -> bool {
     let text = text.trim_matches(is_python_space);
     !text.starts_with('=') && !text.ends_with('*') && Specifier::is_whole(&format!("=={text}"))

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use cnbi_shared::contract::{BuildRequest, Reason};
-use cnbi_shared::grammar::clone_url::{CloneUrl, Transport, clone_url};
-use cnbi_shared::grammar::git_ref::{git_ref, is_object_id};
+use cnbi_shared::grammar::clone_url::{CloneUrl, Transport};
+use cnbi_shared::grammar::git_ref::{is_object_id, validate as validate_git_ref};
 use cnbi_shared::verdict::printable;
 
 use crate::error::StepError;
@@ -25,9 +25,9 @@ impl GitSource {
             .repository_url
             .clone()
             .ok_or_else(|| StepError::usage("the request has no repositoryUrl"))?;
-        let url = clone_url(&text).map_err(|error| StepError::usage(format!("repositoryUrl: {error}")))?;
+        let url = CloneUrl::parse(&text).map_err(|error| StepError::usage(format!("repositoryUrl: {error}")))?;
         if let Some(name) = &request.git_ref {
-            git_ref(name).map_err(|error| StepError::usage(format!("gitRef: {error}")))?;
+            validate_git_ref(name).map_err(|error| StepError::usage(format!("gitRef: {error}")))?;
         }
         Ok(Self {
             text,

@@ -1,14 +1,12 @@
-//! The content of the two encoded parameters of a run: the user's request and the admin's settings.
+//! The two encoded parameters of a PipelineRun: the build request of the user and the settings of the admin.
 //!
-//! The controller serializes these types and the tasks deserialize them. Unknown keys are errors, because a request must not be
-//! understood in part.
+//! The controller writes them and the tasks read them. Unknown keys are rejected.
 
 use serde::{Deserialize, Serialize};
 
 use crate::config::{BuildSettings, Config, Network, Python, Registry, SbomFormat, SignaturePolicy, Source};
 
-/// The parameter [`super::params::REQUEST`]: all user input, with the names of the resource's fields. The build type determines which
-/// are set.
+/// The parameter [`super::params::REQUEST`]: the user input under the names of the resource. The build type determines which keys are set.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct BuildRequest {
@@ -18,13 +16,13 @@ pub struct BuildRequest {
     /// Description in the notebook spawner.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
-    /// Who asked for the image.
+    /// Creator of the image.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub creator: Option<String>,
     /// The image to import.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub from_image: Option<String>,
-    /// The image to build on: the one that was asked for, or the one that the catalog has for the environment.
+    /// The base image: `builderImage`, or the image of the catalog.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub builder_image: Option<String>,
     /// PEP 508 requirements, as written.
@@ -38,8 +36,8 @@ pub struct BuildRequest {
     pub git_ref: Option<String>,
 }
 
-/// The parameter [`super::params::SETTINGS`]: the sections of the configuration that tasks work by. It stands in the run for all to
-/// read, so it holds no credentials; the configuration takes none.
+/// The parameter [`super::params::SETTINGS`]: the sections of the configuration for the tasks. Every reader of the PipelineRun can see it,
+/// so it contains no credentials.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Settings {
@@ -57,12 +55,12 @@ pub struct Settings {
     pub build: BuildSettings,
     /// `sbom.format`
     pub sbom: SbomFormat,
-    /// The image for repositories that say nothing of one: see [`Config::repository_builder`].
+    /// The default builder image for repositories: [`Config::repository_builder`].
     pub repository_builder: Option<String>,
 }
 
 impl Settings {
-    /// What tasks need to know of the configuration.
+    /// The settings of a configuration.
     pub fn of(config: &Config) -> Self {
         Self {
             signature_policy: config.signatures.policy,
@@ -76,8 +74,7 @@ impl Settings {
         }
     }
 
-    /// The image to build on: the one of the request, or else, for a repository, the admin's. Whether a repository needs
-    /// one at all, only its files say.
+    /// The base image: that of the request, or the default for a repository. A repository with a Containerfile does not need it.
     pub fn builder<'a>(&'a self, request: &'a BuildRequest) -> Option<&'a str> {
         let own = request.builder_image.as_deref();
         own.or_else(|| request.repository_url.as_ref().and(self.repository_builder.as_deref()))

@@ -151,9 +151,9 @@ pub struct NotChecked {
 impl NotChecked {
     /// The rules of a report that were not checked.
     pub fn of(report: &Report) -> Vec<Self> {
-        let rules = report.not_checked.iter().map(|undecided| Self {
-            rule: undecided.rule.id,
-            needs: undecided.lookup.to_string(),
+        let rules = report.not_checked.iter().map(|rule| Self {
+            rule: rule.rule.id,
+            needs: rule.lookup.to_string(),
         });
         rules.collect()
     }

@@ -226,7 +226,7 @@ pub async fn write_status(context: &Context, resource: &Stored, status: &Status)
         "metadata": { "name": name, "uid": resource.metadata.uid },
         "status": status,
     });
-    // The controller owns these fields; a conflict means that somebody has edited the status.
+    // The controller owns these fields; a conflict means that another client has edited the status.
     let params = PatchParams::apply(FIELD_MANAGER).force();
     let written = api.patch_status(name, &params, &Patch::Apply(&body)).await?;
     context.pending_writes.record(written);

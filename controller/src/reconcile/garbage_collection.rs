@@ -1,4 +1,4 @@
-//! Deletes what deleted resources have left behind, in case somebody removed the finalizer by hand.
+//! Deletes what deleted resources have left behind, for the case that a user removed the finalizer by hand.
 //!
 //! The caches alone are not trusted: the API server confirms first that the resource is gone, and every delete has the uid as
 //! a precondition. An ImageStream is deleted only if this process has observed the deletion of its resource: one that was

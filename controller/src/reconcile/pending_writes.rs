@@ -85,7 +85,7 @@ impl PendingWrites {
     }
 
     /// Forgets a deleted resource. Returns whether there was an entry: the entry is removed together with the finalizer, so one
-    /// that is left shows that somebody else has removed the finalizer.
+    /// that is left shows that another client removed the finalizer.
     pub fn forget(&self, namespace: &str, name: &str) -> bool {
         self.all().remove(&(namespace.to_owned(), name.to_owned())).is_some()
     }

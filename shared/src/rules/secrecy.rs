@@ -27,7 +27,7 @@ fn word_may_hold_secret(word: &str) -> bool {
     })
 }
 
-/// `host:token`: somebody forgot the user or what follows the password.
+/// `host:token`: the user name, or the host after the password, is missing.
 fn port_is_no_number(after_slashes: &str) -> bool {
     let authority = after_slashes.split(['/', '?', '#']).next().unwrap_or_default();
     let port = authority

@@ -1,4 +1,4 @@
-//! Self-managed certificates on a real API server, with exactly the documented permissions.
+//! Self-managed certificates on a real API server, with the documented permissions only.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -19,16 +19,16 @@ type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;
 
 const CA_SECRET: &str = "hook-ca";
 
-/// How often most replicas look.
+/// Poll interval of most replicas.
 const OFTEN: Duration = Duration::from_millis(200);
-/// Longer than any test waits, so that only what is told can make a replica look.
+/// Longer than any test runs, so that only watch events make a replica reconcile.
 const NEVER: Duration = Duration::from_secs(3_600);
 
-/// A namespace with a service account, its rights, and two webhook configurations; all named alike.
+/// A namespace with a ServiceAccount, its RBAC and two webhook configurations, all with the same name.
 struct Installation {
     name: &'static str,
     admin: Client,
-    /// The service account's.
+    /// Uses the ServiceAccount.
     client: Client,
 }
 
@@ -51,7 +51,7 @@ impl Replica {
             Ok(told) => Some(told?.clone()),
             Err(_) => None,
         };
-        told.ok_or_else(|| format!("never {what}: {:?}", *self.status.borrow()).into())
+        told.ok_or_else(|| format!("not {what} after 60 s: {:?}", *self.status.borrow()).into())
     }
 
     async fn trusted(&mut self) -> Outcome<Status> {
@@ -114,7 +114,7 @@ impl Installation {
         Api::namespaced(self.admin.clone(), self.name)
     }
 
-    /// Clears the bundle of one entry of each configuration, as a person does who applies what has none.
+    /// Clears the bundle of one entry of each configuration, like an admin who applies one without a bundle.
     async fn clear(&self) -> Outcome {
         let validating = Api::<ValidatingWebhookConfiguration>::all(self.admin.clone());
         let params = PatchParams::apply("a-person").force();
@@ -129,7 +129,7 @@ impl Installation {
         Ok(())
     }
 
-    /// Every `caBundle`, of both configurations.
+    /// Every `caBundle` of both configurations.
     async fn bundles(&self) -> Outcome<Vec<Vec<u8>>> {
         let mutating = self.mutating().get(self.name).await?.webhooks.unwrap_or_default();
         let validating = Api::<ValidatingWebhookConfiguration>::all(self.admin.clone());
@@ -146,7 +146,7 @@ impl Installation {
     }
 }
 
-/// What an admin installs. The rules name a group that does not exist, so that nobody is ever asked.
+/// The objects that an admin installs. The rules match an API group that does not exist, so the webhooks are never called.
 fn objects(name: &str) -> Vec<Value> {
     let entry = |webhook: &str| {
         json!({
@@ -200,20 +200,20 @@ async fn three_concurrent_replicas_create_one_ca() -> Outcome {
     for replica in &mut replicas {
         ends.insert(replica.trusted().await?.ca_not_after);
     }
-    assert_eq!(ends.len(), 1, "each serves from the same CA");
+    assert_eq!(ends.len(), 1, "all replicas use the same CA");
     let bundles = installation.bundles().await?;
     assert_eq!(bundles.len(), 3);
     assert!(
         bundles.iter().all(|bundle| *bundle == bundles[0]),
-        "the same bytes everywhere"
+        "all bundles are equal"
     );
     let secret = installation.secrets().get(CA_SECRET).await?;
     assert_eq!(
         secret.data.ok_or("no data")?["tls.crt"].0,
         bundles[0],
-        "the one CA of the Secret"
+        "the bundle is the CA in the Secret"
     );
-    assert_eq!(installation.reasons().await?, BTreeSet::new(), "nothing was lost");
+    assert_eq!(installation.reasons().await?, BTreeSet::new(), "no events");
     Ok(())
 }
 
@@ -228,14 +228,14 @@ async fn the_field_manager_owns_only_the_bundle() -> Outcome {
         .find(|it| it.manager.as_deref() == Some(FIELD_MANAGER))
         .ok_or("not ours")?;
     assert_eq!(ours.operation.as_deref(), Some("Apply"));
-    // A list item that is applied is owned with its key, by every applier.
+    // Server-side apply records the item and its key as owned too.
     let item = json!({ ".": {}, "f:name": {}, "f:clientConfig": { "f:caBundle": {} } });
     let expected = json!({ "f:webhooks": {
         "k:{\"name\":\"one.hook.example\"}": item, "k:{\"name\":\"two.hook.example\"}": item,
     } });
     assert_eq!(ours.fields_v1.as_ref().ok_or("no fields")?.0, expected);
 
-    // What the admin applies again, without a bundle, changes nothing of it.
+    // Applying the manifest without a bundle again keeps the bundle.
     let before = installation.bundles().await?;
     let again = serde_json::to_string(&objects(installation.name)[6])?;
     let cluster = ControlPlane::shared().await?;
@@ -294,7 +294,7 @@ async fn a_cleared_or_changed_bundle_is_restored() -> Outcome {
             &change,
         ];
         cluster.kubectl().args(patch).ok().await?;
-        until("the bundle is back", async || {
+        until("the bundle is restored", async || {
             Ok(installation.bundles().await? == before)
         })
         .await?;
@@ -303,7 +303,7 @@ async fn a_cleared_or_changed_bundle_is_restored() -> Outcome {
     Ok(())
 }
 
-/// Two replicas that look once an hour: what they put right within that they were told of.
+/// The replicas poll once an hour, so the bundle is restored by watch events.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cleared_bundle_is_restored_after_a_watch_event() -> Outcome {
     let installation = Installation::new("certs-told").await?;
@@ -317,12 +317,12 @@ async fn a_cleared_bundle_is_restored_after_a_watch_event() -> Outcome {
     let before = installation.bundles().await?;
     for _ in 0..3 {
         installation.clear().await?;
-        until("the bundle is back", async || {
+        until("the bundle is restored", async || {
             Ok(installation.bundles().await? == before)
         })
         .await?;
     }
-    // Gone and installed again, as with `kubectl replace --force`.
+    // Delete and create, like `kubectl replace --force`.
     installation
         .mutating()
         .delete(installation.name, &DeleteParams::default())
@@ -330,7 +330,7 @@ async fn a_cleared_bundle_is_restored_after_a_watch_event() -> Outcome {
     let again = serde_json::to_string(&objects(installation.name)[6])?;
     let cluster = ControlPlane::shared().await?;
     cluster.kubectl().args(["create", "-f", "-"]).stdin(again).ok().await?;
-    until("the bundle is back", async || {
+    until("the bundle is restored", async || {
         Ok(installation.bundles().await? == before)
     })
     .await?;
@@ -342,7 +342,7 @@ async fn a_cleared_bundle_is_restored_after_a_watch_event() -> Outcome {
 
 const YEARS: jiff::SignedDuration = jiff::SignedDuration::from_hours(3 * 365 * 24);
 
-/// One replica's clock is right and the other's three years ahead; what either makes holds by the API server's.
+/// One clock is three years ahead. Certificates of both replicas are valid by the clock of the API server.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replica_with_a_wrong_clock_uses_the_clock_of_the_api_server() -> Outcome {
     let installation = Installation::new("certs-ahead").await?;
@@ -354,7 +354,7 @@ async fn a_replica_with_a_wrong_clock_uses_the_clock_of_the_api_server() -> Outc
     assert!((now..now + YEARS / 2).contains(&ends), "{ends}");
     let bundles = installation.bundles().await?;
     assert!(installation.replica()?.trusted().await?.trusted);
-    assert_eq!(installation.bundles().await?, bundles, "they agree");
+    assert_eq!(installation.bundles().await?, bundles, "both replicas use the same CA");
     assert_eq!(installation.reasons().await?, BTreeSet::new());
     Ok(())
 }
@@ -372,7 +372,7 @@ async fn a_ca_that_is_not_valid_yet_is_replaced_with_an_event() -> Outcome {
         .await?;
     let mut replica = installation.replica()?;
     replica.trusted().await?;
-    until("the Event is there", async || {
+    until("the Event is created", async || {
         Ok(installation.reasons().await?.contains("CANotYetValid"))
     })
     .await?;
@@ -385,8 +385,8 @@ async fn a_ca_that_is_not_valid_yet_is_replaced_with_an_event() -> Outcome {
     Ok(())
 }
 
-/// Somebody else keeps the bundle empty: each time it is put right, it is cleared again. With no time to look but when told,
-/// the replica gives up after a few rounds.
+/// Another client clears the bundle each time that the replica restores it. The replica gives up after a few rounds; the next
+/// poll is an hour away.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_conflict_over_the_bundle_does_not_loop() -> Outcome {
     let installation = Installation::new("certs-fight").await?;
@@ -397,7 +397,7 @@ async fn a_conflict_over_the_bundle_does_not_loop() -> Outcome {
     while put_right.elapsed() < Duration::from_secs(3) {
         if installation.bundles().await?.iter().all(|bundle| !bundle.is_empty()) {
             (rounds, put_right) = (rounds + 1, Instant::now());
-            assert!(rounds < 100, "it goes on and on");
+            assert!(rounds < 100, "the replica keeps restoring the bundle");
             installation.clear().await?;
         }
     }
@@ -415,13 +415,13 @@ async fn watches_resume_after_an_api_server_restart() -> Outcome {
     cluster.stop_api_server().await?;
     cluster.start_api_server().await?;
     installation.clear().await?;
-    until("the bundle is back", async || {
+    until("the bundle is restored", async || {
         Ok(installation.bundles().await? == before)
     })
     .await
 }
 
-/// As with the rights of an older version.
+/// Older versions have no watch permission.
 #[tokio::test(flavor = "multi_thread")]
 async fn without_watch_permission_replicas_poll() -> Outcome {
     let installation = Installation::new("certs-untold").await?;
@@ -433,7 +433,7 @@ async fn without_watch_permission_replicas_poll() -> Outcome {
     replica.trusted().await?;
     let before = installation.bundles().await?;
     installation.clear().await?;
-    until("the bundle is back", async || {
+    until("the bundle is restored", async || {
         Ok(installation.bundles().await? == before)
     })
     .await
@@ -453,14 +453,14 @@ async fn a_deleted_or_corrupted_secret_is_replaced_with_an_event() -> Outcome {
     let first = current().await?;
 
     secrets.delete(CA_SECRET, &DeleteParams::default()).await?;
-    until("the Event is there", async || {
+    until("the Event is created", async || {
         Ok(installation.reasons().await?.contains("CASecretMissing"))
     })
     .await?;
     let second = current().await?;
     assert_ne!(first, second);
     let served = Bundle::parse(&first);
-    until("both are published", async || {
+    until("both CAs are published", async || {
         let bundles = installation.bundles().await?;
         let both = Bundle::of(
             Bundle::parse(&[first.clone(), second.clone()].concat())
@@ -473,16 +473,16 @@ async fn a_deleted_or_corrupted_secret_is_replaced_with_an_event() -> Outcome {
     assert_eq!(served.certificates().len(), 1);
     assert!(
         replica.status.borrow().trusted,
-        "what is served has been trusted throughout"
+        "the served certificate is still trusted"
     );
 
     let nonsense = Patch::Merge(json!({ "stringData": { "tls.key": "nonsense" } }));
     secrets.patch(CA_SECRET, &PatchParams::default(), &nonsense).await?;
-    until("the Event is there", async || {
+    until("the Event is created", async || {
         Ok(installation.reasons().await?.contains("CASecretInvalid"))
     })
     .await?;
-    until("it is replaced", async || {
+    until("the CA is replaced", async || {
         let now = current().await?;
         Ok(now != first && now != second && !now.is_empty())
     })
@@ -507,7 +507,7 @@ async fn without_write_permission_no_untrusted_certificate_is_served() -> Outcom
     let revoke = ["delete", "clusterrolebinding", installation.name];
     cluster.kubectl().args(revoke).ok().await?;
     let mut replica = installation.replica()?;
-    let told = replica.until("told", |status| {
+    let told = replica.until("reporting an error", |status| {
         status
             .last_error
             .as_deref()
@@ -523,12 +523,12 @@ async fn without_write_permission_no_untrusted_certificate_is_served() -> Outcom
     Ok(())
 }
 
-/// Asks until the answer is yes.
+/// Waits until the condition holds.
 async fn until(what: &str, mut holds: impl AsyncFnMut() -> Outcome<bool>) -> Outcome {
     let deadline = Instant::now() + Duration::from_secs(60);
     while !holds().await? {
         if Instant::now() > deadline {
-            return Err(format!("waited in vain until {what}").into());
+            return Err(format!("timed out waiting until {what}").into());
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }

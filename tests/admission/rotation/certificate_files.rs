@@ -19,7 +19,7 @@ struct Mount {
 }
 
 impl Mount {
-    /// Swaps its content as a kubelet does.
+    /// Replaces the files atomically, like the kubelet.
     fn put(&mut self, chain: &str, key: &str) -> Outcome {
         self.swaps += 1;
         let generation = format!("..2026_{}", self.swaps);
@@ -50,7 +50,7 @@ fn intermediate(root: &Ca) -> Outcome<Ca> {
     Ok(CertifiedIssuer::signed_by(params, KeyPair::generate()?, root)?)
 }
 
-/// A chain and its key, until a day of the year 2098.
+/// A certificate chain and its key, valid until that day of January 2098.
 fn serving(ca: &Ca, name: &str, day: u8) -> Outcome<(String, String)> {
     let key = KeyPair::generate()?;
     let mut params = params("serving");
@@ -91,7 +91,7 @@ async fn certificate_files_are_reloaded_and_invalid_ones_ignored_without_failed_
     let until = async |fleet: &Fleet, metric: &str, value: i64| -> Outcome {
         let begin = std::time::Instant::now();
         while fleet.metrics(metric).await? != [value; 2] {
-            assert!(begin.elapsed() < WITHIN, "{metric} is never {value}");
+            assert!(begin.elapsed() < WITHIN, "timed out waiting until {metric} is {value}");
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         Ok(())
@@ -99,7 +99,7 @@ async fn certificate_files_are_reloaded_and_invalid_ones_ignored_without_failed_
     let ends = "cnbi_webhook_certificate_expiration_timestamp_seconds";
     let first = fleet.metrics(ends).await?[0];
     for day in 2..=4 {
-        // Another intermediate each time, so that only a chain that is served whole is accepted.
+        // A new intermediate each time, so that clients accept only the complete chain.
         let ca = intermediate(&root)?;
         let (chain, key) = serving(&ca, &name, day)?;
         mount.put(&chain, &key)?;
@@ -114,9 +114,9 @@ async fn certificate_files_are_reloaded_and_invalid_ones_ignored_without_failed_
             until(&fleet, ends, first + (i64::from(day) - 1) * 86_400).await?;
         }
     }
-    load.end().await?.none_failed("certificates of a folder")?;
+    load.end().await?.none_failed("certificates from files")?;
 
-    // Nothing of ours has written to what others keep.
+    // The webhook has not written bundles or a CA.
     assert_eq!(fleet.bundles().await?, bundles);
     assert!(fleet.ca().await?.is_empty(), "no CA Secret");
     Ok(())

@@ -1,4 +1,4 @@
-//! Several replicas behind a Service, with an adjustable clock.
+//! Replicas behind a simulated Service, with an adjustable clock.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -24,16 +24,16 @@ use super::load::Load;
 use crate::cluster::cluster;
 
 pub const CA_SECRET: &str = "cnbi-webhook-ca";
-/// How long anything may take that is waited for.
+/// Timeout of each wait.
 pub const WITHIN: Duration = Duration::from_secs(60);
 
-/// How late kube-proxy learns that a pod is going to end.
+/// Delay until kube-proxy stops routing to a terminating pod.
 const PROXY_IS_LATE: Duration = Duration::from_millis(1_500);
 
-/// One fleet at a time, or each would be under the load of all others.
+/// Runs one fleet at a time, so that their loads do not add up.
 static TURN: Mutex<()> = Mutex::const_new(());
 
-/// Replicas, and what leads to them.
+/// Replicas and their Service.
 pub struct Fleet {
     pub installation: Installation<'static>,
     pub client: Client,
@@ -44,7 +44,7 @@ pub struct Fleet {
 }
 
 impl Fleet {
-    /// Installs; no replica runs yet. The clock is right.
+    /// Installs CNBi without replicas. The clock is right.
     pub async fn install(name: &'static str, flags: &[(&str, &str)]) -> Outcome<Self> {
         let turn = TURN.lock().await;
         let cluster = cluster().await?;
@@ -69,7 +69,7 @@ impl Fleet {
         })
     }
 
-    /// Starts so many more, waits until they are ready, and has the Service lead to them.
+    /// Starts `count` replicas, waits until they are ready, and adds them to the Service.
     pub async fn add(&mut self, count: usize) -> Outcome {
         let mut new = Vec::new();
         for _ in 0..count {
@@ -83,7 +83,7 @@ impl Fleet {
         Ok(())
     }
 
-    /// Ends the oldest as Kubernetes ends a pod: it is told, and some time later the Service leads elsewhere.
+    /// Terminates the oldest replica like Kubernetes: SIGTERM first, and some time later the Service drops it.
     pub async fn end_oldest(&mut self) -> Outcome {
         let mut oldest = self.replicas.remove(0);
         oldest.send(Fault::Terminate)?;
@@ -94,10 +94,10 @@ impl Fleet {
         Ok(())
     }
 
-    /// Begins to create, once a create succeeds.
+    /// Starts the load once creates succeed.
     pub async fn load(&self) -> Outcome<Load> {
         let namespace = format!("{}-load", self.installation.namespace());
-        // The API server learns of webhooks and what they trust by a watch.
+        // The API server learns of webhook configurations from a watch.
         let begin = Instant::now();
         loop {
             let trial = Load::start(&self.client, &namespace);
@@ -107,24 +107,24 @@ impl Fleet {
                 return Ok(Load::start(&self.client, &namespace));
             }
             if begin.elapsed() > WITHIN {
-                return Err(format!("nothing can be created: {:?}", tally.failed[0]).into());
+                return Err(format!("creates still fail: {:?}", tally.failed[0]).into());
             }
         }
     }
 
-    /// The clock of all replicas is so many minutes ahead from now on.
+    /// Sets the clock of all replicas ahead by these minutes.
     pub fn ahead(&self, minutes: u32) -> Outcome {
         self.set_clock(minutes.into())
     }
 
-    /// The same; below zero it is behind.
+    /// Like [`Fleet::ahead`]; negative minutes set the clock back.
     pub fn set_clock(&self, minutes: i64) -> Outcome {
         let new = self.clock.with_extension("new");
         fs::write(&new, (minutes * 60).to_string())?;
         Ok(fs::rename(new, &self.clock)?)
     }
 
-    /// Has the clock run, two minutes each second, from and to so many minutes ahead, until the condition holds.
+    /// Moves the clock through this range of minutes ahead, two minutes per second, until the condition holds.
     pub async fn run_until(
         &self,
         minutes: std::ops::RangeInclusive<u32>,
@@ -141,7 +141,7 @@ impl Fleet {
                 break;
             }
             if begin.elapsed() > WITHIN {
-                return Err(format!("{what}: not with the clock {now} minutes ahead").into());
+                return Err(format!("timed out waiting until {what}, with the clock {now} minutes ahead").into());
             }
             if tick.is_multiple_of(4) && now + 2 <= last {
                 now += 2;
@@ -151,7 +151,7 @@ impl Fleet {
         Ok(now)
     }
 
-    /// Every `caBundle`, of both configurations, each different one once.
+    /// The distinct `caBundle` values of both configurations.
     pub async fn bundles(&self) -> Outcome<BTreeSet<Vec<u8>>> {
         let name = self.installation.name_of("cnbi-webhook");
         let mutating = Api::<MutatingWebhookConfiguration>::all(self.client.clone());
@@ -163,7 +163,7 @@ impl Fleet {
         Ok(clients.map(|client| client.ca_bundle.unwrap_or_default().0).collect())
     }
 
-    /// Whether all bundles are the same and trust so many CAs.
+    /// Whether all bundles are equal and contain `count` CAs.
     pub async fn trusts(&self, count: usize) -> Outcome<bool> {
         let bundles = self.bundles().await?;
         let [bundle] = &bundles.into_iter().collect::<Vec<_>>()[..] else {
@@ -172,7 +172,7 @@ impl Fleet {
         Ok(Bundle::parse(bundle).certificates().len() == count)
     }
 
-    /// Writes `bundle` into every entry of both configurations, as whoever makes certificates elsewhere does.
+    /// Writes `bundle` into every entry of both configurations, like an external certificate manager.
     pub async fn set_bundle(&self, bundle: &str) -> Outcome {
         let name = self.installation.name_of("cnbi-webhook");
         let bundle = serde_json::to_value(ByteString(bundle.as_bytes().to_vec()))?;
@@ -193,14 +193,14 @@ impl Fleet {
         Api::namespaced(self.client.clone(), self.installation.namespace())
     }
 
-    /// The certificate of the CA that the Secret says signs; empty without one.
+    /// The certificate of the signing CA in the Secret; empty if it is missing.
     pub async fn ca(&self) -> Outcome<Vec<u8>> {
         let secret = self.secrets().get_opt(CA_SECRET).await?;
         let data = secret.and_then(|secret| secret.data).unwrap_or_default();
         Ok(data.get("tls.crt").map(|it| it.0.clone()).unwrap_or_default())
     }
 
-    /// Writes a CA into the Secret, which may be there.
+    /// Creates or changes the Secret of the CA.
     pub async fn bring_ca(&self, certificate: &str, key: &str) -> Outcome {
         let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": CA_SECRET},
             "type": "kubernetes.io/tls", "stringData": {"tls.crt": certificate, "tls.key": key}});
@@ -209,7 +209,7 @@ impl Fleet {
         Ok(())
     }
 
-    /// When what is served ends, for each replica, in Unix seconds.
+    /// The expiry of each replica's served certificate, in Unix seconds.
     pub async fn ends(&self) -> Outcome<Vec<i64>> {
         self.metrics("cnbi_webhook_certificate_expiration_timestamp_seconds")
             .await
@@ -227,7 +227,7 @@ impl Fleet {
                 let rest = line.strip_prefix(name)?.trim_start_matches("{}");
                 rest.strip_prefix(' ')?.parse().ok()
             });
-            values.push(value.ok_or_else(|| format!("{} tells no {name}", replica.pod()))?);
+            values.push(value.ok_or_else(|| format!("{} has no metric {name}", replica.pod()))?);
         }
         Ok(values)
     }

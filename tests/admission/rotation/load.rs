@@ -1,6 +1,6 @@
-//! Creates, as many a second as are asked for, and what became of each.
+//! Sends creates at a given rate and counts the results.
 //!
-//! They are dry runs: everything is asked and answered as otherwise, and nothing is stored, so that a test can be repeated.
+//! The creates are dry runs: the API server calls all webhooks, but stores nothing, so a test can be repeated.
 
 use std::time::{Duration, Instant};
 
@@ -12,34 +12,34 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::Outcome;
 
-/// Creates a second that are asked for; the machine decides how many it becomes.
+/// Target rate in creates per second; a slow machine reaches less.
 const RATE: u32 = 60;
-/// How many may be under way at once.
+/// Concurrent creates.
 const AT_ONCE: u32 = 12;
-/// How long one may take before it counts as failed; longer than the API server waits for a webhook.
+/// Timeout of a create; longer than the webhook timeouts of the API server.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// Below this many a second nothing is shown, however busy the machine is with other things.
+/// Minimum rate in creates per second for a meaningful result.
 const LEAST: f64 = 5.0;
 
-/// Creates that go on until [`Load::end`].
+/// Sends creates until [`Load::end`].
 pub struct Load {
     begun: Instant,
     stop: watch::Sender<bool>,
     tasks: JoinSet<Tally>,
 }
 
-/// What became of them.
+/// The results of the creates.
 #[derive(Debug, Default)]
 pub struct Tally {
     pub sent: usize,
     pub answered: usize,
-    /// When, after the beginning, and how.
+    /// The time since the start, and the error.
     pub failed: Vec<(Duration, String)>,
     pub took: Duration,
 }
 
 impl Load {
-    /// Creates in `namespace`.
+    /// Starts the creates in `namespace`.
     pub fn start(client: &Client, namespace: &str) -> Self {
         let (stop, stopped) = watch::channel(false);
         let begun = Instant::now();
@@ -51,12 +51,12 @@ impl Load {
         Self { begun, stop, tasks }
     }
 
-    /// How long it has been going on.
+    /// The time since the start.
     pub fn now(&self) -> Duration {
         self.begun.elapsed()
     }
 
-    /// Waits for all that are under way.
+    /// Stops, and waits for pending creates.
     pub async fn end(mut self) -> Outcome<Tally> {
         self.stop.send_replace(true);
         let mut all = Tally::default();
@@ -72,24 +72,24 @@ impl Load {
 }
 
 impl Tally {
-    /// Prints what became of them; fails when there were too few to show anything.
+    /// Prints the results; fails if the rate is too low to be meaningful.
     pub fn tell(&self, of: &str) -> Outcome {
         #[allow(clippy::cast_precision_loss)]
         let rate = self.sent as f64 / self.took.as_secs_f64();
         eprintln!(
-            "{of}: {} creates sent in {:.1?}, {rate:.0} a second; {} answered, {} failed",
+            "{of}: {} creates sent in {:.1?}, {rate:.0} per second; {} succeeded, {} failed",
             self.sent,
             self.took,
             self.answered,
             self.failed.len()
         );
         if rate < LEAST {
-            return Err(format!("{rate:.0} creates a second show nothing").into());
+            return Err(format!("{rate:.0} creates per second are too few").into());
         }
         Ok(())
     }
 
-    /// Fails when one has failed.
+    /// Fails if a create failed.
     pub fn none_failed(&self, of: &str) -> Outcome {
         self.tell(of)?;
         assert_eq!(self.sent, self.answered + self.failed.len());
@@ -118,7 +118,7 @@ async fn creates(
         let name = format!("load-{worker}-{}", tally.sent);
         let outcome = match timeout(PATIENCE, create(&client, &namespace, &name)).await {
             Ok(outcome) => outcome.map_err(|error| error.to_string()),
-            Err(_) => Err(format!("no answer within {PATIENCE:?}")),
+            Err(_) => Err(format!("no response within {PATIENCE:?}")),
         };
         match outcome {
             Ok(()) => tally.answered += 1,
@@ -140,7 +140,7 @@ async fn create(client: &Client, namespace: &str, name: &str) -> kube::Result<()
         .body(object.to_string().into_bytes())
         .map_err(kube::Error::HttpError)?;
     let created: serde_json::Value = client.request(request).await?;
-    // The mutating webhook has been asked too.
+    // The mutating webhook must have been called too.
     if created["spec"]["targetNamespace"].is_null() {
         return Err(kube::Error::Api(
             kube::core::Status::failure("created without defaults", "NotAsked").boxed(),

@@ -1,4 +1,4 @@
-//! Manual changes to the CA and the bundle.
+//! Manual changes to the CA and to the bundles.
 
 use std::time::Duration;
 
@@ -11,10 +11,10 @@ use serde_json::json;
 use super::Outcome;
 use super::fleet::{CA_SECRET, Fleet, WITHIN};
 
-/// How long a bundle that was cleared may stay so: two looks, and what an API server takes to load it.
+/// Timeout for restoring a cleared bundle: two polls, and the time that the API server takes to load it.
 const CLEARED: Duration = Duration::from_secs(20);
 
-/// How long an API server may take to learn of it, on a machine that has much else to do.
+/// Time that the API server may take to load a bundle on a busy machine.
 const LOADED: Duration = Duration::from_secs(6);
 
 #[tokio::test(flavor = "multi_thread")]
@@ -39,7 +39,7 @@ async fn a_deleted_corrupted_or_replaced_ca_causes_no_failed_creates() -> Outcom
             }
             _ => fleet.bring_ca(own.certificate_pem(), own.key_pem()).await?,
         }
-        // Each certificate that is made later ends later, so a new one shows.
+        // Newer certificates expire later.
         ahead = fleet
             .run_until(ahead + 1..=ahead + 17, what, async || {
                 let now = fleet.ca().await?;
@@ -52,10 +52,10 @@ async fn a_deleted_corrupted_or_replaced_ca_causes_no_failed_creates() -> Outcom
     assert_eq!(
         fleet.ca().await?,
         own.certificate_pem().as_bytes(),
-        "a person's own is used"
+        "the admin's CA is used"
     );
 
-    // As the guide says it for a key that somebody has seen: what was trusted before goes, now that nobody serves from it.
+    // As documented for a leaked key: remove the previous CA, because no replica uses it any more.
     assert!(!fleet.trusts(1).await?);
     let forget = json!([{"op": "remove", "path": "/data/previous.crt"}]).to_string();
     let namespace = fleet.installation.namespace();
@@ -71,15 +71,15 @@ async fn a_deleted_corrupted_or_replaced_ca_causes_no_failed_creates() -> Outcom
     ];
     ControlPlane::shared().await?.kubectl().args(patch).ok().await?;
     fleet
-        .run_until(ahead..=ahead, "the person's own is trusted alone", async || {
+        .run_until(ahead..=ahead, "only the admin's CA is trusted", async || {
             fleet.trusts(1).await
         })
         .await?;
     tokio::time::sleep(Duration::from_secs(2)).await;
-    load.end().await?.none_failed("what people do to the CA")
+    load.end().await?.none_failed("manual changes to the CA")
 }
 
-/// While nothing is trusted nothing can be created; but not for long, and what is served never changes.
+/// Creates fail only while the bundles are empty; the served certificates do not change.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cleared_bundle_is_restored_and_creates_succeed() -> Outcome {
     let mut fleet = Fleet::install("cleared", &[]).await?;
@@ -90,20 +90,20 @@ async fn a_cleared_bundle_is_restored_and_creates_succeed() -> Outcome {
     fleet.set_bundle("").await?;
     let begin = std::time::Instant::now();
     while fleet.bundles().await? != before {
-        assert!(begin.elapsed() < WITHIN, "it does not come back");
+        assert!(begin.elapsed() < WITHIN, "the bundle is not restored");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     let back = load.now();
     tokio::time::sleep(LOADED + Duration::from_secs(2)).await;
     let tally = load.end().await?;
-    tally.tell("a bundle that is cleared")?;
-    eprintln!("it was back after {:.1?}", back.saturating_sub(cleared));
+    tally.tell("a cleared bundle")?;
+    eprintln!("the bundle was restored after {:.1?}", back.saturating_sub(cleared));
     assert!(back.saturating_sub(cleared) < CLEARED);
     let loaded = back + LOADED;
     for (when, error) in &tally.failed {
         assert!(
             *when >= cleared && *when < loaded,
-            "{when:?}, back at {back:?}: {error}"
+            "a create failed at {when:?}, the bundle was restored at {back:?}: {error}"
         );
         assert!(error.contains("certificate"), "{error}");
     }

@@ -1,8 +1,8 @@
-//! Certificates, and the replicas that serve them, are replaced while resources are being created; and no call may fail.
+//! Certificates and replicas are replaced under load; no create may fail.
 //!
-//! The API server, the webhook's processes and their TLS are real. The Service's part is played
-//! ([`Service`](cnbi_tests::installation::Service)). What takes months is brought about by a clock that is ahead, never more
-//! than the hour by which certificates are backdated, so that the API server, whose clock is right, accepts all of them.
+//! The API server, the webhook processes and TLS are real; the Service is simulated
+//! ([`Service`](cnbi_tests::installation::Service)). Tests set the clock of the replicas ahead by less than an hour instead of
+//! waiting for months. Certificates are backdated by one hour, so the API server accepts them.
 
 mod certificate_files;
 mod expiry;

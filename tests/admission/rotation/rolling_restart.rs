@@ -1,4 +1,4 @@
-//! A rolling restart as in the Deployment: a new replica is ready before an old one ends.
+//! A rolling restart as in the Deployment: a new replica is ready before an old one is terminated.
 
 use super::Outcome;
 use super::fleet::Fleet;
@@ -19,7 +19,7 @@ async fn a_rolling_restart_of_two_replicas_loses_no_create() -> Outcome {
     restart("rolling", "4000").await?.none_failed("a rolling restart")
 }
 
-/// That the test above shows something: the same restart, of programs that end before the Service leads elsewhere.
+/// Proves that the test above can fail: without a grace period, replicas end before kube-proxy stops routing to them.
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_grace_period_creates_fail() -> Outcome {
     let tally = restart("no-grace", "0").await?;

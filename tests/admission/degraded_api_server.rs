@@ -1,5 +1,5 @@
-//! Reads of facts from an API server that is slow, disconnects or returns errors: the webhook responds in time and reports what it
-//! could not check.
+//! The API server is slow, disconnects or returns errors when the webhook reads facts: the webhook responds in time and reports
+//! the rules that were not checked.
 
 use std::time::{Duration, Instant};
 
@@ -12,13 +12,13 @@ use crate::api_response::ApiResponse;
 use crate::cluster::{ADMIN, resource};
 use crate::test_installation::TestInstallation;
 
-/// `timeoutSeconds` of the two webhooks that are called one after the other: what takes longer was not answered by ours.
+/// The sum of `timeoutSeconds` of both webhooks. A later response is not from CNBi.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A namespace for images that is not the default one, so that somebody has to be asked whether it may be used.
+/// A target namespace other than the default, which requires a SubjectAccessReview.
 const ELSEWHERE: &str = "unwell-images";
 
-/// What is read, by a part of its URL path, and a rule that hangs on it.
+/// Part of the URL path of each read, and a rule that depends on it.
 const READS: [(&str, &str); 4] = [
     ("/secrets/", "CNB110"),
     ("/namespaces/unwell-images", "CNB023"),
@@ -26,7 +26,7 @@ const READS: [(&str, &str); 4] = [
     ("/imagestreams/", "CNB004"),
 ];
 
-/// What is done to a read, and what is said when it is done; `None` where the answer is right all the same.
+/// Each fault of a read, and the expected text in the response; `None` if the read still succeeds.
 fn treatments() -> Vec<(ProxyAction, Option<&'static str>)> {
     let status = |code| {
         let status = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "message": "no", "code": code});
@@ -68,7 +68,7 @@ fn treatments() -> Vec<(ProxyAction, Option<&'static str>)> {
     ]
 }
 
-/// Creates a resource with this pull Secret, and sees that the answer came in time.
+/// Creates a resource with this pull Secret (dry run); fails if the response is late.
 async fn send_request(setup: &TestInstallation<'_>, secret: &str) -> Result<ApiResponse> {
     let spec = json!({"imagePullSecret": {"name": secret}, "targetNamespace": ELSEWHERE});
     let object = resource(&setup.namespace(), "read", spec);
@@ -102,14 +102,14 @@ async fn failed_reads_are_reported_as_not_checked() -> Result<()> {
             for (action, says) in treatments() {
                 let case = format!("{read}, {action:?}").chars().take(120).collect::<String>();
                 fault_proxy.set(move |path| {
-                    // A Secret is in a namespace too.
+                    // Paths of Secrets contain the namespace as well.
                     let is_it = path.ends_with(read) || (read.ends_with('/') && path.contains(read));
                     if is_it { action.clone() } else { ProxyAction::Pass }
                 });
                 let (response, of_missing) =
                     futures::future::try_join(send_request(setup, "there"), send_request(setup, "missing")).await?;
                 sent += 2;
-                // Of a Secret that is there: nothing is wrong with it, so nothing may be said to be.
+                // The existing Secret is valid, so no rule may reject the resource.
                 match says {
                     None => {
                         assert!(response.is_success(), "{case}: {}", response.body);
@@ -127,7 +127,7 @@ async fn failed_reads_are_reported_as_not_checked() -> Result<()> {
                         refused += 1;
                     }
                 }
-                // Of one that is not there: it is never let pass.
+                // The missing Secret is never accepted.
                 let response = of_missing;
                 match response.code {
                     422 => {
@@ -149,7 +149,7 @@ async fn failed_reads_are_reported_as_not_checked() -> Result<()> {
                 }
             }
         }
-        eprintln!("{sent} reviews sent, {right} answered right, {refused} refused clearly, 0 wrong, 0 lost");
+        eprintln!("{sent} requests: {right} correct responses, {refused} not checked, 0 wrong, 0 lost");
         assert_eq!(sent, right + refused);
 
         fault_proxy.set(|_| ProxyAction::Pass);

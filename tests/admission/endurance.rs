@@ -1,7 +1,7 @@
-//! Two replicas behind their Service are killed, frozen and left without an API server while people work: every request is
-//! answered right, or refused in clear words.
+//! Two replicas are killed, frozen or lose the API server under load: each response is correct, or reports clearly that the
+//! resource was not checked.
 //!
-//! On control planes of their own, because everything on them notices.
+//! Each test has its own control plane, because the faults would disturb other tests.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -19,34 +19,34 @@ use crate::api_response::{ApiResponse, send_request};
 use crate::cluster::{ADMIN, WITHIN, collection, prepare_users, resource, until};
 use crate::test_installation::TestInstallation;
 
-/// How many ask at the same time.
+/// Concurrent clients.
 const CLIENTS: u64 = 4;
 
-/// How often a replica is killed, unless `CNBI_KILLS` says otherwise; `make soak` does.
+/// Number of kills without `CNBI_KILLS`, which `make soak` sets.
 const KILLS: u64 = 20;
 
-/// After how many kills the API server is restarted.
+/// Number of kills between two restarts of the API server.
 const API_SERVER_RESTARTS: u64 = 10;
 
-/// How many ask at once while one replica is frozen: more than there are connections that are open already.
+/// Concurrent requests while a replica is frozen: more than the API server has open connections.
 const BURST: usize = 16;
 
-/// Two webhooks, `timeoutSeconds` each, and what the API server does besides.
+/// `timeoutSeconds` of both webhooks, and time for the API server.
 const IN_TIME: Duration = Duration::from_secs(12);
 
-/// What became of the requests.
+/// Results of the requests.
 #[derive(Clone, Copy, Debug, Default)]
 struct Tally {
     sent: usize,
-    /// Answered right: what is good is stored with its defaults, what is not is refused by its rule.
+    /// Correct responses: valid resources are stored with defaults, others are rejected by the expected rule.
     right: usize,
-    /// Refused, with the words that nobody could be asked.
+    /// Failed with an error that says that the resource was not checked.
     refused: usize,
-    /// The API server itself was away, so that nobody answered.
+    /// Failed because the API server was down.
     away: usize,
-    /// Anything else that was answered.
+    /// Other responses.
     wrong: usize,
-    /// Not answered in time; or stored, as was said, and not there.
+    /// No response in time, or a resource that was created is missing.
     lost: usize,
 }
 
@@ -71,28 +71,28 @@ impl Tally {
             lost,
         } = self;
         eprintln!(
-            "{of}: {sent} sent, {right} answered right, {refused} refused clearly, {away} without an API server, {wrong} wrong, \
+            "{of}: {sent} requests: {right} correct responses, {refused} not checked, {away} without API server, {wrong} wrong, \
              {lost} lost"
         );
         ensure!(
             *wrong == 0 && *lost == 0 && *sent == right + refused + away,
             "{of}: {self:?}"
         );
-        ensure!(*right > 50, "{of}: {self:?} shows nothing");
+        ensure!(*right > 50, "{of}: too few correct responses: {self:?}");
         Ok(())
     }
 }
 
-/// Whether the API server is meant to be there.
+/// State of the test: whether it is over, and whether the API server is down.
 #[derive(Debug, Default)]
 struct Weather {
     over: AtomicBool,
-    /// Odd while it is not; each outage counts twice.
+    /// Counts begins and ends of outages, so it is odd during an outage.
     outages: AtomicU64,
 }
 
 impl Weather {
-    /// An outage begins or ends.
+    /// Records that an outage begins or ends.
     fn changes(&self) {
         self.outages.fetch_add(1, Ordering::Relaxed);
     }
@@ -102,7 +102,7 @@ impl Weather {
     }
 }
 
-/// Asks for good and bad resources until it is over, and looks then whether what was stored is what should be.
+/// Creates valid and invalid resources until the test is over, then checks the stored ones.
 async fn work(cluster: &ControlPlane, namespace: &str, client: u64, weather: &Weather) -> Result<Tally> {
     let mut kube = cluster.client().await?;
     let (mut tally, mut stored) = (Tally::default(), Vec::new());
@@ -123,7 +123,7 @@ async fn work(cluster: &ControlPlane, namespace: &str, client: u64, weather: &We
         let begin = Instant::now();
         let asked = send_request(&kube, Some(ADMIN), Method::POST, &collection(&object, ""), &object).await;
         let took = begin.elapsed();
-        // One that waits at the beginning of an outage may be answered after its end.
+        // A request from before an outage may get its response after the outage.
         let is_outage = before % 2 == 1 || weather.outages() != before;
         match asked {
             _ if took > IN_TIME && !is_outage => {
@@ -140,7 +140,7 @@ async fn work(cluster: &ControlPlane, namespace: &str, client: u64, weather: &We
                 continue;
             }
             Ok(response) if is_clear(&response) => tally.refused += 1,
-            // Whoever starts does not know its roles at once.
+            // A starting API server does not know its roles yet.
             Ok(response) if is_outage && !response.is_success() && response.lines().is_empty() => tally.away += 1,
             Err(_) if is_outage => {
                 tally.away += 1;
@@ -155,7 +155,7 @@ async fn work(cluster: &ControlPlane, namespace: &str, client: u64, weather: &We
                 tally.lost += 1;
             }
         }
-        // Whoever is turned away tries again, but not at once.
+        // Wait before the next request after a failure.
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 
@@ -175,19 +175,19 @@ async fn work(cluster: &ControlPlane, namespace: &str, client: u64, weather: &We
     Ok(tally)
 }
 
-/// What `/mutate` fills in is there, and what `/validate` refuses is not, so the resource did not pass by them.
+/// Whether the resource has the defaults that `/mutate` sets and a target namespace that `/validate` accepts.
 fn is_filled_in(object: &Value) -> bool {
     object["spec"]["targetNamespace"] == "opendatahub"
         && object["metadata"]["annotations"]["opendatahub.io/notebook-image-creator"] == ADMIN
 }
 
-/// The API server could not ask, or the webhook could not find out, and either says so.
+/// Whether the response reports that the API server could not call the webhook, or that the webhook could not check a rule.
 fn is_clear(response: &ApiResponse) -> bool {
     let could_not_ask = response.code == 500 && response.message().contains("failed calling webhook");
     could_not_ask || (response.code == 503 && response.message().contains("could not be checked"))
 }
 
-/// Two replicas and what leads to them, in the place of the one that a site begins with.
+/// Two replicas and their Service, which replace the initial replica of the installation.
 struct Pair {
     service: Service,
     replicas: Vec<Replica>,
@@ -214,7 +214,7 @@ impl Pair {
         Ok(())
     }
 
-    /// Kills one. For a while, the Service does not know.
+    /// Kills a random replica. The Service keeps routing to it for a short time.
     async fn kill(&mut self, random: &mut Random) -> Result<()> {
         let mut dead = self.replicas.remove(random.index(self.replicas.len()));
         dead.send(Fault::Kill)?;
@@ -224,7 +224,7 @@ impl Pair {
         Ok(())
     }
 
-    /// Leaves the site with one that runs.
+    /// Hands one running replica back to the installation.
     fn leave(mut self, setup: &mut TestInstallation<'_>) {
         if let Some(one) = self.replicas.pop() {
             setup.webhook = one;
@@ -232,7 +232,7 @@ impl Pair {
     }
 }
 
-/// Has people work while something happens.
+/// Runs the clients until `happens` completes.
 async fn under_load(
     cluster: &ControlPlane,
     namespace: &str,
@@ -257,7 +257,7 @@ async fn replicas_that_are_killed_give_no_wrong_response() -> Result<()> {
     let cluster = ControlPlane::start().await?;
     prepare_users(&cluster).await?;
     TestInstallation::run_on(&cluster, "endured", async |setup| {
-        // An API server that starts serves before it has read its own roles, and says 403 where it does not know yet.
+        // A starting API server returns 403 until it has loaded its roles.
         setup.refused.push("/");
         let mut pair = Pair::start(setup).await?;
         let (namespace, weather) = (setup.namespace(), Weather::default());
@@ -269,12 +269,12 @@ async fn replicas_that_are_killed_give_no_wrong_response() -> Result<()> {
                     weather.changes();
                     cluster.stop_api_server().await?;
                     cluster.start_api_server().await?;
-                    // It knows again whom to ask, with which bundle, and who may do what.
+                    // Wait until it has loaded the webhook configurations and RBAC.
                     setup.client = cluster.client().await?;
                     setup.until_asked(&namespace).await?;
                     weather.changes();
                 }
-                // One time in four nobody is left.
+                // In one of four rounds, kill both replicas.
                 if random.below(4) == 0 {
                     pair.kill(&mut random).await?;
                     pair.add(setup).await?;
@@ -285,7 +285,7 @@ async fn replicas_that_are_killed_give_no_wrong_response() -> Result<()> {
         };
         let tally = under_load(&cluster, &namespace, &weather, killing).await?;
         tally.tell(&format!("{kills} kills"))?;
-        ensure!(tally.refused > 0, "nobody noticed a kill: {tally:?}");
+        ensure!(tally.refused > 0, "no request was affected by a kill: {tally:?}");
         pair.leave(setup);
         Ok(())
     })
@@ -302,8 +302,8 @@ async fn a_frozen_replica_delays_few_requests_briefly() -> Result<()> {
         let freezing = async {
             tokio::time::sleep(Duration::from_millis(500)).await;
             pair.replicas[0].send(Fault::Stop)?;
-            // Its readiness probe fails from now on. Until that is noticed, new connections lead to it as well; there are some,
-            // as so many ask at once.
+            // The burst opens new connections. The Service routes some of them to the frozen replica until its readiness probe
+            // fails.
             let object = resource(&namespace, "in-time", json!({}));
             let burst = join_all((0..BURST).map(|_| setup.dry_run(ADMIN, &object))).await;
             let burst = burst.into_iter().collect::<Result<Vec<_>>>()?;
@@ -314,12 +314,12 @@ async fn a_frozen_replica_delays_few_requests_briefly() -> Result<()> {
             );
             ensure!(
                 refused > 0 && refused < burst.len(),
-                "{refused} of {BURST} met the one that is frozen"
+                "{refused} of {BURST} requests reached the frozen replica"
             );
             pair.service.remove(&pair.replicas[0]);
-            // Connections that are open stay with it, until a call on each has waited in vain.
+            // Open connections to the frozen replica last until a call on each has timed out.
             let mut in_a_row = 0;
-            until("every call is answered by the other one", async || {
+            until("the other replica handles all calls", async || {
                 let response = setup
                     .dry_run(ADMIN, &resource(&namespace, "in-time", json!({})))
                     .await?;
@@ -328,7 +328,7 @@ async fn a_frozen_replica_delays_few_requests_briefly() -> Result<()> {
                 Ok(in_a_row == 50)
             })
             .await?;
-            // It thaws, with whatever lay in its sockets.
+            // The replica continues, with requests pending in its sockets.
             pair.replicas[0].send(Fault::Continue)?;
             pair.replicas[0].ready(WITHIN).await?;
             pair.service.add(&pair.replicas[0])?;

@@ -1,5 +1,5 @@
-//! Clients that hold connections to the webhook while the API server calls it from the same address: silent ones, and ones
-//! that send the bodies of their requests slowly. No create fails, the probes pass, and memory stays below the shipped limit.
+//! Silent clients, and clients that send request bodies slowly, hold connections to the webhook from the API server's address. No
+//! create fails, the probes pass, and memory stays below the shipped limit.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -27,15 +27,14 @@ const SLOW: usize = 700;
 const SILENT_ON_STATUS: usize = 300;
 const CREATES: usize = 40;
 
-/// How long a silent client waits before it connects again, and one that sends slowly. Handshakes of more clients at once would use
-/// all processor time of a debug build, on both sides.
+/// Reconnect delays of silent and of slow clients. Shorter delays would spend all CPU time of a debug build on handshakes.
 const RECONNECT: Duration = Duration::from_secs(30);
 const RECONNECT_SLOW: Duration = Duration::from_secs(5);
 
-/// How long one create may take: the webhooks' own timeouts are 5 s each.
+/// Limit for one create; the timeouts of the webhooks are 5 s each.
 const CREATE: Duration = Duration::from_secs(5);
 
-/// A request whose body of 4 MiB never arrives.
+/// The head of a request whose 4 MiB body is never complete.
 const SLOW_HEAD: &str =
     "POST /validate HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 4194304\r\n\r\n";
 
@@ -103,7 +102,7 @@ impl Attack {
     }
 }
 
-/// Holds connections to the port for probes.
+/// Holds a connection to the port for probes and metrics.
 async fn be_silent_on(port: u16) {
     loop {
         if let Ok(mut stream) = TcpStream::connect(("127.0.0.1", port)).await {
@@ -122,7 +121,7 @@ async fn memory_limit(setup: &TestInstallation<'_>) -> Result<usize> {
     let deployment = setup.done(Method::GET, &path, &Value::Null).await?;
     let limit = &deployment["spec"]["template"]["spec"]["containers"][0]["resources"]["limits"]["memory"];
     let mebibytes = limit.as_str().and_then(|limit| limit.strip_suffix("Mi"));
-    Ok(mebibytes.context("no limit in Mi")?.parse::<usize>()? * 1024)
+    Ok(mebibytes.context("the memory limit is not in Mi")?.parse::<usize>()? * 1024)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -167,12 +166,12 @@ async fn no_create_fails_while_clients_exhaust_connections() -> Result<()> {
         setup.kubectl("create").args(["-f", "-"]).stdin(object).ok().await?;
         attackers.shutdown().await;
         eprintln!(
-            "{CREATES} creates beside {SILENT} silent and {SLOW} slow connections, {} handshakes: the slowest took {slowest:?}; at most \
-             {peak} KiB resident, {limit} KiB are allowed",
+            "{CREATES} creates with {SILENT} silent and {SLOW} slow connections, {} handshakes: the slowest took {slowest:?}; \
+             peak of resident memory {peak} KiB, limit {limit} KiB",
             attack.connected.load(Ordering::Relaxed)
         );
-        ensure!(slowest < CREATE, "a create took {slowest:?}");
-        ensure!(peak < limit, "{peak} KiB are resident");
+        ensure!(slowest < CREATE, "the slowest create took {slowest:?}");
+        ensure!(peak < limit, "peak of resident memory {peak} KiB exceeds {limit} KiB");
         Ok(())
     })
     .await

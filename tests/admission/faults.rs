@@ -1,4 +1,4 @@
-//! The webhook without permissions, without certificates, restarted, and without an API server.
+//! The webhook without permissions, without a trusted certificate, after a restart, and without an API server.
 
 use std::fs;
 
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::cluster::{ADMIN, WITHIN, path_of, prepare_users, resource, until, until_allowed};
 use crate::test_installation::{TestInstallation, get};
 
-/// A resource that has the cluster asked about everything.
+/// A resource for which the webhook reads a Secret.
 fn asking(namespace: &str, name: &str) -> Value {
     resource(namespace, name, json!({"imagePullSecret": {"name": "quay"}}))
 }
@@ -55,7 +55,7 @@ async fn missing_read_permission_is_reported_as_not_checked() -> Result<()> {
             "{}",
             response.body
         );
-        // What hangs on no such fact is judged as ever.
+        // Rules that read no Secret still work.
         assert!(
             setup
                 .create(ADMIN, &resource(&team, "three", json!({})))
@@ -80,7 +80,7 @@ async fn missing_read_permission_is_reported_as_not_checked() -> Result<()> {
     .await
 }
 
-/// Every `caBundle` that the API server trusts this webhook by.
+/// Every `caBundle` of this webhook's configurations.
 async fn bundles(setup: &TestInstallation<'_>) -> Result<Vec<Value>> {
     let own = setup.installation.name_of("cnbi-webhook");
     let mut bundles = Vec::new();
@@ -103,7 +103,7 @@ async fn all_replicas_serve_certificates_of_one_ca() -> Result<()> {
             "{first:?}"
         );
 
-        // A second replica shares the CA; when the first has crashed, its place is taken without anything to publish.
+        // A second replica uses the same CA, and a restarted replica publishes no new one.
         let mut beside = setup.installation.start_beside(shipped::WEBHOOK).await?;
         beside.ready(WITHIN).await?;
         assert_eq!(bundles(setup).await?, first);
@@ -112,7 +112,7 @@ async fn all_replicas_serve_certificates_of_one_ca() -> Result<()> {
             let response = setup.dry_run(ADMIN, &resource(&team, "nobody", json!({}))).await?;
             assert!(
                 response.code == 500 && response.message().contains("failed calling webhook"),
-                "fails closed: {}",
+                "the request must fail without a webhook: {}",
                 response.body
             );
             setup.restart().await?;
@@ -122,19 +122,19 @@ async fn all_replicas_serve_certificates_of_one_ca() -> Result<()> {
                     .await?;
                 assert!(
                     response.is_success(),
-                    "no call is lost once it is ready: {}",
+                    "a ready replica handles all calls: {}",
                     response.body
                 );
             }
             assert_eq!(bundles(setup).await?, first);
         }
 
-        // Who clears the bundle by hand gets it back. Until then the API server refuses what it cannot have judged.
+        // A cleared bundle is restored. Until then, the API server rejects requests.
         let own = setup.installation.name_of("cnbi-webhook");
         let clear = r#"[{"op": "remove", "path": "/webhooks/0/clientConfig/caBundle"}]"#;
         let patch = ["mutatingwebhookconfiguration", &own, "--type=json", "-p", clear];
         setup.cluster.kubectl().arg("patch").args(patch).ok().await?;
-        until("the bundle is back", async || Ok(bundles(setup).await? == first)).await?;
+        until("the bundle is restored", async || Ok(bundles(setup).await? == first)).await?;
         until("a resource can be created", async || {
             let response = setup.dry_run(ADMIN, &resource(&team, "after", json!({}))).await?;
             assert!(
@@ -149,7 +149,7 @@ async fn all_replicas_serve_certificates_of_one_ca() -> Result<()> {
     .await
 }
 
-/// The Service leads to whichever replica is ready. Here it leads to a port, which a second replica takes over.
+/// A Service routes to ready replicas. Here, the webhook configurations name the port of the second replica.
 #[tokio::test]
 async fn a_replica_started_after_the_first_ended_is_trusted() -> Result<()> {
     TestInstallation::run("takeover", async |setup| {
@@ -167,7 +167,7 @@ async fn a_replica_started_after_the_first_ended_is_trusted() -> Result<()> {
         }
         setup.stop_webhook().await?;
         let team = setup.namespace();
-        until("the second is asked", async || {
+        until("the second replica is called", async || {
             Ok(setup.dry_run(ADMIN, &resource(&team, "second", json!({}))).await?.is_success())
         })
         .await?;
@@ -180,7 +180,7 @@ async fn a_replica_started_after_the_first_ended_is_trusted() -> Result<()> {
     .await
 }
 
-/// On a control plane of its own, because everything on it notices; and one that knows no ImageStreams.
+/// Uses its own control plane, because the restart would disturb other tests. It has no ImageStream kind.
 #[tokio::test]
 async fn the_webhook_survives_an_api_server_restart() -> Result<()> {
     let cluster = ControlPlane::start().await?;
@@ -191,15 +191,15 @@ async fn the_webhook_survives_an_api_server_restart() -> Result<()> {
         let response = setup.create(ADMIN, &object).await?;
         assert!(
             response.is_success(),
-            "no ImageStream can be in the way where there are none: {}",
+            "without the ImageStream kind, no ImageStream can conflict: {}",
             response.body
         );
         let generation = setup.metric("cnbi_webhook_config_generation").await?;
 
-        // An API server that starts serves before it has read its own roles, and says 403 where it does not know yet.
+        // A starting API server returns 403 until it has loaded its roles.
         setup.refused.push("/");
         cluster.stop_api_server().await?;
-        until("the webhook has noticed", async || {
+        until("the webhook reports the API server as unreachable", async || {
             Ok(setup.metric("cnbi_webhook_api_reachable").await? == 0)
         })
         .await?;
@@ -210,7 +210,7 @@ async fn the_webhook_survives_an_api_server_restart() -> Result<()> {
         setup.webhook.ensure_running()?;
         cluster.start_api_server().await?;
         setup.client = cluster.client().await?;
-        until("the webhook has noticed", async || {
+        until("the webhook reports the API server as reachable", async || {
             Ok(setup.metric("cnbi_webhook_api_reachable").await? == 1)
         })
         .await?;
@@ -224,7 +224,7 @@ async fn the_webhook_survives_an_api_server_restart() -> Result<()> {
             "{}",
             response.body
         );
-        // It follows the configuration again.
+        // The webhook follows configuration changes again.
         setup
             .configure("targetNamespace: {default: opendatahub}\nimages: {allowed: [registry.example]}")
             .await?;

@@ -1,7 +1,7 @@
-//! The parsers that take a user's bytes, on any bytes: none panics, none remembers, none takes more than its share.
+//! Fuzz tests of the parsers of user input: no panics, no leaks, and linear time and memory.
 //!
-//! Each target of `tests/fuzz/targets.rs` runs over its committed corpus, and over inputs that are made of it at random;
-//! `CNBI_SEED` repeats a run, `CNBI_FUZZ_RUNS` asks for more inputs a target. cargo-fuzz runs the same targets for longer.
+//! Each target in `tests/fuzz/targets.rs` runs on its committed corpus and on random mutations of it. `CNBI_SEED` repeats a
+//! run; `CNBI_FUZZ_RUNS` sets the number of mutations per target. cargo-fuzz runs the same targets for longer.
 
 #[path = "../fuzz/targets.rs"]
 mod targets;
@@ -16,7 +16,7 @@ use cnbi_tests::random::{Random, number};
 
 use targets::{TARGETS, Target};
 
-/// What inputs are made of besides the corpus: whatever has a meaning somewhere.
+/// Tokens with a meaning in at least one of the parsed formats; mutations insert them.
 const TOKENS: [&str; 34] = [
     "\"", "'", "{", "}", "[", "]", "(", ")", ",", ":", ";", "/", "@", "==", ">=", "~=", "!=", "*", "&a ", "*a", "\n",
     "- ", "%2e", "\\u0000", "\u{0}", "\u{7f}", "\u{202e}", "é", "..", "sha256:", " and ", "null", "1e999", "-",
@@ -32,11 +32,11 @@ fn corpus(target: &str) -> Vec<Vec<u8>> {
         .collect();
     paths.sort();
     let corpus: Vec<_> = paths.iter().map(|path| fs::read(path).unwrap()).collect();
-    assert!(corpus.len() >= 4, "{target} has a corpus of {}", corpus.len());
+    assert!(corpus.len() >= 4, "{target} has only {} corpus inputs", corpus.len());
     corpus
 }
 
-/// A neighbour of something in the corpus.
+/// Mutates a random input of the corpus.
 fn mutated(random: &mut Random, corpus: &[Vec<u8>]) -> Vec<u8> {
     let mut input = corpus[random.index(corpus.len())].clone();
     for _ in 0..=random.below(6) {
@@ -85,7 +85,7 @@ fn parsers_do_not_panic_on_any_input() {
             let outcome = catch_unwind(|| target(&input));
             assert!(
                 outcome.is_ok(),
-                "{name} stumbles over input {run}, which belongs into its corpus: b\"{}\"",
+                "{name} panics on input {run}; add it to the corpus: b\"{}\"",
                 input.escape_ascii()
             );
         }
@@ -98,7 +98,7 @@ fn parsers_keep_no_memory_after_parsing() {
         let corpus = corpus(name);
         let mut random = Random::of(7);
         let inputs: Vec<_> = (0..200).map(|_| mutated(&mut random, &corpus)).collect();
-        // Tables that are made once are made now.
+        // The first run initializes static tables.
         let run = |inputs: &[Vec<u8>]| {
             for input in inputs {
                 target(input);
@@ -106,16 +106,16 @@ fn parsers_keep_no_memory_after_parsing() {
         };
         run(&corpus);
         let kept = measure(|| run(&inputs));
-        assert!(kept.count_total > 0, "{name} is not measured");
+        assert!(kept.count_total > 0, "{name}: no allocation was counted");
         assert_eq!(
             (kept.bytes_current, kept.count_current),
             (0, 0),
-            "{name} keeps something"
+            "{name} leaks memory after parsing"
         );
     }
 }
 
-/// What is pumped up for a target: before, again and again, after.
+/// The inputs that the test enlarges, as (prefix, repeated part, suffix).
 fn pumped(target: &str) -> Vec<(String, String, String)> {
     let pump = |before: &str, again: &str, after: &str| (before.to_owned(), again.to_owned(), after.to_owned());
     let mut all = match target {
@@ -188,21 +188,20 @@ fn pumped(target: &str) -> Vec<(String, String, String)> {
             pump("rules: {CNB104: Deny", ", CNB104: Deny", "}"),
             pump("images: {allowed: [\"", "\\u0041", "\"]}"),
         ],
-        other => panic!("{other} has nothing to be pumped up"),
+        other => panic!("no inputs are defined for target {other}"),
     };
     all.extend([pump("", "a", ""), pump("", "\n", ""), pump("", "é", "")]);
     all
 }
 
-/// Processor time of this thread in nanoseconds: what others on the machine take does not count. Where the kernel does not tell
-/// it, it is the time on the wall.
+/// CPU time of this thread in nanoseconds; the wall-clock time if the kernel does not report it.
 fn spent(begin: Instant) -> u64 {
     let told = fs::read_to_string("/proc/thread-self/schedstat").ok();
     let first = told.and_then(|text| text.split(' ').next()?.parse().ok());
     first.unwrap_or_else(|| u64::try_from(begin.elapsed().as_nanos()).unwrap())
 }
 
-/// What is allocated on the way, and how long it takes.
+/// Runs the target; returns its CPU time in nanoseconds and its allocations.
 fn work(target: Target, input: &[u8]) -> (u64, AllocationInfo) {
     let begin = Instant::now();
     let before = spent(begin);
@@ -210,18 +209,18 @@ fn work(target: Target, input: &[u8]) -> (u64, AllocationInfo) {
     (spent(begin) - before, allocated)
 }
 
-/// Allocations are counted as the input doubles from 4 KiB to 1 MiB: each time they may double as well, and a little more where a
-/// table is enlarged; where they grow with the square they become four times as many.
+/// The input doubles from 4 KiB to 1 MiB. Linear allocations double with it, quadratic ones grow by a factor of four; the limit
+/// of three leaves room for growing tables.
 ///
-/// What is only looked at again and again allocates nothing. No counter of instructions is to be had everywhere, so for that
-/// it is the thread's own time, for sixteen times the input: in proportion it is sixteen times as long, as a square 256 times.
+/// Repeated scans allocate nothing, so CPU time is compared as well, for 16 times the input: linear parsing takes 16 times as
+/// long, quadratic parsing 256 times. Instruction counters are not available on every machine.
 #[test]
 fn parsing_takes_time_and_memory_in_proportion_to_the_input() {
     const STEPS: u64 = 16;
-    // Powers of two, in bytes.
+    // Exponents of two; sizes are in bytes.
     const SHORTEST: u32 = 12;
     const LONGEST: u32 = 20;
-    // In nanoseconds; the kernel counts a thread's time by its own ticks.
+    // Tolerance in nanoseconds; the kernel measures thread time in ticks.
     const FREE: u64 = 200_000_000;
     let mut failures = Vec::new();
     for (name, target) in TARGETS {
@@ -230,7 +229,7 @@ fn parsing_takes_time_and_memory_in_proportion_to_the_input() {
                 let times = length.saturating_sub(before.len() + after.len()) / again.len();
                 format!("{before}{}{after}", again.repeat(times)).into_bytes()
             };
-            let case = format!("{name}: {again:?} again and again");
+            let case = format!("{name}: {again:?} repeated");
             let (mut times, mut last) = (Vec::new(), None::<AllocationInfo>);
             for length in (SHORTEST..=LONGEST).map(|power| 1_usize << power) {
                 let (took, now) = work(target, &input(length));
@@ -239,13 +238,13 @@ fn parsing_takes_time_and_memory_in_proportion_to_the_input() {
                     && (now.count_total > 200 + 3 * last.count_total
                         || now.bytes_total > (length as u64) + 3 * last.bytes_total)
                 {
-                    failures.push(format!("{case}: {last:?}, and {now:?} for {length} bytes"));
+                    failures.push(format!("{case}: {last:?}, then {now:?} for {length} bytes"));
                 }
                 last = Some(now);
             }
             let is_slow = |short: u64, long: u64| long > FREE + 4 * STEPS * short;
             let (mut short, mut long) = (times[times.len() - 5], times[times.len() - 1]);
-            // The machine may have been busy with something else; the parser is at fault only where it is so every time.
+            // Other load can slow down a measurement, so a slow case is measured up to three times.
             for _ in 0..2 {
                 if is_slow(short, long) {
                     short = work(target, &input(1 << (LONGEST - 4))).0;

@@ -1,6 +1,5 @@
-//! Hostile requests from a user who may write resources only.
-//!
-//! Each is rejected for the right reason, and no text is returned unescaped.
+//! Hostile requests from a user who may only write CustomNBImages: each is rejected by the expected rule, and responses contain
+//! no unescaped text.
 
 use std::fs;
 
@@ -15,10 +14,10 @@ use crate::api_response::ApiResponse;
 use crate::cluster::{ALICE, resource};
 use crate::test_installation::TestInstallation;
 
-/// The ones among them that Git takes for the name of a ref (`git check-ref-format --allow-onelevel`).
+/// The hostile texts that are valid Git ref names (`git check-ref-format --allow-onelevel`).
 const REFS: [&str; 4] = [HOSTILE_TEXTS[2], HOSTILE_TEXTS[3], HOSTILE_TEXTS[4], HOSTILE_TEXTS[6]];
 
-/// A good spec of each build type, and the fields of it that hold text.
+/// A valid spec of each build type, and its text fields.
 fn specs() -> [(Value, &'static [&'static str]); 3] {
     let environment = json!({"osName": "ubi", "osVersion": "8", "pythonVersion": "3.8"});
     [
@@ -42,7 +41,7 @@ fn specs() -> [(Value, &'static [&'static str]); 3] {
     ]
 }
 
-/// Nothing that reaches a terminal moves its cursor or turns its text around.
+/// Whether the texts contain no control and no bidirectional formatting characters.
 fn is_harmless(response: &ApiResponse) -> bool {
     let bad = |c: char| {
         c.is_control() || matches!(c, '\u{200b}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
@@ -90,7 +89,7 @@ async fn hostile_text_is_rejected_in_every_field() -> Result<()> {
         }
         assert!(failures.is_empty(), "{}", failures.join("\n"));
 
-        // Words for people may be any words, but no control characters.
+        // Annotations may contain any text without control characters.
         for text in HOSTILE_TEXTS {
             let mut object = resource(&team, "words", json!({}));
             for key in ["name", "desc", "creator"] {
@@ -107,7 +106,7 @@ async fn hostile_text_is_rejected_in_every_field() -> Result<()> {
             );
         }
 
-        // A name of somebody's choice never becomes part of a path.
+        // User input never changes the path of the webhook's own requests.
         let account = format!("system:serviceaccount:{}:cnbi-webhook", setup.installation.namespace());
         for line in fs::read_to_string(setup.cluster.audit_log())?
             .lines()
@@ -208,7 +207,7 @@ async fn oversized_objects_are_rejected_with_a_short_message() -> Result<()> {
                 json!({"buildType": "PackageList", "builderImage": "quay.io/a/b:v1", "packageVersions": packages});
             object
         };
-        // Etcd takes 1.5 MiB.
+        // The request limit of etcd is 1.5 MiB.
         let large = [
             list(packages(10_000, 1)),
             list(packages(10_000, 130)),
@@ -242,9 +241,9 @@ async fn oversized_objects_are_rejected_with_a_short_message() -> Result<()> {
                 response.lines()
             );
             let size = response.body.to_string().len();
-            assert!(size < 64 * 1024, "{size} bytes of answer");
+            assert!(size < 64 * 1024, "the response has {size} bytes");
         }
-        // The most that is allowed goes through, and quickly enough for the API server to wait for it.
+        // The largest valid resource is accepted within the webhook timeout.
         let response = setup.create(ALICE, &list(packages(500, 500))).await?;
         assert!(
             response.is_success(),

@@ -1,4 +1,4 @@
-//! Silent connections to the webhook: they delay no review, are closed, and leave no memory behind.
+//! Silent connections to the webhook: reviews are not delayed, the connections are closed, and their memory is released.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -18,20 +18,19 @@ use tokio::time::timeout;
 use crate::cluster::{ADMIN, WITHIN, cluster, resource, until};
 use crate::test_installation::TestInstallation;
 
-/// How many there are at once.
+/// Silent connections per round.
 const SILENT: usize = 1000;
 
-/// How often they come.
 const ROUNDS: usize = 3;
 
-/// Reviews at once beside them: more than there are connections of the API server that are open already.
+/// Concurrent reviews: more than the API server has open connections.
 const BESIDE: usize = 16;
 
-/// How much more memory may be resident than after the first round, in KiB: what an allocator keeps varies a little. A connection that
-/// were kept would be 10 KiB or so, so that those of a single round would be too many.
+/// Allowed growth of resident memory after the first round, in KiB. A leaked connection takes about 10 KiB, so the connections of
+/// one round would exceed it.
 const LEEWAY: usize = 8 * 1024;
 
-/// The ends of the connections that are here are open files of this process as well.
+/// Raises the limit of open files of this process, which holds the client side of the connections.
 pub fn allow_open_files(count: u64) -> Result<()> {
     let limit = getrlimit(Resource::Nofile);
     if limit.current.is_some_and(|current| current < count) {
@@ -40,13 +39,13 @@ pub fn allow_open_files(count: u64) -> Result<()> {
             current: Some(current),
             ..limit
         };
-        setrlimit(Resource::Nofile, raised).context("allowing more open files")?;
-        ensure!(current == count, "only {current} files may be open here");
+        setrlimit(Resource::Nofile, raised).context("raising the limit of open files")?;
+        ensure!(current == count, "open file limit {current} is too low");
     }
     Ok(())
 }
 
-/// The webhook begins with as few open files as many container runtimes give it.
+/// Starts the webhook with a soft limit of 1024 open files, as many container runtimes do.
 fn with_few_open_files(cluster: &ControlPlane, name: &str) -> Result<Options> {
     let mut options = shipped::default(Some(name));
     let program = binary(shipped::WEBHOOK)?;
@@ -78,7 +77,7 @@ async fn a_thousand_silent_connections_delay_no_review() -> Result<()> {
             let mut refused = 0;
             for response in response {
                 let response = response?;
-                // A machine that has too much else to do may be too slow for one.
+                // A busy machine can exceed the webhook timeout.
                 let is_late = response.code == 500 && response.message().contains("failed calling webhook");
                 ensure!(response.is_success() || is_late, "round {round}: {}", response.body);
                 refused += usize::from(is_late);
@@ -87,26 +86,26 @@ async fn a_thousand_silent_connections_delay_no_review() -> Result<()> {
             let (answered, during) = (begin.elapsed(), setup.webhook.resident()?);
             for mut stream in silent {
                 let mut heard = Vec::new();
-                // The end may come with or without a goodbye.
+                // The connection may be closed or reset.
                 let ended = timeout(WITHIN, stream.read_to_end(&mut heard)).await;
-                ensure!(ended.is_ok(), "round {round}: one is still open after {WITHIN:?}");
-                ensure!(heard.is_empty(), "round {round}: {heard:?} is said to who said nothing");
+                ensure!(ended.is_ok(), "round {round}: a connection is still open after {WITHIN:?}");
+                ensure!(heard.is_empty(), "round {round}: the webhook sent {heard:?} to a silent client");
             }
             let cut = begin.elapsed();
-            until("none of them is open any more", async || {
+            until("all silent connections are closed", async || {
                 Ok(setup.metric("cnbi_webhook_connections").await? <= (3 * BESIDE).try_into()?)
             })
             .await?;
             after.push(setup.webhook.resident()?);
             eprintln!(
-                "{SILENT} silent connections: {BESIDE} reviews beside them, {refused} refused, after {answered:?}; all cut after {cut:?}; \
-                 resident {during} KiB, then {after:?} KiB"
+                "{SILENT} silent connections: {BESIDE} reviews took {answered:?}, {refused} failed; all closed after {cut:?}; \
+                 resident memory {during} KiB, then {after:?} KiB"
             );
         }
-        ensure!(answered_all + 1 >= ROUNDS, "reviews wait for those who are silent");
+        ensure!(answered_all + 1 >= ROUNDS, "silent connections delay reviews");
         ensure!(
             after[1..].iter().all(|now| *now <= after[0] + LEEWAY),
-            "memory is kept: {after:?} KiB after each round"
+            "resident memory grows: {after:?} KiB after each round"
         );
         Ok(())
     })

@@ -12,7 +12,7 @@ use serde_json::json;
 use crate::cluster::{ADMIN, cluster, resource, until};
 use crate::test_installation::TestInstallation;
 
-/// How late a question is answered.
+/// Delay of each response.
 const LATE: Duration = Duration::from_millis(100);
 
 fn with_flag(name: &str, flag: &str, value: &str) -> Options {
@@ -32,7 +32,7 @@ async fn concurrent_api_requests_are_limited() -> Result<()> {
         fault_proxy.set({
             let asked = Arc::clone(&asked);
             move |path| {
-                // The Secret of the webhook's own authority is no question of a review.
+                // Other reads, such as the Secret of the CA, do not belong to reviews.
                 if !path.ends_with("/secrets/missing") {
                     return ProxyAction::Pass;
                 }
@@ -52,12 +52,12 @@ async fn concurrent_api_requests_are_limited() -> Result<()> {
             );
         }
         let asked = asked.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        assert!(asked.len() >= 3, "each review asks: {asked:?}");
+        assert!(asked.len() >= 3, "each review reads the Secret: {asked:?}");
         for pair in asked.windows(2) {
             let fault_proxy = pair[1] - pair[0];
             assert!(
                 fault_proxy >= LATE,
-                "the next one is asked after {fault_proxy:?}, before the last was answered"
+                "a request was sent {fault_proxy:?} after the previous one, before its response"
             );
         }
         Ok(())
@@ -71,14 +71,14 @@ async fn memory_is_released_after_a_burst_of_reviews() -> Result<()> {
     TestInstallation::run_with(cluster().await?, options, async |setup| {
         let given_back = "trimmed the heap";
         let log = |setup: &TestInstallation<'_>| fs::read_to_string(setup.webhook.log()).context("the webhook's log");
-        assert!(!log(setup)?.contains(given_back), "nothing is worth it yet");
+        assert!(!log(setup)?.contains(given_back), "trimmed before the burst");
         let mut object = resource(&setup.namespace(), "large", json!({}));
         object["metadata"]["annotations"]["example.org/large"] = "x".repeat(200_000).into();
         for response in join_all((0..8).map(|_| setup.dry_run(ADMIN, &object))).await {
             let response = response?;
             assert!(response.is_success(), "{}", response.body);
         }
-        until("the burst is over", async || Ok(log(setup)?.contains(given_back))).await
+        until("the heap is trimmed", async || Ok(log(setup)?.contains(given_back))).await
     })
     .await
 }

@@ -8,21 +8,21 @@ use kube::Client;
 use kube::client::Body;
 use serde_json::Value;
 
-/// What the API server answered.
+/// A response of the API server.
 #[derive(Clone, Debug)]
 pub struct ApiResponse {
     /// HTTP status.
     pub code: u16,
-    /// An object, or a Status.
+    /// An object or a Status.
     pub body: Value,
     /// The texts of the `Warning` headers.
     pub warnings: Vec<String>,
 }
 
-/// One finding that somebody was told of: `refused` or `warned`, the rule and the path.
+/// One reported finding: `rejected` or `warned`, the rule and the path.
 pub type Line = (String, String, String);
 
-/// Sends a request, as `user` where one is named and else as administrator. A patch is a JSON merge patch.
+/// Sends a request as `user`, or as administrator if `None`. A patch is a JSON merge patch.
 pub async fn send_request(
     client: &Client,
     user: Option<&str>,
@@ -60,7 +60,7 @@ pub async fn send_request(
 }
 
 impl ApiResponse {
-    /// Everything that rules said, in order: each cause of a refusal, and each warning.
+    /// All findings in the response, sorted: the causes of a rejection and the warnings.
     pub fn lines(&self) -> Vec<Line> {
         let causes = self.body["details"]["causes"].as_array().into_iter().flatten();
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
@@ -81,7 +81,7 @@ impl ApiResponse {
         lines
     }
 
-    /// Whether the request went through.
+    /// Whether the request succeeded.
     pub fn is_success(&self) -> bool {
         self.code < 300
     }
@@ -92,7 +92,7 @@ impl ApiResponse {
     }
 }
 
-/// The id that a text ends with; the whole text where it ends with none, so that it is seen.
+/// The rule id at the end of the text; the whole text if it has none, so that assertions show it.
 fn rule_of(text: &str) -> String {
     let id = text.rsplit_once('[').and_then(|(_, rest)| rest.strip_suffix(']'));
     id.unwrap_or(text).to_owned()
@@ -100,11 +100,11 @@ fn rule_of(text: &str) -> String {
 
 /// The text of `299 - "text"` (RFC 9111, section 5.5).
 fn warning(header: &[u8]) -> Result<String> {
-    let header = str::from_utf8(header).context("a warning is not UTF-8")?;
+    let header = str::from_utf8(header).context("the Warning header is not UTF-8")?;
     let quoted = header.split_once('"').and_then(|(_, rest)| rest.strip_suffix('"'));
     let mut text = String::new();
     let mut characters = quoted
-        .with_context(|| format!("a warning without text: {header}"))?
+        .with_context(|| format!("the Warning header has no text: {header}"))?
         .chars();
     while let Some(character) = characters.next() {
         text.extend(if character == '\\' {
@@ -116,7 +116,7 @@ fn warning(header: &[u8]) -> Result<String> {
     Ok(text)
 }
 
-/// The whole numbers in a page of metrics, by name and labels as they are printed.
+/// The integer samples of a metrics page, by name and labels as printed.
 pub fn samples(page: &str) -> BTreeMap<String, i64> {
     let lines = page.lines().filter(|line| !line.starts_with('#'));
     let pairs = lines.filter_map(|line| line.rsplit_once(' '));

@@ -1,4 +1,4 @@
-//! The shared control plane: CNBi's kind, the ImageStream kind, two users, and waiting for conditions.
+//! The shared control plane with the CustomNBImage and ImageStream kinds and two users, and helpers that wait for conditions.
 
 use std::time::{Duration, Instant};
 
@@ -13,20 +13,20 @@ use tokio::sync::OnceCell;
 use crate::api_response::send_request;
 use crate::rule_examples;
 
-/// A user who may do everything.
+/// A user with the ClusterRole cluster-admin.
 pub const ADMIN: &str = "admin";
-/// A user who may write resources of ours and nothing else.
+/// A user who may write CustomNBImages and nothing else.
 pub const ALICE: &str = "alice";
-/// The configured target namespace of what is shipped.
+/// The target namespace in the shipped configuration.
 pub const TARGET: &str = "opendatahub";
 
-/// How long anything may take that is waited for.
+/// Timeout of each wait.
 pub const WITHIN: Duration = Duration::from_secs(60);
 
-/// How often a condition is looked at.
+/// Interval between two checks of a condition.
 const POLL: Duration = Duration::from_millis(25);
 
-/// The control plane of this process, with the kinds and the users that tests need.
+/// Returns the control plane of this process, with the kinds and users that the tests need.
 pub async fn cluster() -> Result<&'static ControlPlane> {
     static PREPARED: OnceCell<()> = OnceCell::const_new();
     let cluster = ControlPlane::shared().await?;
@@ -40,7 +40,7 @@ pub async fn cluster() -> Result<&'static ControlPlane> {
     Ok(cluster)
 }
 
-/// Makes the users and the target namespace.
+/// Creates the users and the target namespace.
 pub async fn prepare_users(cluster: &ControlPlane) -> Result<()> {
     let group = "rbac.authorization.k8s.io";
     let role = |name: &str, group: &str, resource: &str| {
@@ -63,7 +63,7 @@ pub async fn prepare_users(cluster: &ControlPlane) -> Result<()> {
     apply(cluster, &items).await
 }
 
-/// Has ImageStreams known, and waits until they are.
+/// Installs the ImageStream kind and waits until the API server serves it.
 async fn prepare_streams(cluster: &ControlPlane) -> Result<()> {
     install_image_streams(cluster).await?;
     let client = cluster.client().await?;
@@ -75,28 +75,28 @@ async fn prepare_streams(cluster: &ControlPlane) -> Result<()> {
     .await
 }
 
-/// Applies objects with kubectl, in their order.
+/// Applies objects with kubectl, in the given order.
 pub async fn apply(cluster: &ControlPlane, items: &Value) -> Result<()> {
     let list = json!({"apiVersion": "v1", "kind": "List", "items": items}).to_string();
     cluster.kubectl().args(["apply", "-f", "-"]).stdin(list).ok().await?;
     Ok(())
 }
 
-/// Waits until somebody may do something, or may not any more.
+/// Waits until a SubjectAccessReview of the user returns `is_allowed`.
 pub async fn until_allowed(client: &Client, user: &str, attributes: &Value, is_allowed: bool) -> Result<()> {
     let review = json!({
         "apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview",
         "spec": {"user": user, "groups": ["system:authenticated"], "resourceAttributes": attributes},
     });
     let path = "/apis/authorization.k8s.io/v1/subjectaccessreviews";
-    until(&format!("{user} has or has not {attributes}"), async || {
+    until(&format!("allowed={is_allowed}: {user} {attributes}"), async || {
         let response = send_request(client, None, Method::POST, path, &review).await?;
         Ok(response.body["status"]["allowed"] == is_allowed)
     })
     .await
 }
 
-/// A resource of ours with nothing wrong in it, and with `spec` merged into its spec.
+/// A valid CustomNBImage, with `spec` merged into its spec.
 pub fn resource(namespace: &str, name: &str, spec: Value) -> Value {
     let mut resource = json!({
         "apiVersion": "meteor.zone/v1alpha1", "kind": "CustomNBImage",
@@ -111,24 +111,24 @@ pub fn resource(namespace: &str, name: &str, spec: Value) -> Value {
     resource
 }
 
-/// Where a resource of ours is.
+/// The URL path of a CustomNBImage.
 pub fn path_of(object: &Value) -> String {
     let name = object["metadata"]["name"].as_str().unwrap_or_default();
     collection(object, &format!("/{name}"))
 }
 
-/// Where the resources of a resource's namespace are, and `rest`.
+/// The URL path of the CustomNBImages in the object's namespace, followed by `rest`.
 pub fn collection(object: &Value, rest: &str) -> String {
     let namespace = object["metadata"]["namespace"].as_str().unwrap_or_default();
     format!("/apis/meteor.zone/v1alpha1/namespaces/{namespace}/customnbimages{rest}")
 }
 
-/// Asks until the answer is yes.
+/// Waits until the condition holds.
 pub async fn until(what: &str, mut holds: impl AsyncFnMut() -> Result<bool>) -> Result<()> {
     let begin = Instant::now();
     while !holds().await? {
         if begin.elapsed() > WITHIN {
-            bail!("waited in vain until {what}");
+            bail!("timed out waiting until {what}");
         }
         tokio::time::sleep(POLL).await;
     }

@@ -11,7 +11,7 @@ use crate::api_response::ApiResponse;
 use crate::cluster::{ADMIN, WITHIN, cluster, resource, until};
 use crate::test_installation::{TestInstallation, get};
 
-/// Admits nothing that comes from elsewhere than here.
+/// Allows images of one registry only.
 const STRICT: &str = "targetNamespace: {default: opendatahub}\nimages: {allowed: [registry.example]}";
 
 #[tokio::test]
@@ -40,7 +40,7 @@ async fn an_invalid_configuration_is_rejected_on_write() -> Result<()> {
             "{}",
             response.body
         );
-        // Other ConfigMaps beside it are nobody's business.
+        // Other ConfigMaps in the namespace are not validated.
         let other = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "other"}, "data": {KEY: "["}});
         let path = setup.config_map().replace("/cnbi-config", "");
         setup.done(Method::POST, &path, &other).await?;
@@ -50,7 +50,7 @@ async fn an_invalid_configuration_is_rejected_on_write() -> Result<()> {
     .await
 }
 
-/// What a resource is told that the strict configuration refuses, and one that it does not.
+/// The responses for a resource that the strict configuration allows, and for one that it rejects.
 async fn both(setup: &TestInstallation<'_>) -> Result<(ApiResponse, ApiResponse)> {
     let good = resource(
         &setup.namespace(),
@@ -61,9 +61,9 @@ async fn both(setup: &TestInstallation<'_>) -> Result<(ApiResponse, ApiResponse)
     Ok((setup.dry_run(ADMIN, &good).await?, setup.dry_run(ADMIN, &bad).await?))
 }
 
-/// The last good configuration is in force, and every review says that it is not the one in the cluster.
+/// Fails unless the last valid configuration is active and each response warns about the invalid one.
 async fn keeps_the_last_good_one(setup: &TestInstallation<'_>, problem: &str) -> Result<()> {
-    until("the webhook has seen it", async || {
+    until("the webhook reports an invalid configuration", async || {
         Ok(setup.metric("cnbi_webhook_config_valid").await? == 0)
     })
     .await?;
@@ -81,22 +81,23 @@ async fn keeps_the_last_good_one(setup: &TestInstallation<'_>, problem: &str) ->
     let ready = get(&setup.webhook, "/readyz").await?;
     assert!(
         ready.starts_with("HTTP/1.1 200 "),
-        "who serves goes on serving: {ready}"
+        "the replica is still ready: {ready}"
     );
     Ok(())
 }
 
-/// Waits until a replica says on `/readyz` why it is not ready.
+/// Waits until `/readyz` of a replica reports this reason.
 async fn until_it_says(replica: &Replica, reason: &str) -> Result<()> {
-    until(&format!("/readyz says {reason}"), async || {
-        // It may not listen yet.
+    until(&format!("/readyz reports {reason}"), async || {
+        // The replica may not listen yet.
         let answer = get(replica, "/readyz").await.unwrap_or_default();
         Ok(answer.starts_with("HTTP/1.1 503 ") && answer.contains(reason))
     })
     .await
 }
 
-/// The only one left of a Service is asked although it is being deleted, as long as its own probe says yes.
+/// A terminating replica fails `/readyz`, but still passes the Deployment's readiness probe: if no other endpoint exists,
+/// kube-proxy uses terminating ones that are ready.
 #[tokio::test]
 async fn a_terminating_replica_is_unready() -> Result<()> {
     let mut options = shipped::default(Some("leaving"));
@@ -118,7 +119,7 @@ async fn a_deleted_or_invalid_configuration_keeps_the_active_one() -> Result<()>
         setup.configure(STRICT).await?;
         let generation = setup.metric("cnbi_webhook_config_generation").await?;
 
-        // Without the webhook that would refuse it, as while no replica runs.
+        // Remove the webhook for ConfigMaps, so that the invalid configuration can be stored.
         let own = setup.installation.name_of("cnbi-webhook");
         let configuration = format!("/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations/{own}");
         let mut entries = setup.done(Method::GET, &configuration, &Value::Null).await?["webhooks"].take();
@@ -126,28 +127,28 @@ async fn a_deleted_or_invalid_configuration_keeps_the_active_one() -> Result<()>
         entries.as_array_mut().context("no webhooks")?.retain(|entry| entry["name"] == "validate.customnbimages.meteor.zone");
         setup.done(Method::PATCH, &configuration, &json!({"webhooks": entries})).await?;
         let spoilt = json!({"data": {KEY: "rulse: {}"}});
-        until("it is not asked any more", async || {
+        until("the webhook for ConfigMaps is not called", async || {
             Ok(setup.send_request(Method::PATCH, &setup.config_map(), &spoilt).await?.is_success())
         })
         .await?;
         keeps_the_last_good_one(setup, "unknown field").await?;
 
-        // A replica that starts now has no last good one: it says so, and is not ready.
+        // A new replica has no valid configuration, so it is not ready.
         let late = setup.installation.start_beside(shipped::WEBHOOK).await?;
         until_it_says(&late, "rulse").await?;
-        assert!(get(&late, "/livez").await?.starts_with("HTTP/1.1 200 "), "nothing that a restart would mend");
+        assert!(get(&late, "/livez").await?.starts_with("HTTP/1.1 200 "), "a restart would not help, so /livez succeeds");
 
         setup.done(Method::DELETE, &setup.config_map(), &Value::Null).await?;
         until_it_says(&late, "there is no such ConfigMap").await?;
         keeps_the_last_good_one(setup, "there is no such ConfigMap").await?;
         assert_eq!(setup.metric("cnbi_webhook_config_generation").await?, generation);
 
-        // As soon as there is a good one again, both take it.
+        // Both replicas load a valid configuration.
         let good = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "cnbi-config"}, "data": {KEY: SHIPPED}});
         setup.done(Method::POST, &setup.config_map().replace("/cnbi-config", ""), &good).await?;
         let mut late = late;
         late.ready(WITHIN).await?;
-        until("it is in force", async || Ok(setup.metric("cnbi_webhook_config_generation").await? > generation)).await?;
+        until("it is active", async || Ok(setup.metric("cnbi_webhook_config_generation").await? > generation)).await?;
         let (good, bad) = both(setup).await?;
         assert!(good.is_success() && bad.is_success() && good.warnings.is_empty(), "{} {}", good.body, bad.body);
         setup.done(Method::PATCH, &configuration, &json!({"webhooks": whole})).await?;

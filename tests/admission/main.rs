@@ -1,8 +1,7 @@
-//! Admission on a real API server: the webhook as it is deployed, run with its own service account, asked by kubectl and
-//! by the API server itself.
+//! Admission tests on a real API server. The webhook runs as deployed, with its own ServiceAccount.
 //!
-//! Each test has an installation of its own on the control plane that all share, so they run side by side. What HTTP
-//! alone can show is in the webhook's own tests, and the parts of certificates in `certs.rs`.
+//! Each test has its own installation on the shared control plane, so tests run in parallel. `webhook/tests` contains the tests
+//! that need only HTTP.
 
 mod api_response;
 mod certificates;

@@ -1,4 +1,4 @@
-//! Every write verb of kubectl, with the same result.
+//! Every write verb of kubectl gets the same admission result.
 
 use std::fs;
 
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::cluster::{ADMIN, path_of, resource, until};
 use crate::test_installation::TestInstallation;
 
-/// A resource with a mistake of each sort: fixed rules, configured ones, and ones that need the cluster.
+/// A resource that violates fixed rules, configurable rules, and rules that read the cluster.
 fn wrong(namespace: &str, name: &str) -> Value {
     let spec = json!({
         "fromImage": "docker://quay.io/a/b", "packageVersions": ["-r x"], "targetNamespace": "somewhere-else",
@@ -18,7 +18,7 @@ fn wrong(namespace: &str, name: &str) -> Value {
     resource(namespace, name, spec)
 }
 
-/// What has to be told of it: each rule with its path.
+/// The expected rules with their paths.
 const WRONG: [(&str, &str); 5] = [
     ("CNB001", "spec.packageVersions"),
     ("CNB102", "spec.fromImage"),
@@ -27,13 +27,13 @@ const WRONG: [(&str, &str); 5] = [
     ("CNB023", "spec.targetNamespace"),
 ];
 
-/// Whether a text tells all of them, each rule behind its path.
+/// Fails unless the text contains each expected rule after its path.
 fn tells_all(text: &str) -> Result<()> {
     for (rule, path) in WRONG {
         let line = text
             .lines()
             .find(|line| line.contains(&format!("{path}: ")) && line.contains(&format!("[{rule}]")));
-        line.with_context(|| format!("nothing of {rule} at {path}: {text}"))?;
+        line.with_context(|| format!("{rule} at {path} is missing: {text}"))?;
     }
     Ok(())
 }
@@ -86,7 +86,7 @@ async fn every_write_verb_reports_all_errors_at_once() -> Result<()> {
             tells_all(&answer.stderr).with_context(|| format!("{command} {args:?}"))?;
         }
 
-        // Two files: kubectl goes on after the first, and tells of both.
+        // kubectl applies both files and reports the errors of both.
         let folder = tempfile::tempdir()?;
         for name in ["one", "two"] {
             fs::write(
@@ -99,15 +99,15 @@ async fn every_write_verb_reports_all_errors_at_once() -> Result<()> {
         let (_, one) = answer
             .stderr
             .split_once("\"one\" is invalid")
-            .context("nothing of one")?;
-        let (one, two) = one.split_once("\"two\" is invalid").context("nothing of two")?;
+            .context("no error for one")?;
+        let (one, two) = one.split_once("\"two\" is invalid").context("no error for two")?;
         assert_eq!(one.matches("[CNB110]").count(), 1, "{one}");
         assert_eq!(two.matches("[CNB110]").count(), 1, "{two}");
         let all = setup.kubectl("get").args(["cnbi", "-o", "name"]).ok().await?;
         assert_eq!(
             all.trim(),
             "customnbimage.meteor.zone/stored",
-            "nothing of what was refused is there"
+            "rejected resources are not stored"
         );
         Ok(())
     })
@@ -121,7 +121,7 @@ async fn every_write_verb_accepts_valid_resources_and_sets_defaults() -> Result<
             let spec = json!({"buildType": "ImageImport", "fromImage": "quay.io/a/b:v1"});
             json!({"apiVersion": "meteor.zone/v1alpha1", "kind": "CustomNBImage", "metadata": {"name": name}, "spec": spec})
         };
-        // A dry run is answered as the real thing would be.
+        // A dry run returns the same spec as a create.
         let dry = setup.kubectl("create").args(["--dry-run=server", "-o=json", "-f", "-"]).stdin(bare("one").to_string());
         let dry: Value = serde_json::from_str(&dry.ok().await?)?;
         assert!(setup.kubectl("get").args(["cnbi", "-o", "name"]).ok().await?.is_empty());
@@ -140,8 +140,8 @@ async fn every_write_verb_accepts_valid_resources_and_sets_defaults() -> Result<
         let name = made["metadata"]["name"].as_str().unwrap_or_default();
         assert!(name.starts_with("made-up-") && name.len() > "made-up-".len(), "{name}");
 
-        // Both kinds of apply are done again without a change: what was filled in belongs to nobody's file. The status that a resource
-        // begins with is a default of the definition, which the API server stores with the first update.
+        // Client-side and server-side apply do not remove defaults. The first update stores the default status of the CRD, so the
+        // comparison starts after the second apply.
         for (name, side) in [("client", "--server-side=false"), ("server", "--server-side=true")] {
             let apply = || setup.kubectl("apply").args([side, "-o=json", "-f", "-"]).stdin(bare(name).to_string()).ok();
             apply().await?;
@@ -152,7 +152,7 @@ async fn every_write_verb_accepts_valid_resources_and_sets_defaults() -> Result<
         }
         let patch = json!({"spec": {"fromImage": "quay.io/a/b:v2"}}).to_string();
         setup.kubectl("patch").args(["cnbi", "one", "--type=merge", "-p", &patch]).ok().await?;
-        // Whoever replaces with the old file does not take away what was filled in.
+        // Replacing with the original file keeps the defaults.
         setup.kubectl("replace").args(["-f", "-"]).stdin(bare("one").to_string()).ok().await?;
         let stored = setup.kubectl("get").args(["cnbi", "one", "-o=json"]).ok().await?;
         let stored: Value = serde_json::from_str(&stored)?;
@@ -181,7 +181,7 @@ async fn stricter_configuration_does_not_block_edits_of_existing_resources() -> 
             refused.body
         );
 
-        // Words may be changed, with a warning; another image of the same registry may not be taken.
+        // Annotations may change, with a warning; the image may not change to another one in the same registry.
         object = setup.done(Method::GET, &path_of(&object), &Value::Null).await?;
         object["metadata"]["annotations"]["opendatahub.io/notebook-image-desc"] = json!("Better said.");
         let response = setup.replace(ADMIN, &object).await?;
@@ -224,7 +224,7 @@ async fn an_unchanged_update_reads_no_objects() -> Result<()> {
         let before = setup.facts().await?;
         assert!(setup.create(ADMIN, &object).await?.is_success());
         let created = setup.facts().await?;
-        assert!(created > before, "a new one has the cluster asked");
+        assert!(created > before, "a create reads objects");
         let mut stored = setup.done(Method::GET, &path_of(&object), &Value::Null).await?;
         let response = setup.replace(ADMIN, &stored).await?;
         assert!(response.is_success(), "{}", response.body);
@@ -235,7 +235,7 @@ async fn an_unchanged_update_reads_no_objects() -> Result<()> {
         let reviews = setup
             .metric(r#"cnbi_webhook_reviews_total{webhook="validate",operation="UPDATE",result="allowed"}"#)
             .await?;
-        assert!(reviews >= 1, "it was asked: {reviews}");
+        assert!(reviews >= 1, "the webhook was called: {reviews}");
         Ok(())
     })
     .await
@@ -246,7 +246,7 @@ async fn a_pull_secret_is_read_uncached_before_a_rejection() -> Result<()> {
     TestInstallation::run("secret-now", async |setup| {
         let team = setup.namespace();
         let secrets = format!("/api/v1/namespaces/{team}/secrets");
-        // Often enough to overtake what the API server keeps at hand of them.
+        // Enough rounds to outpace the watch cache of the API server.
         for round in 0..20 {
             let name = format!("secret-{round}");
             let spec = json!({"fromImage": "quay.io/a/b:v1", "imagePullSecret": {"name": name}});
@@ -271,10 +271,10 @@ async fn a_pull_secret_is_read_uncached_before_a_rejection() -> Result<()> {
             assert_eq!(found().await?, ["CNB112"], "{round}");
             let path = format!("{secrets}/{name}");
             setup.done(Method::PUT, &path, &secret("quay.io")).await?;
-            // What is left is that the ImageStream's namespace has none, which nobody has changed.
+            // The target namespace still has no such Secret.
             assert_eq!(found().await?, ["CNB115"], "{round}");
         }
-        // First what the API server has at hand, and what is held against somebody only after a second look.
+        // The first read may come from the watch cache; a rejection needs an uncached read.
         let account = format!("system:serviceaccount:{}:cnbi-webhook", setup.installation.namespace());
         for query in ["?resourceVersion=0", ""] {
             let uri = format!(r#""requestURI":"{secrets}/secret-0{query}""#);
@@ -301,7 +301,7 @@ async fn a_resource_can_always_be_deleted() -> Result<()> {
         for name in ["up", "down"] {
             assert!(setup.create(ADMIN, &with_finalizer(name)).await?.is_success());
         }
-        // What is stored breaks the rules by now, which is no reason to keep it.
+        // The stored resources now violate the rules, and can be deleted nevertheless.
         setup
             .configure("targetNamespace: {default: opendatahub}\nimages: {allowed: [registry.example]}")
             .await?;
@@ -310,7 +310,7 @@ async fn a_resource_can_always_be_deleted() -> Result<()> {
             if name == "down" {
                 setup.stop_webhook().await?;
                 let response = setup.create(ADMIN, &resource(&team, "refused", json!({}))).await?;
-                assert_eq!(response.code, 500, "nobody is there to ask: {}", response.body);
+                assert_eq!(response.code, 500, "no webhook runs: {}", response.body);
                 assert!(
                     response.message().contains("failed calling webhook"),
                     "{}",
@@ -328,7 +328,7 @@ async fn a_resource_can_always_be_deleted() -> Result<()> {
                 .ok()
                 .await?;
             let path = path_of(&with_finalizer(name));
-            until("it is gone", async || {
+            until("the resource is deleted", async || {
                 Ok(setup.send_request(Method::GET, &path, &Value::Null).await?.code == 404)
             })
             .await?;

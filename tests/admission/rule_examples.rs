@@ -1,9 +1,8 @@
-//! Every example of every rule as a request to the API server: what the user is told, and what is stored.
+//! Sends every example of every rule to the API server, and checks the response and the stored resource.
 //!
-//! The examples run one after the other in one installation, sorted by the configuration that they want. Their namespaces
-//! keep their names but for one: a resource that replaces another is in a namespace of its own, `before-<number>` instead
-//! of `team-a`. What it replaces was stored there under an earlier definition, which had no rules, and before the first
-//! webhook was installed, as it would have been on a cluster that upgrades.
+//! The examples run one after the other in one installation, sorted by configuration. An example that replaces a resource
+//! uses the namespace `before-<number>` instead of `team-a`. The replaced resource was stored before the first webhook was
+//! installed, with a CRD without validation, as on a cluster that is upgraded.
 
 use std::path::Path;
 
@@ -21,11 +20,10 @@ use crate::api_response::{ApiResponse, Line, send_request};
 use crate::cluster::{ADMIN, apply, path_of, resource, until, until_allowed};
 use crate::test_installation::TestInstallation;
 
-/// Examples that the API server accepts, because what is wrong with them is a key set to nothing, and it drops those
-/// before it asks anybody. Offline the rule finds it.
+/// Examples that the API server accepts because it drops null values before it calls webhooks. The offline check reports them.
 const DROPPED: &[&str] = &["CNB001 example 6"];
 
-/// The examples that need a cluster, each with its number and in the namespace where it takes place.
+/// The examples that apply to a cluster, with their numbers and final namespaces.
 fn online() -> Result<Vec<(usize, Example)>> {
     let all = Example::all().map_err(Error::msg)?;
     let online = all.into_iter().enumerate().filter(|(_, example)| !example.offline);
@@ -34,7 +32,7 @@ fn online() -> Result<Vec<(usize, Example)>> {
         .collect()
 }
 
-/// An example that replaces a resource takes place in a namespace of its own.
+/// Moves an example that replaces a resource to its own namespace.
 fn moved(number: usize, mut example: Example) -> Result<Example> {
     let Some(before) = &mut example.before else {
         return Ok(example);
@@ -51,13 +49,13 @@ fn moved(number: usize, mut example: Example) -> Result<Example> {
     let rest = format!("{:?}{:?}{:?}", example.objects, example.configuration, example.granted);
     ensure!(
         !rest.contains(NAMESPACE),
-        "{} names {NAMESPACE}, which it would not be in",
+        "{} refers to {NAMESPACE}, but runs in another namespace",
         example.title()
     );
     Ok(example)
 }
 
-/// Stores what examples replace, and installs the definition. There is no webhook yet.
+/// Stores the resources that examples replace, then installs the CRD. No webhook is installed yet.
 pub async fn store_befores(cluster: &ControlPlane) -> Result<()> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/crd");
     let yaml = std::fs::read_to_string(folder.join("customnbimages.yaml"))?;
@@ -83,13 +81,13 @@ pub async fn store_befores(cluster: &ControlPlane) -> Result<()> {
 
     let client = cluster.client().await?;
     let collection = |namespace: &str| format!("/apis/meteor.zone/v1alpha1/namespaces/{namespace}/customnbimages");
-    until("resources are served", async || {
+    until("CustomNBImages are served", async || {
         let response = send_request(&client, None, Method::GET, &collection("no-webhook"), &Value::Null).await;
         Ok(response.is_ok_and(|response| response.is_success()))
     })
     .await?;
     for (_, example) in &befores {
-        let before = example.before.as_ref().context("it has a before")?;
+        let before = example.before.as_ref().context("the example replaces no resource")?;
         let mut before = defaulted(before, None, &example.config().map_err(Error::msg)?, REQUESTER)?;
         let metadata = before["metadata"].as_object_mut().context("no metadata")?;
         let is_being_deleted = metadata.remove("deletionTimestamp").is_some();
@@ -103,7 +101,7 @@ pub async fn store_befores(cluster: &ControlPlane) -> Result<()> {
     }
 
     cluster.kubectl().arg("apply").arg("-k").arg(&folder).ok().await?;
-    until("the schema is in force", async || {
+    until("the schema is active", async || {
         let bad = resource("no-webhook", "probe", json!({"fromImage": "docker://quay.io/a/b:v1"}));
         let path = collection("no-webhook") + "?dryRun=All";
         Ok(send_request(&client, None, Method::POST, &path, &bad).await?.code == 422)
@@ -111,11 +109,11 @@ pub async fn store_befores(cluster: &ControlPlane) -> Result<()> {
     .await
 }
 
-/// Takes out of a schema whatever could refuse a value of the right type.
+/// Removes all validation from a schema, except types.
 fn without_rules(schema: &mut Value) {
     match schema {
         Value::Object(map) => {
-            // A property may have such a name as well, but then a schema stands there.
+            // A property may have such a name as well; its value is a schema.
             map.retain(|key, value| match key.as_str() {
                 "x-kubernetes-validations" | "enum" | "required" => !value.is_array(),
                 "pattern" | "minLength" | "maxLength" | "minItems" | "maxItems" => value.is_object(),
@@ -128,7 +126,7 @@ fn without_rules(schema: &mut Value) {
     }
 }
 
-/// The object with everything filled in that has a default.
+/// The object with all defaults.
 pub fn defaulted(object: &Value, old: Option<&Value>, config: &Config, requester: &str) -> Result<Value> {
     let draft: UnvalidatedImage = serde_json::from_value(object.clone())?;
     let old: Option<UnvalidatedImage> = old.map(|old| serde_json::from_value(old.clone())).transpose()?;
@@ -163,7 +161,7 @@ async fn every_rule_example_gets_the_documented_response() -> Result<()> {
         let mut examples = online()?;
         let tried = examples.len();
         let offline = Example::all().map_err(Error::msg)?.len() - tried;
-        let label = setup.installation.label().context("the installation has a name")?;
+        let label = setup.installation.label().context("the installation has no label")?;
         for (number, _) in examples.iter().filter(|(_, example)| example.before.is_some()) {
             let labels = json!({"metadata": {"labels": {label.0: label.1}}});
             setup
@@ -193,14 +191,14 @@ async fn every_rule_example_gets_the_documented_response() -> Result<()> {
             failures.len(),
             failures.join("\n")
         );
-        assert!(tried > 100 && offline < tried / 5, "{tried} tried, {offline} left out");
-        println!("{tried} examples tried; {offline} are about no cluster and left out");
+        assert!(tried > 100 && offline < tried / 5, "{tried} sent, {offline} skipped");
+        println!("{tried} examples sent; {offline} offline examples skipped");
         Ok(())
     })
     .await
 }
 
-/// Builds the example's world, asks, compares, and takes the world away again.
+/// Creates the objects of the example, sends its request, deletes the objects, and compares the response.
 async fn run(setup: &TestInstallation<'_>, example: &Example, config: &Config) -> Result<()> {
     let mut made = Vec::new();
     for object in &example.objects {
@@ -224,8 +222,8 @@ async fn run(setup: &TestInstallation<'_>, example: &Example, config: &Config) -
     compare(example, config, &response)
 }
 
-/// Makes an object of the example's world, and says where it is if it has to go again. Namespaces stay: they go too slowly,
-/// and no example hangs on one not being there that another one has.
+/// Creates an object of the example; returns its URL path if it has to be deleted. Namespaces are kept, because deleting them is
+/// slow and no example needs a namespace of another one to be missing.
 async fn make(setup: &TestInstallation<'_>, object: &Value) -> Result<Option<String>> {
     let mut object = object.clone();
     if object["kind"] == "Namespace" {
@@ -241,7 +239,7 @@ async fn make(setup: &TestInstallation<'_>, object: &Value) -> Result<Option<Str
     let collection = match object["kind"].as_str() {
         Some("Secret") => format!("/api/v1/namespaces/{namespace}/secrets"),
         Some("ImageStream") => format!("/apis/image.openshift.io/v1/namespaces/{namespace}/imagestreams"),
-        kind => return Err(anyhow!("how is a {kind:?} made?")),
+        kind => return Err(anyhow!("objects of kind {kind:?} are not supported")),
     };
     object["apiVersion"] = if object["kind"] == "Secret" {
         json!("v1")
@@ -254,7 +252,7 @@ async fn make(setup: &TestInstallation<'_>, object: &Value) -> Result<Option<Str
 }
 
 async fn grant(setup: &TestInstallation<'_>, example: &Example, namespace: &str) -> Result<String> {
-    let user = example.requester.as_deref().context("it grants a right to nobody")?;
+    let user = example.requester.as_deref().context("the example has no requester")?;
     let group = "rbac.authorization.k8s.io";
     let binding = json!({
         "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": {"name": "granted"},
@@ -307,7 +305,7 @@ fn compare(example: &Example, config: &Config, response: &ApiResponse) -> Result
     let said = response.lines();
     ensure!(
         said == expected,
-        "expected {expected:?}, told {} {said:?} {}",
+        "expected {expected:?}, got {} {said:?} {}",
         response.code,
         response.body
     );
@@ -334,7 +332,7 @@ fn compare(example: &Example, config: &Config, response: &ApiResponse) -> Result
         }
         return Ok(());
     }
-    // What is stored is what was sent, and what was filled in.
+    // The request is stored with its defaults.
     let user = example.requester.as_deref().unwrap_or(REQUESTER);
     let before = example
         .before

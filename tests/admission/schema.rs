@@ -1,7 +1,6 @@
-//! The schema and the rules agree: on a real API server that has the definition and no webhook, nothing is refused that
-//! the fixed rules let pass.
+//! The schema of the CRD agrees with the rules: an API server without webhook rejects nothing that the fixed rules accept.
 //!
-//! The other way round it need not be so, but every fixed rule shows here that the schema knows it, or why it cannot.
+//! The schema may accept more than the rules. Each fixed rule is reported by the schema, or `UNSEEN` gives the reason.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -27,7 +26,7 @@ use crate::cluster::cluster;
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
 
-/// Fixed rules, or single examples of them, that the schema does not refuse in the rule's words, and why.
+/// Fixed rules, or single examples of them, that the schema does not reject with the rule's message, and the reason.
 const UNSEEN: &[(&str, &str)] = &[
     (
         "CNB000",
@@ -52,13 +51,13 @@ const UNSEEN: &[(&str, &str)] = &[
     ),
 ];
 
-/// Rules about one text, of which the schema may name another one than the rules do.
+/// Rules about the same text; the schema may report another one of the group than the rules.
 const KIN: &[&[&str]] = &[&["CNB202", "CNB203"], &["CNB302", "CNB303"]];
 
-/// The namespace of the examples here. `rule_examples` has a webhook for the one that they name.
+/// The namespace of the examples in this test, because `rule_examples` has a webhook for their original one.
 const EXAMPLES: &str = "schema-examples";
 
-/// A client of the shared control plane, which has the definition and its schema, and no webhook for the namespaces used here.
+/// A client of the shared control plane, which has the CRD, and no webhook for the namespaces in this file.
 async fn installed() -> Result<Client, Box<dyn std::error::Error>> {
     Ok(cluster().await?.client().await?)
 }
@@ -83,7 +82,7 @@ async fn namespace(client: &Client, name: &str) -> Outcome {
     }
 }
 
-/// What the API server says against an object; `None` where it would take it.
+/// The message with which the API server rejects an object; `None` if it accepts it.
 fn refusal(answer: Result<DynamicObject, Error>) -> Result<Option<String>, Error> {
     match answer {
         Ok(_) => Ok(None),
@@ -92,7 +91,7 @@ fn refusal(answer: Result<DynamicObject, Error>) -> Result<Option<String>, Error
     }
 }
 
-/// The object as admission hands it on: with the target namespace filled in.
+/// The object as the mutating webhook returns it, with a target namespace.
 fn defaulted(object: &Value, old: Option<&Value>, config: &Config) -> Result<Value, serde_json::Error> {
     let draft: UnvalidatedImage = serde_json::from_value(object.clone())?;
     let old: Option<UnvalidatedImage> = old.map(|old| serde_json::from_value(old.clone())).transpose()?;
@@ -108,7 +107,7 @@ fn defaulted(object: &Value, old: Option<&Value>, config: &Config) -> Result<Val
     Ok(object)
 }
 
-/// The object as the API server reads it: keys that are set to nothing are not there.
+/// The object without null values, which the API server drops.
 fn without_nulls(value: Value) -> Value {
     match value {
         Value::Object(map) => {
@@ -123,7 +122,7 @@ fn has_fixed_denial(report: &Report) -> bool {
     report.denials().any(|finding| finding.rule.is_fixed)
 }
 
-/// Ids of the fixed rules that a message of the API server begins a sentence with.
+/// Ids of the fixed rules in a message of the API server (`CNB001: `).
 fn rules_in(message: &str) -> BTreeSet<&'static str> {
     let fixed = RULES.iter().filter(|rule| rule.is_fixed);
     fixed
@@ -132,13 +131,13 @@ fn rules_in(message: &str) -> BTreeSet<&'static str> {
         .collect()
 }
 
-/// What came of handing an example to the API server.
+/// Result of sending an example to the API server.
 enum Told {
-    /// It took it, or said this against it.
+    /// `None` if the example is accepted; else the message.
     Answer(Option<String>),
-    /// It said this against the resource that the example replaces, so nothing could be replaced.
+    /// The API server rejects the resource that the example replaces with this message.
     Before(String),
-    /// The example cannot even be sent as an object.
+    /// The example is not a Kubernetes object.
     NoObject,
 }
 
@@ -160,7 +159,7 @@ async fn hand_over(client: &Client, number: usize, example: &Example) -> Result<
             api(client, EXAMPLES).create(&dry_run, &object).await,
         )?));
     };
-    // A namespace of its own, because the stored resource is really stored.
+    // Use a separate namespace, because the replaced resource is stored.
     let own = format!("schema-{number}");
     namespace(client, &own).await?;
     let api = api(client, &own);
@@ -201,12 +200,12 @@ async fn examples_that_the_schema_rejects_are_rejected_by_the_rules() -> Outcome
         let report = example.judge()?;
         let answer = match hand_over(&client, number, example).await? {
             Told::Answer(answer) => answer,
-            // Stored under earlier rules, it could not be stored today.
+            // The replaced resource was valid under earlier rules only.
             Told::Before(told) => {
                 let config = example.config()?;
                 let before: UnvalidatedImage = serde_json::from_value(example.before.clone().unwrap_or_default())?;
                 if !has_fixed_denial(&evaluate(&AdmissionInput::create(&before), &Facts::none(), &config)) {
-                    failures.push(format!("{title}: only the schema refuses what was before: {told}"));
+                    failures.push(format!("{title}: only the schema rejects the old one: {told}"));
                 }
                 continue;
             }
@@ -215,7 +214,7 @@ async fn examples_that_the_schema_rejects_are_rejected_by_the_rules() -> Outcome
         if let Some(told) = &answer
             && !has_fixed_denial(&report)
         {
-            failures.push(format!("{title}: only the schema refuses it: {told}"));
+            failures.push(format!("{title}: only the schema rejects it: {told}"));
         }
         let told = rules_in(answer.as_deref().unwrap_or_default());
         let said: BTreeSet<_> = report.denials().map(|finding| finding.rule.id).collect();
@@ -224,7 +223,7 @@ async fn examples_that_the_schema_rejects_are_rejected_by_the_rules() -> Outcome
             said.contains(id) || said.contains("CNB001") || kin.iter().any(|id| said.contains(id))
         };
         if !told.iter().all(stands_for) {
-            failures.push(format!("{title}: the schema says {told:?}, the rules say {said:?}"));
+            failures.push(format!("{title}: the schema reports {told:?}, the rules {said:?}"));
         }
         let is_of_its_own_rule =
             said.contains(example.rule) && RULES.iter().any(|rule| rule.id == example.rule && rule.is_fixed);
@@ -235,11 +234,11 @@ async fn examples_that_the_schema_rejects_are_rejected_by_the_rules() -> Outcome
             *spoken.entry(example.rule).or_default() += usize::from(told.contains(example.rule));
             if !is_unseen && !told.contains(example.rule) {
                 failures.push(format!(
-                    "{title}: the schema does not refuse it by its rule, but says {answer:?}"
+                    "{title}: the schema does not report the rule, but responds {answer:?}"
                 ));
             }
             if is_unseen && told.contains(example.rule) && UNSEEN.iter().any(|&(unseen, _)| unseen == title) {
-                failures.push(format!("{title}: is listed as unseen, and the schema refuses it"));
+                failures.push(format!("{title}: is in UNSEEN, but the schema reports the rule"));
             }
         }
     }
@@ -247,7 +246,7 @@ async fn examples_that_the_schema_rejects_are_rejected_by_the_rules() -> Outcome
         let is_unseen = UNSEEN.iter().any(|&(unseen, _)| unseen == rule.id);
         if is_unseen == (spoken.get(rule.id).copied().unwrap_or_default() > 0) {
             failures.push(format!(
-                "{}: listed as unseen: {is_unseen}, and the schema speaks of it {spoken:?}",
+                "{}: in UNSEEN: {is_unseen}; numbers of examples for which the schema reports the rule: {spoken:?}",
                 rule.id
             ));
         }
@@ -256,7 +255,7 @@ async fn examples_that_the_schema_rejects_are_rejected_by_the_rules() -> Outcome
     Ok(())
 }
 
-/// A field's value: mostly a good one, often one that is almost good, sometimes nothing like it.
+/// A field's value: mostly valid, often almost valid, sometimes of a wrong length or type.
 fn value(good: &'static [&'static str], bad: &'static [&'static str], limit: usize) -> impl Strategy<Value = Value> {
     prop_oneof![
         6 => prop::sample::select(good).prop_map(|text| json!(text)),
@@ -340,7 +339,7 @@ fn resource() -> impl Strategy<Value = Value> {
         255,
     );
     let target = value(&["opendatahub", "a", "a-b"], &["A", "a.b", "-a", "a/b"], 63);
-    // Each build type's own fields are likelier than others, or hardly anything would be accepted.
+    // Fields of the build type are likelier than others, because hardly any resource would be valid otherwise.
     let field = |value: BoxedStrategy<Value>| (prop::bool::weighted(0.9), prop::bool::weighted(0.08), value);
     (
         (names, prop::option::weighted(0.97, build_type), prop::option::weighted(0.2, secret), prop::option::weighted(0.3, target)),
@@ -403,15 +402,15 @@ async fn generated_resources_that_the_schema_rejects_are_rejected_by_the_rules()
                 let said: BTreeSet<_> = report.denials().map(|finding| finding.rule.id).collect();
                 if !has_fixed_denial(&report) {
                     failures.push(format!(
-                        "{object}\n  the schema says: {told}\n  the rules say: {said:?}"
+                        "{object}\n  the schema reports: {told}\n  the rules report: {said:?}"
                     ));
                 }
             }
         }
     }
     assert!(failures.is_empty(), "{}", failures.join("\n"));
-    // The generator is worth something only while it makes both.
-    assert!(taken > 60 && refused > 60, "{taken} taken, {refused} refused");
+    // The generator must produce both valid and invalid resources.
+    assert!(taken > 60 && refused > 60, "{taken} accepted, {refused} rejected");
     Ok(())
 }
 

@@ -1,7 +1,7 @@
-//! What every test stands on: an installation of its own whose webhook is asked.
+//! An installation for one test, with a running webhook.
 //!
-//! Whoever uses a [`TestInstallation`] has it looked at when the test is over: nothing panicked, and nothing was refused for want of a
-//! right but what the test itself took away.
+//! At the end, [`TestInstallation`] checks that the webhook did not panic and got no 403, except for permissions that the test
+//! revoked.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -21,24 +21,24 @@ use tokio::net::TcpStream;
 use crate::api_response::{ApiResponse, samples, send_request};
 use crate::cluster::{ADMIN, TARGET, WITHIN, cluster, collection, path_of, resource, until, until_allowed};
 
-/// An installation, and its webhook at work.
+/// An installation with a running webhook.
 pub struct TestInstallation<'a> {
     pub cluster: &'a ControlPlane,
-    /// The administrator's.
+    /// Uses administrator permissions.
     pub client: Client,
     pub installation: Installation<'a>,
     pub webhook: Replica,
-    /// Parts of the URLs at which the webhook may be refused, because the test took the right away.
+    /// Parts of URLs for which the webhook may get 403, because the test revoked the permission.
     pub refused: Vec<&'static str>,
 }
 
 impl<'a> TestInstallation<'a> {
-    /// Runs a test in an installation of this name on the control plane that all share.
+    /// Runs a test in an installation of this name on the shared control plane.
     pub async fn run(name: &str, test: impl AsyncFnOnce(&mut TestInstallation<'static>) -> Result<()>) -> Result<()> {
         TestInstallation::run_on(cluster().await?, name, test).await
     }
 
-    /// Runs a test in an installation of this name.
+    /// Runs a test in an installation of this name on the given control plane.
     pub async fn run_on(
         cluster: &'a ControlPlane,
         name: &str,
@@ -47,7 +47,7 @@ impl<'a> TestInstallation<'a> {
         TestInstallation::run_with(cluster, shipped::default(Some(name)), test).await
     }
 
-    /// Runs a test in an installation that is as these options say.
+    /// Runs a test in an installation with these options.
     pub async fn run_with(
         cluster: &'a ControlPlane,
         options: Options,
@@ -68,9 +68,9 @@ impl<'a> TestInstallation<'a> {
         setup.ended_well().await
     }
 
-    /// Waits until the API server asks the webhook about a namespace: it learns of certificates and labels by watches.
+    /// Waits until the API server calls the webhook for a namespace. It watches webhook configurations and namespace labels.
     pub async fn until_asked(&self, namespace: &str) -> Result<()> {
-        until("the webhook is asked", async || {
+        until("the webhook is called", async || {
             let response = self
                 .dry_run(ADMIN, &resource(namespace, "probe", json!({"targetNamespace": "Bad"})))
                 .await?;
@@ -79,7 +79,7 @@ impl<'a> TestInstallation<'a> {
         .await
     }
 
-    /// A call of kubectl as administrator in that namespace.
+    /// Runs kubectl as administrator in the test namespace.
     pub fn kubectl(&self, command: &str) -> Kubectl {
         self.cluster
             .kubectl()
@@ -88,17 +88,17 @@ impl<'a> TestInstallation<'a> {
             .arg(self.namespace())
     }
 
-    /// A namespace whose resources this webhook is asked about.
+    /// The test namespace, for which this webhook is called.
     pub fn namespace(&self) -> String {
         format!("{}-team", self.installation.namespace())
     }
 
-    /// Creates a resource of ours in its namespace.
+    /// Creates a CustomNBImage.
     pub async fn create(&self, user: &str, object: &Value) -> Result<ApiResponse> {
         send_request(&self.client, Some(user), Method::POST, &collection(object, ""), object).await
     }
 
-    /// Asks what would come of creating it.
+    /// Creates a CustomNBImage as a dry run.
     pub async fn dry_run(&self, user: &str, object: &Value) -> Result<ApiResponse> {
         send_request(
             &self.client,
@@ -110,24 +110,24 @@ impl<'a> TestInstallation<'a> {
         .await
     }
 
-    /// Replaces a resource of ours.
+    /// Replaces a CustomNBImage.
     pub async fn replace(&self, user: &str, object: &Value) -> Result<ApiResponse> {
         send_request(&self.client, Some(user), Method::PUT, &path_of(object), object).await
     }
 
-    /// Asks as administrator.
+    /// Sends a request as administrator.
     pub async fn send_request(&self, method: Method, path: &str, body: &Value) -> Result<ApiResponse> {
         send_request(&self.client, None, method, path, body).await
     }
 
-    /// Asks as administrator for something that has to succeed.
+    /// Sends a request as administrator; fails unless it succeeds.
     pub async fn done(&self, method: Method, path: &str, body: &Value) -> Result<Value> {
         let response = self.send_request(method.clone(), path, body).await?;
         ensure!(response.is_success(), "{method} {path}: {}", response.body);
         Ok(response.body)
     }
 
-    /// The URL path of the ConfigMap that holds the configuration.
+    /// The URL path of the configuration's ConfigMap.
     pub fn config_map(&self) -> String {
         format!(
             "/api/v1/namespaces/{}/configmaps/cnbi-config",
@@ -135,12 +135,12 @@ impl<'a> TestInstallation<'a> {
         )
     }
 
-    /// Puts another configuration into force.
+    /// Changes the configuration and waits until the webhook uses it.
     pub async fn configure(&self, yaml: &str) -> Result<()> {
         let before = self.metric("cnbi_webhook_config_generation").await?;
         let patch = json!({"data": {KEY: yaml}});
         self.done(Method::PATCH, &self.config_map(), &patch).await?;
-        until("the configuration is in force", async || {
+        until("the configuration is active", async || {
             Ok(self.metric("cnbi_webhook_config_generation").await? > before)
         })
         .await
@@ -151,12 +151,12 @@ impl<'a> TestInstallation<'a> {
         Ok(samples(&get(&self.webhook, "/metrics").await?))
     }
 
-    /// One metric, by its name with labels; 0 where it was never counted.
+    /// One metric, by name with labels; 0 if it is missing.
     pub async fn metric(&self, name: &str) -> Result<i64> {
         Ok(self.metrics().await?.get(name).copied().unwrap_or_default())
     }
 
-    /// How often the webhook has read something for a review.
+    /// Number of reads from the API server for reviews.
     pub async fn facts(&self) -> Result<i64> {
         let all = self.metrics().await?;
         Ok(all
@@ -166,19 +166,19 @@ impl<'a> TestInstallation<'a> {
             .sum())
     }
 
-    /// Ends the webhook on the spot, as a crash would, and waits until it has ended.
+    /// Kills the webhook and waits until it has ended.
     pub async fn stop_webhook(&mut self) -> Result<()> {
         self.webhook.send(Fault::Kill)?;
         self.webhook.wait(WITHIN).await.map(drop)
     }
 
-    /// Starts the webhook again where it was, after it has ended.
+    /// Starts the webhook again after it has ended, on the same port.
     pub async fn restart(&mut self) -> Result<()> {
         self.webhook = self.installation.start(shipped::WEBHOOK).await?;
         self.webhook.ready(WITHIN).await
     }
 
-    /// Ends the webhook, and starts it again with something between it and the API server, which passes on until told otherwise.
+    /// Restarts the webhook behind a proxy to the API server. The proxy forwards requests until a fault is set.
     pub async fn restart_behind(&mut self) -> Result<FaultProxy> {
         let fault_proxy = FaultProxy::start(&self.cluster.kubeconfig()).await?;
         self.stop_webhook().await?;
@@ -191,7 +191,7 @@ impl<'a> TestInstallation<'a> {
         Ok(fault_proxy)
     }
 
-    /// The user that the webhook is to the API server.
+    /// The user name of the webhook's ServiceAccount.
     pub fn account(&self) -> String {
         account(&self.installation)
     }
@@ -215,7 +215,7 @@ impl<'a> TestInstallation<'a> {
             let is_known = self.refused.iter().any(|part| url.contains(part));
             ensure!(is_known || event["responseStatus"]["code"] != 403, "{event}");
         }
-        ensure!(own > 0, "the audit log says nothing of {user}");
+        ensure!(own > 0, "the audit log has no request of {user}");
         Ok(())
     }
 }
@@ -224,7 +224,7 @@ fn account(installation: &Installation<'_>) -> String {
     format!("system:serviceaccount:{}:cnbi-webhook", installation.namespace())
 }
 
-/// Starts the webhook once its rights are in force, as they long are when a node starts a pod.
+/// Starts the webhook once its RBAC permissions are effective.
 async fn start(cluster: &ControlPlane, installation: &Installation<'_>) -> Result<Replica> {
     let own = installation.name_of("cnbi-webhook");
     let namespace = installation.namespace();
@@ -247,7 +247,7 @@ async fn start(cluster: &ControlPlane, installation: &Installation<'_>) -> Resul
     installation.start(shipped::WEBHOOK).await
 }
 
-/// What the webhook says on its port for status.
+/// Sends a GET request to the webhook's port for probes and metrics; returns the raw response.
 pub async fn get(replica: &Replica, path: &str) -> Result<String> {
     let mut stream = TcpStream::connect(("127.0.0.1", replica.port("metrics")?)).await?;
     let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");

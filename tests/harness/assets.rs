@@ -1,10 +1,8 @@
-//! Finds the programs that tests run beside ours, the control plane's, the registry, kustomize and readers of health and SARIF, and
-//! builds them once where there are none.
+//! Finds or builds third-party programs for the tests: control plane, registry, kustomize, and tools that read health and SARIF.
 //!
-//! The control plane's are looked for in this order: the folder that `CNBI_KUBE_ASSETS` or `KUBEBUILDER_ASSETS` names, the
-//! user's cache, and then a build with Go from the versions pinned in `tests/tools/controlplane/go.mod`, or in that of another minor
-//! version that `CNBI_KUBE_VERSION` names; the others in the last two of these places. A test is never skipped because a program
-//! is missing: that is an error which says what to do. Nothing here runs a control plane.
+//! The control plane is searched in the folder of `CNBI_KUBE_ASSETS` or `KUBEBUILDER_ASSETS`, then in the user's cache; otherwise
+//! Go builds the versions pinned in `tests/tools/controlplane/go.mod`, or those of the minor version in `CNBI_KUBE_VERSION`. The
+//! other programs come from the cache or a build. A missing program is an error, never a reason to skip a test.
 
 mod build;
 
@@ -14,10 +12,10 @@ use anyhow::{Context as _, Result, bail, ensure};
 
 use build::Recipe;
 
-/// The variable that chooses the minor version of Kubernetes.
+/// Selects the minor version of Kubernetes.
 const VERSION: &str = "CNBI_KUBE_VERSION";
 
-/// The variables that name a folder with ready programs; the first that is set is taken.
+/// Variables with a folder of prebuilt programs; the first one that is set wins.
 const VARIABLES: [&str; 2] = ["CNBI_KUBE_ASSETS", "KUBEBUILDER_ASSETS"];
 
 const PROGRAMS: &[(&str, &str)] = &[
@@ -30,12 +28,12 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("kubectl", "k8s.io/kubernetes/cmd/kubectl"),
 ];
 
-/// Where the schemas of CI systems come from.
+/// The list of CI schemas with their URLs.
 const SCHEMAS: &str = include_str!("../tools/schemas.txt");
 
 const OR_INSTEAD: &str = "or set CNBI_KUBE_ASSETS to a folder that holds these four programs";
 
-/// Minor versions that tests can run on; without a choice it is the first.
+/// Supported minor versions; the first is the default.
 const CONTROL_PLANES: [(&str, Recipe); 2] = [
     (
         "1.36",
@@ -63,7 +61,7 @@ const CONTROL_PLANES: [(&str, Recipe); 2] = [
     ),
 ];
 
-/// The control plane that `CNBI_KUBE_VERSION` names, or the first.
+/// The control plane of the version in `CNBI_KUBE_VERSION`, or the default.
 fn chosen(version: Option<&str>) -> Result<&'static Recipe> {
     let [(_, first), ..] = &CONTROL_PLANES;
     let Some(version) = version.filter(|version| !version.is_empty()) else {
@@ -92,7 +90,7 @@ const REGISTRY: Recipe = Recipe {
     or_instead: "there is no other way to get it",
 };
 
-/// In the images that are made on the spot. It needs no module.
+/// The fake Python in test images; it needs no Go modules.
 const PYTHON: Recipe = Recipe {
     name: "stand-in for Python",
     folder: "fakes/python",
@@ -113,16 +111,16 @@ const SSH: Recipe = Recipe {
     or_instead: "there is no other way to get it",
 };
 
-/// A program that serves Git repositories over SSH to one key, built the first time within seconds.
+/// A server for Git repositories over SSH that accepts one key. The first build takes seconds.
 ///
-/// Blocks; call it outside an async task.
+/// Blocks; do not call it in an async task.
 pub fn ssh_server() -> Result<PathBuf> {
     Ok(build::cached(&cache()?, &SSH)?.join("ssh-server"))
 }
 
-/// The static program that stands for Python in images made on the spot, built the first time within seconds.
+/// The static fake Python for test images. The first build takes seconds.
 ///
-/// Blocks; call it outside an async task.
+/// Blocks; do not call it in an async task.
 pub fn python() -> Result<PathBuf> {
     Ok(build::cached(&cache()?, &PYTHON)?.join("python3"))
 }
@@ -157,32 +155,32 @@ const SARIF: Recipe = Recipe {
     or_instead: "there is no other way to get it",
 };
 
-/// kustomize, built the first time, which takes a minute and is reported on stderr.
+/// kustomize. The first build takes a minute; progress is printed to stderr.
 ///
-/// Blocks; call it outside an async task.
+/// Blocks; do not call it in an async task.
 pub fn kustomize() -> Result<PathBuf> {
     Ok(build::cached(&cache()?, &KUSTOMIZE)?.join("kustomize"))
 }
 
-/// A program that says what kstatus makes of objects (see `tests/tools/kstatus`), built the first time as [`kustomize`] is.
+/// Computes the kstatus of objects (see `tests/tools/kstatus`). Built like [`kustomize`].
 ///
-/// Blocks; call it outside an async task.
+/// Blocks; do not call it in an async task.
 pub fn kstatus() -> Result<PathBuf> {
     Ok(build::cached(&cache()?, &KSTATUS)?.join("kstatus"))
 }
 
-/// A program that holds SARIF logs against their published schema, and other documents against the schema that its argument names (see
-/// `tests/tools/sarif`), built the first time within seconds.
+/// Validates SARIF logs against the OASIS schema, and other documents against the schema in its argument (see
+/// `tests/tools/sarif`). The first build takes seconds.
 ///
-/// Blocks; call it outside an async task.
+/// Blocks; do not call it in an async task.
 pub fn sarif() -> Result<PathBuf> {
     Ok(build::cached(&cache()?, &SARIF)?.join("sarif"))
 }
 
-/// The schemas that `tests/tools/schemas.txt` says, as `make tools` has fetched them: `github-workflows` or `gitlab-ci`.
+/// A schema from `tests/tools/schemas.txt`, downloaded by `make tools`: `github-workflows` or `gitlab-ci`.
 ///
 /// # Errors
-/// They were not fetched.
+/// The schema has not been downloaded.
 pub fn ci_schema(name: &str) -> Result<PathBuf> {
     let version = SCHEMAS.lines().find_map(|line| line.strip_prefix("check-jsonschema=="));
     let version = version.and_then(|rest| rest.split(' ').next()).context("no version")?;
@@ -196,14 +194,14 @@ pub fn ci_schema(name: &str) -> Result<PathBuf> {
     Ok(schema)
 }
 
-/// The program of the OCI registry, built the first time, which takes a minute or two and is reported on stderr.
+/// The OCI registry. The first build takes a minute or two; progress is printed to stderr.
 ///
-/// Blocks; call it outside an async task.
+/// Blocks; do not call it in an async task.
 pub fn registry() -> Result<PathBuf> {
     Ok(build::cached(&cache()?, &REGISTRY)?.join("registry"))
 }
 
-/// A folder that holds every program of the control plane.
+/// A folder with all programs of the control plane.
 #[derive(Clone, Debug)]
 pub struct Assets {
     folder: PathBuf,
@@ -211,9 +209,9 @@ pub struct Assets {
 }
 
 impl Assets {
-    /// Finds the programs, or builds them, which takes some minutes the first time and reports on stderr.
+    /// Finds or builds the programs. The first build takes some minutes; progress is printed to stderr.
     ///
-    /// Blocks; call it outside an async task.
+    /// Blocks; do not call it in an async task.
     pub fn locate() -> Result<Self> {
         for variable in VARIABLES {
             if let Some(folder) = std::env::var_os(variable).filter(|value| !value.is_empty()) {
@@ -232,12 +230,12 @@ impl Assets {
         Ok(Self { folder, pinned: false })
     }
 
-    /// The folder that holds the programs.
+    /// The folder with the programs.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// Whether these are the versions this repository pins, rather than ones the environment names.
+    /// Whether these are the versions pinned in this repository, not ones from the environment.
     pub fn pinned(&self) -> bool {
         self.pinned
     }
@@ -259,19 +257,19 @@ impl Assets {
     }
 }
 
-/// The version of Kubernetes that is pinned for this run, such as `v1.36.3`.
+/// The pinned version of Kubernetes for this run, such as `v1.36.3`.
 pub fn kubernetes_version() -> Result<&'static str> {
     build::kubernetes_version(control_plane()?)
 }
 
-/// Where this user's builds are kept, so that a fresh clone does not build again.
+/// The user's build cache, shared by all clones.
 pub fn cache() -> Result<PathBuf> {
     let base = match std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from) {
-        // The base directory specification has relative paths ignored.
+        // The XDG Base Directory specification says to ignore relative paths.
         Some(path) if path.is_absolute() => path,
         _ => match std::env::home_dir() {
             Some(home) => home.join(".cache"),
-            None => bail!("neither HOME nor XDG_CACHE_HOME is set, so there is no place to keep what is built"),
+            None => bail!("neither HOME nor XDG_CACHE_HOME is set, so there is no folder for the build cache"),
         },
     };
     Ok(base.join("cnbi"))

@@ -1,7 +1,7 @@
-//! etcd, kube-apiserver and kube-controller-manager as processes on loopback, one cluster a value.
+//! etcd, kube-apiserver and kube-controller-manager as processes on loopback. One value is one cluster.
 //!
-//! Starts in seconds, takes its data away when it is dropped or when the process dies, and knows nothing of this project's
-//! own programs (see `installation`). Several may run at once, in one process or in many.
+//! It starts in seconds, and its data is deleted on drop or when the process dies. Several can run at once. CNBi's own programs
+//! are started by `installation`.
 
 mod established;
 mod kubeconfig;
@@ -26,16 +26,16 @@ use crate::process::{POLL, Process, Program, binary, tail};
 use launch::held;
 use pki::Pki;
 
-/// How long each of the programs may take until it works.
+/// Timeout for each program to become ready.
 const READY_WITHIN: Duration = Duration::from_secs(120);
 
-/// How long the API server may take to finish its requests when it is asked to end.
+/// Timeout for the API server to finish its requests after SIGTERM.
 const STOPPED_WITHIN: Duration = Duration::from_secs(20);
 
 /// A running cluster without nodes.
 #[derive(Debug)]
 pub struct ControlPlane {
-    // Dropped in this order: who asks before who answers, and the data last.
+    // Drop order: clients before servers, data last.
     controller_manager: Option<Process>,
     api_server: Mutex<Option<Process>>,
     api_server_program: Program,
@@ -47,7 +47,7 @@ pub struct ControlPlane {
     pki: Pki,
 }
 
-/// The process that removes the data when this one has ended, in whatever way.
+/// The process that deletes the data when this process ends for any reason.
 #[derive(Debug)]
 struct Sweeper {
     _process: Child,
@@ -55,10 +55,10 @@ struct Sweeper {
 }
 
 impl ControlPlane {
-    /// The control plane that all tests of this process share.
+    /// The control plane shared by all tests of this process.
     pub async fn shared() -> Result<&'static Self> {
         static SHARED: OnceCell<std::result::Result<ControlPlane, String>> = OnceCell::const_new();
-        // A failure is kept too: the other tests need not wait for it again.
+        // A failure is cached too, so that the other tests fail at once.
         let started = SHARED
             .get_or_init(|| async { Self::start().await.map_err(|error| format!("{error:#}")) })
             .await;
@@ -67,7 +67,7 @@ impl ControlPlane {
             .map_err(|error| anyhow!("the shared control plane does not start: {error}"))
     }
 
-    /// Starts one whose data goes away with it; `CNBI_KEEP=1` in the environment keeps the data and says where it is.
+    /// Starts one whose data is deleted on drop. `CNBI_KEEP=1` keeps the data and prints its path.
     pub async fn start() -> Result<Self> {
         let data = tempfile::Builder::new()
             .prefix("cnbi-")
@@ -75,7 +75,7 @@ impl ControlPlane {
             .context("creating a folder for the data")?
             .keep();
         let sweeper = if std::env::var_os("CNBI_KEEP").is_some_and(|value| value == "1") {
-            eprintln!("control plane: its data stays in {}", data.display());
+            eprintln!("control plane: keeping its data in {}", data.display());
             None
         } else {
             Some(Sweeper::start(&data)?)
@@ -83,7 +83,7 @@ impl ControlPlane {
         Self::start_with(data, sweeper).await
     }
 
-    /// Starts one with its data in `folder`, which has to be empty and stays behind.
+    /// Starts one with its data in `folder`, which must be empty and is kept.
     pub async fn start_in(folder: &Path) -> Result<Self> {
         fs::create_dir_all(folder).with_context(|| format!("creating {}", folder.display()))?;
         Self::start_with(folder.canonicalize().context("finding the folder")?, None).await
@@ -105,42 +105,42 @@ impl ControlPlane {
         self
     }
 
-    /// The administrator's kubeconfig.
+    /// The admin's kubeconfig.
     pub fn kubeconfig(&self) -> PathBuf {
         self.data.join("kubeconfig")
     }
 
-    /// The folder that holds logs, keys and the database.
+    /// The folder with logs, keys and the database.
     pub fn data(&self) -> &Path {
         &self.data
     }
 
-    /// The API server's audit log: one JSON object a line, at the level Metadata.
+    /// The API server's audit log: one JSON object per line, level Metadata.
     pub fn audit_log(&self) -> PathBuf {
         self.data.join("audit.log")
     }
 
-    /// The programs it runs from.
+    /// Its programs.
     pub fn assets(&self) -> &Assets {
         &self.assets
     }
 
-    /// The API server's address, such as `https://127.0.0.1:16443`.
+    /// The URL of the API server, such as `https://127.0.0.1:16443`.
     pub fn server(&self) -> &str {
         &self.server
     }
 
-    /// A call of kubectl as administrator.
+    /// A kubectl command as admin.
     pub fn kubectl(&self) -> Kubectl {
         Kubectl::new(&self.assets.kubectl(), &self.kubeconfig(), &self.data.join("home"))
     }
 
-    /// A new client as administrator; it belongs to the runtime that calls this.
+    /// A new client as admin; it belongs to the current Tokio runtime.
     pub async fn client(&self) -> Result<kube::Client> {
         client(&self.kubeconfig()).await
     }
 
-    /// A program to start beside the control plane, whose data stays until the program has ended.
+    /// A program to start with the control plane; the data is kept until the program has ended.
     pub fn program(&self, name: &str, path: PathBuf) -> Program {
         held(
             &self.data,
@@ -148,7 +148,7 @@ impl ControlPlane {
         )
     }
 
-    /// The process ids of its programs that run now.
+    /// The process IDs of its running programs.
     pub async fn pids(&self) -> Vec<u32> {
         let mut pids = vec![self.etcd.pid()];
         pids.extend(self.controller_manager.as_ref().map(Process::pid));
@@ -156,23 +156,23 @@ impl ControlPlane {
         pids
     }
 
-    /// Stops the API server as a node that is drained would, and waits until it has ended.
+    /// Stops the API server gracefully, as draining a node does, and waits until it has ended.
     ///
-    /// Only for a control plane of the test's own: everything on it notices.
+    /// Only for a control plane that no other test uses.
     pub async fn stop_api_server(&self) -> Result<()> {
         let process = self
             .api_server
             .lock()
             .await
             .take()
-            .context("the API server is stopped already")?;
+            .context("the API server has already been stopped")?;
         process.terminate(STOPPED_WITHIN).await.map(drop)
     }
 
-    /// Starts the API server again, on the same port and the same data, and waits until it is ready.
+    /// Restarts the API server with the same port and data, and waits until it is ready.
     pub async fn start_api_server(&self) -> Result<()> {
         let mut slot = self.api_server.lock().await;
-        ensure!(slot.is_none(), "the API server runs already");
+        ensure!(slot.is_none(), "the API server is already running");
         *slot = Some(self.api_server_program.start()?);
         drop(slot);
         self.wait_until_ready().await
@@ -185,8 +185,8 @@ impl ControlPlane {
             if let Some(api_server) = self.api_server.lock().await.as_mut()
                 && let Err(error) = api_server.ensure_running()
             {
-                // Without its database it ends, and then the reason stands elsewhere.
-                return Err(error.context(format!("etcd's log ends:\n{}", tail(self.etcd.log()))));
+                // The API server ends without etcd; the cause is in etcd's log.
+                return Err(error.context(format!("end of etcd's log:\n{}", tail(self.etcd.log()))));
             }
             let request = http::Request::get("/readyz?verbose").body(Vec::new())?;
             let Err(error) = client.request_text(request).await else {
@@ -223,27 +223,27 @@ impl Sweeper {
     }
 }
 
-/// The file that every supervisor of this control plane holds.
+/// The file that every supervisor of this control plane locks.
 fn lock(data: &Path) -> PathBuf {
     data.join("lock")
 }
 
-/// A new client with the identity that a kubeconfig holds.
+/// A new client with the credentials of a kubeconfig.
 pub async fn client(kubeconfig: &Path) -> Result<kube::Client> {
     let config =
         kube::config::Kubeconfig::read_from(kubeconfig).with_context(|| format!("reading {}", kubeconfig.display()))?;
     let mut config = kube::Config::from_custom_kubeconfig(config, &kube::config::KubeConfigOptions::default())
         .await
         .with_context(|| format!("reading {}", kubeconfig.display()))?;
-    // Loopback is never behind a proxy, whatever the environment says.
+    // Never use a proxy for loopback.
     config.proxy_url = None;
     connect(config)
 }
 
 pub(crate) fn connect(mut config: kube::Config) -> Result<kube::Client> {
-    // A 503 is an answer here, of a webhook or of a probe. Asking again for minutes would hide it.
+    // Tests expect 503 from webhooks and probes; retries would hide it.
     config.default_retry = false;
-    // An error means that someone was first, and there is one provider in this program only.
+    // An error means that a provider is installed already; only ring is compiled in.
     let _ = rustls::crypto::ring::default_provider().install_default();
     kube::Client::try_from(config).context("creating a client")
 }

@@ -1,9 +1,8 @@
-//! Installs a kustomization as an administrator would, and runs the programs of its Deployments.
+//! Installs a kustomization as an admin would, and runs the programs of its Deployments.
 //!
-//! Where there are nodes, the kubelet starts a container and a Service leads to it. Here an installation does both jobs:
-//! a Deployment's program is a process with the Deployment's arguments and environment and a token of its service
-//! account, and the Service that a webhook configuration names leads to a port on loopback. All else is what the API
-//! server makes of the files. This room knows no file and no flag of this project except in [`shipped`].
+//! The harness replaces kubelet and kube-proxy: each program is a process with the arguments and environment of its Deployment
+//! and a token of its service account, and the Service of a webhook configuration points to a port on loopback. Only [`shipped`]
+//! depends on this project's files and flags.
 
 mod fault_proxy;
 mod render;
@@ -28,29 +27,29 @@ pub use replica::Replica;
 pub use service::Service;
 use workload::Workload;
 
-/// The label that tells one installation's namespaces from another's.
+/// The label of the namespaces that belong to an installation.
 const LABEL: &str = "cnbi.meteor.zone/installation";
 
-/// What to install and how it differs from what the files say.
+/// What to install, and the differences from the manifests.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// The folder that holds the overlay and everything it refers to.
+    /// The folder with the overlay and all files that it refers to.
     pub tree: PathBuf,
     /// The overlay's folder within the tree.
     pub overlay: PathBuf,
-    /// With a name, the installation shares its control plane with others: it gets a namespace of its own, objects
-    /// without a namespace get names of their own, what lives in other namespaces is left out, and its webhooks are asked
-    /// only about namespaces that [`Installation::create_namespace`] makes. Without one, everything is as the files say.
+    /// With a name, the installation shares its control plane with others: it gets its own namespace, cluster-scoped objects are
+    /// renamed, objects in other namespaces are left out, and its webhooks select only namespaces created by
+    /// [`Installation::create_namespace`]. Without a name, the manifests are applied unchanged.
     pub name: Option<String>,
-    /// Flags whose value is the name of an object without a namespace, and the kind of that object.
+    /// Flags whose value is the name of a cluster-scoped object, and the kind of that object.
     pub names: BTreeMap<String, String>,
-    /// Flags to set in addition, by container; one that the Deployment sets as well is replaced.
+    /// Additional flags by container; they override those of the Deployment.
     pub flags: BTreeMap<String, Vec<(String, String)>>,
-    /// Programs that are not of this workspace, by the name the Deployment calls them.
+    /// Programs from outside this workspace, by their name in the Deployment.
     pub programs: BTreeMap<String, PathBuf>,
 }
 
-/// A kustomization on a control plane.
+/// An installed kustomization.
 #[derive(Debug)]
 pub struct Installation<'a> {
     control_plane: &'a ControlPlane,
@@ -61,7 +60,7 @@ pub struct Installation<'a> {
 }
 
 impl<'a> Installation<'a> {
-    /// Renders the overlay and applies it with kubectl; no program runs yet.
+    /// Renders the overlay and applies it with kubectl; starts no program.
     pub async fn install(control_plane: &'a ControlPlane, options: Options) -> Result<Self> {
         let folder = control_plane
             .data()
@@ -84,7 +83,7 @@ impl<'a> Installation<'a> {
             .ok()
             .await?;
         let mut objects: Vec<Value> =
-            serde_saphyr::from_multiple(&rendered).context("reading what kustomize rendered")?;
+            serde_saphyr::from_multiple(&rendered).context("parsing the output of kustomize")?;
 
         let namespace = render::namespace(&objects)?;
         if let Some(name) = &options.name {
@@ -110,12 +109,12 @@ impl<'a> Installation<'a> {
         Ok(installation)
     }
 
-    /// Where the programs live.
+    /// The namespace of the programs.
     pub fn namespace(&self) -> &str {
         &self.namespace
     }
 
-    /// Makes a namespace that this installation's webhooks are asked about.
+    /// Creates a namespace that this installation's webhooks select.
     pub async fn create_namespace(&self, name: &str) -> Result<()> {
         let labels = self.label().map(|(key, value)| json!({key: value}));
         let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}});
@@ -128,13 +127,12 @@ impl<'a> Installation<'a> {
             .map(drop)
     }
 
-    /// The label, key and value, of the namespaces that this installation's webhooks are asked about; `None` where they
-    /// are asked about all.
+    /// Key and value of the label that this installation's webhooks select; `None` if they select all namespaces.
     pub fn label(&self) -> Option<(&str, &str)> {
         self.options.name.as_deref().map(|name| (LABEL, name))
     }
 
-    /// The name that an object without a namespace has got, such as a webhook configuration.
+    /// The actual name of a cluster-scoped object, such as a webhook configuration.
     pub fn name_of(&self, name: &str) -> String {
         self.options
             .name
@@ -142,7 +140,7 @@ impl<'a> Installation<'a> {
             .map_or_else(|| name.to_owned(), |suffix| render::own_name(name, suffix))
     }
 
-    /// A kubeconfig with the rights of the service account that runs `container`.
+    /// A kubeconfig for the service account of `container`.
     pub async fn kubeconfig(&self, container: &str) -> Result<PathBuf> {
         let workload = self.workload(container)?;
         self.control_plane
@@ -150,28 +148,28 @@ impl<'a> Installation<'a> {
             .await
     }
 
-    /// Starts the program of a container where its Service leads; start it again after it has ended.
+    /// Starts the program of a container on the port of its Service; call it again to restart a program that has ended.
     ///
-    /// Returns at once: see [`Replica::ready`].
+    /// Does not wait; see [`Replica::ready`].
     pub async fn start(&self, container: &str) -> Result<Replica> {
         let workload = self.workload(container)?;
         Replica::start(self, workload, workload.ports.clone(), None).await
     }
 
-    /// The same for a program that finds the API server at `server`, such as the URL of a [`FaultProxy`].
+    /// Like [`Self::start`], with another URL of the API server, such as that of a [`FaultProxy`].
     pub async fn start_behind(&self, container: &str, server: &str) -> Result<Replica> {
         let workload = self.workload(container)?;
         Replica::start(self, workload, workload.ports.clone(), Some(server)).await
     }
 
-    /// Starts one more replica, on ports of its own, which no Service leads to.
+    /// Starts another replica on its own ports, without a Service.
     pub async fn start_beside(&self, container: &str) -> Result<Replica> {
         let workload = self.workload(container)?;
         Replica::start(self, workload, workload.other_ports()?, None).await
     }
 
-    /// Plays the Service that leads to `port` of `container`, for replicas of [`Self::start_beside`]; it takes the place of the one
-    /// of [`Self::start`].
+    /// A fake Service for `port` of `container`, for replicas of [`Self::start_beside`]; it replaces the Service of
+    /// [`Self::start`].
     pub async fn service(&self, container: &str, port: &str) -> Result<Service> {
         let workload = self.workload(container)?;
         let found = workload.ports.iter().find(|found| found.name == port);
@@ -191,7 +189,7 @@ impl<'a> Installation<'a> {
         Ok(replicas)
     }
 
-    /// Applies everything once more, as an administrator would, and gives what kubectl says of each object.
+    /// Applies everything again, and returns kubectl's line for each object.
     pub async fn apply_again(&self) -> Result<String> {
         let mut said = String::new();
         for answer in self.again(&["apply"]).await? {
@@ -201,7 +199,7 @@ impl<'a> Installation<'a> {
         Ok(said)
     }
 
-    /// Calls kubectl with these arguments and `-f` for what was applied, the kinds before everything else.
+    /// Calls kubectl with these arguments and `-f` for the applied objects, CustomResourceDefinitions first.
     pub async fn again(&self, args: &[&str]) -> Result<Vec<KubectlOutput>> {
         let mut answers = Vec::new();
         for file in (0..2).map(|step| self.folder.join(format!("{step}.json"))) {
@@ -219,7 +217,7 @@ impl<'a> Installation<'a> {
     }
 
     async fn apply(&self, objects: &[Value]) -> Result<()> {
-        // Kinds first, as kubectl takes a List in order and what is of a new kind would not be known yet.
+        // kubectl applies a List in order, and custom resources need their definitions.
         let (kinds, others): (Vec<_>, Vec<_>) = objects
             .iter()
             .partition(|object| object["kind"] == "CustomResourceDefinition");
@@ -236,7 +234,7 @@ impl<'a> Installation<'a> {
             let apply = || self.control_plane.kubectl().arg("apply").arg("-f").arg(&file);
             let answer = apply().run().await?;
             if !answer.success && answer.stderr.contains("(AlreadyExists)") {
-                // Two installations bring the same kind, and the other one was first.
+                // Another installation has created the same definition concurrently.
                 apply().ok().await?;
             } else {
                 ensure!(answer.success, "kubectl apply: {}", answer.stderr.trim());
@@ -251,7 +249,7 @@ impl<'a> Installation<'a> {
     }
 }
 
-/// Copies a folder, so that its overlay can be edited as an administrator's own copy.
+/// Copies a folder, so that a test can edit the overlay.
 fn copy(from: &Path, to: &Path) -> Result<()> {
     fs::create_dir_all(to).with_context(|| format!("creating {}", to.display()))?;
     for entry in fs::read_dir(from).with_context(|| format!("reading {}", from.display()))? {
@@ -266,10 +264,10 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Edits the one line that names an overlay's namespace, in the overlay or in what it is made of.
+/// Changes the namespace of an overlay, in the overlay or in its base.
 fn set_namespace(overlay: &Path, name: &str) -> Result<()> {
     let (path, mut kustomization) =
-        with_namespace(overlay)?.with_context(|| format!("{} names no namespace", overlay.display()))?;
+        with_namespace(overlay)?.with_context(|| format!("{} has no namespace", overlay.display()))?;
     kustomization["namespace"] = name.into();
     fs::write(&path, kustomization.to_string()).with_context(|| format!("writing {}", path.display()))
 }

@@ -1,4 +1,4 @@
-//! The real kubectl, with a configuration and a home of the control plane's own.
+//! The real kubectl, with its own kubeconfig and home folder per control plane.
 
 use std::ffi::OsStr;
 use std::path::Path;
@@ -8,28 +8,28 @@ use anyhow::{Context as _, Result, ensure};
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 
-/// One call of kubectl.
+/// A kubectl command.
 #[derive(Debug)]
 pub struct Kubectl {
     command: Command,
     stdin: Option<String>,
 }
 
-/// What a call of kubectl gave.
+/// The result of a kubectl command.
 #[derive(Clone, Debug)]
 pub struct KubectlOutput {
-    /// Whether it ended with 0.
+    /// Whether the exit code is 0.
     pub success: bool,
-    /// What it printed on stdout.
+    /// Output on stdout.
     pub stdout: String,
-    /// What it printed on stderr, where refusals and warnings stand.
+    /// Output on stderr, such as errors and warnings.
     pub stderr: String,
 }
 
 impl Kubectl {
     pub(crate) fn new(program: &Path, kubeconfig: &Path, home: &Path) -> Self {
         let mut command = Command::new(program);
-        // With a home of its own it shares no discovery cache and no preferences with the user's.
+        // Its own home, so that it shares no discovery cache and no preferences with the user's kubectl.
         command
             .env_clear()
             .env("HOME", home)
@@ -55,40 +55,40 @@ impl Kubectl {
         self
     }
 
-    /// Speaks as whoever `kubeconfig` says, instead of as administrator.
+    /// Uses the credentials of `kubeconfig` instead of the admin's.
     #[must_use]
     pub fn with_kubeconfig(mut self, kubeconfig: &Path) -> Self {
         self.command.env("KUBECONFIG", kubeconfig);
         self
     }
 
-    /// Sets a variable of its environment.
+    /// Sets an environment variable.
     #[must_use]
     pub fn env(mut self, name: &str, value: &str) -> Self {
         self.command.env(name, value);
         self
     }
 
-    /// Has it find the files of its arguments from there.
+    /// Sets the working directory.
     #[must_use]
     pub fn folder(mut self, folder: &Path) -> Self {
         self.command.current_dir(folder);
         self
     }
 
-    /// Gives it something to read, for `-f -`.
+    /// Sets stdin, for `-f -`.
     #[must_use]
     pub fn stdin(mut self, text: impl Into<String>) -> Self {
         self.stdin = Some(text.into());
         self
     }
 
-    /// The command as it stands, for a caller that wants its output elsewhere.
+    /// The command, for a caller that redirects its output.
     pub fn into_command(self) -> Command {
         self.command
     }
 
-    /// Runs it; that kubectl fails is an answer, not an error.
+    /// Runs it. A failure of kubectl is a result, not an error.
     pub async fn run(mut self) -> Result<KubectlOutput> {
         self.command.stdin(if self.stdin.is_some() {
             Stdio::piped()
@@ -105,7 +105,7 @@ impl Kubectl {
         let text = self.stdin.unwrap_or_default();
         let feed = async move {
             if let Some(mut pipe) = pipe {
-                // kubectl may refuse its arguments and go without reading; its answer then says more than a broken pipe.
+                // kubectl may exit without reading stdin; its own error is more useful than a broken pipe.
                 let _ = pipe.write_all(text.as_bytes()).await;
             }
         };
@@ -118,7 +118,7 @@ impl Kubectl {
         })
     }
 
-    /// Runs it and gives its stdout; that kubectl fails is an error with what it said.
+    /// Runs it and returns stdout. A failure of kubectl is an error that contains stderr.
     pub async fn ok(self) -> Result<String> {
         let shown = format!("{:?}", self.command.as_std().get_args().collect::<Vec<_>>());
         let answer = self.run().await?;

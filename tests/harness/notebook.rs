@@ -1,7 +1,7 @@
-//! A notebook image made on the spot: what `validate` asks of one, as small as that can be.
+//! A minimal notebook image that passes `validate`.
 //!
-//! Its Python is a stand-in, a static program that tells what is installed and installs from a lock, and runs no code (see
-//! `stand-ins/python`). That JupyterLab is installed is what its metadata says; there is none.
+//! Its Python is a fake: a static program that lists packages and installs from a lock file, and runs no code (see
+//! `tests/fakes/python`). JupyterLab exists only as package metadata.
 
 use std::fs;
 
@@ -12,19 +12,19 @@ use tar::{Builder, EntryType, Header};
 use crate::assets;
 use crate::registry::Image;
 
-/// Where its Python finds packages.
+/// The site-packages folder of its Python.
 const SITE: &str = "opt/app-root/lib/python3.11/site-packages";
 
-/// The user that it runs as, and whose files are the user's own.
+/// The image's user, who owns the files in the home folder.
 const USER: u64 = 1001;
 
-/// The packages that it has.
+/// The installed packages.
 const PACKAGES: [(&str, &str); 2] = [("jupyterlab", "4.2.5"), ("pip", "24.0")];
 
-/// Makes one, for this machine's processor. The first time the stand-in is built.
+/// Creates the image for this machine's processor. The first call builds the fake Python.
 ///
 /// # Errors
-/// There is no Go.
+/// Go is not installed.
 pub async fn notebook() -> Result<Image> {
     let python = tokio::task::spawn_blocking(assets::python)
         .await

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-/// Name, version, and what it needs. The newest `horizon` cannot be had, as it needs what is not there.
+/// Name, version and dependencies. The newest `horizon` cannot be installed, because its dependency does not exist.
 const PACKAGES: [(&str, &str, &str); 4] = [
     ("sunrise", "1.0", ""),
     ("sunrise", "1.2", "Requires-Dist: horizon>=2\n"),
@@ -16,7 +16,7 @@ const PACKAGES: [(&str, &str, &str); 4] = [
     ("horizon", "3.0", "Requires-Dist: nowhere-to-be-had\n"),
 ];
 
-/// A running index; it ends when this value is dropped.
+/// A running index; stops on drop.
 pub struct PackageIndex {
     address: SocketAddr,
     is_over: Arc<AtomicBool>,
@@ -25,7 +25,7 @@ pub struct PackageIndex {
 type Pages = BTreeMap<String, (&'static str, Vec<u8>)>;
 
 impl PackageIndex {
-    /// Starts one. In it are `sunrise` 1.0 and 1.2, of which the newer needs `horizon`, which can be had as 2.1.
+    /// Starts one with `sunrise` 1.0 and 1.2. Version 1.2 needs `horizon`, of which 2.1 can be installed.
     pub fn start() -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         let address = listener.local_addr()?;
@@ -37,14 +37,14 @@ impl PackageIndex {
                     break;
                 }
                 let pages = Arc::clone(&pages);
-                // A client may go away at any time; what it then sees, it tells.
+                // Clients may disconnect at any time; they report the error themselves.
                 thread::spawn(move || stream.and_then(|stream| serve(stream, &pages)));
             }
         });
         Ok(Self { address, is_over })
     }
 
-    /// Its URL, as `python.indexUrl` has it.
+    /// The URL for `python.indexUrl`.
     pub fn url(&self) -> String {
         format!("http://{}/simple", self.address)
     }
@@ -53,7 +53,7 @@ impl PackageIndex {
 impl Drop for PackageIndex {
     fn drop(&mut self) {
         self.is_over.store(true, Ordering::Relaxed);
-        // So that it looks.
+        // Stops the accept loop.
         let _ = TcpStream::connect(self.address);
     }
 }
@@ -96,7 +96,7 @@ fn pages() -> Pages {
     pages
 }
 
-/// A wheel (PEP 427) of one module.
+/// A wheel (PEP 427) with one module.
 fn wheel(name: &str, version: &str, needs: &str) -> Vec<u8> {
     let info = format!("{name}-{version}.dist-info");
     let files = [
@@ -117,7 +117,7 @@ fn wheel(name: &str, version: &str, needs: &str) -> Vec<u8> {
     zip(&files)
 }
 
-/// An archive of files that are not packed (APPNOTE.TXT 4.3).
+/// A ZIP archive without compression (APPNOTE.TXT 4.3).
 fn zip(files: &[(String, String)]) -> Vec<u8> {
     let (mut archive, mut directory) = (Vec::new(), Vec::new());
     for (name, text) in files {
@@ -151,7 +151,7 @@ fn zip(files: &[(String, String)]) -> Vec<u8> {
     archive
 }
 
-/// Sizes here are of a few hundred bytes.
+/// Sizes are a few hundred bytes.
 fn size(bytes: usize) -> [u8; 4] {
     u32::try_from(bytes).unwrap_or(u32::MAX).to_le_bytes()
 }

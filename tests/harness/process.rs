@@ -1,6 +1,6 @@
-//! A supervised program, and faults to inject.
+//! A supervised program, and signals to simulate faults.
 //!
-//! The program gets exactly the given environment, its output goes to a file, and it does not outlive this process.
+//! The program gets exactly the given environment, writes its output to a file, and never outlives this process.
 
 mod binary;
 
@@ -19,47 +19,47 @@ pub use binary::binary;
 /// How much of a log an error shows, in bytes.
 const TAIL: u64 = 4096;
 
-/// How long one answer may take before it is asked for again.
+/// Timeout of one probe request.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// How long the kernel may take to end what is killed, where the machine has much else to do.
+/// Timeout for a killed process to end on a busy machine.
 const KILLED_WITHIN: Duration = Duration::from_secs(60);
 
-/// How often a condition is looked at.
+/// Interval of polling.
 pub const POLL: Duration = Duration::from_millis(20);
 
 /// A program to start.
 #[derive(Clone, Debug)]
 pub struct Program {
-    /// What it is called in errors.
+    /// Name for errors.
     pub name: String,
-    /// The file to run.
+    /// Path of the executable.
     pub path: PathBuf,
     pub args: Vec<OsString>,
-    /// Its whole environment; nothing is inherited.
+    /// The complete environment; nothing is inherited.
     pub env: BTreeMap<String, OsString>,
-    /// Its working directory, if not this process's.
+    /// Working directory; the default is that of this process.
     pub folder: Option<PathBuf>,
-    /// Where its output goes; appended to when the file exists.
+    /// Log file for the output; an existing file is appended to.
     pub log: PathBuf,
-    /// A file its supervisor holds a shared lock on while it lives.
+    /// File on which its supervisor holds a shared lock while it runs.
     pub hold: Option<PathBuf>,
 }
 
 /// A signal to a running program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// SIGTERM: asks it to end.
+    /// SIGTERM: graceful shutdown.
     Terminate,
-    /// SIGKILL: ends it without a chance to write anything.
+    /// SIGKILL: ends it at once.
     Kill,
-    /// SIGSTOP: it keeps its connections and does not answer.
+    /// SIGSTOP: it keeps its connections and does not respond.
     Stop,
-    /// SIGCONT: takes a stop back.
+    /// SIGCONT: continues after SIGSTOP.
     Continue,
 }
 
-/// A running program; killed when this value is dropped, and when this process ends in whatever way.
+/// A running program; killed on drop, and when this process ends for any reason.
 #[derive(Debug)]
 pub struct Process {
     name: String,
@@ -83,7 +83,7 @@ impl Program {
         }
     }
 
-    /// Starts it; whether it works is for the caller to wait for.
+    /// Starts it and does not wait until it is ready.
     pub fn start(&self) -> Result<Process> {
         self.spawn().with_context(|| format!("starting {}", self.name))
     }
@@ -134,7 +134,7 @@ impl Program {
 }
 
 impl Process {
-    /// The process id of the program itself.
+    /// Process ID of the program.
     pub fn pid(&self) -> u32 {
         self.pid
     }
@@ -147,24 +147,24 @@ impl Process {
         resident(self.pid)
     }
 
-    /// What it was called when it was started.
+    /// Its name in errors.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The file that takes its output.
+    /// Its log file.
     pub fn log(&self) -> &Path {
         &self.log
     }
 
-    /// How it ended, if it did; a program ended by a signal has the code 128 and the signal's number, as in a shell.
+    /// Its exit code, or `None` while it runs. As in a shell, the code after a signal is 128 plus the signal's number.
     pub fn ended(&mut self) -> Result<Option<ExitStatus>> {
         self.supervisor
             .try_wait()
             .with_context(|| format!("waiting for {}", self.name))
     }
 
-    /// Fails with the end of its log when it is not running any more.
+    /// Fails with the end of its log if it does not run.
     pub fn ensure_running(&mut self) -> Result<()> {
         if let Some(status) = self.ended()? {
             bail!(
@@ -176,7 +176,7 @@ impl Process {
         Ok(())
     }
 
-    /// Sends a signal, by way of the supervisor, so that it can never reach another process that has got the same id.
+    /// Sends a signal through the supervisor, so that it cannot reach another process that has reused the ID.
     pub fn send(&mut self, fault: Fault) -> Result<()> {
         let order = match fault {
             Fault::Terminate => "term\n",
@@ -207,22 +207,22 @@ impl Process {
         }
     }
 
-    /// Asks it to end and waits until it has.
+    /// Sends SIGTERM and waits until it has ended.
     pub async fn terminate(mut self, within: Duration) -> Result<ExitStatus> {
         self.send(Fault::Terminate)?;
         self.wait(within).await
     }
 
-    /// Ends it on the spot, as a crash or the kernel would.
+    /// Sends SIGKILL and waits, like a crash.
     pub async fn kill(mut self) -> Result<()> {
         self.send(Fault::Kill)?;
         self.wait(KILLED_WITHIN).await.map(drop)
     }
 
-    /// Waits until `url` answers 200. Certificates are not verified, as the kubelet's probes do not verify them.
+    /// Waits until `url` returns 200. Like the kubelet's probes, it does not verify certificates.
     pub async fn wait_until_ok(&mut self, url: &str, within: Duration) -> Result<()> {
         let uri: http::Uri = url.parse().with_context(|| format!("{url} is not a URL"))?;
-        // The client puts its own address before every path.
+        // The client prepends the base URL to every path.
         let mut origin = uri.into_parts();
         let path = origin
             .path_and_query
@@ -238,7 +238,7 @@ impl Process {
         loop {
             self.ensure_running()?;
             let request = http::Request::get(&path).body(kube::client::Body::empty())?;
-            // The client repeats by itself what is answered with 503, and would do so for longer than anybody waits here.
+            // The client retries 503 by itself for longer than the timeout here.
             let answer = match tokio::time::timeout(PATIENCE, client.send(request)).await {
                 Ok(Ok(response)) if response.status() == http::StatusCode::OK => return Ok(()),
                 Ok(Ok(response)) => response.status().to_string(),
@@ -258,7 +258,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // Closing the pipe is the order to kill; waiting leaves no zombie and no half-dead program behind.
+        // Closing the pipe makes the supervisor kill the program; waiting avoids a zombie.
         self.orders.take();
         let _ = self.supervisor.wait();
     }

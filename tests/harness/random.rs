@@ -1,17 +1,17 @@
-//! Numbers that look random, of a seed that is printed and can be given again: `CNBI_SEED`.
+//! Pseudo-random numbers with a printed seed. `CNBI_SEED` repeats a run.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// A source of numbers (SplitMix64), so that a seed means the same on every machine.
+/// A SplitMix64 generator: the same seed gives the same numbers on every machine.
 #[derive(Clone, Debug)]
 pub struct Random(u64);
 
 impl Random {
-    /// Of the seed in `CNBI_SEED`, or of a new one; it is printed, and so seen when a test fails.
+    /// Uses the seed in `CNBI_SEED`, or a new one. Prints it, so that the output of a failed test contains it.
     ///
     /// # Panics
     ///
-    /// Where `CNBI_SEED` is not a number: another run than the one that was asked for would show nothing.
+    /// If `CNBI_SEED` is not a number.
     pub fn new() -> Self {
         let seed = number("CNBI_SEED").unwrap_or_else(|| {
             let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -21,12 +21,12 @@ impl Random {
         Self(seed)
     }
 
-    /// Of this seed.
+    /// Uses this seed.
     pub fn of(seed: u64) -> Self {
         Self(seed)
     }
 
-    /// The next number, of all there are.
+    /// The next number in the full range.
     pub fn draw(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
@@ -35,14 +35,14 @@ impl Random {
         mixed ^ (mixed >> 31)
     }
 
-    /// One below `limit`; 0 where that is 0.
+    /// A number below `limit`; 0 if `limit` is 0.
     pub fn below(&mut self, limit: u64) -> u64 {
         self.draw() % limit.max(1)
     }
 
-    /// A place in something of this length, or its end where it is empty.
+    /// An index into a sequence of this length; 0 if it is empty.
     pub fn index(&mut self, length: usize) -> usize {
-        // A usize has never more bits than a u64 here, and what is left is below `length`.
+        // A usize has at most 64 bits here, and the remainder is below `length`.
         usize::try_from(self.below(length as u64)).unwrap_or_default()
     }
 }
@@ -53,11 +53,11 @@ impl Default for Random {
     }
 }
 
-/// The number in an environment variable that asks for more, or for the same again; `None` where it is not set.
+/// The number in an environment variable, such as a seed or a count; `None` if it is not set.
 ///
 /// # Panics
 ///
-/// Where it is set to something else.
+/// If the value is not a number.
 pub fn number(variable: &str) -> Option<u64> {
     let text = std::env::var(variable).ok()?;
     Some(

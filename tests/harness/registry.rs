@@ -1,7 +1,7 @@
-//! A real OCI registry on loopback: the distribution registry, empty, for as long as a value lives.
+//! A real OCI registry on loopback (distribution), deleted on drop.
 //!
-//! Plain, with a password, or with a certificate of an authority of its own. What is put into it by tests is made on the
-//! spot in `image.rs`, and pushed by the same library that our programs use.
+//! Without authentication, with a password, or with TLS and its own CA. Test images are created in `image.rs` and pushed with the
+//! OCI library that CNBi uses.
 
 mod image;
 
@@ -22,29 +22,29 @@ use crate::process::{Process, Program};
 
 pub use image::{Image, digest};
 
-/// How long it may take to answer.
+/// Timeout for the start.
 const READY_WITHIN: Duration = Duration::from_secs(60);
 
-/// Who may use a registry with a password.
+/// User name of a registry with a password.
 pub const USER: &str = "cnbi";
 /// The password.
 pub const PASSWORD: &str = "only-in-tests";
-/// Its line for htpasswd: bcrypt, of the least cost.
+/// The htpasswd entry for the password: bcrypt with the lowest cost.
 const HTPASSWD: &str = "cnbi:$2a$04$dE2RgesXhEN8Ua3HmF9WVuYUa1VAxRHEyhM9.f7M1YRE34eIIhE7q\n";
 
-/// How a registry is set up.
+/// Kinds of registries.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Setup {
-    /// Nothing can be had without [`USER`] and [`PASSWORD`].
+    /// Every request needs [`USER`] and [`PASSWORD`].
     pub has_password: bool,
-    /// It speaks TLS, with a certificate that only [`Registry::authority`] vouches for.
+    /// TLS with a certificate issued by [`Registry::authority`].
     pub has_tls: bool,
 }
 
 /// A running registry.
 #[derive(Debug)]
 pub struct Registry {
-    // Before the folder, so that it has ended when its data goes.
+    // Dropped before the folder, so that the process has ended when its data is deleted.
     process: Process,
     folder: TempDir,
     address: String,
@@ -52,7 +52,7 @@ pub struct Registry {
 }
 
 impl Registry {
-    /// Starts one. The first time on a machine its program is built.
+    /// Starts one. The first call on a machine builds the program.
     pub async fn start(setup: Setup) -> Result<Self> {
         let program = tokio::task::spawn_blocking(assets::registry)
             .await
@@ -86,7 +86,7 @@ impl Registry {
 
         let mut program = Program::new("registry", program, folder.path().join("registry.log"));
         program.args = vec!["serve".into(), path.into()];
-        // It would send traces to a port on this machine.
+        // Otherwise it sends traces to a local port.
         program.env.insert("OTEL_TRACES_EXPORTER".to_owned(), "none".into());
         let mut process = program.start()?;
         let scheme = if setup.has_tls { "https" } else { "http" };
@@ -101,27 +101,27 @@ impl Registry {
         })
     }
 
-    /// Host and port, as they stand before an image's name.
+    /// Host and port, the prefix of image references.
     pub fn address(&self) -> &str {
         &self.address
     }
 
-    /// The running program, to be harmed.
+    /// The running program, to simulate faults.
     pub fn process(&mut self) -> &mut Process {
         &mut self.process
     }
 
-    /// The certificate that vouches for its own, as PEM, where it speaks TLS.
+    /// The CA certificate in PEM, for a registry with TLS.
     pub fn authority(&self) -> Option<PathBuf> {
         self.setup.has_tls.then(|| self.folder.path().join("ca.crt"))
     }
 
-    /// A `.dockerconfigjson` with the right password.
+    /// A `.dockerconfigjson` with the correct password.
     pub fn docker_config(&self) -> Value {
         json!({ "auths": { &self.address: { "username": USER, "password": PASSWORD } } })
     }
 
-    /// Pushes an image to `name`, such as `team/base:v1`, and says the digest of its manifest.
+    /// Pushes an image to `name`, such as `team/base:v1`, and returns the digest of its manifest.
     pub async fn push(&self, name: &str, image: &Image) -> Result<String> {
         let (manifest, media_type) = image.manifest();
         for blob in image.blobs() {
@@ -130,7 +130,7 @@ impl Registry {
         self.push_manifest(name, manifest, media_type).await
     }
 
-    /// Pushes a blob to the repository of `name`, and says its digest.
+    /// Pushes a blob to the repository of `name`, and returns its digest.
     pub async fn push_blob(&self, name: &str, blob: Vec<u8>) -> Result<String> {
         let digest = digest(&blob);
         let reference = self.reference(name)?;
@@ -142,7 +142,7 @@ impl Registry {
         Ok(digest)
     }
 
-    /// Pushes a manifest as it is, and says its digest. The registry looks for what it refers to.
+    /// Pushes a manifest unchanged, and returns its digest. The registry rejects references to missing blobs.
     pub async fn push_manifest(&self, name: &str, manifest: Vec<u8>, media_type: &str) -> Result<String> {
         let digest = digest(&manifest);
         let reference = self.reference(name)?;
@@ -154,7 +154,7 @@ impl Registry {
         Ok(digest)
     }
 
-    /// The digest behind `name`, as the registry says it.
+    /// The digest of `name` in the registry.
     pub async fn digest(&self, name: &str) -> Result<String> {
         let reference = self.reference(name)?;
         let client = self.client().await?;
@@ -162,13 +162,13 @@ impl Registry {
         digest.with_context(|| format!("asking for {reference}"))
     }
 
-    /// The whole reference of `name`.
+    /// The full reference of `name`.
     pub fn reference(&self, name: &str) -> Result<oci_client::Reference> {
         let text = format!("{}/{name}", self.address);
         text.parse().with_context(|| format!("{text} is no image reference"))
     }
 
-    /// The right credentials, or none where none are asked for.
+    /// Credentials, if the registry requires them.
     pub fn auth(&self) -> RegistryAuth {
         if self.setup.has_password {
             RegistryAuth::Basic(USER.to_owned(), PASSWORD.to_owned())
@@ -177,9 +177,9 @@ impl Registry {
         }
     }
 
-    /// A client that may do everything.
+    /// A client with full access.
     pub async fn client(&self) -> Result<Client> {
-        // Only the first call does anything; what is there already is ring too.
+        // Has no effect if a provider is installed already; only ring is compiled in.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let mut config = ClientConfig {
             protocol: if self.setup.has_tls {
@@ -202,7 +202,7 @@ impl Registry {
     }
 }
 
-/// Makes an authority and a certificate for 127.0.0.1.
+/// Creates a CA and a certificate for 127.0.0.1.
 fn issue(folder: &Path) -> Result<()> {
     let key = KeyPair::generate()?;
     let mut params = CertificateParams::default();

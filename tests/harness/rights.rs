@@ -1,8 +1,8 @@
-//! Which of the rights that we grant were used, by the API servers' audit logs of a whole run of the tests.
+//! Finds granted permissions that no test used, from the API servers' audit logs of a full test run.
 //!
-//! Each test program has control planes of its own, and what they log goes away with them. So where `CNBI_RIGHTS` names a
-//! folder, who takes a control plane's data away leaves a note there of what was used, and at the end `cnbi-local rights`
-//! compares the notes with what is granted. A right that nothing used has to stand in `unused-rights.txt`, with its reason.
+//! Each test program has its own control planes, whose logs are deleted with them. If `CNBI_RIGHTS` names a folder, the used
+//! permissions are first saved to a file in it; `cnbi-local rights` then compares these files with the granted permissions. An
+//! unused permission must be listed in `unused-rights.txt` with a reason.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
@@ -17,19 +17,19 @@ use serde_json::Value;
 use crate::installation::shipped;
 use crate::process::POLL;
 
-/// The variable that names the folder for notes.
+/// The variable that names the folder for the files.
 const VARIABLE: &str = "CNBI_RIGHTS";
 
-/// Rights that no test uses, one a line, with the reason after a `#`.
+/// Permissions that no test uses, one per line, with the reason after `#`.
 const UNUSED: &str = include_str!("../unused-rights.txt");
 
-/// How long the last notes may take after the tests have ended.
+/// Timeout for the last files after the tests have ended.
 const NOTED_WITHIN: Duration = Duration::from_secs(180);
 
-/// `role verb group/resource`, where the role stands with its kind, as in `Role/cnbi-webhook get /secrets`.
+/// `role verb group/resource`, where the role includes its kind: `Role/cnbi-webhook get /secrets`.
 type Right = String;
 
-/// What is read of an event of the audit log.
+/// The fields of an audit event that are read.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Event {
@@ -50,7 +50,7 @@ struct ObjectRef {
     subresource: String,
 }
 
-/// A note that is being written, or was.
+/// A file of used permissions, finished or not.
 #[derive(Debug)]
 pub struct Note {
     unfinished: PathBuf,
@@ -58,7 +58,7 @@ pub struct Note {
 }
 
 impl Note {
-    /// Announces a note, where anybody wants one.
+    /// Creates the unfinished file, if `CNBI_RIGHTS` is set.
     pub fn begin() -> Result<Option<Self>> {
         let Some(folder) = std::env::var_os(VARIABLE).filter(|value| !value.is_empty()) else {
             return Ok(None);
@@ -72,34 +72,34 @@ impl Note {
         Ok(Some(note))
     }
 
-    /// Writes down what an audit log says was used.
+    /// Saves the permissions that an audit log contains.
     pub fn finish(self, audit_log: &Path) -> Result<()> {
         let used: Vec<Right> = used(audit_log)?.into_iter().collect();
-        fs::write(&self.unfinished, used.join("\n")).context("writing the note")?;
-        fs::rename(&self.unfinished, &self.finished).context("naming the note")
+        fs::write(&self.unfinished, used.join("\n")).context("writing the used permissions")?;
+        fs::rename(&self.unfinished, &self.finished).context("renaming the file of used permissions")
     }
 }
 
-/// Process ids come back.
+/// Process IDs are reused.
 fn uniquely() -> u128 {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     now.map_or(0, |since| since.as_nanos())
 }
 
-/// What was done by a right, whether or not something came of it.
+/// The used permissions, whether or not the request succeeded.
 fn used(audit_log: &Path) -> Result<BTreeSet<Right>> {
     let mut used = BTreeSet::new();
-    // A control plane that never started has none.
+    // A control plane that never started has no audit log.
     let Ok(file) = File::open(audit_log) else {
         return Ok(used);
     };
     for line in BufReader::new(file).lines() {
         let line = line.context("reading the audit log")?;
-        // Most lines are of others, and reading a line takes its time.
+        // Most lines belong to other users, and parsing is slow.
         if !line.contains(":cnbi-") {
             continue;
         }
-        // The last line may be cut off.
+        // The last line may be incomplete.
         let Ok(event) = serde_json::from_str::<Event>(&line) else {
             continue;
         };
@@ -109,7 +109,7 @@ fn used(audit_log: &Path) -> Result<BTreeSet<Right>> {
 }
 
 impl Event {
-    /// By which role the API server allowed it; none where it did not.
+    /// The role by which the API server allowed the request, if any.
     fn right(&self) -> Option<Right> {
         let reason = self.annotations.get("authorization.k8s.io/reason")?;
         let of = self.object_ref.as_ref()?;
@@ -125,7 +125,7 @@ impl Event {
     }
 }
 
-/// Everything that `deploy` and `pipelines` grant to programs of ours.
+/// All permissions that `deploy` and `pipelines` grant to CNBi's programs.
 fn granted() -> Result<BTreeSet<Right>> {
     let mut granted = BTreeSet::new();
     let pipelines = shipped::deploy().join("../pipelines/tekton");
@@ -148,7 +148,7 @@ fn granted() -> Result<BTreeSet<Right>> {
             }
         }
     }
-    ensure!(!granted.is_empty(), "nothing is granted");
+    ensure!(!granted.is_empty(), "no permissions are granted");
     Ok(granted)
 }
 
@@ -173,8 +173,7 @@ fn grants(object: &Value, granted: &mut BTreeSet<Right>) {
     }
 }
 
-/// Waits until all notes are written, and says what is wrong. Nothing: every right that is granted was used, or is listed with
-/// a reason.
+/// Waits until all files are written, and returns the errors: permissions that are unused and not listed with a reason.
 pub fn compare(folder: &Path) -> Result<Vec<String>> {
     let begin = Instant::now();
     let mut used = BTreeSet::new();
@@ -187,14 +186,18 @@ pub fn compare(folder: &Path) -> Result<Vec<String>> {
             if is_unfinished { &mut unfinished } else { &mut notes }.push(path);
         }
         if unfinished.is_empty() {
-            ensure!(!notes.is_empty(), "no test left a note in {}", folder.display());
+            ensure!(
+                !notes.is_empty(),
+                "no test saved its permissions in {}",
+                folder.display()
+            );
             for note in notes {
                 used.extend(fs::read_to_string(&note)?.lines().map(str::to_owned));
             }
             break;
         }
         if begin.elapsed() > NOTED_WITHIN {
-            bail!("these were never finished: {unfinished:?}");
+            bail!("unfinished files after the timeout: {unfinished:?}");
         }
         std::thread::sleep(POLL);
     }
@@ -202,7 +205,7 @@ pub fn compare(folder: &Path) -> Result<Vec<String>> {
 }
 
 fn judge(granted: &BTreeSet<Right>, used: &BTreeSet<Right>, unused: &str) -> Vec<String> {
-    // An installation among others has roles of its own, named after ours.
+    // A role of a named installation is called ROLE-INSTALLATION.
     let is_of = |used: &str, granted: &str| {
         let both = used.split_once(' ').zip(granted.split_once(' '));
         both.is_some_and(|((by, what), (role, right))| {
@@ -219,7 +222,7 @@ fn judge(granted: &BTreeSet<Right>, used: &BTreeSet<Right>, unused: &str) -> Vec
         .collect();
     let mut wrong = Vec::new();
     for right in granted {
-        // One that is listed may be used all the same: of two roles that grant it, an API server names the one it has loaded first.
+        // A listed permission may still be used: if two roles grant it, the API server logs the one it loaded first.
         if !was_used(right) && !known.contains_key(right.as_str()) {
             wrong.push(format!("granted, and nothing used it: {right}"));
         }

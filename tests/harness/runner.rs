@@ -27,57 +27,56 @@ use variables::Variables;
 
 pub use machine::{ChangedRoot, Machine};
 
-/// Most bytes of a task's results that Tekton takes, by default.
+/// Tekton's default limit for the results of a task, in bytes.
 const ROOM: usize = 4096;
 
-/// How a task was done.
+/// The result of a task.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Done {
-    /// Its name in the Pipeline.
+    /// Name in the Pipeline.
     pub task: String,
-    /// Each step that ran: its name, and how it was called, without what is encoded.
+    /// Name and command of each step that ran, without encoded arguments.
     pub calls: Vec<(String, String)>,
-    /// What was not done, and why: where this machine lacks something, the rest of a task is passed over as if it had
-    /// succeeded.
+    /// Why the rest of the task was skipped: this machine lacks a program or permission. The task then counts as succeeded.
     pub left_out: Option<String>,
     /// Whether it succeeded.
     pub success: bool,
-    /// What it reported, reason and message included.
+    /// Its results, including reason and message.
     pub results: Vec<(String, String)>,
-    /// What its steps printed.
+    /// Output of its steps.
     pub log: String,
 }
 
 impl Done {
-    /// A result, empty where there is none.
+    /// A result; empty if it does not exist.
     pub fn result(&self, name: &str) -> &str {
         let found = self.results.iter().find(|(own, _)| own == name);
         found.map_or("", |(_, value)| value)
     }
 }
 
-/// Runs the runs of one cluster.
+/// Executes the PipelineRuns of one cluster.
 pub struct Runner<'a> {
     control_plane: &'a ControlPlane,
     machine: Machine,
 }
 
 impl<'a> Runner<'a> {
-    /// A runner with what this machine has.
+    /// A runner with the capabilities of this machine.
     pub fn new(control_plane: &'a ControlPlane) -> Self {
         let machine = Machine::look();
         Self { control_plane, machine }
     }
 
-    /// What this machine has.
+    /// The capabilities of this machine.
     pub fn machine(&self) -> &Machine {
         &self.machine
     }
 
-    /// Runs a run to its end, and tells of each task when it is done.
+    /// Executes a run to its end, and reports each task when it ends.
     ///
     /// # Errors
-    /// Run, Pipeline and Tasks do not fit each other, or a program could not be started. That a step fails is none.
+    /// Run, Pipeline and Tasks do not match, or a program cannot be started. A failed step is not an error.
     pub async fn run(&self, namespace: &str, name: &str, mut tell: impl FnMut(&Done)) -> Result<RunOutcome> {
         let client = self.control_plane.client().await?;
         let run = serde_json::to_value(pipeline_runs(&client, namespace).get(name).await?)?;
@@ -118,7 +117,7 @@ impl<'a> Runner<'a> {
             }
             outcome = simulation.perform(Action::End).await?;
         }
-        outcome.context("the run has no end")
+        outcome.context("the run did not end")
     }
 
     async fn task(
@@ -176,12 +175,16 @@ impl<'a> Runner<'a> {
             }
         }
         let taken: usize = done.results.iter().map(|(_, value)| value.len()).sum();
-        ensure!(taken <= ROOM, "the results of {} take {taken} bytes", planned.name);
+        ensure!(
+            taken <= ROOM,
+            "the results of {} exceed the limit: {taken} bytes",
+            planned.name
+        );
         Ok(done)
     }
 }
 
-/// The image that a Task takes as a parameter.
+/// The user's image, which a Task gets as a parameter.
 fn of_task_param(task: &Value, variables: &Variables) -> Option<String> {
     let mut images = plan::list(&task["spec"]["steps"]).filter_map(|step| step["image"].as_str());
     let image = images.find(|image| image.contains("$(params."))?;

@@ -1,5 +1,5 @@
-//! The steps of a run that write ImageStreams: `cnbi-step imagestream` itself, called as the Pipelines call it. No pod runs
-//! it; its token is that of the account that its pod would have.
+//! Runs the real `cnbi-step imagestream` as the Pipelines do: as a process instead of a pod, with a token of the same service
+//! account.
 
 use anyhow::{Context as _, Result};
 use cnbi_shared::contract::{params, results};
@@ -9,25 +9,25 @@ use tokio::process::Command;
 use crate::control_plane::ControlPlane;
 use crate::process::binary;
 
-/// The account of the steps that run nothing but our own programs.
+/// The service account of steps that run only CNBi's programs.
 const TRUSTED: &str = "cnbi-trusted";
 
-/// How a step ended.
+/// The result of a step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ended {
-    /// Whether it did what it is for.
+    /// Whether it succeeded.
     pub success: bool,
-    /// Result `reason`; empty where it succeeded.
+    /// Result `reason`; empty after success.
     pub reason: String,
-    /// Result `message`, for people.
+    /// Result `message`.
     pub message: String,
 }
 
-/// Runs `cnbi-step imagestream create` or `update`, with what a run hands to it and with the rights of its account in the
-/// run's namespace. The run may have been deleted since it was read.
+/// Runs `cnbi-step imagestream create` or `update` with the parameters of a run, as its service account in the run's namespace.
+/// The run may have been deleted in the meantime.
 ///
 /// # Errors
-/// The run has not the parameters of the contract, or the program cannot be started.
+/// The run lacks parameters, or the program cannot be started.
 pub async fn image_stream(control_plane: &ControlPlane, run: &Value, verb: &str) -> Result<Ended> {
     let given = |name: &str| {
         let mut params = run["spec"]["params"].as_array().into_iter().flatten();

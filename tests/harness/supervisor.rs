@@ -1,8 +1,7 @@
-//! Keeps a program no longer than the process that asked for it.
+//! Ends a program when the process that started it ends.
 //!
-//! A test can be killed at any moment, and then nothing of it may stay behind. So every program is started by a small
-//! process of ours that holds the reading end of a pipe; when the writing end closes, for whatever reason, it kills the
-//! program and what that started. It knows neither what it runs nor why; `process.rs` is the other end.
+//! A test can be killed at any time and must leave no process behind. So a small supervisor process starts the program and reads
+//! from a pipe; when the pipe closes, it kills the program and its children. `process.rs` has the other end of the pipe.
 
 use std::fs::File;
 use std::os::fd::AsFd as _;
@@ -18,13 +17,13 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::rights::Note;
 
-/// How long a program may take to end after a SIGTERM that reached its supervisor.
+/// Timeout for a program to end after the supervisor got SIGTERM.
 const GRACE: Duration = Duration::from_secs(10);
 
 /// One program to run until it ends, stdin closes, or SIGTERM arrives.
 ///
-/// Lines on stdin are signals to pass on: `term`, `kill`, `stop`, `continue`. The program's process id is the first line
-/// on stdout; what it prints goes to this process's stderr.
+/// Each line on stdin is a signal to send: `term`, `kill`, `stop`, `continue`. The first line on stdout is the process ID of the
+/// program; its output goes to stderr of this process.
 #[derive(Debug, clap::Args)]
 pub struct Supervise {
     /// A file to hold a shared lock on for as long as the program lives
@@ -36,25 +35,25 @@ pub struct Supervise {
 }
 
 impl Supervise {
-    /// Runs the program and returns its exit code; 128 and the signal's number when a signal ended it.
+    /// Runs the program and returns its exit code, or 128 plus the number of the signal that ended it.
     pub async fn run(self) -> Result<ExitCode> {
-        // Ctrl-C at a terminal reaches the whole session; who started us decides what it means, not the terminal.
+        // Ctrl-C goes to the whole session; only the parent decides whether to stop the program.
         setsid().context("leaving the terminal's session")?;
         let held = self
             .hold
             .as_ref()
             .map(File::create)
             .transpose()
-            .context("opening the file to hold")?;
+            .context("opening the lock file")?;
         if let Some(file) = &held {
-            file.lock_shared().context("holding the lock")?;
+            file.lock_shared().context("locking the file")?;
         }
         let mut terminate = signal(SignalKind::terminate())?;
         let log = std::io::stderr()
             .as_fd()
             .try_clone_to_owned()
             .context("sharing stderr")?;
-        let (program, arguments) = self.command.split_first().context("no program is named")?;
+        let (program, arguments) = self.command.split_first().context("no program was given")?;
         let mut command = std::process::Command::new(program);
         command
             .args(arguments)
@@ -88,14 +87,14 @@ impl Supervise {
                         let _ = kill_process_group(pid, Signal::KILL);
                         break child.wait().await;
                     };
-                    // The program is not waited for yet, so its id cannot have passed to another one.
+                    // The ID cannot have been reused, because the program has not been waited for.
                     if let Some(signal) = named(&order) {
                         let _ = kill_process(pid, signal);
                     }
                 }
             }
         };
-        // What the program started and left behind is in its group still.
+        // Children of the program are still in its process group.
         let _ = kill_process_group(pid, Signal::KILL);
         drop(held);
         Ok(code(status.context("waiting for the program")?))
@@ -120,9 +119,9 @@ fn code(status: ExitStatus) -> ExitCode {
     ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX))
 }
 
-/// Removes a folder once nothing uses it any more.
+/// Removes a folder when it is no longer used.
 ///
-/// Waits until stdin closes and then until no supervisor holds the folder's lock.
+/// Waits until stdin closes and no supervisor holds the lock of the folder.
 #[derive(Debug, clap::Args)]
 pub struct Sweep {
     /// The folder to remove
@@ -133,7 +132,7 @@ pub struct Sweep {
 }
 
 impl Sweep {
-    /// Blocks until the folder is gone.
+    /// Blocks until the folder has been removed.
     pub fn run(self) -> Result<()> {
         setsid().context("leaving the terminal's session")?;
         let note = Note::begin()?;

@@ -1,4 +1,4 @@
-//! The build of programs from Go modules, into a cache that is complete or absent.
+//! Builds programs from Go modules into a cache. An entry of the cache is complete or absent.
 
 use std::fmt::Write as _;
 use std::fs::{self, File, TryLockError};
@@ -9,37 +9,39 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-/// Programs that are built together from one Go module of ours, which pins the versions of theirs.
+/// Programs that are built together from one Go module, which pins their versions.
 #[derive(Debug)]
 pub(super) struct Recipe {
-    /// What they are, for people.
+    /// Description for messages.
     pub(super) name: &'static str,
-    /// The folder of the module in `tests/`. Its last part names the folder of the builds in the cache.
+    /// The folder of the module in `tests/`. The last part of the path is also the name in the cache.
     pub(super) folder: &'static str,
     pub(super) go_mod: &'static str,
     pub(super) go_sum: &'static str,
-    /// Source of our own in the module, where there is any.
+    /// Source code in the module; may be empty.
     pub(super) source: &'static str,
-    /// Names of the programs, and the Go packages they are built from.
+    /// Names of the programs and their Go packages.
     pub(super) programs: &'static [(&'static str, &'static str)],
-    /// What to do where there is no Go.
+    /// What to do if Go is not installed.
     pub(super) or_instead: &'static str,
 }
 
-/// How often a build that goes on says so.
+/// Interval of progress messages.
 const PROGRESS_EVERY: Duration = Duration::from_secs(15);
 
-/// The folder of the pinned programs under `cache`, built when it is not there yet.
+/// The folder of the programs in `cache`; builds them if it does not exist.
 pub(super) fn cached(cache: &Path, recipe: &Recipe) -> Result<PathBuf> {
     let name = recipe.name;
-    let folder = Path::new(recipe.folder).file_name().context("a folder has a name")?;
+    let folder = Path::new(recipe.folder)
+        .file_name()
+        .context("the path has no folder name")?;
     let parent = cache.join(folder);
     let folder = parent.join(key(recipe)?);
     if folder.is_dir() {
         return Ok(folder);
     }
     fs::create_dir_all(&parent).with_context(|| format!("creating {}", parent.display()))?;
-    // One build at a time: a second process waits, and then finds the folder there.
+    // One build at a time: other processes wait and then use the result.
     let lock = File::create(folder.with_extension("lock")).context("creating the lock of the build")?;
     match lock.try_lock() {
         Ok(()) => {}
@@ -47,7 +49,7 @@ pub(super) fn cached(cache: &Path, recipe: &Recipe) -> Result<PathBuf> {
             eprintln!("{name}: another process is building it, waiting");
             lock.lock().context("waiting for the lock of the build")?;
         }
-        Err(TryLockError::Error(error)) => return Err(error).context("taking the lock of the build"),
+        Err(TryLockError::Error(error)) => return Err(error).context("locking the build"),
     }
     if folder.is_dir() {
         return Ok(folder);
@@ -56,7 +58,7 @@ pub(super) fn cached(cache: &Path, recipe: &Recipe) -> Result<PathBuf> {
     Ok(folder)
 }
 
-/// Names a build by all that goes into it.
+/// The cache key: a hash of all inputs of the build.
 fn key(recipe: &Recipe) -> Result<String> {
     let mut context = ring::digest::Context::new(&ring::digest::SHA256);
     for part in [recipe.go_mod, recipe.go_sum, recipe.source] {
@@ -82,7 +84,7 @@ fn build(folder: &Path, recipe: &Recipe) -> Result<()> {
         Err(error) if error.kind() == ErrorKind::NotFound => bail!(missing_go(recipe)),
         outcome => ensure!(outcome.context("starting go")?.success(), "`go version` fails"),
     }
-    // Whoever holds the lock owns this name, so what a killed build left behind is taken away here.
+    // Left by a build that was killed; the lock makes deleting it safe.
     let unfinished = folder.with_extension("unfinished");
     if unfinished.exists() {
         fs::remove_dir_all(&unfinished).with_context(|| format!("removing {}", unfinished.display()))?;
@@ -91,7 +93,7 @@ fn build(folder: &Path, recipe: &Recipe) -> Result<()> {
     let begin = Instant::now();
     for (index, (program, package)) in programs.iter().enumerate() {
         let step = format!("{name}: {program} ({} of {})", index + 1, programs.len());
-        eprintln!("{step}, building; the first time this takes some minutes and downloads Go modules");
+        eprintln!("{step}, building; the first build downloads Go modules and takes some minutes");
         build_one(&unfinished.join(program), recipe, package, &step)?;
     }
     fs::rename(&unfinished, folder).with_context(|| format!("moving the programs to {}", folder.display()))?;
@@ -113,7 +115,7 @@ fn build_one(output: &Path, recipe: &Recipe, package: &str, step: &str) -> Resul
         .args(arguments(package, recipe)?)
         .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(recipe.folder))
         .env("CGO_ENABLED", "0")
-        // A workspace or flags of the user's own would build something else than what is pinned here.
+        // The user's workspace or flags would build something other than the pinned versions.
         .env("GOWORK", "off")
         .env_remove("GOFLAGS")
         .stdin(Stdio::null())
@@ -155,7 +157,7 @@ fn missing_go(recipe: &Recipe) -> String {
     )
 }
 
-/// The version of Kubernetes that a recipe's module requires.
+/// The version of Kubernetes that the module requires.
 pub(super) fn kubernetes_version(recipe: &Recipe) -> Result<&'static str> {
     let mut lines = recipe.go_mod.lines().map(str::trim);
     lines
@@ -169,11 +171,11 @@ pub(super) fn kubernetes_version(recipe: &Recipe) -> Result<&'static str> {
         })
 }
 
-/// What `go build` is told, apart from where to put the result.
+/// Arguments of `go build`, except the output path.
 fn arguments(package: &str, recipe: &Recipe) -> Result<Vec<String>> {
     let mut link = "-s -w".to_owned();
     if package.starts_with("k8s.io/kubernetes/") {
-        // Without these the API server would say that it is v0.0.0-master.
+        // Without these flags the API server reports version v0.0.0-master.
         let version = kubernetes_version(recipe)?;
         let mut numbers = version.trim_start_matches('v').split('.');
         let (major, minor) = numbers

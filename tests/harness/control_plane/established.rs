@@ -1,4 +1,4 @@
-//! Waits until kinds that were just defined can be used.
+//! Waits until new CustomResourceDefinitions are established.
 
 use std::ffi::OsStr;
 use std::time::{Duration, Instant};
@@ -8,11 +8,11 @@ use anyhow::{Result, ensure};
 use super::ControlPlane;
 use crate::process::POLL;
 
-/// How long the API server may take until it serves a kind.
+/// Timeout for the API server to serve a kind.
 const SERVED_WITHIN: Duration = Duration::from_secs(60);
 
 impl ControlPlane {
-    /// Waits until the definitions that kubectl finds by these arguments are established.
+    /// Waits until the CustomResourceDefinitions that kubectl selects with these arguments are established.
     pub async fn until_established<S: AsRef<OsStr>>(&self, definitions: &[S]) -> Result<()> {
         let timeout = format!("--timeout={}s", SERVED_WITHIN.as_secs());
         let begin = Instant::now();
@@ -25,7 +25,7 @@ impl ControlPlane {
             if answer.success {
                 return Ok(());
             }
-            // kubectl does not wait for a definition that has no conditions at all yet.
+            // `kubectl wait` fails for a definition that has no conditions yet.
             let is_new = answer.stderr.contains(".status.conditions accessor error");
             ensure!(
                 is_new && begin.elapsed() < SERVED_WITHIN,

@@ -1,4 +1,4 @@
-//! The kubeconfig files of a control plane. JSON is YAML, so that is how they are written.
+//! The kubeconfig files of a control plane, written as JSON, which is valid YAML.
 
 use std::path::Path;
 
@@ -7,15 +7,15 @@ use serde_json::{Value, json};
 
 use super::pki::{Pki, write_private};
 
-/// How a client says who it is.
+/// Credentials of a client.
 pub(super) enum Credential<'a> {
-    /// One of the certificates that the control plane's authority issued.
+    /// A certificate issued by the control plane's CA.
     Certificate(&'a str),
     /// A bearer token.
     Token(&'a str),
 }
 
-/// Writes one, readable by its owner alone.
+/// Writes a kubeconfig that only the owner can read.
 pub(super) fn write(
     path: &Path,
     pki: &Pki,

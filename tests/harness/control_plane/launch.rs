@@ -1,4 +1,4 @@
-//! Starts the programs of a control plane in their order, and waits until each can do its part.
+//! Starts the programs of a control plane in order, and waits until each is ready.
 
 use std::fs;
 use std::path::Path;
@@ -15,17 +15,17 @@ use super::pki::Pki;
 use super::programs::{self, Ports};
 use super::{ControlPlane, READY_WITHIN, lock, ports};
 
-/// How often ports are chosen before it is given up.
+/// Attempts to find free ports.
 const ATTEMPTS: u32 = 3;
 
-/// Starts all on ports of its own choice.
+/// Starts all programs on free ports.
 pub(super) async fn launch(assets: &Assets, data: &Path, pki: &Pki) -> Result<ControlPlane> {
     for _ in 1..ATTEMPTS {
         match once(assets, data, pki).await {
             Err(error) if is_port_taken(data) => {
-                eprintln!("control plane: somebody took one of its ports, so it tries others ({error:#})");
+                eprintln!("control plane: another process uses one of its ports; trying other ports ({error:#})");
                 if data.join("etcd").exists() {
-                    fs::remove_dir_all(data.join("etcd")).context("removing what etcd began")?;
+                    fs::remove_dir_all(data.join("etcd")).context("removing etcd's data")?;
                 }
             }
             outcome => return outcome,
@@ -47,8 +47,7 @@ async fn once(assets: &Assets, data: &Path, pki: &Pki) -> Result<ControlPlane> {
         kubeconfig::write(path, pki, &server, "default", of, &Credential::Certificate(of))?;
     }
 
-    // The API server waits for etcd by itself. The controllers would wait ten seconds for the API server and give up,
-    // which is too little on a machine that is busy.
+    // The API server waits for etcd. The controllers give up on the API server after ten seconds, too early on a busy machine.
     let etcd = started(data, programs::etcd(assets, data, ports))?;
     let api_server_program = held(data, programs::api_server(assets, data, pki, ports));
     let api_server = api_server_program.start()?;
@@ -71,14 +70,14 @@ async fn once(assets: &Assets, data: &Path, pki: &Pki) -> Result<ControlPlane> {
     Ok(control_plane)
 }
 
-/// A namespace gets its service account from the controllers, so when that is there they work.
+/// The controllers create the default service account of a namespace, so its existence shows that they work.
 async fn wait_for_controllers(mut controllers: Process, client: kube::Client) -> Result<Process> {
     let accounts: kube::Api<k8s_openapi::api::core::v1::ServiceAccount> = kube::Api::namespaced(client, "default");
     let begin = Instant::now();
     loop {
         controllers.ensure_running()?;
         let account = accounts.get_opt("default").await;
-        if account.context("asking for the default service account")?.is_some() {
+        if account.context("reading the default service account")?.is_some() {
             return Ok(controllers);
         }
         ensure!(
@@ -90,8 +89,7 @@ async fn wait_for_controllers(mut controllers: Process, client: kube::Client) ->
     }
 }
 
-/// Whether etcd or the API server found that somebody listens where it was told to: between the choice of a port and its
-/// use, another process can take it.
+/// Whether a port of etcd or the API server was in use: another process can bind it after it was chosen.
 fn is_port_taken(data: &Path) -> bool {
     ["etcd", "kube-apiserver"].iter().any(|name| {
         let log = fs::read_to_string(data.join(format!("{name}.log")));

@@ -1,4 +1,4 @@
-//! The keys and certificates of one control plane, as files in its folder.
+//! Keys and certificates of one control plane.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,14 +9,14 @@ use rcgen::{
     KeyUsagePurpose,
 };
 
-/// Where the files are.
+/// The folder with the files.
 #[derive(Clone, Debug)]
 pub(super) struct Pki {
     folder: PathBuf,
 }
 
 impl Pki {
-    /// Makes everything anew. Nothing of it is ever used for another control plane.
+    /// Creates all keys and certificates; they are never reused for another control plane.
     pub(super) fn generate(folder: &Path) -> Result<Self> {
         fs::create_dir_all(folder).with_context(|| format!("creating {}", folder.display()))?;
         let pki = Self {
@@ -62,12 +62,12 @@ impl Pki {
         self.folder.join(format!("{of}.crt"))
     }
 
-    /// The key of a certificate, or `tokens`, which signs service accounts' tokens.
+    /// The key of a certificate, or `tokens`, which signs service account tokens.
     pub(super) fn key(&self, of: &str) -> PathBuf {
         self.folder.join(format!("{of}.key"))
     }
 
-    /// The public half of `tokens`.
+    /// The public key of `tokens`.
     pub(super) fn token_verifier(&self) -> PathBuf {
         self.folder.join("tokens.pub")
     }
@@ -91,7 +91,7 @@ impl Pki {
     }
 }
 
-/// A user of Kubernetes is a common name, a group an organization.
+/// Kubernetes maps the common name to the user and the organization to the group.
 fn name(user: &str, group: Option<&str>) -> DistinguishedName {
     let mut name = DistinguishedName::new();
     name.push(DnType::CommonName, user);
@@ -101,11 +101,11 @@ fn name(user: &str, group: Option<&str>) -> DistinguishedName {
     name
 }
 
-/// Writes a file that only its owner may read.
+/// Writes a file that only the owner can read.
 pub(super) fn write_private(path: &Path, text: &str) -> Result<()> {
     use std::io::Write as _;
-    // Nobody else may read it. It takes its place whole: tests that ask for the same file at once read each other's.
-    let folder = path.parent().context("a file lies in a folder")?;
+    // Renamed when complete, because concurrent tests may read the file.
+    let folder = path.parent().context("the path has no parent folder")?;
     let mut file =
         tempfile::NamedTempFile::new_in(folder).with_context(|| format!("writing to {}", folder.display()))?;
     file.write_all(text.as_bytes())

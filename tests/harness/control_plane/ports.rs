@@ -1,4 +1,4 @@
-//! Ports on loopback that nobody listens on.
+//! Free ports on loopback.
 
 use std::collections::BTreeSet;
 use std::collections::hash_map::RandomState;
@@ -8,16 +8,14 @@ use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context as _, Result};
 
-/// Below what operating systems hand out to outgoing connections, so that a program that is stopped finds its port free
-/// when it starts again.
+/// Below the ephemeral ports of operating systems, so that a program that restarts finds its port free.
 const RANGE: std::ops::Range<u16> = 10_000..32_000;
 
-/// Ports that this process was given before. Minutes may pass between the choice of a port and the program that listens on
-/// it, and with hundreds of them in a process two would now and then be the same.
+/// Ports already returned in this process. A program may bind its port minutes after it was chosen, so ports must not repeat.
 static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
 
-/// `N` different ports that no other call in this process gets, chosen at random because several processes choose at the
-/// same time.
+/// `N` distinct free ports that no other call in this process gets. They are random because several processes choose
+/// concurrently.
 pub fn free<const N: usize>() -> Result<[u16; N]> {
     let mut given = GIVEN.lock().unwrap_or_else(PoisonError::into_inner);
     let mut ports = [0; N];
@@ -33,7 +31,7 @@ pub fn free<const N: usize>() -> Result<[u16; N]> {
 
 fn random() -> u16 {
     let number = RandomState::new().build_hasher().finish();
-    // What is left of the division fits, as the range itself does.
+    // The remainder fits, because the range does.
     RANGE.start + u16::try_from(number % u64::from(RANGE.end - RANGE.start)).unwrap_or_default()
 }
 
@@ -44,7 +42,7 @@ mod tests {
     #[test]
     fn no_port_is_given_twice() -> Result<()> {
         let mut seen = BTreeSet::new();
-        // One in 22 would be given again by chance alone after a thousand of them.
+        // With random choice alone, about one in 22 of a thousand ports would repeat.
         for _ in 0..500 {
             for port in free::<3>()? {
                 assert!(RANGE.contains(&port) && seen.insert(port), "{port}");

@@ -1,7 +1,7 @@
-//! With which arguments the control plane's programs are started.
+//! Arguments of the control plane's programs.
 //!
-//! Everything listens on 127.0.0.1. The API server authorizes by RBAC and writes an audit log, so that a test can say
-//! which right was used by whom.
+//! All listen on 127.0.0.1. The API server uses RBAC and writes an audit log, so tests can check which permission each client
+//! used.
 
 use std::path::Path;
 
@@ -10,13 +10,12 @@ use crate::process::Program;
 
 use super::pki::Pki;
 
-/// The audit policy: who did what, once a request, without bodies (which hold Secrets).
+/// The audit policy: one entry per request, without bodies, which may contain Secrets.
 pub(super) const AUDIT_POLICY: &str =
     "apiVersion: audit.k8s.io/v1\nkind: Policy\nomitStages: [RequestReceived]\nrules: [{level: Metadata}]\n";
 
-/// What the controllers of a control plane without nodes have to do: namespaces go away, owned objects go with their
-/// owners, volume claims that no pod uses can be deleted, service accounts and the aggregated roles are there. Nothing
-/// runs Deployments; the harness does that.
+/// Controllers needed without nodes: deletion of namespaces and of owned objects, release of unused PVCs, service accounts,
+/// aggregated roles. Deployments are run by the harness.
 const CONTROLLERS: &str = "namespace-controller,garbage-collector-controller,serviceaccount-controller,\
                            clusterrole-aggregation-controller,root-ca-certificate-publisher-controller,\
                            persistentvolumeclaim-protection-controller";
@@ -40,7 +39,7 @@ pub(super) fn etcd(assets: &Assets, data: &Path, ports: Ports) -> Program {
         ("--listen-peer-urls", peer.clone()),
         ("--initial-advertise-peer-urls", peer.clone()),
         ("--initial-cluster", format!("default={peer}")),
-        // The data need not survive the machine.
+        // The data need not survive a crash of the machine.
         ("--unsafe-no-fsync", "true".to_owned()),
         ("--log-level", "warn".to_owned()),
     ]);
@@ -58,7 +57,7 @@ pub(super) fn api_server(assets: &Assets, data: &Path, pki: &Pki, ports: Ports) 
         ("--etcd-servers", format!("http://127.0.0.1:{}", ports.etcd)),
         ("--bind-address", "127.0.0.1".to_owned()),
         ("--secure-port", ports.api_server.to_string()),
-        // Said explicitly, or a machine without a default route cannot start; nobody reaches it by the Service.
+        // Required on machines without a default route; the kubernetes Service is not used.
         ("--advertise-address", "127.0.0.1".to_owned()),
         ("--endpoint-reconciler-type", "none".to_owned()),
         ("--service-cluster-ip-range", "10.96.0.0/16".to_owned()),
@@ -72,9 +71,9 @@ pub(super) fn api_server(assets: &Assets, data: &Path, pki: &Pki, ports: Ports) 
         ("--service-account-signing-key-file", path(pki.key("tokens"))),
         ("--audit-policy-file", path(data.join("audit-policy.yaml"))),
         ("--audit-log-path", path(data.join("audit.log"))),
-        // In megabytes: one file for the whole life of a control plane, never rotated away from a test that reads it.
+        // In megabytes: large enough that the log is never rotated.
         ("--audit-log-maxsize", "100000".to_owned()),
-        // Or it would wait a minute for watches, which do not end by themselves, whenever a test has it stop.
+        // Otherwise the API server waits a minute for open watches when it stops.
         ("--shutdown-watch-termination-grace-period", "2s".to_owned()),
         ("--profiling", "false".to_owned()),
     ]);
@@ -90,7 +89,7 @@ pub(super) fn controller_manager(assets: &Assets, data: &Path, pki: &Pki, kubeco
         ("--leader-elect", "false".to_owned()),
         ("--use-service-account-credentials", "true".to_owned()),
         ("--root-ca-file", pki.authority().display().to_string()),
-        // Nobody asks it anything.
+        // No client connects to it.
         ("--secure-port", "0".to_owned()),
     ]);
     program

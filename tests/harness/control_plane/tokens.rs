@@ -1,4 +1,4 @@
-//! Service accounts' own credentials, so that a program runs with the rights of its account and no others.
+//! Tokens of service accounts, so that a program runs with exactly the permissions of its account.
 
 use std::path::PathBuf;
 
@@ -10,11 +10,11 @@ use kube::Api;
 use super::kubeconfig::{self, Credential};
 use super::{ControlPlane, fs};
 
-/// Longer than any control plane of ours lives, in seconds.
+/// In seconds; longer than any control plane runs.
 const A_YEAR: i64 = 365 * 24 * 60 * 60;
 
 impl ControlPlane {
-    /// A kubeconfig that speaks as a service account, with its namespace as the default one.
+    /// A kubeconfig for a service account, with the account's namespace as the default.
     pub async fn service_account_kubeconfig(&self, namespace: &str, name: &str) -> Result<PathBuf> {
         let accounts: Api<ServiceAccount> = Api::namespaced(self.client().await?, namespace);
         let request = TokenRequest {
@@ -29,7 +29,7 @@ impl ControlPlane {
             .await
             .with_context(|| format!("requesting a token of the service account {namespace}/{name}"))?
             .status
-            .context("the API server answered without a token")?
+            .context("the response of the API server has no token")?
             .token;
         let folder = self.data().join("service-accounts");
         fs::create_dir_all(&folder)?;

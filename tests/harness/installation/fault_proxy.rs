@@ -21,27 +21,27 @@ use tokio::task::JoinHandle;
 
 use crate::control_plane::connect;
 
-/// Most of a request's body, in bytes.
+/// Limit of a request's body in bytes.
 const LIMIT: usize = 4 << 20;
 
-/// What is done to a request.
+/// The handling of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ProxyAction {
-    /// It is passed on.
+    /// Forwards it.
     Pass,
-    /// It is passed on after a while.
+    /// Forwards it after a delay.
     Late(Duration),
-    /// It is never answered.
+    /// Never responds.
     Never,
-    /// The connection breaks in the middle of the answer.
+    /// Closes the connection in the middle of the response.
     CutOff,
-    /// It is answered with this status and body, and the API server never hears of it.
+    /// Responds with this status and body; the API server does not get the request.
     Respond(u16, String),
 }
 
 type Rule = Arc<dyn Fn(&str) -> ProxyAction + Send + Sync>;
 
-/// A proxy; gone when it is dropped.
+/// A running proxy; stops on drop.
 pub struct FaultProxy {
     url: String,
     rule: Arc<Mutex<Rule>>,
@@ -49,10 +49,10 @@ pub struct FaultProxy {
 }
 
 impl FaultProxy {
-    /// Starts one before the API server that a kubeconfig leads to. It passes on everything.
+    /// Starts a proxy for the API server of a kubeconfig. It forwards everything.
     pub async fn start(kubeconfig: &Path) -> Result<Self> {
         let mut kubeconfig = Kubeconfig::read_from(kubeconfig)?;
-        // Whoever asks says who it is.
+        // Clients authenticate with their own tokens.
         for user in &mut kubeconfig.auth_infos {
             user.auth_info = Some(AuthInfo::default());
         }
@@ -77,18 +77,18 @@ impl FaultProxy {
             }
         });
         let task = tokio::spawn(async move {
-            // It serves until it is dropped.
+            // Serves until it is dropped.
             let _ = axum::serve(listener, router).await;
         });
         Ok(Self { url, rule, task })
     }
 
-    /// Where the program finds it.
+    /// The URL for the program.
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// From now on does this to requests, by their URL path.
+    /// Sets the handling of requests by URL path.
     pub fn set(&self, rule: impl Fn(&str) -> ProxyAction + Send + Sync + 'static) {
         *self.rule.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(rule);
     }
@@ -120,13 +120,13 @@ async fn apply_action(client: &Client, request: Request, action: ProxyAction) ->
     }
     let (mut head, body) = request.into_parts();
     let body = to_bytes(body, LIMIT).await.context("reading a request")?;
-    // What belongs to this hop alone.
+    // Hop-by-hop headers.
     for name in [header::HOST, header::CONNECTION, header::ACCEPT_ENCODING] {
         head.headers.remove(name);
     }
     head.version = http::Version::default();
     let asked = http::Request::from_parts(head, kube::client::Body::from(body));
-    let (mut head, body) = client.send(asked).await.context("passing on a request")?.into_parts();
+    let (mut head, body) = client.send(asked).await.context("forwarding a request")?.into_parts();
     for name in [header::CONNECTION, header::TRANSFER_ENCODING] {
         head.headers.remove(name);
     }

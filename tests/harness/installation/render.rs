@@ -1,6 +1,4 @@
-//! What is changed in rendered objects: that installations can live side by side, and where a Service leads.
-//!
-//! Functions of the objects alone.
+//! Changes to rendered objects: names for several installations on one control plane, and the ports of Services. No I/O.
 
 use anyhow::{Context as _, Result, bail};
 use serde_json::{Value, json};
@@ -10,7 +8,7 @@ use super::workload::Workload;
 /// Kinds that all installations share.
 const SHARED: [&str; 3] = ["CustomResourceDefinition", "Namespace", "APIService"];
 
-/// The namespace that the programs live in, which has to be one.
+/// The single namespace of the programs.
 pub(super) fn namespace(objects: &[Value]) -> Result<String> {
     let mut namespaces: Vec<&str> = objects
         .iter()
@@ -21,11 +19,11 @@ pub(super) fn namespace(objects: &[Value]) -> Result<String> {
     namespaces.dedup();
     match namespaces[..] {
         [namespace] => Ok(namespace.to_owned()),
-        _ => bail!("the programs live in {namespaces:?}, not in one namespace"),
+        _ => bail!("the programs are in {namespaces:?}, not in one namespace"),
     }
 }
 
-/// Leaves out other namespaces with all that is in them, of which installations beside each other would want the same.
+/// Removes other namespaces and their objects, which several installations would otherwise share.
 pub(super) fn keep_own_namespace(objects: &mut Vec<Value>, namespace: &str) {
     objects.retain(|object| {
         let metadata = &object["metadata"];
@@ -37,12 +35,12 @@ pub(super) fn keep_own_namespace(objects: &mut Vec<Value>, namespace: &str) {
     });
 }
 
-/// The name that an object without a namespace has in one of many installations.
+/// The name of a cluster-scoped object in one of several installations.
 pub(super) fn own_name(name: &str, installation: &str) -> String {
     format!("{name}-{installation}")
 }
 
-/// The new name of an object that was called `old` before [`set_apart`], when there is one.
+/// The new name of an object that [`set_apart`] renamed from `old`, if any.
 pub(super) fn renamed(objects: &[Value], kind: &str, old: &str, installation: &str) -> Option<String> {
     let name = own_name(old, installation);
     objects
@@ -51,7 +49,7 @@ pub(super) fn renamed(objects: &[Value], kind: &str, old: &str, installation: &s
         .then_some(name)
 }
 
-/// Gives objects without a namespace names of their own, and has webhooks asked only about labelled namespaces.
+/// Renames cluster-scoped objects, and restricts webhooks to labelled namespaces.
 pub(super) fn set_apart(objects: &mut [Value], installation: &str, label: (&str, &str)) {
     let own: Vec<(String, String)> = objects
         .iter()
@@ -109,7 +107,7 @@ pub(super) fn set_apart(objects: &mut [Value], installation: &str, label: (&str,
     }
 }
 
-/// Whether a rule of RBAC is about a kind; `ClusterRole` is the resource `clusterroles`.
+/// Whether an RBAC rule applies to a kind, such as `ClusterRole`, whose resource is `clusterroles`.
 fn names_resource(rule: &Value, kind: &str) -> bool {
     let resource = format!("{}s", kind.to_lowercase());
     rule["resources"]
@@ -117,20 +115,17 @@ fn names_resource(rule: &Value, kind: &str) -> bool {
         .is_some_and(|resources| resources.iter().any(|name| *name == *resource))
 }
 
-/// Has the Services that webhook configurations name lead to where the programs listen.
+/// Points the Services of webhook configurations to the ports of the programs.
 ///
-/// A Service without selector that is an alias for the loopback address: so the API server goes through a Service, with
-/// the name on the certificate and the protocol that this brings, as it does where there are nodes.
+/// Each Service has no selector and is an alias for loopback. So the API server verifies the certificate for the name of the
+/// Service, as on a cluster with nodes.
 pub(super) fn lead_to_loopback(objects: &mut [Value], workloads: &[Workload]) -> Result<()> {
     let mut led = Vec::new();
     for position in 0..objects.len() {
         let mut webhooks = std::mem::take(&mut objects[position]["webhooks"]);
         for webhook in webhooks.as_array_mut().into_iter().flatten() {
             let service = &mut webhook["clientConfig"]["service"];
-            let name = service["name"]
-                .as_str()
-                .context("a webhook names no Service")?
-                .to_owned();
+            let name = service["name"].as_str().context("a webhook has no Service")?.to_owned();
             let port = service["port"].as_u64().unwrap_or(443);
             service["port"] = target(objects, workloads, &name, port)?.into();
             led.push(name);
@@ -149,20 +144,20 @@ pub(super) fn lead_to_loopback(objects: &mut [Value], workloads: &[Workload]) ->
     Ok(())
 }
 
-/// The local port behind a port of a Service.
+/// The local port for a port of a Service.
 fn target(objects: &[Value], workloads: &[Workload], service: &str, port: u64) -> Result<u16> {
     let described = || format!("port {port} of the Service {service}");
     let spec = objects
         .iter()
         .find(|object| object["kind"] == "Service" && object["metadata"]["name"] == service)
         .map(|object| &object["spec"])
-        .with_context(|| format!("a webhook names a Service {service}, which is not there"))?;
+        .with_context(|| format!("a webhook refers to Service {service}, which does not exist"))?;
     let target = spec["ports"]
         .as_array()
         .into_iter()
         .flatten()
         .find(|entry| entry["port"] == port);
-    let target = &target.with_context(|| format!("there is no {}", described()))?["targetPort"];
+    let target = &target.with_context(|| format!("{} does not exist", described()))?["targetPort"];
     let selected = |workload: &&Workload| {
         spec["selector"].as_object().is_some_and(|selector| {
             !selector.is_empty()
@@ -181,7 +176,7 @@ fn target(objects: &[Value], workloads: &[Workload], service: &str, port: u64) -
         .find(|local| *target == *local.name || *target == local.declared);
     found
         .map(|local| local.local)
-        .with_context(|| format!("{} leads to no port of {}", described(), workload.container))
+        .with_context(|| format!("{} has no target port in {}", described(), workload.container))
 }
 
 fn items<'a>(object: &'a mut Value, field: &str) -> impl Iterator<Item = &'a mut Value> {

@@ -14,7 +14,7 @@ use crate::process::{Process, binary};
 use super::Installation;
 use super::workload::{Port, Workload};
 
-/// What stands in for a pod: a process with the pod's arguments, environment and rights.
+/// Replaces a pod: a process with the pod's arguments, environment and permissions.
 #[derive(Debug)]
 pub struct Replica {
     process: Process,
@@ -40,7 +40,7 @@ impl Replica {
             None => binary(&workload.program)?,
         };
         let mut program = installation.control_plane.program(&pod, path);
-        // Relative paths of the program's own lead into its installation, as into a container.
+        // Relative paths are resolved in the installation, as in a container.
         program.log = installation.folder.join(format!("{pod}.log"));
         program.folder = Some(installation.folder.clone());
         program.args = workload
@@ -52,7 +52,7 @@ impl Replica {
             .into_iter()
             .map(|(name, value)| (name, value.into()))
             .collect();
-        // In a pod it would find the API server and its token by itself.
+        // In a pod, the program finds API server and token in the environment and the mounted token.
         let mut kubeconfig = installation.kubeconfig(&workload.container).await?;
         if let Some(server) = server {
             let mut led: Value = serde_json::from_slice(&fs::read(&kubeconfig)?)?;
@@ -70,12 +70,12 @@ impl Replica {
         })
     }
 
-    /// The name that the program is given as its pod's.
+    /// The name of the pod, as passed to the program.
     pub fn pod(&self) -> &str {
         &self.pod
     }
 
-    /// Where a port of the container is on this machine, by the name it has in the Deployment.
+    /// The local address of a container port, by its name in the Deployment.
     pub fn port(&self, name: &str) -> Result<u16> {
         self.ports
             .get(name)
@@ -83,7 +83,7 @@ impl Replica {
             .with_context(|| format!("{} has no port {name}", self.pod))
     }
 
-    /// Waits until its readiness probe is answered with 200.
+    /// Waits until its readiness probe returns 200.
     pub async fn ready(&mut self, within: Duration) -> Result<()> {
         let url = self
             .readiness
@@ -92,7 +92,7 @@ impl Replica {
         self.process.wait_until_ok(&url, within).await
     }
 
-    /// The process alone, to be waited for or ended.
+    /// The process, to wait for it or end it.
     pub fn into_process(self) -> Process {
         self.process
     }

@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 
 use super::replica::Replica;
 
-/// A Service; gone when it is dropped.
+/// A running Service; stops on drop.
 #[derive(Debug)]
 pub struct Service {
     port: String,
@@ -45,7 +45,7 @@ impl Endpoints {
 }
 
 impl Service {
-    /// Listens on `listen`, for the port of the containers that is called `port`.
+    /// Listens on `listen` for the container port named `port`.
     pub(super) async fn start(listen: u16, port: &str) -> Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, listen))
             .await
@@ -59,14 +59,14 @@ impl Service {
         })
     }
 
-    /// Leads new connections to `replica` too, which has to be ready, as an endpoint has to be.
+    /// Adds `replica`, which must be ready, to the endpoints.
     pub fn add(&self, replica: &Replica) -> Result<()> {
         let endpoint = (replica.pod().to_owned(), replica.port(&self.port)?);
         self.endpoints.change(|turns| turns.endpoints.push(endpoint));
         Ok(())
     }
 
-    /// Leads no new connections to it any more.
+    /// Removes it from the endpoints; existing connections are kept.
     pub fn remove(&self, replica: &Replica) {
         self.endpoints
             .change(|turns| turns.endpoints.retain(|(pod, _)| pod != replica.pod()));
@@ -83,7 +83,7 @@ async fn accept(listener: TcpListener, endpoints: Endpoints) {
     while let Ok((mut near, _)) = listener.accept().await {
         let endpoint = endpoints.next();
         tokio::spawn(async move {
-            // Without an endpoint, or one that is dead, a connection comes to nothing.
+            // Without an endpoint that accepts it, the connection is closed.
             let Some(port) = endpoint else { return };
             let Ok(mut far) = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await else {
                 return;

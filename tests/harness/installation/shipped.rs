@@ -1,4 +1,4 @@
-//! What this project ships, for [`Installation::install`](super::Installation::install).
+//! The manifests of this project, for [`Installation::install`](super::Installation::install).
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ pub const WEBHOOK: &str = "cnbi-webhook";
 /// The container of the controller.
 pub const CONTROLLER: &str = "cnbi-controller";
 
-/// `deploy/overlays/default`, as it is or under a name of its own beside others on one control plane.
+/// `deploy/overlays/default`, unchanged, or with a name for several on one control plane.
 pub fn default(name: Option<&str>) -> Options {
     let names = [
         ("--mutating-configuration", "MutatingWebhookConfiguration"),
@@ -31,14 +31,14 @@ pub fn default(name: Option<&str>) -> Options {
     }
 }
 
-/// The folder that holds everything an administrator applies.
+/// The folder with the manifests that an admin applies.
 pub fn deploy() -> PathBuf {
     let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
     tests.parent().unwrap_or(tests).join("deploy")
 }
 
-/// What stands beside an overlay: the namespace of runs with the controller's rights there, and, by `make
-/// install-pipelines`, the Pipelines with the rights to publish to `targets`, which have to be there, as have Tekton's kinds.
+/// The additional manifests: the build namespace with the controller's permissions there, and the Pipelines with permission to
+/// publish to `targets`, by `make install-pipelines`. The target namespaces and Tekton's kinds must exist.
 pub async fn install_builds(control_plane: &ControlPlane, targets: &[&str]) -> Result<()> {
     let builds = control_plane
         .kubectl()

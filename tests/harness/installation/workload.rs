@@ -1,6 +1,4 @@
-//! What a Deployment says about running its program: the part of it that the kubelet would act on.
-//!
-//! A part that this does not understand is an error, never left out in silence.
+//! The parts of a Deployment that a kubelet would use to run its program. An unsupported part is an error.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +10,7 @@ use serde_json::Value;
 
 use crate::control_plane::ports;
 
-/// Addresses that a container listens on and a process on this machine must not.
+/// Addresses that a container listens on; on this machine they are replaced by loopback.
 const EVERYWHERE: [&str; 2] = ["[::]", "0.0.0.0"];
 
 /// One program to run.
@@ -20,10 +18,10 @@ const EVERYWHERE: [&str; 2] = ["[::]", "0.0.0.0"];
 pub(super) struct Workload {
     pub(super) deployment: String,
     pub(super) container: String,
-    /// What to run: the last part of `command`, or the container's name where the image would say it.
+    /// The last part of `command`, or the container's name if the command comes from the image.
     pub(super) program: String,
     pub(super) service_account: String,
-    /// The pod's labels, which Services select.
+    /// The pod's labels, for the selectors of Services.
     pub(super) labels: BTreeMap<String, Value>,
     pub(super) ports: Vec<Port>,
     args: Vec<String>,
@@ -35,9 +33,9 @@ pub(super) struct Workload {
 #[derive(Clone, Debug)]
 pub(super) struct Port {
     pub(super) name: String,
-    /// What the Deployment says.
+    /// The port in the Deployment.
     pub(super) declared: i32,
-    /// Where the process listens instead.
+    /// The local port of the process.
     pub(super) local: u16,
 }
 
@@ -56,9 +54,9 @@ pub(super) fn read(objects: &[Value]) -> Result<Vec<Workload>> {
 impl Workload {
     fn new(deployment: Deployment) -> Result<Self> {
         let template = deployment.spec.context("it has no spec")?.template;
-        let pod = template.spec.context("it has no pod")?;
+        let pod = template.spec.context("it has no pod template")?;
         let Ok([container]) = <[Container; 1]>::try_from(pod.containers) else {
-            bail!("it has not one container");
+            bail!("it must have exactly one container");
         };
         ensure!(
             pod.init_containers.is_none_or(|list| list.is_empty()),
@@ -122,7 +120,7 @@ impl Workload {
         })
     }
 
-    /// The same container ports, elsewhere on this machine.
+    /// Chooses other local ports for the same container ports.
     pub(super) fn other_ports(&self) -> Result<Vec<Port>> {
         let other = |port: &Port| {
             let [local] = ports::free()?;
@@ -131,7 +129,7 @@ impl Workload {
         self.ports.iter().map(other).collect()
     }
 
-    /// Follows objects that have got other names, in the flags that are known to hold a name.
+    /// Replaces renamed objects in flags that contain their names.
     pub(super) fn rename(
         &mut self,
         flags: &BTreeMap<String, String>,
@@ -151,7 +149,7 @@ impl Workload {
         Ok(())
     }
 
-    /// The environment of a pod of this name.
+    /// The environment of the pod with this name.
     pub(super) fn environment(&self, pod: &str, namespace: &str) -> Result<BTreeMap<String, String>> {
         let mut environment = BTreeMap::new();
         for variable in &self.env {
@@ -164,17 +162,21 @@ impl Workload {
                         Some("metadata.namespace") => namespace.to_owned(),
                         Some("spec.serviceAccountName") => self.service_account.clone(),
                         Some("status.podIP") => "127.0.0.1".to_owned(),
-                        _ => bail!("{} takes {} from what only a node has", self.container, variable.name),
+                        _ => bail!(
+                            "{}: the source of variable {} needs a node",
+                            self.container,
+                            variable.name
+                        ),
                     }
                 }
-                _ => bail!("{} is given {} twice", self.container, variable.name),
+                _ => bail!("{}: variable {} is set twice", self.container, variable.name),
             };
             environment.insert(variable.name.clone(), value);
         }
         Ok(environment)
     }
 
-    /// The arguments, with references to the environment followed and every address on loopback.
+    /// The arguments, with variables expanded and all addresses replaced by loopback.
     pub(super) fn arguments(
         &self,
         environment: &BTreeMap<String, String>,
@@ -214,19 +216,19 @@ impl Workload {
         Ok(args)
     }
 
-    /// Where the readiness probe asks, if there is one.
+    /// The URL of the readiness probe, if it has one.
     pub(super) fn readiness(&self, ports: &[Port]) -> Result<Option<String>> {
         let Some((name, target)) = &self.readiness else {
             return Ok(None);
         };
         let port = ports.iter().find(|port| port.name == *name);
-        let port = port.with_context(|| format!("the readiness probe of {} asks a port it has not", self.container))?;
+        let port = port.with_context(|| format!("the readiness probe of {} uses an unknown port", self.container))?;
         let (scheme, path) = target.split_once(' ').unwrap_or(("http", target));
         Ok(Some(format!("{scheme}://127.0.0.1:{}{path}", port.local)))
     }
 }
 
-/// Follows `$(NAME)` as Kubernetes does: what is not defined stays as it is, and `$$` is a dollar sign.
+/// Expands `$(NAME)` like Kubernetes: undefined names are kept, and `$$` becomes `$`.
 fn expand(text: &str, environment: &BTreeMap<String, String>) -> String {
     let mut out = String::new();
     let mut rest = text;
@@ -259,7 +261,7 @@ fn value_of(args: &[String], flag: &str) -> Option<String> {
     })
 }
 
-/// Sets a flag, in either of the two ways in which it may stand there, or adds it.
+/// Sets or adds a flag; supports both `--flag=value` and `--flag value`.
 fn set_flag(args: &mut Vec<String>, flag: &str, value: &str) {
     let joined = format!("{flag}=");
     if let Some(argument) = args.iter_mut().find(|argument| argument.starts_with(&joined)) {

@@ -1,14 +1,14 @@
-//! Where the programs of this workspace are, and that they are not older than their sources.
+//! Finds the programs of this workspace, and checks that they are not older than their sources.
 
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-/// The program `name` of this workspace, beside the running one.
+/// The program `name` of this workspace, in the folder of the running one.
 ///
-/// Cargo builds a test, not the programs of other crates that it starts. One that is missing or older than a source it
-/// was built from is an error, because a test that passes on yesterday's program says nothing.
+/// Cargo does not build programs of other crates that a test starts. A missing or outdated program is an error, because the test
+/// would check old code.
 pub fn binary(name: &str) -> Result<PathBuf> {
     let own = std::env::current_exe().context("finding the running program")?;
     let mut folder = own.parent().context("the running program has no folder")?;
@@ -32,11 +32,11 @@ pub fn binary(name: &str) -> Result<PathBuf> {
     Ok(path)
 }
 
-/// A source, of those cargo lists beside the program, that changed after the program was built.
+/// A source in cargo's dependency file that has changed since the program was built.
 fn newer_source(program: &Path) -> Result<Option<PathBuf>> {
     let list = program.with_extension("d");
     if !list.is_file() {
-        // An installed program has no such list, and no sources to be older than.
+        // An installed program has no dependency file and no sources.
         return Ok(None);
     }
     let text = std::fs::read_to_string(&list).with_context(|| format!("reading {}", list.display()))?;
@@ -61,7 +61,7 @@ fn modified(path: &Path) -> Result<SystemTime> {
         .with_context(|| format!("reading when {} changed", path.display()))
 }
 
-/// Reads the right-hand side of a dependency file, in which a space within a name is escaped.
+/// Parses the right-hand side of a dependency file; spaces in names are escaped.
 fn sources(text: &str) -> Vec<PathBuf> {
     let Some((_, list)) = text.lines().find_map(|line| line.split_once(": ")) else {
         return Vec::new();

@@ -1,4 +1,4 @@
-//! Images made on the spot: as small as the image specification lets one be, and right in every digest.
+//! Minimal test images that conform to the OCI image specification, with correct digests.
 
 use std::collections::BTreeMap;
 
@@ -8,10 +8,10 @@ const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 const LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
 
-/// The end of a tar archive, and so an empty one.
+/// The end of a tar archive; by itself, an empty archive.
 const EMPTY_TAR: [u8; 1024] = [0; 1024];
 
-/// An image of one layer.
+/// An image with one layer.
 #[derive(Clone, Debug)]
 pub struct Image {
     architecture: String,
@@ -32,26 +32,26 @@ impl Default for Image {
 }
 
 impl Image {
-    /// For linux/amd64, with nothing in it.
+    /// An empty image for linux/amd64.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// With a label. Images of different labels have different digests.
+    /// Adds a label; images with different labels have different digests.
     #[must_use]
     pub fn label(mut self, key: &str, value: &str) -> Self {
         self.labels.insert(key.to_owned(), value.to_owned());
         self
     }
 
-    /// With something else that its configuration says of how to run it, such as `User` or `Env`.
+    /// Sets another field of the configuration, such as `User` or `Env`.
     #[must_use]
     pub fn setting(mut self, key: &str, value: Value) -> Self {
         self.settings.insert(key.to_owned(), value);
         self
     }
 
-    /// With a start command: an entrypoint and what follows it.
+    /// Sets entrypoint and command.
     #[must_use]
     pub fn command(self, command: &[&str]) -> Self {
         let (entrypoint, rest) = command.split_at(command.len().min(1));
@@ -59,26 +59,26 @@ impl Image {
             .setting("Cmd", json!(rest))
     }
 
-    /// For another processor, as Go names it.
+    /// Sets another architecture, by its GOARCH name.
     #[must_use]
     pub fn architecture(mut self, architecture: &str) -> Self {
         architecture.clone_into(&mut self.architecture);
         self
     }
 
-    /// With that tar archive as its layer.
+    /// Uses this tar archive as the layer.
     #[must_use]
     pub fn layer(mut self, tar: Vec<u8>) -> Self {
         self.layer = tar;
         self
     }
 
-    /// Everything that the manifest refers to.
+    /// All blobs that the manifest refers to.
     pub fn blobs(&self) -> [Vec<u8>; 2] {
         [self.config(), self.layer.clone()]
     }
 
-    /// The manifest, and its media type.
+    /// The manifest and its media type.
     pub fn manifest(&self) -> (Vec<u8>, &'static str) {
         let manifest = json!({
             "schemaVersion": 2,
@@ -102,12 +102,12 @@ impl Image {
     }
 }
 
-/// What a manifest says of a blob.
+/// The descriptor of a blob.
 pub(super) fn descriptor(media_type: &str, blob: &[u8]) -> Value {
     json!({ "mediaType": media_type, "digest": digest(blob), "size": blob.len() })
 }
 
-/// `sha256:` and hexadecimal digits.
+/// `sha256:` and the hexadecimal digest.
 pub fn digest(blob: &[u8]) -> String {
     format!(
         "sha256:{}",

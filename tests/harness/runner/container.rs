@@ -1,7 +1,6 @@
-//! A step in the user's own image: the image's files, from the registry, as the root of a process.
+//! Runs a step in the user's image: a process with the files of the image as its root.
 //!
-//! A kubelet would do more: limits, capabilities, a network of the pod's own. What a step sees of the image is the same:
-//! its files, its user, its environment.
+//! Limits, capabilities and the pod network are not simulated. Files, user and environment are those of the image.
 
 use std::fs;
 use std::io::Read;
@@ -17,14 +16,14 @@ use tokio::process::Command;
 
 use super::machine::ChangedRoot;
 
-/// Prepares what every container has below the root `$1`, and becomes the rest of its arguments.
+/// Mounts `/dev/null` below the root `$1`, and then executes the other arguments.
 const ENTER: &str = r#"
 mkdir -p "$1/dev" && : >"$1/dev/null" && mount --bind /dev/null "$1/dev/null" || exit 125
 shift
 exec "$@"
 "#;
 
-/// An image's files, and what it says of how to run it.
+/// An image's files and configuration.
 pub(super) struct Root {
     folder: PathBuf,
     user: String,
@@ -32,10 +31,12 @@ pub(super) struct Root {
 }
 
 impl Root {
-    /// Pulls `image` into a folder. Registries on loopback are spoken to as they are here: in the clear.
+    /// Pulls `image` into a folder. Registries on loopback are accessed by HTTP.
     pub(super) async fn pull(image: &str, auth: &RegistryAuth, folder: &Path) -> Result<Self> {
-        let reference: Reference = image.parse().with_context(|| format!("{image} is no reference"))?;
-        // Only the first call does anything; what is there already is ring too.
+        let reference: Reference = image
+            .parse()
+            .with_context(|| format!("{image} is not an image reference"))?;
+        // Has no effect if a provider is installed already; only ring is compiled in.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let client = Client::try_from(ClientConfig {
             protocol: ClientProtocol::HttpsExcept(vec![reference.registry().to_owned()]),
@@ -63,7 +64,7 @@ impl Root {
         })
     }
 
-    /// A folder in it, made where it is not there; anybody may write to it.
+    /// A world-writable folder in the image; created if it does not exist.
     pub(super) fn folder(&self, path: &str) -> Result<PathBuf> {
         use std::os::unix::fs::PermissionsExt as _;
         let folder = self.folder.join(path.trim_start_matches('/'));
@@ -72,7 +73,7 @@ impl Root {
         Ok(folder)
     }
 
-    /// A command in it, with its environment and a step's own, and as its user.
+    /// A command in the image, with the environment of image and step, as the image's user.
     pub(super) fn command(&self, how: ChangedRoot, step: &[(String, String)], call: &[String]) -> Result<Command> {
         let mut command = Command::new("unshare");
         command.args(["--mount", "--pid", "--fork", "--kill-child"]);
@@ -80,16 +81,16 @@ impl Root {
         match how {
             ChangedRoot::AsRoot => {
                 let (user, group) = self.user.split_once(':').unwrap_or((&self.user, "0"));
-                // As `runAsNonRoot` has it.
+                // The check of `runAsNonRoot`.
                 let is_somebody = user.parse::<u32>().is_ok_and(|number| number != 0);
-                ensure!(is_somebody, "the image's user {user:?} is no number, or root");
+                ensure!(is_somebody, "the image's user {user:?} is root or not a number");
                 enter.push(format!("--userspec={user}:{group}"));
             }
             ChangedRoot::InUserNamespace => {
                 command.arg("--map-root-user");
             }
         }
-        // The shell is this machine's, and so is its search path; the image's own counts from the new root on.
+        // The shell and its PATH are this machine's; the image's PATH is used after chroot.
         command.args(["--", "/bin/sh", "-c", ENTER, "enter"]).arg(&self.folder);
         command.args(["env", "-i"]);
         let variables = self.env.iter().chain(step);
@@ -99,17 +100,19 @@ impl Root {
     }
 }
 
-/// The program that changes the root; the search path of people who are not root may lack its folder.
+/// The path of chroot, which may not be in PATH for users other than root.
 fn chroot() -> Result<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let more = ["/usr/sbin", "/sbin"].map(PathBuf::from);
     let mut programs = std::env::split_paths(&path)
         .chain(more)
         .map(|folder| folder.join("chroot"));
-    programs.find(|program| program.is_file()).context("there is no chroot")
+    programs
+        .find(|program| program.is_file())
+        .context("chroot was not found")
 }
 
-/// A layer (OCI image specification, layer.md), its removals included.
+/// Unpacks a layer (OCI image specification, layer.md), including whiteouts.
 fn unpack(blob: &[u8], folder: &Path) -> Result<()> {
     let is_packed = blob.starts_with(&[0x1f, 0x8b]);
     let reader: Box<dyn Read + '_> = if is_packed {
@@ -126,7 +129,7 @@ fn unpack(blob: &[u8], folder: &Path) -> Result<()> {
         let is_inside = path
             .components()
             .all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
-        ensure!(is_inside, "{} leads out of the image", path.display());
+        ensure!(is_inside, "{} is outside the image", path.display());
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         if let Some(removed) = name.strip_prefix(".wh.") {
             let removed = folder.join(path.with_file_name(removed));
@@ -142,19 +145,19 @@ fn unpack(blob: &[u8], folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// How to call `program`, which lies in `folder` beside nothing, so that it finds this machine's libraries: what the step
-/// images have is linked statically, and a program for tests is not. The libraries go to `lib` in the same folder.
+/// How to run `program` in `folder` with this machine's libraries, which are copied to `lib` in that folder. Programs in the step
+/// images are static, but those of tests are not.
 pub(super) async fn self_contained(folder: &Path, inside: &str, name: &str) -> Result<Vec<String>> {
     let listed = Command::new("ldd").arg(folder.join(name)).output().await;
     let listed = listed.context("starting ldd")?;
     let mut call = vec![format!("{inside}/{name}")];
     if !listed.status.success() {
-        // It says so of a program that is linked statically.
+        // The output of ldd for a static program.
         return Ok(call);
     }
     fs::create_dir_all(folder.join("lib"))?;
     for line in String::from_utf8_lossy(&listed.stdout).lines() {
-        // `libc.so.6 => /lib/libc.so.6 (0x...)`, and the loader without an arrow.
+        // Lines are `libc.so.6 => /lib/libc.so.6 (0x...)`; the line of the loader has no arrow.
         let words: Vec<&str> = line.split_whitespace().collect();
         let path = match words.as_slice() {
             [_, "=>", path, ..] => Path::new(*path),

@@ -1,5 +1,4 @@
-//! The workspaces of a run, each as a folder of this machine: Secrets and ConfigMaps as the kubelet lays them out, and an
-//! empty folder for a volume.
+//! The workspaces of a run as folders: Secrets and ConfigMaps with the kubelet's layout, and an empty folder for a volume.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -13,14 +12,14 @@ use tempfile::TempDir;
 
 use super::plan::list;
 
-/// Where everything of one run lies; it goes with this value.
+/// The folders of one run; deleted on drop.
 pub(super) struct Folders {
     root: TempDir,
     bound: Vec<(String, PathBuf)>,
 }
 
 impl Folders {
-    /// Makes them. A Secret or ConfigMap that is not there is an error: a pod would wait for it.
+    /// Creates the folders. A missing Secret or ConfigMap is an error, because a pod would wait for it.
     pub(super) async fn of(client: &Client, run: &Value) -> Result<Self> {
         let root = tempfile::Builder::new().prefix("cnbi-run-").tempdir()?;
         let namespace = run["metadata"]["namespace"].as_str().unwrap_or_default();
@@ -41,25 +40,25 @@ impl Folders {
                     &data.map(|(name, text)| (name, text.into_bytes())).collect::<Vec<_>>(),
                 )?;
             } else if workspace["volumeClaimTemplate"].is_null() {
-                bail!("the workspace {name} is bound to what is not played: {workspace}");
+                bail!("the runner does not support the binding of workspace {name}: {workspace}");
             }
             bound.push((name.to_owned(), folder));
         }
         Ok(Self { root, bound })
     }
 
-    /// The folder of a workspace, where it is bound.
+    /// The folder of a workspace, if it is bound.
     pub(super) fn of_workspace(&self, name: &str) -> Option<String> {
         let (_, folder) = self.bound.iter().find(|(own, _)| own == name)?;
         Some(folder.display().to_string())
     }
 
-    /// Whether a path is one of these.
+    /// Whether a path is in one of these folders.
     pub(super) fn has(&self, path: &str) -> bool {
         Path::new(path).starts_with(self.root.path())
     }
 
-    /// A folder of a task's own, new and empty.
+    /// Creates an empty folder for a task.
     pub(super) fn of_task(&self, task: &str, what: &str) -> Result<PathBuf> {
         let folder = self
             .root
@@ -80,7 +79,7 @@ pub(super) async fn secret_data(client: &Client, namespace: &str, name: &str) ->
     Ok(data.map(|(name, bytes)| (name, bytes.0)).collect())
 }
 
-/// With a link for each entry, to a folder that can be exchanged.
+/// Like the kubelet, writes a link for each entry, to a folder that can be replaced atomically.
 fn mount(folder: &Path, data: &[(String, Vec<u8>)]) -> Result<()> {
     fs::create_dir(folder.join("..version"))?;
     symlink("..version", folder.join("..data"))?;

@@ -1,4 +1,4 @@
-//! What this machine has for steps to run, where a pod would have it from an image.
+//! Detects what this machine has for running steps. In a pod, it comes from the step images.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -8,31 +8,31 @@ use anyhow::{Context as _, Result};
 
 use crate::assets::cache;
 
-/// The version of uv that the step images have.
+/// The version of uv in the step images.
 const TOOLS: &str = include_str!("../../../pipelines/tools.txt");
 
-/// Programs and rights.
+/// Available programs and permissions.
 #[derive(Clone, Debug)]
 pub struct Machine {
-    /// The program uv.
+    /// Path of uv.
     pub uv: Option<PathBuf>,
-    /// Whether there is a buildah, and it may make the namespaces that it needs.
+    /// Whether buildah is installed and can create user namespaces.
     pub has_buildah: bool,
-    /// How another root can be entered.
+    /// How to change the root.
     pub changed_root: Option<ChangedRoot>,
 }
 
-/// How a container's root is entered.
+/// Ways to change the root of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ChangedRoot {
-    /// As root of this machine: the step then runs as the image's user.
+    /// As root on this machine; the step runs as the image's user.
     AsRoot,
-    /// In a user namespace, in which the step believes that it is root.
+    /// In a user namespace, where the step runs as root.
     InUserNamespace,
 }
 
 impl Machine {
-    /// Looks around.
+    /// Detects the programs and permissions.
     pub fn look() -> Self {
         Self {
             uv: uv(),
@@ -41,22 +41,22 @@ impl Machine {
         }
     }
 
-    /// What a package list would need and is not here.
+    /// The missing requirements of package lists.
     pub fn lacks_for_package_lists(&self) -> Vec<&'static str> {
         let uv = self.uv.is_none().then_some("uv");
         let buildah = (!self.has_buildah).then_some("buildah");
         uv.into_iter().chain(buildah).collect()
     }
 
-    /// The search path of a step: uv's folder, and then this machine's.
+    /// The PATH of a step: the folder of uv, then this machine's PATH.
     pub(super) fn search_path(&self) -> Result<OsString> {
         let uv = self.uv.iter().filter_map(|uv| uv.parent()).map(PathBuf::from);
         let path = std::env::var_os("PATH").unwrap_or_default();
-        std::env::join_paths(uv.chain(std::env::split_paths(&path))).context("putting uv on the search path")
+        std::env::join_paths(uv.chain(std::env::split_paths(&path))).context("adding uv to PATH")
     }
 }
 
-/// The one that `CNBI_UV` names, or that `make tools` has put into the user's cache.
+/// uv from `CNBI_UV`, or as installed by `make tools` into the user's cache.
 fn uv() -> Option<PathBuf> {
     if let Some(given) = std::env::var_os("CNBI_UV").filter(|given| !given.is_empty()) {
         return Some(given.into());

@@ -1,4 +1,4 @@
-//! What a Pipeline says: which tasks there are, in which order, with which parameters and workspaces. No I/O.
+//! Plans a Pipeline: order, parameters and workspaces of its tasks. No I/O.
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
@@ -9,14 +9,14 @@ use super::variables::{Variables, tasks_named};
 #[derive(Clone, Debug)]
 pub(super) struct Planned {
     pub(super) name: String,
-    /// The Task that it is.
+    /// Name of the Task.
     pub(super) task: String,
     pub(super) is_final: bool,
     params: Vec<(String, Value)>,
     workspaces: Vec<(String, String)>,
 }
 
-/// One step of a Task, with what the template adds.
+/// A step of a Task, with the fields of its `stepTemplate`.
 #[derive(Clone, Debug)]
 pub(super) struct Step {
     pub(super) name: String,
@@ -24,11 +24,11 @@ pub(super) struct Step {
     pub(super) command: Vec<String>,
     pub(super) args: Vec<String>,
     pub(super) env: Vec<(String, String)>,
-    /// Paths at which volumes are mounted.
+    /// Mount paths of volumes.
     pub(super) mounts: Vec<String>,
 }
 
-/// The tasks of a Pipeline, each after those that it names in `runAfter` or by their results; those of `finally` last.
+/// The tasks of a Pipeline in the order of `runAfter` and of the results they use; `finally` last.
 pub(super) fn order(pipeline: &Value) -> Result<Vec<Planned>> {
     let spec = &pipeline["spec"];
     let mut waiting: Vec<&Value> = list(&spec["tasks"]).collect();
@@ -41,7 +41,7 @@ pub(super) fn order(pipeline: &Value) -> Result<Vec<Planned>> {
         };
         let next = waiting.iter().position(is_next).with_context(|| {
             let names: Vec<_> = waiting.iter().map(|task| &task["name"]).collect();
-            format!("each of {names:?} waits for another, or for one that is not there")
+            format!("each of {names:?} waits for another or an unknown task")
         })?;
         ordered.push(planned(waiting.remove(next), false)?);
     }
@@ -53,7 +53,7 @@ pub(super) fn order(pipeline: &Value) -> Result<Vec<Planned>> {
 
 fn planned(task: &Value, is_final: bool) -> Result<Planned> {
     let text = |value: &Value| value.as_str().map(str::to_owned).with_context(|| format!("in {task}"));
-    ensure!(task["when"].is_null(), "`when` is not played: {task}");
+    ensure!(task["when"].is_null(), "the runner does not support `when`: {task}");
     let params = list(&task["params"]).map(|param| Ok((text(&param["name"])?, param["value"].clone())));
     let workspaces = list(&task["workspaces"]);
     let workspaces = workspaces.map(|bound| Ok((text(&bound["name"])?, text(&bound["workspace"])?)));
@@ -67,10 +67,10 @@ fn planned(task: &Value, is_final: bool) -> Result<Planned> {
 }
 
 impl Planned {
-    /// What the steps of its Task can name: parameters, and the path of each workspace, empty where it is optional and not
-    /// bound. `of_run` are the variables of the Pipeline, and `folder` says where a workspace of the run lies.
+    /// The variables of its Task: parameters, and the path of each workspace, which is empty for an optional one that is not
+    /// bound. `of_run` has the variables of the Pipeline, and `folder` returns the folder of a workspace.
     ///
-    /// Fails where Task and Pipeline do not fit.
+    /// Fails if Task and Pipeline do not match.
     pub(super) fn variables(
         &self,
         task: &Value,
@@ -117,12 +117,12 @@ impl Planned {
     }
 }
 
-/// The steps of a Task, with their variables replaced.
+/// The steps of a Task, with variables replaced.
 pub(super) fn steps(task: &Value, variables: &Variables) -> Result<Vec<Step>> {
     let template = &task["spec"]["stepTemplate"];
     let step = |step: &Value| -> Result<Step> {
         let name = step["name"].as_str().unwrap_or_default().to_owned();
-        ensure!(step["script"].is_null(), "{name}: a script is not played");
+        ensure!(step["script"].is_null(), "{name}: the runner does not support scripts");
         let both = |key: &str| {
             list(&template[key])
                 .chain(list(&step[key]))
@@ -132,7 +132,7 @@ pub(super) fn steps(task: &Value, variables: &Variables) -> Result<Vec<Step>> {
         let mut env = Vec::new();
         for variable in both("env") {
             let (Some(key), Some(value)) = (variable["name"].as_str(), variable["value"].as_str()) else {
-                anyhow::bail!("{name}: {variable} is not played");
+                anyhow::bail!("{name}: the runner does not support {variable}");
             };
             env.push((key.to_owned(), variables.fill(value)?));
         }
@@ -150,20 +150,20 @@ pub(super) fn steps(task: &Value, variables: &Variables) -> Result<Vec<Step>> {
     list(&task["spec"]["steps"]).map(step).collect()
 }
 
-/// The names of a Task's results.
+/// The names of the Task's results.
 pub(super) fn results(task: &Value) -> Vec<String> {
     let names = list(&task["spec"]["results"]).filter_map(|result| result["name"].as_str());
     names.map(str::to_owned).collect()
 }
 
-/// What a run says of one of its tasks: the service account and the pod template.
+/// Service account and pod template of a task in a run.
 pub(super) fn own_spec<'a>(run: &'a Value, task: &str) -> &'a Value {
     let mut specs = list(&run["spec"]["taskRunSpecs"]);
     let found = specs.find(|own| own["pipelineTaskName"] == task);
     found.unwrap_or(&Value::Null)
 }
 
-/// The variables of a Pipeline: what the run gives to it.
+/// The variables of a Pipeline, from its run.
 pub(super) fn of_run(pipeline: &Value, run: &Value) -> Result<Variables> {
     let mut variables = Variables::default();
     variables.set(
@@ -183,7 +183,7 @@ pub(super) fn of_run(pipeline: &Value, run: &Value) -> Result<Variables> {
         .is_some();
         ensure!(
             is_bound || workspace["optional"] == true,
-            "the run binds nothing to {}",
+            "the run does not bind workspace {}",
             workspace["name"]
         );
     }

@@ -1,4 +1,4 @@
-//! One step of a task: a process, with the arguments and the environment that its container would have.
+//! Runs one step of a task as a process with the arguments and environment of its container.
 
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -18,36 +18,36 @@ use super::folders::{Folders, secret_data};
 use super::machine::Machine;
 use super::plan::{Step, list};
 
-/// How long a step may take.
+/// Timeout of a step.
 const WITHIN: Duration = Duration::from_secs(600);
 
-/// Our program, as the step images have it.
+/// CNBi's program in the step images.
 const PROGRAM: &str = "cnbi-step";
 
-/// Where a pod's results go, and where buildah keeps its layers: the two places that our program knows without being told.
+/// Folders whose paths are fixed in cnbi-step: Tekton's results, and buildah's storage.
 const RESULTS: &str = "/tekton/results";
 const STORAGE: &str = "/var/lib/containers";
 
-/// What the steps of a task share.
+/// The context that the steps of a task share.
 pub(super) struct Stage<'a> {
     pub(super) control_plane: &'a ControlPlane,
     pub(super) machine: &'a Machine,
     pub(super) client: &'a Client,
     pub(super) namespace: &'a str,
-    /// What the run says of this task.
+    /// The run's `taskRunSpecs` entry for this task.
     pub(super) own_spec: &'a Value,
-    /// The user's image, where a step runs in it.
+    /// The user's image, if a step runs in it.
     pub(super) image: Option<String>,
     pub(super) folders: &'a Folders,
     pub(super) task: &'a str,
     pub(super) results: PathBuf,
 }
 
-/// How a step ended.
+/// The result of a step.
 pub(super) enum Ended {
-    /// By itself.
+    /// It exited.
     Ran { call: String, success: bool, log: String },
-    /// It could not be run here.
+    /// It cannot run on this machine.
     LeftOut(String),
 }
 
@@ -55,10 +55,10 @@ impl Stage<'_> {
     /// Runs it to its end.
     pub(super) async fn run(&self, step: &Step) -> Result<Ended> {
         let [program] = step.command.as_slice() else {
-            anyhow::bail!("its command is {:?}", step.command);
+            anyhow::bail!("the runner does not support the command {:?}", step.command);
         };
         let name = program.rsplit('/').next().unwrap_or_default();
-        ensure!(name == PROGRAM, "it runs {program}, which is none of ours");
+        ensure!(name == PROGRAM, "the runner does not support the program {program}");
         let command = if self.image.as_deref() == Some(step.image.as_str()) {
             match self.in_image(step, program).await? {
                 Ok(command) => command,
@@ -73,7 +73,7 @@ impl Stage<'_> {
     async fn ended(&self, mut command: Command, step: &Step) -> Result<Ended> {
         command.stdin(Stdio::null()).kill_on_drop(true);
         let output = tokio::time::timeout(WITHIN, command.output()).await;
-        let output = output.context("it does not end")?.context("starting it")?;
+        let output = output.context("timeout of the step")?.context("starting it")?;
         let mut log = String::from_utf8_lossy(&output.stdout).into_owned();
         log.push_str(&String::from_utf8_lossy(&output.stderr));
         Ok(Ended::Ran {
@@ -83,16 +83,16 @@ impl Stage<'_> {
         })
     }
 
-    /// Where something that a container mounts lies here.
+    /// The local folder of a mount path.
     fn placed(&self, mount: &str) -> Result<String> {
         Ok(self.folders.of_task(self.task, mount)?.display().to_string())
     }
 
-    /// Paths below mounts, in an argument or a variable, as they are here.
+    /// Replaces paths below mounts in an argument or a variable by local paths.
     fn moved(&self, step: &Step, text: &str) -> Result<String> {
         for mount in &step.mounts {
             let (before, path) = text.split_once('=').map_or(("", text), |(key, path)| (key, path));
-            // The run's own folders may lie below a path of the same name.
+            // A folder of the run may itself contain a mount path.
             if self.folders.has(path) {
                 break;
             }
@@ -122,7 +122,7 @@ impl Stage<'_> {
             .env("HOME", &home)
             .arg("--results")
             .arg(&self.results);
-        // A machine of ours may keep its public authorities in an unusual place.
+        // Public CAs may be in an unusual folder.
         if let Some(given) = std::env::var_os("SSL_CERT_FILE") {
             command.env("SSL_CERT_FILE", given);
         }
@@ -144,10 +144,10 @@ impl Stage<'_> {
         Ok(command)
     }
 
-    /// The step in the user's image, or why it cannot be run here.
+    /// Runs the step in the user's image, or returns why that is impossible here.
     async fn in_image(&self, step: &Step, program: &str) -> Result<Result<Command, String>> {
         let Some(how) = self.machine.changed_root else {
-            return Ok(Err("this machine lets nobody enter another root".to_owned()));
+            return Ok(Err("this machine does not allow chroot".to_owned()));
         };
         let folder = self.folders.of_task(self.task, "root")?;
         let root = Root::pull(&step.image, &self.pulls_with(&step.image).await?, &folder).await;
@@ -169,7 +169,7 @@ impl Stage<'_> {
         Ok(Ok(root.command(how, &step.env, &call)?))
     }
 
-    /// What a kubelet would pull an image with: the Secrets that the pod template names.
+    /// Credentials to pull images: the Secrets in the pod template.
     async fn pulls_with(&self, image: &str) -> Result<RegistryAuth> {
         let host = image.split('/').next().unwrap_or_default();
         for named in list(&self.own_spec["podTemplate"]["imagePullSecrets"]) {
@@ -186,7 +186,7 @@ impl Stage<'_> {
     }
 }
 
-/// The call as it stands in the Task, for people: without what is encoded.
+/// The command in the Task for messages, without encoded arguments.
 fn shown(step: &Step) -> String {
     let words = step.args.iter().take_while(|argument| !argument.starts_with('-'));
     let words: Vec<&str> = words.map(String::as_str).collect();

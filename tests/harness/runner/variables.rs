@@ -1,11 +1,11 @@
-//! Tekton's variables, `$(...)`, replaced as Tekton does: once, so that what a value has in it stays as it is. No I/O.
+//! Replaces Tekton's variables `$(...)`. Like Tekton, it does not expand the values again. No I/O.
 
 use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
 
-/// Names, such as `params.tag`, with their values.
+/// Names, such as `params.tag`, and values.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Variables(BTreeMap<String, Held>);
 
@@ -16,23 +16,23 @@ enum Held {
 }
 
 impl Variables {
-    /// Adds a text.
+    /// Adds a string.
     pub(super) fn set(&mut self, name: impl Into<String>, value: impl Into<String>) {
         self.0.insert(name.into(), Held::Text(value.into()));
     }
 
-    /// Adds a parameter, with the value that it has in a manifest: a text or a list.
+    /// Adds a parameter with its value from a manifest: a string or an array.
     pub(super) fn set_param(&mut self, name: &str, value: &Value) -> Result<()> {
         let held = match value {
             Value::String(text) => Held::Text(text.clone()),
             Value::Array(items) => Held::List(items.iter().map(text).collect::<Result<_>>()?),
-            other => bail!("parameter {name} is neither a text nor a list: {other}"),
+            other => bail!("parameter {name} is neither a string nor an array: {other}"),
         };
         self.0.insert(format!("params.{name}"), held);
         Ok(())
     }
 
-    /// A text with its variables replaced. One that has no value is an error, as it is for Tekton.
+    /// A string with its variables replaced. As in Tekton, an unknown variable is an error.
     pub(super) fn fill(&self, template: &str) -> Result<String> {
         let mut filled = String::new();
         let mut rest = template;
@@ -54,7 +54,7 @@ impl Variables {
         Ok(filled)
     }
 
-    /// A list with its variables replaced. An item that is `$(name[*])` and nothing else becomes all items of that list.
+    /// An array with its variables replaced. An item `$(name[*])` becomes all items of that array.
     pub(super) fn fill_list(&self, templates: &Value) -> Result<Vec<String>> {
         let mut filled = Vec::new();
         for template in templates.as_array().into_iter().flatten() {
@@ -72,16 +72,16 @@ impl Variables {
         Ok(filled)
     }
 
-    /// The value of a parameter, with its variables replaced.
+    /// The value of a parameter, with variables replaced.
     pub(super) fn fill_value(&self, template: &Value) -> Result<Value> {
         match template {
             Value::String(template) => Ok(self.fill(template)?.into()),
             Value::Array(_) => Ok(self.fill_list(template)?.into()),
-            other => bail!("{other} is neither a text nor a list"),
+            other => bail!("{other} is neither a string nor an array"),
         }
     }
 
-    /// An argument as a container gets it. The kubelet expands `$(...)` once more, so there may be none left.
+    /// An argument of a container. The kubelet expands `$(...)` again, so none may be left.
     pub(super) fn arguments(&self, templates: &Value) -> Result<Vec<String>> {
         let arguments = self.fill_list(templates)?;
         for argument in &arguments {
@@ -92,11 +92,11 @@ impl Variables {
 }
 
 fn text(value: &Value) -> Result<String> {
-    let text = value.as_str().with_context(|| format!("{value} is no text"))?;
+    let text = value.as_str().with_context(|| format!("{value} is not a string"))?;
     Ok(text.to_owned())
 }
 
-/// The tasks whose results a template names.
+/// The tasks whose results a template uses.
 pub(super) fn tasks_named(template: &Value) -> Vec<String> {
     let text = template.to_string();
     text.match_indices("$(tasks.")

@@ -42,7 +42,7 @@ pub async fn measure(control_plane: &ControlPlane, client: &kube::Client, count:
         if asked.data["spec"]["targetNamespace"] == "peer" {
             break;
         }
-        ensure!(attempt < 300, "the API server never calls the peer");
+        ensure!(attempt < 300, "the API server did not call the peer's webhook");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     let warm_up = 50;

@@ -1,5 +1,5 @@
-//! Holds connections to a webhook until it is stopped: silent ones, and ones that send the body of a request slowly. Each that is
-//! closed is opened again.
+//! Holds connections to a webhook until it is stopped: silent ones, and ones that send a request body slowly. Closed connections
+//! are reopened.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -18,10 +18,10 @@ use tokio_rustls::client::TlsStream;
 
 use crate::client;
 
-/// How long to wait before a connection is opened again.
+/// Delay before a connection is reopened.
 const RECONNECT: Duration = Duration::from_secs(2);
 
-/// A request whose body never arrives as a whole.
+/// A request whose body is never complete.
 const SLOW_HEAD: &[u8] =
     b"POST /validate HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 4194304\r\n\r\n";
 
@@ -56,7 +56,7 @@ impl Flood {
                 ..limit
             },
         )
-        .context("allowing open files")?;
+        .context("raising the limit of open files")?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (silent, slow) = (self.silent, self.slow);
         let attack = Rc::new(Attack {

@@ -1,5 +1,5 @@
-//! Servers that do nothing, to see what a webhook cannot be faster than: one that parses nothing, and one that parses a
-//! review into kube's own types and allows it.
+//! Servers without rules, as a lower bound for the latency of a webhook: one parses nothing, the other parses the review into
+//! kube's types and allows it.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -51,7 +51,7 @@ impl Floor {
             stream.set_nodelay(true)?;
             let (tls, router) = (tls.clone(), router.clone());
             tokio::spawn(async move {
-                // Clients come and go; what becomes of a connection is the client's to say.
+                // Clients may disconnect at any time; they report the error themselves.
                 if let Ok(stream) = tls.accept(stream).await {
                     let _ = hyper::server::conn::http1::Builder::new()
                         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))

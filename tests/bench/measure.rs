@@ -30,8 +30,8 @@ impl Bench<'_> {
     pub async fn measure(&self, connections: usize) -> Result<Vec<(&'static str, Value)>> {
         let closed = self.rounds(connections, None).await?;
         let of_peer = self.targets.iter().position(|(name, _)| *name == "peer");
-        let rate = closed[of_peer.context("no peer is measured")?].rps / 2.0;
-        ensure!(rate > 0.0, "the peer responded to nothing in time");
+        let rate = closed[of_peer.context("the servers do not include the peer")?].rps / 2.0;
+        ensure!(rate > 0.0, "the peer sent no response within the measurement");
         let open = self.rounds(connections, Some(rate)).await?;
         let outcomes = self.targets.iter().zip(closed.iter().zip(&open));
         Ok(outcomes

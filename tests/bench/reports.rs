@@ -1,4 +1,4 @@
-//! What a run found, as a file for programs, a table for people and a picture.
+//! The results of a run: JSON, a Markdown table and a chart.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -29,10 +29,10 @@ pub fn write(results: &Value, folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Where a table is, and which document quotes it.
+/// The table, and the document that includes it.
 #[derive(Debug, clap::Args)]
 pub struct Quote {
-    /// Where the results are
+    /// Folder of the results
     #[arg(long)]
     output: PathBuf,
     /// The document
@@ -41,7 +41,7 @@ pub struct Quote {
 }
 
 impl Quote {
-    /// Puts the table into the document, between the two lines that say where.
+    /// Writes the table into the document, between its two marker lines.
     pub fn run(&self) -> Result<()> {
         const BEGIN: &str = "<!-- measured: `make bench` -->\n";
         const END: &str = "<!-- end of what was measured -->\n";
@@ -49,7 +49,8 @@ impl Quote {
         let text = fs::read_to_string(&self.document)?;
         let parts = text.split_once(BEGIN);
         let parts = parts.and_then(|(before, rest)| Some((before, rest.split_once(END)?.1)));
-        let (before, after) = parts.with_context(|| format!("{} has no place for it", self.document.display()))?;
+        let (before, after) =
+            parts.with_context(|| format!("{} has no marker lines for the table", self.document.display()))?;
         fs::write(&self.document, format!("{before}{BEGIN}\n{table}\n{END}{after}"))?;
         Ok(())
     }
@@ -163,7 +164,7 @@ fn table(results: &Value) -> Result<String> {
     Ok(out)
 }
 
-/// Four panels of bars: throughput and the 99th percentile, of both cases.
+/// Four bar charts: throughput and 99th percentile of both cases.
 fn plot(results: &Value) -> Result<String> {
     const WIDTH: f64 = 460.0;
     const HEIGHT: f64 = 260.0;

@@ -1,13 +1,13 @@
-//! The reviews that are sent, as an API server would write them, and the objects behind them.
+//! The reviews of the load, as the API server sends them, and the objects that they refer to.
 
 use serde_json::{Value, json};
 
-/// Where the resources of the load are.
+/// The namespace of the resources.
 pub const NAMESPACE: &str = "measured";
-/// The Secret that the import names.
+/// The pull secret of the import.
 pub const SECRET: &str = "private-registry-credentials";
 
-/// Twenty packages as people list them.
+/// Twenty common packages.
 const PACKAGES: [&str; 20] = [
     "pandas>=1.5,<3",
     "numpy==1.26.4",
@@ -31,15 +31,15 @@ const PACKAGES: [&str; 20] = [
     "tqdm>=4.66",
 ];
 
-/// The policy under which load is sent: the shipped catalog, each resource publishes to its own namespace, and nobody looks
-/// whether an ImageStream is there, so that one kind of review reads nothing and the other one Secret.
+/// The policy for the load: shipped catalog, target namespace equal to the resource's own, no check for an existing ImageStream.
+/// So one kind of review reads nothing, and the other reads one Secret.
 pub const POLICY: &str = r#"targetNamespace: {default: ""}
 rules: {CNB004: "Off"}
 runtimeEnvironments:
   - {osName: ubi, osVersion: "8", pythonVersion: "3.8", builderImage: "quay.io/thoth-station/s2i-minimal-py38-notebook:v0.2.2"}
 "#;
 
-/// What is asked for in a package list.
+/// The spec of a package list.
 pub fn package_list() -> Value {
     json!({
         "buildType": "PackageList",
@@ -49,7 +49,7 @@ pub fn package_list() -> Value {
     })
 }
 
-/// What is asked for in an import with a Secret.
+/// The spec of an import with a pull secret.
 pub fn import() -> Value {
     json!({
         "buildType": "ImageImport",
@@ -77,7 +77,7 @@ pub fn resource(namespace: &str, name: &str, spec: &Value) -> Value {
     })
 }
 
-/// The same as the API server hands it on.
+/// The resource as the API server passes it to webhooks.
 pub fn stored(mut object: Value) -> Value {
     let fields = json!({
         "f:metadata": {"f:annotations": {
@@ -105,7 +105,7 @@ pub fn stored(mut object: Value) -> Value {
     object
 }
 
-/// A review of a new object, or of one that replaces another.
+/// A review of a create, or of an update.
 pub fn review(object: &Value, old: Option<&Value>) -> Value {
     let kind = json!({"group": "meteor.zone", "version": "v1alpha1", "kind": "CustomNBImage"});
     let resource = json!({"group": "meteor.zone", "version": "v1alpha1", "resource": "customnbimages"});
@@ -131,7 +131,7 @@ pub fn review(object: &Value, old: Option<&Value>) -> Value {
     })
 }
 
-/// A Secret for registries, with a password that opens nothing.
+/// A pull secret with a dummy password.
 pub fn pull_secret(namespace: &str, name: &str) -> Value {
     json!({
         "apiVersion": "v1",

@@ -71,8 +71,8 @@ pub fn in_mib(kib: usize) -> Result<f64> {
     Ok(f64::from(u32::try_from(kib)?) / 1024.0)
 }
 
-/// Requests `/readyz` every 2 ms until the status is 200. Returns the time since the call; webhook and peer are started alike
-/// before it.
+/// Requests `/readyz` every 2 ms until the status is 200. Returns the time since the call; webhook and peer are started in the
+/// same manner before it.
 pub async fn until_ready(address: SocketAddr) -> Result<Duration> {
     let begin = Instant::now();
     while begin.elapsed() < READY {

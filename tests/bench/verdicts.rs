@@ -1,4 +1,4 @@
-//! Whether the peer does the same: the examples of the rules' pages, sent to both.
+//! Checks that the peer gives the same responses: both webhooks get the examples of the rules.
 
 use std::path::Path;
 
@@ -10,13 +10,13 @@ use serde_json::{Value, json};
 use crate::target::Target;
 use crate::{client, reviews};
 
-/// Examples on which the peer says something else, and why that is left so.
+/// Examples with accepted differences, and the reasons.
 const DIFFERENT: &[(&str, &str)] = &[(
     "CNB001 example 6",
     "Go reads null as absent, as the API server does before it asks",
 )];
 
-/// Compares, and gives how many answers were the same.
+/// Compares the responses, and returns the number of equal ones.
 pub async fn compare(control_plane: &ControlPlane, ours: &Target, peer: &Target, folder: &Path) -> Result<usize> {
     let mut same = 0;
     let mut different = Vec::new();
@@ -37,7 +37,11 @@ pub async fn compare(control_plane: &ControlPlane, ours: &Target, peer: &Target,
         }
         with(control_plane, &example.world, "delete").await?;
         let expected = !example.expected.iter().any(|expected| expected.verdict == "rejected");
-        ensure!(answers[0] == expected, "{}: ours is not as documented", example.title());
+        ensure!(
+            answers[0] == expected,
+            "{}: the response of cnbi-webhook differs from the documentation",
+            example.title()
+        );
         let is_known = DIFFERENT.iter().any(|(title, _)| *title == example.title());
         if answers[0] == answers[1] {
             same += 1;
@@ -45,7 +49,7 @@ pub async fn compare(control_plane: &ControlPlane, ours: &Target, peer: &Target,
             different.push(example.title());
         }
     }
-    ensure!(different.is_empty(), "the peer answers something else: {different:?}");
+    ensure!(different.is_empty(), "responses of the peer that differ: {different:?}");
     Ok(same)
 }
 
@@ -63,7 +67,7 @@ async fn with(control_plane: &ControlPlane, objects: &[Value], verb: &str) -> Re
     kubectl.ok().await.map(drop)
 }
 
-/// What the API server would ask about an example, after both have filled in what it leaves out.
+/// The review of an example after both webhooks have set defaults.
 fn review(example: &Example) -> Value {
     let complete = |object: &Value| {
         let mut object = object.clone();

@@ -26,7 +26,7 @@ async fn good_ones(tour: &mut Tour<'_>) -> Result<()> {
         "all four resources are created",
         answer.success && answer.stdout.matches(" created").count() == 4,
     );
-    narrator.claim("there is no warning", !answer.stderr.contains("Warning"));
+    narrator.claim("kubectl shows no warning", !answer.stderr.contains("Warning"));
     let judged = ["wait", "--for=condition=WellFormed", "--timeout=30s", "cnbi", "--all"];
     let answer = narrator.kubectl(&judged).await?;
     narrator.claim(

@@ -173,7 +173,7 @@ async fn packages(tour: &mut Tour<'_>, stage: &Stage<'_>) -> Result<()> {
     narrator.claim("the resource is accepted", answer.success);
     let done = stage.run(narrator, "with-packages").await?;
     narrator.claim("every task succeeded", done.iter().all(|done| done.success));
-    // The status tells the tag only once the controller has heard of the end of the run.
+    // The controller updates the tag in the status only after it has observed the end of the run.
     let ready = ["wait", "--for=condition=Ready", "--timeout=60s", "cnbi/with-packages"];
     narrator.quietly(&ready, None).await?;
     let path = "jsonpath={.status.imageStream.tag}";
@@ -200,7 +200,7 @@ async fn packages(tour: &mut Tour<'_>, stage: &Stage<'_>) -> Result<()> {
         "status has the commit of the lock file and the Containerfile",
         !commit.is_empty() && answer.stdout.trim() == commit,
     );
-    // What was asked for, and what that needs, in versions that fit each other.
+    // The requested packages and their dependencies, in compatible versions.
     is_shown(
         narrator,
         "with-packages",

@@ -83,7 +83,7 @@ async fn outage(tour: &mut Tour<'_>, control_plane: &ControlPlane) -> Result<()>
         "The webhook is down",
         "No resource is admitted without checks, and resources can still be deleted.",
     );
-    let webhook = tour.webhook.take().context("the webhook runs")?;
+    let webhook = tour.webhook.take().context("the webhook does not run")?;
     let status = webhook.into_process().terminate(WITHIN).await?;
     Narrator::say(&format!("\n(cnbi-webhook gets SIGTERM, as in a rollout: {status})"));
     narrator.claim("it exits with code 0", status.success());

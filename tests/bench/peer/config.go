@@ -6,7 +6,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// Config is the part of the admin's policy that the rules ask for.
+// Config is the part of the admin's policy that the rules need.
 type Config struct {
 	TargetNamespace struct {
 		Default string `json:"default"`

@@ -16,15 +16,15 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 )
 
-// hook fills in defaults and validates.
+// hook sets defaults and validates.
 type hook struct {
-	// reader asks the API server itself.
+	// reader reads from the API server without a cache.
 	reader client.Reader
 	client client.Client
 	config *Config
 }
 
-// Default fills in what is left out.
+// Default sets defaults.
 func (h *hook) Default(ctx context.Context, object *CustomNBImage) error {
 	if object.DeletionTimestamp != nil {
 		return nil
@@ -67,7 +67,7 @@ func (h *hook) Default(ctx context.Context, object *CustomNBImage) error {
 	return nil
 }
 
-// ValidateCreate judges a new resource.
+// ValidateCreate validates a new resource.
 func (h *hook) ValidateCreate(ctx context.Context, object *CustomNBImage) (admission.Warnings, error) {
 	found, err := h.judge(ctx, object, nil)
 	if err != nil {
@@ -76,7 +76,7 @@ func (h *hook) ValidateCreate(ctx context.Context, object *CustomNBImage) (admis
 	return found.answer(object)
 }
 
-// ValidateUpdate judges a change: what the stored resource had already is a warning.
+// ValidateUpdate validates an update; errors that the stored resource already had are warnings.
 func (h *hook) ValidateUpdate(ctx context.Context, old, object *CustomNBImage) (admission.Warnings, error) {
 	sameSpec := reflect.DeepEqual(old.Spec, object.Spec)
 	if object.DeletionTimestamp != nil && sameSpec {
@@ -99,7 +99,7 @@ func (h *hook) ValidateUpdate(ctx context.Context, old, object *CustomNBImage) (
 	return found.answer(object)
 }
 
-// ValidateDelete is never asked.
+// ValidateDelete is never called.
 func (h *hook) ValidateDelete(context.Context, *CustomNBImage) (admission.Warnings, error) {
 	return nil, nil
 }
@@ -207,7 +207,7 @@ func (h *hook) judgeTarget(ctx context.Context, object *CustomNBImage, target st
 	return nil
 }
 
-// secret reads a Secret; nil where there is none.
+// secret reads a Secret; nil if it does not exist.
 func (h *hook) secret(ctx context.Context, namespace, name, rule string, found *findings) (*pullSecret, error) {
 	secret := &corev1.Secret{}
 	err := h.reader.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, secret)

@@ -1,4 +1,4 @@
-// peer is the admission webhook for CustomNBImage as a user of Kubernetes' own framework would write it.
+// peer is an admission webhook for CustomNBImage written with controller-runtime.
 package main
 
 import (
@@ -56,7 +56,7 @@ func run(listen, probes, metrics, certificates, configuration string) error {
 	if err != nil {
 		return err
 	}
-	// One review is one or two small reads: the client's own limit of a few a second would be the bottleneck.
+	// A review needs one or two reads; the client's default rate limit would be the bottleneck.
 	rest.QPS = -1
 	manager, err := ctrl.NewManager(rest, ctrl.Options{
 		Scheme:                 scheme,
@@ -66,10 +66,10 @@ func run(listen, probes, metrics, certificates, configuration string) error {
 			Host:    host,
 			Port:    port,
 			CertDir: certificates,
-			// As every scaffold does since HTTP/2's rapid reset.
+			// Kubebuilder's scaffold disables HTTP/2 because of rapid reset.
 			TLSOpts: []func(*tls.Config){func(c *tls.Config) { c.NextProtos = []string{"http/1.1"} }},
 		}),
-		// Nothing of the API is cached: what a review asks about may have been made a moment ago.
+		// No cache: a review may refer to an object that was created a moment ago.
 		Client: client.Options{Cache: &client.CacheOptions{DisableFor: []client.Object{&corev1.Secret{}, &corev1.Namespace{}}}},
 	})
 	if err != nil {

@@ -136,7 +136,7 @@ const (
 	yes
 )
 
-// holds evaluates the marker under a Python version, which may be unknown ("").
+// holds evaluates the marker for a Python version; "" is unknown.
 func (m *marker) holds(python string) truth {
 	switch m.operator {
 	case "and":
@@ -188,7 +188,7 @@ func (m *marker) holds(python string) truth {
 	}
 }
 
-// disjoint says whether no Python version lets both hold.
+// disjoint reports whether no Python version satisfies both.
 func disjoint(a, b *marker) bool {
 	for minor := range 24 {
 		python := fmt.Sprintf("3.%d", minor)

@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// requirement is one item of a package list, as PEP 508 reads it.
+// requirement is a PEP 508 requirement of a package list.
 type requirement struct {
 	name       string
 	specifiers []specifier
@@ -24,7 +24,7 @@ type specifier struct {
 	prefix   bool
 }
 
-// version is a PEP 440 version; local versions compare by their text, which is enough for the rules here.
+// version is a PEP 440 version; local versions are compared as text, which is enough for the rules here.
 type version struct {
 	epoch   int
 	release []int
@@ -54,7 +54,7 @@ func isLetterOrDigit(b byte) bool {
 	return b >= 'a' && b <= 'z' || b >= 'A' && b <= 'Z' || b >= '0' && b <= '9'
 }
 
-// scanName reads a name: letters, digits, and between them dots, dashes and underscores.
+// scanName parses a name: letters and digits, with dots, dashes and underscores between them.
 func scanName(text string) (name, rest string, ok bool) {
 	end := 0
 	for end < len(text) && (isLetterOrDigit(text[end]) || text[end] == '.' || text[end] == '-' || text[end] == '_') {
@@ -210,7 +210,7 @@ func separator(text string) string {
 	return text
 }
 
-// tagged reads an optional separator, one of the words, and an optional number behind another separator.
+// tagged parses an optional separator, one of the words, and an optional number after another separator.
 func tagged(text string, words []string) (word string, number int, rest string) {
 	inner := separator(text)
 	for _, candidate := range words {
@@ -310,7 +310,7 @@ func compareVersions(a, b *version) int {
 	if order := compareRelease(a.release, b.release); order != 0 {
 		return order
 	}
-	// A development release of nothing else comes before every pre-release.
+	// A development release without pre-release is older than every pre-release.
 	phase := func(v *version) int {
 		if v.phase == phaseFinal && !v.hasPost && v.hasDev {
 			return 0
@@ -337,7 +337,7 @@ func compareVersions(a, b *version) int {
 	)
 }
 
-// contradict says whether no version can satisfy all specifiers.
+// contradict reports whether no version satisfies all specifiers.
 func contradict(specifiers []specifier) bool {
 	if len(specifiers) < 2 {
 		return false

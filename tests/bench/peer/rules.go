@@ -23,7 +23,7 @@ var (
 	packagesPath    = specPath.Child("packageVersions")
 )
 
-// findings collects what the rules find.
+// findings collects the findings of the rules.
 type findings struct {
 	config    *Config
 	errors    []finding
@@ -58,7 +58,7 @@ func (f *findings) warn(rule string, path *field.Path, value any, message string
 	}
 }
 
-// forgive makes warnings of what was wrong before. Permission counts anew with every change of the spec.
+// forgive turns errors that already existed into warnings. Permissions are checked again after every change of the spec.
 func (f *findings) forgive(before *findings, sameSpec bool) {
 	f.errors = slices.DeleteFunc(f.errors, func(now finding) bool {
 		isOld := slices.ContainsFunc(before.errors, func(then finding) bool {
@@ -89,7 +89,7 @@ func (f *findings) answer(object *CustomNBImage) (admission.Warnings, error) {
 func isLabel(text string) bool     { return len(validation.IsDNS1123Label(text)) == 0 }
 func isSubdomain(text string) bool { return len(validation.IsDNS1123Subdomain(text)) == 0 }
 
-// isStreamName follows OpenShift: parts of letters and digits, with single separators between them.
+// isStreamName follows OpenShift: letters and digits, with single separators between them.
 func isStreamName(namespace, name string) bool {
 	if len(namespace)+1+len(name) > 255 {
 		return false
@@ -111,7 +111,7 @@ func within(text string, limit int) bool {
 	return len(text) <= limit || utf8.RuneCountInString(text) <= limit
 }
 
-// judgeAlone applies the rules that need nothing but the object and the configuration.
+// judgeAlone applies the rules that need only the object and the configuration.
 func (c *Config) judgeAlone(object, old *CustomNBImage, found *findings) {
 	spec := object.Spec
 	target := c.defaultTarget(object.Namespace)
@@ -217,7 +217,7 @@ func judgeAnnotations(annotations map[string]string, found *findings) {
 	}
 }
 
-// image is a parsed image reference with its own spelling of the registry.
+// image is a parsed image reference that keeps the original spelling of the registry.
 type image struct {
 	reference.Named
 	registry string

@@ -8,7 +8,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// pullSecret is what of a Secret matters: the names of its registries.
+// pullSecret contains the names of the registries in a Secret.
 type pullSecret struct {
 	isForRegistries bool
 	entries         []string
@@ -45,7 +45,7 @@ func isHub(host string) bool {
 	return host == "docker.io" || host == "index.docker.io" || host == "registry-1.docker.io"
 }
 
-// answersFor finds an entry as the kubelet does.
+// answersFor finds an entry like the kubelet does.
 func (s *pullSecret) answersFor(image *image) bool {
 	for _, entry := range s.entries {
 		entry = strings.TrimPrefix(strings.TrimPrefix(entry, "https://"), "http://")

@@ -28,7 +28,7 @@ type CustomNBImage struct {
 	Status runtime.RawExtension `json:"status,omitzero"`
 }
 
-// Spec is what a user asks for. Pointers tell what is absent from what is empty.
+// Spec is the spec of a resource. Pointers distinguish absent from empty.
 type Spec struct {
 	BuildType          string              `json:"buildType,omitempty"`
 	FromImage          *string             `json:"fromImage,omitempty"`
@@ -46,14 +46,14 @@ type SecretReference struct {
 	Name string `json:"name,omitempty"`
 }
 
-// RuntimeEnvironment chooses an image of the catalog.
+// RuntimeEnvironment selects an image of the catalog.
 type RuntimeEnvironment struct {
 	OSName        string `json:"osName,omitempty"`
 	OSVersion     string `json:"osVersion,omitempty"`
 	PythonVersion string `json:"pythonVersion,omitempty"`
 }
 
-// DeepCopyObject is what controller-gen would write.
+// DeepCopyObject is written by hand instead of by controller-gen.
 func (in *CustomNBImage) DeepCopyObject() runtime.Object {
 	out := &CustomNBImage{TypeMeta: in.TypeMeta}
 	in.ObjectMeta.DeepCopyInto(&out.ObjectMeta)

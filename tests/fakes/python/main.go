@@ -1,8 +1,7 @@
 // A fake Python for the images that tests and the demo build. It runs no code.
 //
-// It does, for real, the two things that a build and `cnbi-step validate` ask of a notebook image: `-m pip install` of a lock
-// with hashes, from the index that the lock names, wheels only; and it tells which packages are installed. Static, so that an
-// image needs nothing else.
+// It implements `-m pip install` of a lock file with hashes (wheels only, from the index in the lock file) and the list of
+// installed packages for `cnbi-step validate`. It is linked statically, so that an image needs no other files.
 package main
 
 import (
@@ -21,7 +20,7 @@ import (
 	"strings"
 )
 
-// Where packages lie in the image.
+// Folder of the packages in the image.
 const site = "/opt/app-root/lib/python3.11/site-packages"
 
 func main() {
@@ -42,7 +41,7 @@ func main() {
 	}
 }
 
-// tell answers the question of `validate`.
+// tell prints the information that `validate` needs.
 func tell() {
 	packages := [][2]string{}
 	found, _ := filepath.Glob(site + "/*.dist-info/METADATA")
@@ -79,7 +78,7 @@ func install(args []string) error {
 		hashesRequired = hashesRequired || arg == "--require-hashes"
 	}
 	if !hashesRequired {
-		return fmt.Errorf("it is called without --require-hashes")
+		return fmt.Errorf("--require-hashes is missing")
 	}
 	text, err := os.ReadFile(file)
 	if err != nil {
@@ -155,7 +154,7 @@ func unpack(wheel []byte) error {
 	}
 	for _, file := range archive.File {
 		if !filepath.IsLocal(file.Name) {
-			return fmt.Errorf("%s leads out of the wheel", file.Name)
+			return fmt.Errorf("%s is outside the wheel", file.Name)
 		}
 		path := filepath.Join(site, file.Name)
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {

@@ -1,4 +1,4 @@
-// Reads a status as Flux does: built like the control plane (see ../controlplane/go.mod).
+// Computes the status of objects as Flux does. Built like the control plane (see ../controlplane/go.mod).
 module cnbi.meteor.zone/tests/kstatus
 
 go 1.26.0

@@ -1,6 +1,6 @@
-// Says of each object on standard input, one JSON document a line, how healthy it is: the status and a message, as one line
-// of JSON. By kstatus; or, with the name of a file, by the Lua script in it, run as Argo CD runs one: with the object as the
-// global obj, and without any library that reaches outside. It knows nothing of the objects.
+// Prints status and message of each object on standard input (one JSON document per line) as one line of JSON. It computes them
+// with kstatus or, if a file is given, with the Lua script in it, as Argo CD does: the object is the global obj, and no library
+// has access to the system.
 package main
 
 import (
@@ -68,7 +68,7 @@ func byScript(script string, object *unstructured.Unstructured) (string, string,
 	}
 	health, ok := state.Get(-1).(*lua.LTable)
 	if !ok {
-		return "", "", fmt.Errorf("the script returns no table")
+		return "", "", fmt.Errorf("the script does not return a table")
 	}
 	return health.RawGetString("status").String(), health.RawGetString("message").String(), nil
 }

@@ -1,4 +1,4 @@
-// Holds a SARIF log against the schema of OASIS: built like the control plane (see ../controlplane/go.mod).
+// Validates SARIF logs against the OASIS schema. Built like the control plane (see ../controlplane/go.mod).
 module cnbi.meteor.zone/tests/sarif
 
 go 1.26.0

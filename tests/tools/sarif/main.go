@@ -1,5 +1,5 @@
-// Says of each JSON document on standard input, one a line, whether a schema takes it: a line "ok", or what is wrong, on one line. The
-// schema is the one that the argument names, and without one that which OASIS publishes for SARIF 2.1.0.
+// Validates each JSON document on standard input (one per line) and prints "ok" or the errors, on one line. The schema is the one
+// in the argument, by default that of OASIS for SARIF 2.1.0.
 package main
 
 import (
@@ -15,7 +15,7 @@ import (
 	"github.com/xeipuuv/gojsonschema"
 )
 
-// How the schema's text begins, as the library has it.
+// The beginning of the schema's text in the library.
 var begin = []byte("{\n  \"$schema\": \"http://json-schema.org/")
 
 const identifier = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
@@ -57,10 +57,10 @@ func chosen(arguments []string) ([]byte, error) {
 	return os.ReadFile(arguments[0])
 }
 
-// The schema of SARIF. The library keeps it to itself and validates only what went through its own types, which add and leave out
-// fields; so it is read where the linker has put it, in the bytes of this program.
+// The SARIF schema. The library does not export it and validates only its own types, which add and drop fields. So it is read
+// from the data of this program.
 func published() ([]byte, error) {
-	// What it calls is linked in.
+	// This call makes the linker include the schema.
 	_ = sarif.NewReport().Validate()
 	path, err := os.Executable()
 	if err != nil {

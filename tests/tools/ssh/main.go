@@ -1,4 +1,4 @@
-// An SSH server (RFC 4253) for one key and for Git's reading only, so that tests can fetch over SSH with the real client.
+// A read-only SSH server (RFC 4253) for Git that accepts one key, for tests of fetching over SSH with the real client.
 //
 // ssh-server HOST-KEY AUTHORIZED-KEY ROOT: listens on loopback, prints its port, and serves the repositories below ROOT until its
 // standard input ends.
@@ -35,7 +35,7 @@ func main() {
 			if bytes.Equal(offered.Marshal(), authorized.Marshal()) {
 				return nil, nil
 			}
-			return nil, fmt.Errorf("not a key of ours")
+			return nil, fmt.Errorf("unknown key")
 		},
 	}
 	config.AddHostKey(key)
@@ -88,7 +88,7 @@ func serve(connection net.Conn, config *ssh.ServerConfig, root string) {
 func session(channel ssh.Channel, asked <-chan *ssh.Request, root string) {
 	defer channel.Close()
 	for request := range asked {
-		// The client's environment counts for nothing, but for the protocol's version, which is left at its default.
+		// Environment variables of the client are ignored, so Git uses the default protocol version.
 		if request.Type != "exec" {
 			request.Reply(false, nil)
 			continue
@@ -114,7 +114,7 @@ func uploadPack(channel ssh.Channel, command, root string) uint32 {
 	}
 	git := exec.Command("git", "upload-pack", filepath.Join(root, path))
 	git.Stdout, git.Stderr = channel, channel.Stderr()
-	// Not its Stdin, which Wait would wait for: a client may leave it open.
+	// Not Stdin of the command: Wait would block until the client closes it.
 	input, err := git.StdinPipe()
 	if err != nil {
 		fmt.Fprintln(channel.Stderr(), err)

@@ -39,7 +39,7 @@ fn repository(files: &[(&str, &str)]) -> TempDir {
     folder
 }
 
-/// Errors with and without a fix, and all that a YAML writer could lose: BOM, line ends, comments, quotes, spaces.
+/// Errors with and without a fix, and everything that a YAML writer could lose: BOM, line ends, comments, quotes, spaces.
 const FIXABLE: &str = "\u{feff}# Our notebook.\r
 apiVersion: meteor.zone/v1alpha1 # the group\r
 kind: CustomNBImage\r

@@ -284,7 +284,7 @@ fn security_contexts(yaml: &'static str) -> Vec<Value> {
         .collect()
 }
 
-/// A new volume belongs to root, and tasks do not run as root. OpenShift assigns a group itself and rejects others.
+/// New volumes are owned by root, and tasks do not run as root. OpenShift assigns the group itself and rejects others.
 #[test]
 fn pods_get_an_fs_group_unless_the_cluster_or_the_admin_sets_one() {
     let same = |contexts: Vec<Value>, wanted: &Value| {

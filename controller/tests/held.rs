@@ -30,7 +30,7 @@ fn metadata(namespace: &str, name: &str, index: u64, labels: &Value, annotations
     })
 }
 
-/// As long as texts of an import are on a cluster.
+/// Texts have the same length as on a cluster.
 fn import(index: u64) -> Value {
     let name = format!("notebook-{index:0>4}");
     let run = format!("{name}-867d2d7f3392");
@@ -94,7 +94,7 @@ fn stream(index: u64) -> Value {
     })
 }
 
-/// Bytes per object, after `keep` has been called with all of them.
+/// Bytes per object, after `keep` has been called for all of them.
 fn each<T: DeserializeOwned>(what: &str, object: impl Fn(u64) -> Value, mut keep: impl FnMut(T)) -> u64 {
     let held = measure(|| {
         for index in 0..MANY {

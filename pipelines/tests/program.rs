@@ -1,4 +1,4 @@
-//! cnbi-step as the step of a task: arguments, results and exit codes.
+//! cnbi-step as a step of a task: arguments, results and exit codes.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;

@@ -154,7 +154,7 @@ async fn packages(tour: &mut Tour<'_>, stage: &Stage<'_>) -> Result<()> {
         narrator.chapter(
             "A package list, with real steps",
             &format!(
-                "Skipped: this machine has no {}. `make tools` installs it or says how to.",
+                "Skipped: this machine has no {}. `make tools` installs it or shows how.",
                 lacks.join(" and no ")
             ),
         );

@@ -52,7 +52,10 @@ async fn policy(tour: &mut Tour<'_>) -> Result<()> {
         .kubectl(&["patch", "cnbi", "moving-target", "--type=merge", "-p", secret])
         .await?;
     narrator.claim("an update of the existing resource is accepted", answer.success);
-    narrator.claim("there is a warning", answer.stderr.contains("Warning: spec.fromImage"));
+    narrator.claim(
+        "kubectl shows a warning",
+        answer.stderr.contains("Warning: spec.fromImage"),
+    );
     let wait = [
         "wait",
         "--for=condition=WellFormed=false",
@@ -93,7 +96,7 @@ async fn outage(tour: &mut Tour<'_>, control_plane: &ControlPlane) -> Result<()>
         .await?;
     narrator.claim("a new resource is rejected", !answer.success);
     narrator.claim(
-        "the response says why",
+        "the response contains the reason",
         answer.stderr.contains("failed calling webhook"),
     );
 

@@ -92,7 +92,7 @@ const REGISTRY: Recipe = Recipe {
 
 /// The fake Python in test images; it needs no Go modules.
 const PYTHON: Recipe = Recipe {
-    name: "stand-in for Python",
+    name: "fake Python",
     folder: "fakes/python",
     go_mod: include_str!("../fakes/python/go.mod"),
     go_sum: "",
@@ -146,7 +146,7 @@ const KSTATUS: Recipe = Recipe {
 };
 
 const SARIF: Recipe = Recipe {
-    name: "reader of SARIF",
+    name: "SARIF validator",
     folder: "tools/sarif",
     go_mod: include_str!("../tools/sarif/go.mod"),
     go_sum: include_str!("../tools/sarif/go.sum"),

@@ -195,7 +195,7 @@ impl ControlPlane {
             let log = &self.api_server_program.log;
             ensure!(
                 begin.elapsed() < READY_WITHIN,
-                "the API server is not ready within {READY_WITHIN:?}: {error}; its log ends:\n{}",
+                "the API server is not ready within {READY_WITHIN:?}: {error}; end of its log:\n{}",
                 tail(log)
             );
             tokio::time::sleep(POLL).await;

@@ -1,7 +1,7 @@
-//! The memory of the process does not grow with the number of reviews, even if all their text is different.
+//! The memory of the process does not grow with the number of reviews, even if every review has different text.
 //!
-//! Two hundred thousand reviews take about a minute; `CNBI_MEMORY_REVIEWS` sets another number. The test is in a binary of its own
-//! because it measures the whole process, and uses no sockets because they store no text of users.
+//! Two hundred thousand reviews take about a minute; `CNBI_MEMORY_REVIEWS` sets another number. The test has its own binary,
+//! because it measures the whole process. It uses no sockets, because they store no text of users.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,7 +38,7 @@ impl FactSource for EmptyCluster {
 }
 
 fn review(number: usize) -> String {
-    // Long enough that keeping one per review is detected.
+    // Long enough to detect one stored text per review.
     let text = format!("{number:0>200}");
     format!(
         r#"{{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{{"uid":"u-{text}",
@@ -80,7 +80,7 @@ fn reviewer() -> Reviewer {
     }
 }
 
-/// The future of a review is one allocation. A request that is passed by value is in it once for each function.
+/// The future of a review is one allocation. A request passed by value is stored in it once per function.
 #[test]
 fn a_review_in_flight_is_small() {
     let reviewer = reviewer();
@@ -107,7 +107,7 @@ async fn memory_does_not_grow_with_the_number_of_reviews() {
     let (warm, series) = (resident(), reviewer.metrics.render().lines().count());
     run(1_000_000, count).await;
     let grown = resident().saturating_sub(warm);
-    // What the allocator keeps does not grow with the number of reviews; stored text would.
+    // Memory kept by the allocator does not grow with the number of reviews; stored text would.
     assert!(
         grown < (150 * count).min(ALLOCATOR),
         "{grown} bytes more than {warm}: a text of each review is kept"
@@ -115,6 +115,6 @@ async fn memory_does_not_grow_with_the_number_of_reviews() {
     assert_eq!(
         reviewer.metrics.render().lines().count(),
         series,
-        "no text became a label"
+        "text of a review became a label"
     );
 }

@@ -73,7 +73,7 @@ impl Terminal {
         self.order(&format!("type {}", json!(text)));
     }
 
-    /// The screen without the line that was there before.
+    /// The screen without [`BEFORE`].
     fn shown(&self) -> String {
         let contents = self.parser.screen().contents();
         let view = contents.strip_prefix(BEFORE.trim_end()).unwrap_or(&contents);
@@ -107,7 +107,7 @@ impl Terminal {
         self.parser.process(bytes);
     }
 
-    /// Reads to the end. The exit status.
+    /// Reads to the end and returns the exit status.
     async fn ended(&mut self) -> i32 {
         let begin = Instant::now();
         loop {
@@ -116,7 +116,7 @@ impl Terminal {
                 Err(RecvTimeoutError::Disconnected) => return self.child.wait().unwrap().code().unwrap(),
                 Err(RecvTimeoutError::Timeout) => tokio::task::yield_now().await,
             }
-            assert!(begin.elapsed() < WITHIN, "it does not end:\n{}", self.shown());
+            assert!(begin.elapsed() < WITHIN, "the program does not exit:\n{}", self.shown());
         }
     }
 

@@ -1,4 +1,4 @@
-//! Manifests that are written, filled in and passed through.
+//! Tests of commands that create, complete or pass through manifests.
 
 use std::fs;
 use std::io::Write as _;

@@ -1,8 +1,8 @@
-"""Runs a program on a pseudo terminal of its own: `terminal.py LINES COLUMNS PROGRAM ARGUMENTS...`.
+"""Runs a program on a pseudo terminal: `terminal.py LINES COLUMNS PROGRAM ARGUMENTS...`.
 
-What the program writes goes to standard output, byte for byte; the exit status is the program's, or 128 and the number of the
-signal that ended it. Each line of standard input is a command: `size LINES COLUMNS` changes the size of the window, `type TEXT`
-types the JSON string TEXT, `signal NUMBER` sends one to the program, `close` closes the window.
+Copies the program's output to standard output. The exit status is the program's, or 128 plus the number of the signal that
+ended it. Each line of standard input is a command: `size LINES COLUMNS` resizes the window, `type TEXT` types the JSON string
+TEXT, `signal NUMBER` sends a signal to the program, `close` closes the window.
 """
 
 import fcntl
@@ -43,7 +43,7 @@ def main(lines, columns, *command):
         os.close(reading)
         os.execvp(command[0], command)
     resize(terminal, lines, columns)
-    # A key that sends a signal would throw away what was written and not read yet, half a view perhaps.
+    # Without NOFLSH, a key that sends a signal discards output that has not been read yet.
     settings = termios.tcgetattr(terminal)
     settings[3] |= termios.NOFLSH
     termios.tcsetattr(terminal, termios.TCSANOW, settings)

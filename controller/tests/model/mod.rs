@@ -112,7 +112,7 @@ pub fn observed(case: &Value, config: &Config) -> ObservedState {
     }
 }
 
-/// The status `ready`: Ready since an hour, published by `run-1`.
+/// The status `ready`: Ready for an hour, published by `run-1`.
 fn ready() -> Status {
     let said = |condition: &str, reason: &str| {
         json!({
@@ -295,7 +295,7 @@ pub fn apply(observed: &mut ObservedState, plan: &Plan) {
         }
     }
     if let Some(status) = &plan.status {
-        // As it comes back from the API server: without fractions of a second.
+        // Without fractions of a second, like a response of the API server.
         observed.status = Some(serde_json::from_value(serde_json::to_value(status).unwrap()).unwrap());
     }
 }

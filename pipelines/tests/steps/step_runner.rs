@@ -1,4 +1,4 @@
-//! Runs cnbi-step with workspace, Secrets and results like a task does.
+//! Runs cnbi-step with workspace, Secrets and results, like a task.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -41,7 +41,7 @@ impl StepOutput {
         self
     }
 
-    /// Asserts a failure with this reason (empty: the default of the task) and a message that contains `message`.
+    /// Asserts a failure with this reason (empty: the task's default) and a message that contains `message`.
     pub fn failed(self, reason: &str, message: &str) -> Self {
         assert_eq!((self.code, self.reason.as_str()), (Some(1), reason), "{self:?}");
         assert!(self.message.contains(message), "{self:?}");

@@ -166,7 +166,7 @@ fn an_image_without_jupyterlab_must_serve_the_api() {
     let too_long = format!("--start={}", STANDARD.encode("null"));
     validate(&runner, &["--port", &free(), &too_long]).failed("ImageInvalid", "move it to a script that serves /api");
     validate(&runner, &["--port", &free()]).failed("ImageInvalid", "install jupyterlab, or set a CMD that serves /api");
-    // Not an encoded command; can only come from another version.
+    // Not an encoded command; only another version could send it.
     let output = validate(&runner, &["--start=$(params.x)"]);
     assert_eq!(
         (output.code, output.message.as_str()),

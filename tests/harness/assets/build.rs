@@ -54,7 +54,7 @@ pub(super) fn cached(cache: &Path, recipe: &Recipe) -> Result<PathBuf> {
     if folder.is_dir() {
         return Ok(folder);
     }
-    build(&folder, recipe).with_context(|| format!("building the {name} of tests/{}/go.mod", recipe.folder))?;
+    build(&folder, recipe).with_context(|| format!("building {name} from tests/{}/go.mod", recipe.folder))?;
     Ok(folder)
 }
 
@@ -151,7 +151,7 @@ fn missing_go(recipe: &Recipe) -> String {
         .unwrap_or("1.26");
     let programs: Vec<_> = recipe.programs.iter().map(|(program, _)| *program).collect();
     format!(
-        "there is no `go` on the PATH, and it is needed once to build {}. Install Go {wanted} or later (https://go.dev/dl/); {}",
+        "Go is not in PATH; it is needed once to build {}. Install Go {wanted} or later (https://go.dev/dl/); {}",
         programs.join(", "),
         recipe.or_instead
     )

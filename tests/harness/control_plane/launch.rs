@@ -82,7 +82,7 @@ async fn wait_for_controllers(mut controllers: Process, client: kube::Client) ->
         }
         ensure!(
             begin.elapsed() < READY_WITHIN,
-            "the controllers made no service account within {READY_WITHIN:?}; their log ends:\n{}",
+            "the controllers created no service account within {READY_WITHIN:?}; end of their log:\n{}",
             tail(controllers.log())
         );
         tokio::time::sleep(POLL).await;

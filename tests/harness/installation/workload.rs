@@ -137,12 +137,8 @@ impl Workload {
     ) -> Result<()> {
         for (flag, kind) in flags {
             if let Some(old) = value_of(&self.args, flag) {
-                let new = renamed(kind, &old).with_context(|| {
-                    format!(
-                        "{} names a {kind} {old} with {flag}, which is not there",
-                        self.container
-                    )
-                })?;
+                let new = renamed(kind, &old)
+                    .with_context(|| format!("{}: {kind} {old} in {flag} does not exist", self.container))?;
                 set_flag(&mut self.args, flag, &new);
             }
         }
@@ -197,7 +193,7 @@ impl Workload {
             }
             ensure!(
                 listens,
-                "{} declares a port {} and no argument says that it listens there",
+                "{}: no argument listens on the declared port {}",
                 self.container,
                 port.declared
             );

@@ -1,4 +1,4 @@
-//! Client certificates, and how the accepted ones change at runtime.
+//! Client certificates, and reloading of the client CAs.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -44,7 +44,7 @@ fn setup(path: &Path, names: &[&str], identity: Option<(CertificateDer<'static>,
     setup
 }
 
-/// Whether a review on a new connection is answered.
+/// Whether a review on a new connection gets a response.
 async fn is_answered(webhook: &Webhook) -> bool {
     let Ok(mut client) = webhook.try_client().await else {
         return false;
@@ -123,11 +123,11 @@ async fn the_client_ca_is_reloaded_and_an_invalid_one_changes_nothing() {
 
     std::fs::remove_file(&path).unwrap();
     until(&refused, 1).await;
-    assert!(is_answered(&webhook).await, "the last valid ones stay active");
+    assert!(is_answered(&webhook).await, "the last valid CAs do not stay active");
 
     std::fs::write(&path, old.pem()).unwrap();
     wait_until_answered(&webhook, false).await;
     let answered = open.send(review_request("/mutate", create(&resource()))).await;
-    assert!(answered.is_ok(), "an open connection is not affected");
+    assert!(answered.is_ok(), "an open connection was closed");
     following.abort();
 }

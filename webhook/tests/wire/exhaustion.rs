@@ -13,7 +13,7 @@ use crate::fake::FakeCluster;
 use crate::harness::{Client, Setup, Webhook};
 use crate::reviews::{create, resource};
 
-/// How long one review may take while others attack: what the API server waits at most.
+/// Timeout for one review during an attack: that of the API server.
 const REVIEW: Duration = Duration::from_secs(5);
 
 async fn review(client: &mut Client) {
@@ -30,7 +30,7 @@ async fn silent(webhook: &Webhook, count: usize) -> Vec<TlsStream<TcpStream>> {
     streams
 }
 
-/// A request of which only `sent` bytes of a body of `length` bytes arrive.
+/// A request with a declared body of `length` bytes, of which only `sent` are sent.
 async fn slow_body(webhook: &Webhook, length: usize, sent: usize) -> TlsStream<TcpStream> {
     let mut stream = webhook.dial().await.unwrap();
     let head = format!(
@@ -67,11 +67,11 @@ async fn silent_connections_at_the_limit_block_no_review() {
     let closed = join_all(streams.iter_mut().map(is_closed)).await;
     assert!(
         closed[..40].iter().all(|closed| *closed),
-        "the oldest are closed: {closed:?}"
+        "the oldest connections are not closed: {closed:?}"
     );
     assert!(
         closed[50..].iter().all(|closed| !closed),
-        "the newest stay open: {closed:?}"
+        "the newest connections do not stay open: {closed:?}"
     );
     assert!(webhook.open.get() <= 20);
 }
@@ -111,7 +111,7 @@ async fn large_bodies_that_stall_are_closed_when_others_need_their_memory() {
     for _ in 0..6 {
         streams.push(slow_body(&webhook, 4 * mebibyte, mebibyte / 2).await);
     }
-    // An ordinary review needs none of it, and a large one gets it.
+    // An ordinary review needs none of the memory budget; a large one gets it despite the slow bodies.
     let mut client = webhook.client().await;
     review(&mut client).await;
     let mut large = resource();

@@ -206,7 +206,7 @@ async fn slow_heads_bodies_and_handshakes_time_out_and_idle_connections_do_not()
     let _ = without_handshake.read_to_end(&mut nothing).await;
     assert!(nothing.is_empty(), "a connection without a handshake is closed");
 
-    // Connections that were idle for longer than a head may take are still open, also one that was never used.
+    // Connections that were idle for longer than the header timeout are still open, even if never used.
     for mut client in [steady, spare] {
         assert_eq!(
             client.post("/mutate", create(&resource())).await.response()["allowed"],
@@ -259,7 +259,7 @@ async fn connections_without_a_handshake_block_no_review_and_time_out() {
         let _ = stream.read_to_end(&mut response).await;
         assert!(
             response.is_empty(),
-            "nothing is sent on a connection without a handshake"
+            "the server sent data on a connection without a handshake"
         );
     }
     while webhook.open.get() > 1 {

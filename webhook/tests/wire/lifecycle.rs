@@ -39,7 +39,7 @@ async fn the_patch_adds_absent_defaults_only() {
     let again = client.post("/mutate", create(&object)).await.response();
     assert!(again["patch"].is_null() && again["patchType"].is_null(), "{again}");
 
-    // An update without them gets the stored values, and does not change the creator.
+    // An update without these fields keeps the stored values, and does not change the creator.
     let mut edited = sent;
     let request = review("UPDATE", &edited, &object, "bob").to_string();
     let response = client.post("/mutate", request).await.response();

@@ -1,5 +1,5 @@
-//! The webhook over real HTTP and TLS: reviews as the API server sends them, and requests that it never sends. Lookups are fake
-//! here; the tests of `cnbi-tests` use a real API server.
+//! The webhook over HTTP and TLS: valid reviews, and requests that an API server never sends. Lookups are fake; the tests of
+//! `cnbi-tests` use a real API server.
 
 mod clients;
 mod examples;

@@ -1,4 +1,4 @@
-//! One table of requests, and the HTTP status, response code, rules and paths that each results in.
+//! A table of requests with the expected HTTP status, response code, rules and paths.
 
 use std::sync::Arc;
 
@@ -313,7 +313,7 @@ async fn failed_lookups_are_reported() {
     let open = response["auditAnnotations"]["not-checked"].as_str().unwrap();
     assert!(open.split(',').any(|rule| rule == "CNB110"), "{open}");
     let metrics = webhook.metrics.render();
-    // One in the resource's namespace, and one of the same name in the target namespace.
+    // One in the resource's namespace, and one with the same name in the target namespace.
     assert!(
         metrics.contains(r#"cnbi_webhook_lookups_total{kind="secret",result="refused"} 2"#),
         "{metrics}"

@@ -117,7 +117,7 @@ fn an_invalid_certificate_is_rejected_and_the_old_one_served() {
         (
             &" ".repeat(usize::try_from(MAX_FILE_SIZE).unwrap() + 1),
             "",
-            "tls.crt: it is larger than".to_owned(),
+            "tls.crt: the file is larger than".to_owned(),
         ),
     ];
     for (certificates, key, why) in cases {

@@ -322,7 +322,7 @@ fn numbers_and_booleans_are_reported_with_their_source_text() {
         manifest("\n  buildType: PackageList\n  runtimeEnvironment: 3.8"),
     )
     .stdout;
-    assert!(text.contains("must be of type object, not number"), "{text}");
+    assert!(text.contains("must be an object, not a number"), "{text}");
 }
 
 #[test]

@@ -94,13 +94,13 @@ mod tests {
             health.not_ready(),
             [
                 "certificate: not published",
-                "configuration: ConfigMap ns/cnbi-config: it has not been read yet",
+                "configuration: ConfigMap ns/cnbi-config: not read yet",
                 "API server: no response yet",
             ]
         );
         configuration.observe(ObservedConfigMap::Missing);
         assert!(
-            health.not_ready()[1].ends_with("there is no such ConfigMap"),
+            health.not_ready()[1].ends_with(": not found"),
             "{:?}",
             health.not_ready()
         );

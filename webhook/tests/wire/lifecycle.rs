@@ -170,7 +170,7 @@ async fn reviews_fail_without_a_configuration() {
     assert_eq!(review["response"]["status"]["code"], 503);
     let message = review["response"]["status"]["message"].as_str().unwrap();
     assert!(
-        message.contains("cnbi-system/cnbi-config: it has not been read yet"),
+        message.contains("cnbi-system/cnbi-config: not read yet"),
         "{message}"
     );
 }

@@ -87,7 +87,7 @@ const REGISTRY: Recipe = Recipe {
     go_sum: include_str!("../tools/registry/go.sum"),
     source: "",
     programs: &[("registry", "github.com/distribution/distribution/v3/cmd/registry")],
-    or_instead: "there is no other way to get it",
+    or_instead: "this program has no prebuilt alternative",
 };
 
 /// The fake Python in test images; it needs no Go modules.
@@ -98,7 +98,7 @@ const PYTHON: Recipe = Recipe {
     go_sum: "",
     source: include_str!("../fakes/python/main.go"),
     programs: &[("python3", ".")],
-    or_instead: "there is no other way to get it",
+    or_instead: "this program has no prebuilt alternative",
 };
 
 const SSH: Recipe = Recipe {
@@ -108,7 +108,7 @@ const SSH: Recipe = Recipe {
     go_sum: include_str!("../tools/ssh/go.sum"),
     source: include_str!("../tools/ssh/main.go"),
     programs: &[("ssh-server", ".")],
-    or_instead: "there is no other way to get it",
+    or_instead: "this program has no prebuilt alternative",
 };
 
 /// A server for Git repositories over SSH that accepts one key. The first build takes seconds.
@@ -132,7 +132,7 @@ const KUSTOMIZE: Recipe = Recipe {
     go_sum: include_str!("../tools/kustomize/go.sum"),
     source: "",
     programs: &[("kustomize", "sigs.k8s.io/kustomize/kustomize/v5")],
-    or_instead: "there is no other way to get it",
+    or_instead: "this program has no prebuilt alternative",
 };
 
 const KSTATUS: Recipe = Recipe {
@@ -142,7 +142,7 @@ const KSTATUS: Recipe = Recipe {
     go_sum: include_str!("../tools/kstatus/go.sum"),
     source: include_str!("../tools/kstatus/main.go"),
     programs: &[("kstatus", ".")],
-    or_instead: "there is no other way to get it",
+    or_instead: "this program has no prebuilt alternative",
 };
 
 const SARIF: Recipe = Recipe {
@@ -152,7 +152,7 @@ const SARIF: Recipe = Recipe {
     go_sum: include_str!("../tools/sarif/go.sum"),
     source: include_str!("../tools/sarif/main.go"),
     programs: &[("sarif", ".")],
-    or_instead: "there is no other way to get it",
+    or_instead: "this program has no prebuilt alternative",
 };
 
 /// kustomize. The first build takes a minute; progress is printed to stderr.

@@ -89,7 +89,7 @@ impl Program {
     }
 
     fn spawn(&self) -> Result<Process> {
-        ensure!(self.path.is_file(), "{} is not there", self.path.display());
+        ensure!(self.path.is_file(), "{} does not exist", self.path.display());
         let log = File::options()
             .create(true)
             .append(true)
@@ -167,11 +167,7 @@ impl Process {
     /// Fails with the end of its log if it does not run.
     pub fn ensure_running(&mut self) -> Result<()> {
         if let Some(status) = self.ended()? {
-            bail!(
-                "{} ended, {status}; the end of its log:\n{}",
-                self.name,
-                tail(&self.log)
-            );
+            bail!("{} ended, {status}; end of its log:\n{}", self.name, tail(&self.log));
         }
         Ok(())
     }
@@ -184,7 +180,7 @@ impl Process {
             Fault::Stop => "stop\n",
             Fault::Continue => "continue\n",
         };
-        let orders = self.orders.as_mut().context("its supervisor takes no orders")?;
+        let orders = self.orders.as_mut().context("the pipe to its supervisor is closed")?;
         orders
             .write_all(order.as_bytes())
             .with_context(|| format!("sending {fault:?} to {}", self.name))
@@ -200,7 +196,7 @@ impl Process {
             let name = &self.name;
             ensure!(
                 begin.elapsed() < within,
-                "{name} runs on after {within:?}; its log ends:\n{}",
+                "{name} has not ended within {within:?}; end of its log:\n{}",
                 tail(&self.log)
             );
             tokio::time::sleep(POLL).await;
@@ -247,7 +243,7 @@ impl Process {
             };
             ensure!(
                 begin.elapsed() < within,
-                "{} does not answer {url} within {within:?}, last: {answer}; its log ends:\n{}",
+                "{} does not return 200 for {url} within {within:?}, last: {answer}; end of its log:\n{}",
                 self.name,
                 tail(&self.log)
             );

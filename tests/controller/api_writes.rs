@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::cluster::{Cluster, Result, WITHIN, import, metric, until_metric, until_metric_is};
 
-/// From the resource's creation until it is ready, Events aside.
+/// Writes from creation until the resource is ready, without Events.
 const WRITES_OF_AN_IMPORT: usize = 8;
 
 const SUCCEEDED: &str = "cnbi_controller_completed_runs_total{type=\"ImageImport\",result=\"Success\"}";
@@ -28,7 +28,7 @@ async fn an_import_takes_few_writes_and_an_idle_reconcile_none() -> Result {
         test_ns.build(name, &uid, &IMPORT, "v0.2.2").await?;
         before.push(test_ns.until_ready(name).await?);
     }
-    // One that waits for what does not come is looked at again and again.
+    // A waiting resource is reconciled repeatedly.
     let mut spec = import();
     spec["imagePullSecret"] = json!({"name": "missing"});
     test_ns.create("three", spec).await?;
@@ -55,7 +55,7 @@ async fn an_import_takes_few_writes_and_an_idle_reconcile_none() -> Result {
         until_metric_is(&controller, name, value).await?;
     }
 
-    // A configuration that changes no verdict, and a controller that has seen nothing yet: both look at everything.
+    // A neutral configuration change and a controller restart both reconcile all resources.
     let seen = metric(&controller, UNCHANGED).await?;
     let configuration = "targetNamespace: {default: opendatahub}\nrepositories: {allowed: [example.com]}";
     cluster.configure(configuration).await?;
@@ -70,7 +70,7 @@ async fn an_import_takes_few_writes_and_an_idle_reconcile_none() -> Result {
         0
     );
     for (name, value) in [
-        // What the statuses told before is not counted again, and how it stands is known anew.
+        // Failures in existing statuses are not counted again; gauges are restored.
         (SUCCEEDED, 0),
         (TIMES_TO_READY, 0),
         ("cnbi_controller_resources{phase=\"Ready\"}", 2),

@@ -19,13 +19,13 @@ use tokio::sync::OnceCell;
 
 pub type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
 
-/// How long something may take on a machine that is busy.
+/// Timeout of one operation on a busy machine.
 pub const WITHIN: Duration = Duration::from_secs(60);
 
-/// Where runs are made.
+/// The build namespace.
 pub const BUILDS: &str = "cnbi-builds";
 
-/// Where ImageStreams are.
+/// The namespace of the ImageStreams.
 pub const TARGET: &str = "opendatahub";
 
 /// A digest that tasks report.
@@ -40,7 +40,7 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// One without Tekton and without OpenShift.
+    /// A cluster without Tekton and OpenShift.
     pub async fn bare() -> Result<Self> {
         let control_plane = ControlPlane::start().await?;
         let cluster = Self { control_plane };
@@ -48,7 +48,7 @@ impl Cluster {
         Ok(cluster)
     }
 
-    /// One where everything is there that runs need.
+    /// A cluster with all prerequisites of a PipelineRun.
     pub async fn whole() -> Result<Self> {
         let cluster = Self::bare().await?;
         install(&cluster.control_plane).await?;
@@ -56,8 +56,7 @@ impl Cluster {
         Ok(cluster)
     }
 
-    /// The one that tests share, with a controller that runs. Resources need names of their own: they share the target
-    /// namespace.
+    /// A shared cluster with a running controller. Resources need unique names, because they share the target namespace.
     pub async fn shared() -> Result<&'static Self> {
         static SHARED: OnceCell<Cluster> = OnceCell::const_new();
         static RUNNING: OnceCell<(Installation<'static>, Replica)> = OnceCell::const_new();
@@ -75,13 +74,12 @@ impl Cluster {
         Ok(cluster)
     }
 
-    /// Installs CNBi; no program runs yet.
+    /// Installs CNBi without starting a program.
     pub async fn install(&self) -> Result<Installation<'_>> {
         Ok(Installation::install(&self.control_plane, shipped::default(Some(INSTALLED))).await?)
     }
 
-    /// The same with controllers that all work at once, and at once: nothing but what they do themselves keeps them from
-    /// making things twice.
+    /// Installs controllers that are all active without delay, so only their own logic prevents duplicate objects.
     pub async fn install_without_election(&self) -> Result<Installation<'_>> {
         let mut options = shipped::default(Some(INSTALLED));
         let flag = ("--leader-elect".to_owned(), "false".to_owned());
@@ -89,13 +87,13 @@ impl Cluster {
         Ok(Installation::install(&self.control_plane, options).await?)
     }
 
-    /// What an admin installs where runs are made: the rights of the controller there, Pipelines and accounts.
+    /// What an admin installs in the build namespace: RBAC, Pipelines and service accounts.
     pub async fn install_builds(&self, builds: &str) -> Result {
         self.install_as_shipped("builds", builds).await?;
         self.install_pipelines(builds).await
     }
 
-    /// One of the further folders of `deploy`, for a namespace.
+    /// Applies another folder of `deploy` to a namespace.
     pub async fn install_as_shipped(&self, folder: &str, namespace: &str) -> Result {
         let folder = shipped::deploy().join(folder);
         let args = [std::path::Path::new("kustomize"), &folder];
@@ -114,7 +112,7 @@ impl Cluster {
         Ok(())
     }
 
-    /// The Pipelines, as far as anybody looks at them here, and the accounts of their tasks.
+    /// The Pipelines, reduced to the fields that these tests use, and the service accounts of their tasks.
     pub async fn install_pipelines(&self, builds: &str) -> Result {
         for pipeline in contract::PIPELINES {
             let name = pipeline.name;
@@ -143,7 +141,7 @@ impl Cluster {
         Ok(self.control_plane.kubectl().args(args).ok().await?)
     }
 
-    /// A namespace of the test's own, about which no webhook is asked: what is stored there is what somebody stored.
+    /// A namespace for one test, without admission webhook: resources are stored as sent.
     pub async fn test_ns(&self, namespace: &str) -> Result<TestNamespace> {
         self.apply(&self::namespace(namespace)).await?;
         let client = self.control_plane.client().await?;
@@ -169,7 +167,7 @@ impl Cluster {
         Ok(())
     }
 
-    /// What the controller asked of the API server, as `verb resource code`, `status` and the like after the resource.
+    /// The controller's API requests as `verb resource code`; subresources such as `status` follow the resource.
     pub fn requests(&self) -> Result<Vec<String>> {
         let user = format!("system:serviceaccount:{INSTALLED}:cnbi-controller");
         let log = fs::read_to_string(self.control_plane.audit_log())?;
@@ -191,14 +189,14 @@ impl Cluster {
             .collect())
     }
 
-    /// Those of them that write; Events are for people and do not count.
+    /// The write requests, without Events.
     pub fn writes(&self) -> Result<Vec<String>> {
         let mut requests = self.requests()?;
         requests.retain(|request| is_write(request));
         Ok(requests)
     }
 
-    /// The controller never asks for what it may not.
+    /// Asserts that the API server rejected no request of the controller for missing RBAC.
     pub fn assert_nothing_was_forbidden(&self) -> Result {
         let requests = self.requests()?;
         let forbidden: Vec<_> = requests.iter().filter(|request| request.ends_with(" 403")).collect();
@@ -207,7 +205,7 @@ impl Cluster {
     }
 }
 
-/// Whether one of [`Cluster::requests`] writes; Events are for people and do not count.
+/// Whether an entry of [`Cluster::requests`] is a write request; Events are ignored.
 pub fn is_write(request: &str) -> bool {
     let reads = ["get ", "list ", "watch "];
     !reads.iter().any(|read| request.starts_with(read)) && !request.contains(" events ")
@@ -252,7 +250,7 @@ impl TestNamespace {
         FakeTekton::new(self.client.clone(), BUILDS)
     }
 
-    /// Creates a resource, and gives its uid.
+    /// Creates a resource and returns its uid.
     pub async fn create(&self, name: &str, spec: Value) -> Result<String> {
         self.create_by(name, "alice", spec).await
     }
@@ -290,7 +288,7 @@ impl TestNamespace {
         Ok(())
     }
 
-    /// Waits until the condition is as wanted of the generation that is stored, and gives the resource.
+    /// Waits for the condition of the stored generation and returns the resource.
     pub async fn until(&self, name: &str, condition: &str, status: &str, reason: &str) -> Result<Value> {
         let begin = Instant::now();
         loop {
@@ -319,12 +317,12 @@ impl TestNamespace {
         until(&what, async || Ok(self.resources().get_opt(name).await?.is_none())).await
     }
 
-    /// The name of the resource's next run that nothing was played on.
+    /// The name of the resource's next PipelineRun that was not simulated yet.
     pub async fn run_of(&self, uid: &str) -> Result<String> {
         Ok(self.tekton().wait_for_run(&format!("meteor.zone/uid={uid}")).await?)
     }
 
-    /// All runs of a resource.
+    /// All PipelineRuns of a resource.
     pub async fn runs_of(&self, uid: &str) -> Result<Vec<Value>> {
         let params = ListParams::default().labels(&format!("meteor.zone/uid={uid}"));
         let list = self.runs().list(&params).await?;
@@ -335,7 +333,7 @@ impl TestNamespace {
             .collect::<std::result::Result<_, _>>()?)
     }
 
-    /// What the last task of a run does: the ImageStream, with the tag and, as on a cluster without OpenShift, its image.
+    /// Simulates the last task: creates the ImageStream with its tag and, as without OpenShift, its image.
     pub async fn publish(&self, name: &str, tag: &str) -> Result {
         let stream = json!({
             "apiVersion": "image.openshift.io/v1", "kind": "ImageStream",
@@ -358,7 +356,7 @@ impl TestNamespace {
         Ok(image_import::simulate(&self.client, TARGET, name, tag, &import).await?)
     }
 
-    /// Plays a run that succeeds, and what its last task leaves.
+    /// Simulates a successful PipelineRun and its ImageStream.
     pub async fn build(&self, name: &str, uid: &str, pipeline: &Pipeline, tag: &str) -> Result<String> {
         let run = self.run_of(uid).await?;
         let mut simulation = self.tekton().start(&run, success(pipeline)).await?;
@@ -369,7 +367,7 @@ impl TestNamespace {
     }
 }
 
-/// The condition of that type; null where there is none.
+/// The condition of that type, or null.
 pub fn said<'a>(resource: &'a Value, condition: &str) -> &'a Value {
     let mut conditions = resource["status"]["conditions"].as_array().into_iter().flatten();
     conditions
@@ -388,7 +386,7 @@ pub fn success(pipeline: &Pipeline) -> Scenario {
         .with_result("reference", &format!("quay.io/a/b@{DIGEST}"))
 }
 
-/// An import that nothing is wrong with; its tag is `v0.2.2`.
+/// A valid import; its tag is `v0.2.2`.
 pub fn import() -> Value {
     json!({"buildType": "ImageImport", "fromImage": "quay.io/thoth-station/s2i-minimal-py38-notebook:v0.2.2"})
 }
@@ -414,7 +412,7 @@ pub async fn get(replica: &Replica, path: &str) -> Result<String> {
     Ok(answer)
 }
 
-/// The value of a metric with its labels as they are printed; 0 where it was never counted.
+/// The value of a metric with its printed labels; 0 if it is missing.
 pub async fn metric(replica: &Replica, name: &str) -> Result<u64> {
     let text = get(replica, "/metrics").await?;
     let value = text
@@ -428,13 +426,13 @@ pub async fn until_metric(replica: &Replica, name: &str, at_least: u64) -> Resul
     until(&what, async || Ok(metric(replica, name).await? >= at_least)).await
 }
 
-/// Gauges follow what the API server tells, and counts what is written there: a moment later.
+/// Waits, because metrics follow the API server with a delay.
 pub async fn until_metric_is(replica: &Replica, name: &str, value: u64) -> Result {
     let what = format!("{name} is exactly {value}");
     until(&what, async || Ok(metric(replica, name).await? == value)).await
 }
 
-/// A run that is at its second task until somebody ends it.
+/// A PipelineRun that stays in its second task.
 pub fn held(pipeline: &Pipeline) -> Result<Scenario> {
     Ok(Scenario::hangs_at(&tasks(pipeline), pipeline.tasks[1].name)?)
 }

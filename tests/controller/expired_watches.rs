@@ -15,12 +15,12 @@ use serde_json::{Value, json};
 use crate::cluster::{Cluster, Result, TestNamespace, WITHIN, import, metric, success, until, until_metric};
 use crate::faults::made;
 
-/// The kinds that the controller follows everywhere.
+/// The kinds that the controller watches in all namespaces.
 const FOLLOWED: [&str; 4] = ["customnbimages", "pipelineruns", "taskruns", "imagestreams"];
 
 const UNCHANGED: &str = "cnbi_controller_reconcile_total{result=\"unchanged\"}";
 
-/// What the API server says to a watch of resources from that version on, once it has read what there is.
+/// The status code of the error event that ends a watch of resources from that version.
 async fn told_since(test_ns: &TestNamespace, version: &str) -> Result<u16> {
     let (params, resources) = (WatchParams::default(), test_ns.resources());
     let begin = Instant::now();
@@ -40,7 +40,7 @@ async fn told_since(test_ns: &TestNamespace, version: &str) -> Result<u16> {
     }
 }
 
-/// Watches that did not come about and looks at resources that failed.
+/// Failed watches and failed reconciles.
 async fn failures(controller: &Replica) -> Result<u64> {
     let watches = metric(controller, "cnbi_controller_watch_errors_total").await?;
     Ok(watches + metric(controller, "cnbi_controller_reconcile_total{result=\"error\"}").await?)
@@ -56,7 +56,7 @@ fn all_lists(cluster: &Cluster) -> Result<Vec<usize>> {
     Ok(FOLLOWED.into_iter().map(count).collect())
 }
 
-/// The versions from which the controller asked to watch resources.
+/// The resource versions from which the controller started watches.
 fn watched_since(cluster: &Cluster) -> Result<Vec<String>> {
     let log = fs::read_to_string(cluster.control_plane.audit_log())?;
     let events = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
@@ -85,7 +85,7 @@ async fn ready(test_ns: &TestNamespace, name: &str) -> Result<String> {
 #[tokio::test]
 async fn changes_missed_by_expired_watches_are_reconciled_once() -> Result {
     let cluster = Cluster::whole().await?;
-    // Or it would end, having lost its Lease while it was stopped, and begin anew with empty hands.
+    // Otherwise the controller would lose its Lease while stopped, exit and restart with an empty cache.
     let installation = cluster.install_without_election().await?;
     let test_ns = cluster.test_ns("team-a").await?;
     let mut controller = installation.start(shipped::CONTROLLER).await?;
@@ -121,7 +121,7 @@ async fn changes_missed_by_expired_watches_are_reconciled_once() -> Result {
     test_ns.publish("played", "v0.2.2").await?;
     simulation.finish().await?;
     test_ns.delete("deleted").await?;
-    // Gone without a trace: the finalizer was taken off by hand.
+    // The finalizer was removed by hand, so the deletion left no trace.
     test_ns.patch("torn", json!({"metadata": {"finalizers": null}})).await?;
     test_ns.delete("torn").await?;
     test_ns.until_gone("torn").await?;
@@ -176,8 +176,7 @@ async fn changes_missed_by_expired_watches_are_reconciled_once() -> Result {
 }
 
 async fn assert_listed_and_quiet(cluster: &Cluster, controller: &Replica, seen: &str, before: &[usize]) -> Result {
-    // It asked from where it was, was told that this is over, and listed. A list of an API server that is not quite ready may have
-    // to be made again.
+    // The watch expired, so the controller listed again. It may repeat a list if the API server is not ready yet.
     let since = watched_since(cluster)?;
     let seen: u64 = seen.parse()?;
     let is_old = |version: &&String| version.parse::<u64>().is_ok_and(|version| version <= seen);
@@ -189,12 +188,11 @@ async fn assert_listed_and_quiet(cluster: &Cluster, controller: &Replica, seen: 
             "{kind}: {before}, then {after}"
         );
     }
-    // That the connection was lost and the API server not ready at once counts; that versions are old goes on for ever if it is
-    // not understood.
+    // Errors while the API server restarts are expected. An unhandled expired watch would repeat forever.
     let failed = failures(controller).await?;
     assert!(failed <= 20, "{failed} failures");
 
-    // And then there is peace: a look at everything writes nothing.
+    // After that, a full reconcile writes nothing.
     let writes = cluster.writes()?;
     let looked = metric(controller, UNCHANGED).await?;
     cluster

@@ -99,7 +99,7 @@ async fn a_failed_task_run_without_labels_is_read_by_name() -> Result {
     let scenario = Scenario::fails_at(&tasks(&IMPORT), names::VALIDATE, failure)?;
     let mut simulation = test_ns.tekton().start(&run, scenario).await?;
     simulation.until_running(names::VALIDATE).await?;
-    // From here on the controller does not follow it, and the run's end is what it hears of first.
+    // Without the label, the controller ignores the TaskRun; the next event it observes is the end of the run.
     let of_task = format!(
         "tekton.dev/pipelineRun={run},tekton.dev/pipelineTask={}",
         names::VALIDATE
@@ -119,14 +119,14 @@ async fn a_failed_task_run_without_labels_is_read_by_name() -> Result {
 #[tokio::test]
 async fn an_exhausted_quota_is_reported_and_retried() -> Result {
     let cluster = shared().await?;
-    // Tests beside this one meet the quota too, and wait for its end as this one does.
+    // Parallel tests also hit the quota and wait until it is removed.
     let test_ns = cluster.test_ns("failures-quota").await?;
     let quota = json!({
         "apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "none", "namespace": BUILDS},
         "spec": {"hard": {"count/pipelineruns.tekton.dev": "0"}},
     });
     cluster.apply(&quota).await?;
-    // What the quota controller would write, which does not run here.
+    // Simulates the quota controller, which does not run here.
     let counted = json!({"status": {
         "hard": {"count/pipelineruns.tekton.dev": "0"}, "used": {"count/pipelineruns.tekton.dev": "0"},
     }});
@@ -171,7 +171,7 @@ async fn the_volume_of_an_ended_run_is_deleted_and_its_record_stays() -> Result 
         .await?;
     simulation.until_running("prepare").await?;
     let claim = claims.list(&of_run).await?.items.pop().ok_or("no volume")?;
-    // As Tekton would have made it; without nodes it never runs, and holds the volume all the same.
+    // The Pod as Tekton creates it; without nodes it never runs, but still uses the volume.
     let pod = json!({
         "apiVersion": "v1", "kind": "Pod",
         "metadata": {"name": format!("{run}-prepare-pod"), "namespace": BUILDS, "labels": {

@@ -15,7 +15,7 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use crate::cluster::{Cluster, DIGEST, Result, TestNamespace, tasks};
 
-/// Plays until it is dropped. What goes wrong with one run, such as that it is deleted meanwhile, is left to the test to see.
+/// Simulates builds until it is dropped. Errors of single runs are left to the test.
 pub struct FakeBuilder(JoinHandle<()>);
 
 impl Drop for FakeBuilder {
@@ -25,7 +25,7 @@ impl Drop for FakeBuilder {
 }
 
 impl FakeBuilder {
-    /// Starts to play on the runs of a namespace.
+    /// Starts to simulate the PipelineRuns of a namespace.
     pub async fn start(cluster: &Cluster, builds: &str) -> Result<Self> {
         let client = cluster.control_plane.client().await?;
         let builds = builds.to_owned();
@@ -63,7 +63,7 @@ async fn simulation(tekton: &FakeTekton, client: kube::Client, run: &Value) -> O
         client,
         namespace: namespace.to_owned(),
     };
-    // As long as an API server may take to restart.
+    // Tolerates a restart of the API server.
     for _ in 0..60 {
         if test_ns.publish(name, tag).await.is_ok() {
             break;
@@ -77,7 +77,7 @@ async fn simulation(tekton: &FakeTekton, client: kube::Client, run: &Value) -> O
     Some(())
 }
 
-/// A success with as few writes as may be.
+/// Simulates a success with few writes.
 fn quick(pipeline: &Pipeline) -> Scenario {
     let last = pipeline.finally[0].name.to_owned();
     let steps = vec![

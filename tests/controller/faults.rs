@@ -13,19 +13,19 @@ use serde_json::{Value, json};
 use crate::cluster::{BUILDS, Cluster, Result, TestNamespace, WITHIN, import};
 use crate::fake_builder::FakeBuilder;
 
-/// How long everything may take to settle once nothing goes wrong any more.
+/// Timeout to settle after the last fault.
 const SETTLED_WITHIN: Duration = Duration::from_secs(120);
 
-/// How often the controller is killed, unless `CNBI_KILLS` says otherwise; `make soak` does.
+/// How often the controller is killed; `CNBI_KILLS` overrides it, as in `make soak`.
 const KILLS: u64 = 20;
 
-/// The names of the runs that were made, each as often as it was, from the audit log.
+/// The names of all created runs from the audit log, with duplicates.
 pub fn made(cluster: &Cluster) -> Result<BTreeMap<String, usize>> {
     let log = fs::read_to_string(cluster.control_plane.audit_log())?;
     let mut made = BTreeMap::new();
     for event in log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()) {
         let of = &event["objectRef"];
-        // Elsewhere, kinds are probed for whether they work already.
+        // Creates in other namespaces only probe whether the kind is available.
         let is_run = of["resource"] == "pipelineruns" && of["namespace"] == BUILDS;
         if event["verb"] == "create" && is_run && event["responseStatus"]["code"] == 201 {
             let name = of["name"].as_str().unwrap_or_default().to_owned();
@@ -48,7 +48,7 @@ async fn until_all_ready(test_ns: &TestNamespace, names: &[String], within: Dura
 async fn a_controller_that_is_killed_creates_each_run_once() -> Result {
     let mut random = Random::new();
     let kills = usize::try_from(number("CNBI_KILLS").unwrap_or(KILLS))?;
-    // The work is spread over all kills: resources come, and half of them change.
+    // The work is spread over all kills: resources are created, and half of them change.
     assert!(kills >= 20, "{kills} kills leave no room for the work");
     let every = kills / 10;
     let cluster = Cluster::whole().await?;
@@ -75,9 +75,9 @@ async fn a_controller_that_is_killed_creates_each_run_once() -> Result {
     until_all_ready(&test_ns, &names, SETTLED_WITHIN).await?;
     drop(builder);
 
-    // Nothing failed, so there is one run for each generation that was seen, and none besides.
+    // Nothing failed, so each observed generation has exactly one run.
     let mut made = made(&cluster)?;
-    // Whoever was killed before it had the answer is not in the log with one, and what it asked for may be done all the same.
+    // A request whose client was killed has no response code in the log, but may have succeeded.
     for run in test_ns.runs().list(&ListParams::default()).await?.items {
         made.entry(run.metadata.name.unwrap_or_default()).or_insert(1);
     }
@@ -93,7 +93,7 @@ async fn a_controller_that_is_killed_creates_each_run_once() -> Result {
     let twice: Vec<_> = made.iter().filter(|(_, times)| **times > 1).collect();
     let besides: Vec<_> = made.keys().filter(|name| !expected.contains(*name)).collect();
     eprintln!(
-        "{kills} kills, {} resources: {} runs made, {} twice, {} lost, {} that nobody asked for",
+        "{kills} kills, {} resources: {} runs made, {} twice, {} lost, {} unexpected",
         uids.len(),
         made.len(),
         twice.len(),

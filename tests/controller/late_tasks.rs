@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::cluster::{self, BUILDS, Cluster, DIGEST, Result, TARGET, TestNamespace, WITHIN, import};
 
-/// A cluster with the Pipelines and the rights of their accounts as they are shipped.
+/// A cluster with the shipped Pipelines and the shipped RBAC of their service accounts.
 async fn as_shipped() -> Result<Cluster> {
     let cluster = Cluster::bare().await?;
     install(&cluster.control_plane).await?;
@@ -46,7 +46,7 @@ impl Late<'_> {
         Ok(stream.map(serde_json::to_value).transpose()?)
     }
 
-    /// Both steps of a run that is over fail, and leave the ImageStream as it is.
+    /// Asserts that both steps of a finished run fail and leave the ImageStream unchanged.
     async fn assert_too_late(&self, run: &Value, name: &str, told_by_update: &str) -> Result {
         let before = self.stream(name).await?;
         let told_by_create = "is not written, because the run was deleted";
@@ -64,7 +64,7 @@ impl Late<'_> {
         Ok(())
     }
 
-    /// `is_held`: somebody else's finalizer keeps the deleted run readable.
+    /// `is_held`: another finalizer keeps the deleted run readable.
     async fn life(&self, name: &str, is_held: bool) -> Result {
         let test_ns = self.test_ns;
         let first = test_ns.create(name, import()).await?;

@@ -1,4 +1,4 @@
-//! Several replicas of the controller: exactly one works.
+//! Leader election: of several controller replicas, exactly one is active.
 
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,7 @@ const WITHIN: Duration = Duration::from_secs(60);
 
 const LEASE: &str = "cnbi-controller";
 
-/// The shipped installation; with `times`, a Lease that runs out sooner.
+/// The shipped installation; `times` sets a shorter Lease duration.
 fn options(name: &str, times: Option<[&str; 3]>) -> Options {
     let mut options = shipped::default(Some(name));
     if let Some([duration, deadline, retry]) = times {
@@ -36,7 +36,7 @@ async fn pair(control_plane: &ControlPlane, options: Options) -> Result<(Install
     leader.ready(WITHIN).await?;
     until_leads(&leader).await?;
     let mut other = installation.start_beside(shipped::CONTROLLER).await?;
-    // One that stands by is ready: it would otherwise hold up every rollout.
+    // A standby replica reports ready; otherwise it would block every rollout.
     other.ready(WITHIN).await?;
     ensure!(leads(&leader).await? && !leads(&other).await?, "two lead");
     Ok((installation, leader, other))
@@ -87,7 +87,7 @@ async fn patch_lease(control_plane: &ControlPlane, installation: &Installation<'
     control_plane.kubectl().args(args).ok().await.map(drop)
 }
 
-/// A resource that is made now is judged: whoever leads also works.
+/// Checks that the current leader reconciles a new resource.
 async fn until_worked_on(control_plane: &ControlPlane, name: &str) -> Result<()> {
     let resource = json!({
         "apiVersion": "meteor.zone/v1alpha1", "kind": "CustomNBImage",
@@ -106,7 +106,7 @@ async fn until_worked_on(control_plane: &ControlPlane, name: &str) -> Result<()>
     control_plane.kubectl().args(wait).ok().await.map(drop)
 }
 
-/// One after the other, because each has a controller that looks after the whole cluster.
+/// Runs sequentially, because each case has a controller for the whole cluster.
 #[tokio::test]
 async fn exactly_one_replica_leads_when_others_fail() -> Result<()> {
     let control_plane = ControlPlane::start().await?;
@@ -136,7 +136,7 @@ async fn another_replica_takes_over_from_one_that_is_killed(control_plane: &Cont
 }
 
 async fn a_replica_that_is_asked_to_end_gives_the_lease_up(control_plane: &ControlPlane) -> Result<()> {
-    // A Lease that would outlast the test: it is taken over only because it was given up.
+    // The Lease outlasts the test, so a takeover proves that it was released.
     let (_installation, leader, other) = pair(control_plane, options("asked", Some(["600s", "300s", "1s"]))).await?;
     let status = leader.into_process().terminate(WITHIN).await?;
     assert!(status.success(), "{status}");
@@ -154,15 +154,15 @@ async fn a_leader_that_has_lost_the_lease_ends_at_once(control_plane: &ControlPl
         log.contains("leadership lost: the Lease is held by somebody-else"),
         "{log}"
     );
-    // Nobody renews for somebody-else.
+    // No process renews the Lease of somebody-else.
     until_leads(&other).await?;
     until_worked_on(control_plane, "robbed-after").await
 }
 
-/// As with its namespace: it could not know whether another one has begun.
+/// The leader exits if its Lease is deleted, for example with the namespace: another replica may already be active.
 async fn a_leader_whose_lease_is_deleted_ends_at_once(control_plane: &ControlPlane) -> Result<()> {
     let (installation, mut leader, other) = pair(control_plane, options("deleted", Some(["4s", "3s", "1s"]))).await?;
-    // It would have the Lease before the leader sees that it is gone, or not.
+    // Otherwise the standby replica could acquire the Lease before the leader observes the deletion.
     other.into_process().terminate(WITHIN).await?;
     let delete = ["-n", installation.namespace(), "delete", "lease", LEASE];
     control_plane.kubectl().args(delete).ok().await?;
@@ -179,7 +179,7 @@ async fn a_leader_whose_lease_is_deleted_ends_at_once(control_plane: &ControlPla
     until_worked_on(control_plane, "deleted-after").await
 }
 
-/// Frozen, as by a machine that is suspended or a node that is cut off, and back after another one has begun.
+/// The leader is frozen, like a suspended machine or an isolated node, and resumes after another replica took over.
 async fn a_leader_that_was_frozen_does_not_go_on(control_plane: &ControlPlane) -> Result<()> {
     let (_installation, mut leader, other) = pair(control_plane, options("frozen", Some(["4s", "3s", "1s"]))).await?;
     leader.send(Fault::Stop)?;

@@ -1,8 +1,7 @@
-//! The controller on a real API server, with the rights of its own service account and no others.
+//! The controller on a real API server, with only the RBAC of its service account.
 //!
-//! It looks after a whole cluster: tests that only need a controller that runs share one and live in namespaces of their
-//! own, and those that do something to it, or count what it does, have a control plane of their own. What Tekton and
-//! OpenShift would do is played; see `cnbi_tests::fake_tekton`.
+//! Tests that only need a running controller share one and use separate namespaces. Tests that disturb it or count its
+//! requests have their own control plane. Tekton and OpenShift are simulated; see `cnbi_tests::fake_tekton`.
 
 mod api_writes;
 mod cluster;

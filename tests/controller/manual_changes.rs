@@ -31,7 +31,7 @@ async fn a_deleted_active_run_is_recreated_and_that_of_a_ready_resource_is_not()
     test_ns.until_ready("hands-run").await?;
 
     delete_run(&test_ns, &second).await?;
-    // An edit that starts no build: when its answer is there, the deletion was seen before it.
+    // An edit that starts no build: once it is reconciled, so is the earlier deletion.
     let edit = json!({"metadata": {"annotations": {"opendatahub.io/notebook-image-desc": "edited"}}});
     test_ns.patch("hands-run", edit).await?;
     until("the stream has the new text", async || {
@@ -67,7 +67,7 @@ async fn a_deleted_image_stream_is_rebuilt_and_an_edited_one_restored() -> Resul
         Ok(stream["metadata"]["annotations"]["opendatahub.io/notebook-image-name"] == "hands-stream")
     })
     .await?;
-    // A label that nobody but us looks at is taken off: the stream is there all the same.
+    // Removing a label that only the controller uses does not hide the stream.
     let bare = Patch::Merge(json!({"metadata": {"labels": {"opendatahub.io/notebook-image": null}}}));
     test_ns
         .streams()
@@ -115,7 +115,7 @@ async fn a_recreated_resource_does_not_adopt_the_run_of_the_deleted_one() -> Res
 #[tokio::test]
 async fn a_stored_resource_that_violates_a_fixed_rule_gets_no_run() -> Result {
     let test_ns = Cluster::shared().await?.test_ns("hands-ill-formed").await?;
-    // The schema cannot know what a requirement is.
+    // The schema does not validate requirements.
     let packages = |package: &str| json!({"buildType": "PackageList", "builderImage": "quay.io/a/b:v1", "packageVersions": [package]});
     let uid = test_ns.create("ill-formed", packages("pandas=1.2")).await?;
     let told = test_ns.until("ill-formed", "WellFormed", "False", "CNB202").await?;

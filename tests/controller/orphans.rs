@@ -48,7 +48,7 @@ async fn orphaned_runs_and_image_streams_are_deleted() -> Result {
     .await?;
     assert!(
         test_ns.streams().get_opt("unseen").await?.is_some(),
-        "nobody knows whether it was to stay"
+        "without the finalizer, the ImageStream is kept"
     );
     assert_eq!(test_ns.runs_of(&kept).await?.len(), 1);
     test_ns.until_ready("kept").await?;

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::cluster::{BUILDS, Cluster, Result, import, said, until};
 
-/// How soon after the Secret the run has to be there.
+/// Maximum delay between the Secret and the run.
 const GOES_ON_WITHIN: Duration = Duration::from_secs(15);
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use cnbi_tests::installation::shipped;
 
 use crate::cluster::{Cluster, Result, WITHIN, get, import, metric, said, until_metric};
 
-/// A creator that CNB012 refuses, which a configuration can turn off.
+/// A creator that CNB012 rejects; a configuration can disable that rule.
 const BLANK_CREATOR: &str = " ";
 
 const CONFIGURATION: &str = "targetNamespace: {default: opendatahub}";
@@ -24,7 +24,7 @@ async fn a_stored_resource_is_checked_by_the_active_rules() -> Result {
         passed["metadata"]["generation"]
     );
     assert_eq!(passed["spec"], import(), "defaults stay in memory");
-    // There is no Tekton here, and the resource says so.
+    // Tekton is not installed, and the status reports it.
     let waiting = test_ns
         .until("before", "PipelineRunCreated", "False", "PipelineNotInstalled")
         .await?;
@@ -59,7 +59,7 @@ async fn an_invalid_configuration_is_reported_and_the_last_valid_one_stays_activ
     cluster.configure("rules: {CNB012: Sometimes}").await?;
     test_ns.create_by("blank", BLANK_CREATOR, import()).await?;
     let mut controller = installation.start(shipped::CONTROLLER).await?;
-    // Without a good one it says so, and judges nothing.
+    // With an invalid configuration, resources are not checked.
     test_ns
         .until("blank", "WellFormed", "Unknown", "ConfigurationMissing")
         .await?;

@@ -14,28 +14,28 @@ use crate::cluster::{
 };
 use crate::fake_builder::FakeBuilder;
 
-/// Most writes for one import from its creation to its image, Events aside: see `cost`, and one more says that it waits.
+/// Maximum writes per import, without Events: see `cost`, plus one for the waiting status.
 const WRITES: usize = 9;
 
-/// Most reads for one import besides the watches: Pipeline, service accounts and the like, which may be remembered.
+/// Maximum reads per import without watches: Pipeline, service accounts and others, which may be cached.
 const READS: usize = 8;
 
 /// Budget of resident memory per resource with its run and ImageStream, in KiB. `controller/tests/held.rs` measures the heap.
 const MEMORY: usize = 20;
 
-/// How long ten thousand may take that are settled when the controller starts.
+/// Maximum time to reconcile ten thousand settled resources at startup.
 const RESTART: Duration = Duration::from_secs(15);
 
-/// How soon one that waits its turn would be looked at again if nobody woke it.
+/// Retry interval of a queued resource that no event triggers.
 const LOOKED_AGAIN: Duration = Duration::from_secs(10);
 
-/// What work takes once, however many resources there are, in KiB: connections with their buffers, and pages of the program
-/// that are not read before.
+/// Fixed memory in KiB, independent of the number of resources: connection buffers, and program pages that are read
+/// for the first time.
 const SLACK: usize = 3 * 1024;
 
 const TARGET: &str = "targetNamespace: {default: opendatahub}";
 
-/// So many resources, or as many as the environment says.
+/// The number of resources; the environment can override it.
 fn many() -> usize {
     let asked = std::env::var("CNBI_MANY").ok().and_then(|many| many.parse().ok());
     asked.unwrap_or(100)
@@ -57,7 +57,7 @@ fn count(resources: &[Value], condition: &str, status: &str) -> usize {
         .count()
 }
 
-/// Waits until the condition stands so of all, for a time that grows with their number.
+/// Waits until all resources have the condition; the timeout grows with their number.
 async fn until_all(test_ns: &TestNamespace, many: usize, condition: &str, status: &str) -> Result {
     let begin = Instant::now();
     let within = Duration::from_secs(60) + Duration::from_secs(1) * u32::try_from(many)?;
@@ -70,12 +70,12 @@ async fn until_all(test_ns: &TestNamespace, many: usize, condition: &str, status
             begin.elapsed() < within,
             "{condition} is {status} of {count} of {many} after {within:?}"
         );
-        // To list ten thousand takes the API server a while, which it shall spend on the controller.
+        // Listing ten thousand resources loads the API server, so poll rarely.
         tokio::time::sleep(Duration::from_millis(500) * (1 + u32::try_from(many)? / 1000)).await;
     }
 }
 
-/// What the controller asked of the API server so far.
+/// The number of the controller's API requests.
 struct Cost {
     reads: usize,
     writes: usize,
@@ -92,7 +92,7 @@ impl Cost {
     }
 }
 
-/// What was measured, as one line for `make bench`, where it asks for it.
+/// Prints the measurements as one line for `make bench`, if requested.
 fn tell(measured: &Value) -> Result {
     eprintln!("{measured}");
     if let Some(path) = std::env::var_os("CNBI_SCALE_RESULTS") {
@@ -102,8 +102,8 @@ fn tell(measured: &Value) -> Result {
     Ok(())
 }
 
-/// Starts the controller once more, and waits for as many looks that find nothing to do as there are resources: how long that
-/// took, and what it wrote.
+/// Restarts the controller and waits until it reconciled every resource without changes. Returns the duration and the number
+/// of writes.
 async fn looks_again(cluster: &Cluster, installation: &Installation<'_>, many: usize) -> Result<(Replica, f64, usize)> {
     let before = Cost::of(cluster)?.writes;
     let mut controller = installation.start(shipped::CONTROLLER).await?;
@@ -118,7 +118,7 @@ async fn looks_again(cluster: &Cluster, installation: &Installation<'_>, many: u
     Ok((controller, took, Cost::of(cluster)?.writes - before))
 }
 
-/// Few requests for each, and little memory, however many there are: what grows with the square of them shows here.
+/// Requests and memory per resource are bounded; quadratic growth fails this test.
 fn assert_each_is_cheap(cost: &Cost, many: usize, before: usize, after: usize) {
     let Cost { reads, writes } = *cost;
     eprintln!("{many} resources: {writes} writes, {reads} reads, {before} KiB before, {after} KiB after");
@@ -224,7 +224,7 @@ async fn concurrent_runs_are_limited_and_the_oldest_resource_is_next() -> Result
         uids.push(test_ns.create(name, import()).await?);
         let queued = test_ns.until(name, "PipelineRunCreated", "False", "Queued").await?;
         assert_eq!(queued["status"]["phase"], "Pending");
-        // Ages are told in whole seconds.
+        // Ages have a resolution of one second.
         let second = queued["metadata"]["creationTimestamp"].clone();
         until("a second has passed", async || {
             let probe = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "clock"}});
@@ -239,7 +239,7 @@ async fn concurrent_runs_are_limited_and_the_oldest_resource_is_next() -> Result
         })
         .await?;
     }
-    // Those who wait for their own namespace hold up nobody else's.
+    // Resources that wait for their own namespace do not block others.
     other.create("elsewhere", import()).await?;
     other.until("elsewhere", "Ready", "Unknown", "Building").await?;
 

@@ -11,7 +11,7 @@ use crate::cluster::{BUILDS, Cluster, Result, TARGET, TestNamespace, WITHIN, met
 
 const ANSWERED: &str = r#"cnbi_controller_registry_requests_total{result="success"}"#;
 
-/// The next run of the resource, which was made for that digest while the resource stayed Ready.
+/// The resource's next run for that digest; the resource stays Ready.
 async fn run_for(test_ns: &TestNamespace, uid: &str, digest: &str) -> Result<String> {
     let run = test_ns.run_of(uid).await?;
     let made: Value = serde_json::to_value(test_ns.runs().get(&run).await?)?;
@@ -70,7 +70,7 @@ async fn a_new_image_of_a_tag_is_published_after_validation() -> Result {
     assert_eq!(ready["status"]["image"]["digest"], first);
     assert_eq!(said(&ready, "ImageStreamUpdated")["reason"], "TagUpdated");
 
-    // As long as the tag names what it named, nothing happens.
+    // While the tag has the same digest, nothing is built.
     until_metric(&controller, ANSWERED, 2).await?;
     assert_eq!(test_ns.runs_of(&uid).await?.len(), 1);
 
@@ -105,7 +105,7 @@ async fn a_new_image_of_a_tag_is_published_after_validation() -> Result {
         "{message}"
     );
 
-    // It is asked on, and the same digest makes no further run.
+    // Polling continues, and the same digest starts no further run.
     let runs = test_ns.runs_of(&uid).await?.len();
     let asked = metric(&controller, ANSWERED).await?;
     until_metric(&controller, ANSWERED, asked + 3).await?;

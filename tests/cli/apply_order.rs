@@ -33,7 +33,7 @@ async fn recovers(test_ns: &TestNamespace, name: &str) -> Result {
     Ok(())
 }
 
-/// One test, because the policy is one for all.
+/// A single test, because the policy is cluster-wide.
 #[tokio::test]
 async fn a_resource_before_its_secret_recovers_with_warn_and_on_retry_with_deny() -> Result {
     let running = RunningCluster::shared().await?;
@@ -48,7 +48,7 @@ async fn a_resource_before_its_secret_recovers_with_warn_and_on_retry_with_deny(
             .stdin(both.clone())
     };
 
-    // Flux tries a whole stage beforehand, and in a trial no Secret comes to be: whatever the order, it refuses.
+    // Flux first does a dry run of a whole stage, which creates no Secret, so the resource is rejected in any order.
     let reverse = list(&[secret(namespace), private(namespace, "order-deny")]);
     let trial = ["apply", "--server-side", "--dry-run=server", "-f", "-"];
     let tried = running
@@ -59,18 +59,18 @@ async fn a_resource_before_its_secret_recovers_with_warn_and_on_retry_with_deny(
         .await?;
     assert!(!tried.success && tried.stderr.contains("CNB110"), "{}", tried.stderr);
 
-    // Denied: the Secret is there afterwards, and the same once more succeeds.
+    // Rejected: the Secret exists afterwards, and applying again succeeds.
     let first = kubectl(&[]).run().await?;
     assert!(!first.success && first.stderr.contains("CNB110"), "{}", first.stderr);
     assert!(first.stdout.contains("secret/pull created"), "{}", first.stdout);
     let again = kubectl(&[]).run().await?;
     assert!(again.success, "{}", again.stderr);
     recovers(&test_ns, "order-deny").await?;
-    // With the Secret from an earlier stage, the trial passes.
+    // With the Secret from an earlier stage, the dry run succeeds.
     let tried = running.kubectl(namespace).args(trial).stdin(reverse).run().await?;
     assert!(tried.success, "{}", tried.stderr);
 
-    // Warned: it goes through in one go, and goes on when the Secret is there.
+    // Warned: one apply succeeds, and the build starts when the Secret exists.
     running
         .cluster
         .configure("targetNamespace: {default: opendatahub}\nrules: {CNB110: Warn}")

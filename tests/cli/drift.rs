@@ -9,14 +9,14 @@ use serde_json::{Value, json};
 use crate::cluster::{Result, TestNamespace, WITHIN, until};
 use crate::running_cluster::{RunningCluster, resource};
 
-/// A way to apply, and the options of it that `kubectl diff` needs to look at the manifest the same way.
+/// A method of applying manifests, and the matching options of `kubectl diff`.
 struct Way {
     title: &'static str,
     apply: &'static [&'static str],
     diff: &'static [&'static str],
 }
 
-/// kubectl compares what it would send itself whatever the manager's name is.
+/// kubectl compares its own request, independent of the field manager's name.
 const CLIENT: [Way; 2] = [
     Way {
         title: "client",
@@ -42,7 +42,7 @@ const SERVER: [Way; 2] = [
     },
 ];
 
-/// A request of each build type as somebody writes it, what builds it, and the tag that comes of it.
+/// A minimal resource of each build type, its Pipeline, and the resulting tag.
 fn requests() -> [(&'static str, Value, &'static Pipeline, &'static str); 3] {
     let environment = json!({"osName": "ubi", "osVersion": "8", "pythonVersion": "3.8"});
     let image = "quay.io/thoth-station/s2i-minimal-py38-notebook:v0.2.2";
@@ -72,8 +72,8 @@ async fn version(test_ns: &TestNamespace, name: &str) -> Result<Value> {
     Ok(test_ns.read(name).await?["metadata"]["resourceVersion"].take())
 }
 
-/// kubectl reads what is stored and then has the server try the manifest; what the controller writes between the two is no difference
-/// of theirs, so an answer counts that nothing was written during.
+/// kubectl reads the stored object and then sends a dry run. A controller write in between looks like drift, so repeat until
+/// nothing was written meanwhile.
 async fn diff(running: &RunningCluster, test_ns: &TestNamespace, manifest: &Value, way: &Way) -> Result {
     let name = manifest["metadata"]["name"].as_str().ok_or("no name")?;
     let begin = Instant::now();
@@ -101,7 +101,7 @@ async fn apply(running: &RunningCluster, test_ns: &TestNamespace, manifest: &Val
     Ok(apply.stdin(manifest.to_string()).ok().await?)
 }
 
-/// Applied, built and Ready, waiting with kubectl as a pipeline would; applied again, and then by a second one as well.
+/// Applies, builds and waits for Ready as a CI pipeline does; then applies again, also with a second field manager.
 async fn nothing_differs(running: &RunningCluster, mode: &str, [first, second]: &[Way; 2]) -> Result {
     let test_ns = running.test_ns(&format!("drift-{mode}")).await?;
     let all = requests().map(async |(kind, spec, pipeline, tag)| -> Result {
@@ -120,17 +120,17 @@ async fn nothing_differs(running: &RunningCluster, mode: &str, [first, second]: 
         diff(running, &test_ns, &manifest, first).await?;
 
         let before = test_ns.read(name).await?;
-        // Admission has filled in what the manifest leaves out, and nothing of it is a difference.
+        // Defaults from admission cause no difference.
         assert_eq!(before["spec"]["targetNamespace"], "opendatahub");
         assert!(before["metadata"]["annotations"]["opendatahub.io/notebook-image-creator"].is_string());
-        // The controller may have had something left to write; what is applied once more never has.
+        // The controller may still write after the first apply, but not after the second.
         until(&format!("{name}: nothing is written"), async || {
             let before = version(&test_ns, name).await?;
             apply(running, &test_ns, &manifest, first).await?;
             Ok(version(&test_ns, name).await? == before)
         })
         .await?;
-        // The second one shares what both say, and takes nothing away.
+        // The second manager shares the fields and removes none.
         apply(running, &test_ns, &manifest, second).await?;
         diff(running, &test_ns, &manifest, second).await?;
         diff(running, &test_ns, &manifest, first).await?;
@@ -160,7 +160,7 @@ async fn server_side_apply_sees_no_drift_nor_does_a_second_manager() -> Result {
     nothing_differs(RunningCluster::shared().await?, "server", &SERVER).await
 }
 
-/// What is changed is seen: the tests above can fail.
+/// A real change is detected, so the tests above can fail.
 #[tokio::test]
 async fn a_real_difference_is_shown() -> Result {
     let running = RunningCluster::shared().await?;

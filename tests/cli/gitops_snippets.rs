@@ -1,7 +1,7 @@
-//! What `docs/how-to/gitops.md` has people paste into their pipelines: each does in a small repository what the page says of it.
+//! Tests the snippets in `docs/how-to/gitops.md` in a small repository.
 //!
-//! Neither GitHub nor GitLab can be asked here whether they would take them. Their form is held against the schemas that editors use,
-//! GitLab's own and SchemaStore's of GitHub's workflows; the scripts in them are run.
+//! GitHub and GitLab are not available here. The snippets are validated against the schemas that editors use (GitLab's own and
+//! SchemaStore's for GitHub workflows), and their scripts are run.
 
 use std::fs;
 use std::path::Path;
@@ -43,7 +43,7 @@ data:
     images: {allowed: [quay.io]}
 ";
 
-/// The YAML behind that word of the page.
+/// The YAML block after that word of the page.
 fn snippet(title: &str) -> Result<&'static str> {
     let missing = || format!("the page has no {title}");
     let (_, rest) = PAGE.split_once(&format!("\n{title}, ")).ok_or_else(missing)?;
@@ -55,7 +55,7 @@ fn yaml(title: &str) -> Result<Value> {
     Ok(serde_saphyr::from_str(snippet(title)?)?)
 }
 
-/// A repository as the snippets expect one, with one more notebook.
+/// A repository as the snippets expect it, with one more notebook.
 fn repository(image: &str) -> Result<TempDir> {
     let folder = tempfile::tempdir()?;
     for (name, text) in [
@@ -76,7 +76,7 @@ fn repository(image: &str) -> Result<TempDir> {
     Ok(folder)
 }
 
-/// Runs a script as its system would, with the program on the path.
+/// Runs a script as the CI system does, with the program in PATH.
 fn run(folder: &Path, shell: &[&str], script: &str) -> Result<Output> {
     let program = binary("kubectl-cnbi")?;
     let programs = program.parent().ok_or("no folder")?.display();
@@ -92,7 +92,7 @@ fn run(folder: &Path, shell: &[&str], script: &str) -> Result<Output> {
         .output()?)
 }
 
-/// Good manifests pass; of a bad one, the output names the place.
+/// Valid manifests pass; for an invalid one, the output names the location.
 fn assert_checks(shell: &[&str], script: &str, place: &str) -> Result {
     let good = repository("quay.io/a/b:v2")?;
     let output = run(good.path(), shell, script)?;
@@ -126,13 +126,13 @@ fn lines(list: &Value) -> Vec<&str> {
         .collect()
 }
 
-/// A slip: in that object, what stands at a key moves to another one, or is another value.
+/// A mistake: the value of a key moves to another key or is replaced.
 enum Slip {
     Key(&'static str, &'static str, &'static str),
     Value(&'static str, &'static str, Value),
 }
 
-/// The schema takes the snippet as it is, and sees each slip in it.
+/// The schema accepts the snippet and rejects it with each mistake.
 fn assert_is_of(schema: &str, snippet: &Value, slips: &[Slip]) -> Result {
     let mut all = vec![snippet.clone()];
     for slip in slips {
@@ -199,7 +199,7 @@ fn github_actions_fail_on_an_invalid_manifest_and_name_its_line() -> Result {
     let steps = workflow["jobs"]["check"]["steps"].as_array().ok_or("no steps")?;
     let scripts: Vec<&str> = steps.iter().filter_map(|step| step["run"].as_str()).collect();
     assert_eq!(scripts.len(), 1);
-    // In a container the shell of a step is `sh -e`.
+    // In a container, the shell of a step is `sh -e`.
     assert_checks(&["sh", "-e"], scripts[0], "file=notebooks/team/other.yaml,line=8,")
 }
 
@@ -212,7 +212,7 @@ fn gitlab_fails_on_an_invalid_manifest_and_keeps_the_report() -> Result {
         &lines(&job["script"]).join("\n"),
         "notebooks/team/other.yaml:8:",
     )?;
-    // What comes after is run however the script has ended.
+    // Later steps run even if the script failed.
     let bad = repository("quay.io/a/b")?;
     run(bad.path(), &["sh", "-e"], &lines(&job["after_script"]).join("\n"))?;
     for path in lines(&job["artifacts"]["paths"]) {
@@ -242,7 +242,7 @@ async fn the_tekton_task_is_accepted_and_fails_on_an_invalid_manifest() -> Resul
     }
     let running = RunningCluster::shared().await?;
     running.test_ns("snippets").await?;
-    // A field that the definitions do not know is refused.
+    // An unknown field is rejected.
     let apply = ["apply", "--validate=strict", "-f", "-"];
     let told = running
         .kubectl("snippets")

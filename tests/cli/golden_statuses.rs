@@ -9,20 +9,20 @@ use crate::model;
 
 const CASES: &str = include_str!("../../controller/tests/builds.txt");
 
-/// When the cases are.
+/// The time of the cases.
 pub const NOW: &str = "2026-03-01T12:00:00Z";
 
-/// A case of the controller's plans.
+/// A golden case of the controller.
 pub struct Case {
     pub title: String,
     pub phase: Option<Phase>,
-    /// It is Ready, and a new image is looked at.
+    /// The resource is Ready, and a new image is checked.
     pub is_looking_beside: bool,
-    /// The resource as it is stored then.
+    /// The resource as stored at that time.
     pub object: Value,
 }
 
-/// The golden cases of the controller's plans, as they are stored once the plan is carried out.
+/// The controller's golden cases, as stored after the plan was applied.
 pub fn cases() -> Vec<Case> {
     let read = |case: &str| {
         let (title, rest) = case.split_once('\n')?;

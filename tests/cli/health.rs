@@ -15,12 +15,12 @@ use crate::running_cluster::{RunningCluster, resource};
 
 const PAGE: &str = include_str!("../../docs/how-to/gitops.md");
 
-/// What kstatus says of objects, in their order.
+/// The kstatus results of the objects, in order.
 fn kstatus(objects: &[Value]) -> Result<Vec<String>> {
     health(objects, &[])
 }
 
-/// What the script of our page says of them, run as Argo CD runs it.
+/// The results of the documented health script, run as in Argo CD.
 fn argo_cd(objects: &[Value]) -> Result<Vec<String>> {
     let (_, rest) = PAGE.split_once("```lua\n").ok_or("the page has no script")?;
     let (script, _) = rest.split_once("```").ok_or("the script has no end")?;
@@ -61,7 +61,7 @@ fn every_state_has_the_right_health() -> Result {
     let mut counts = [0; 3];
     for (case, told) in cases.iter().zip(told.iter().zip(&by_script)) {
         let (expected, at) = match case.phase {
-            // A new image behind a followed tag is work under way, and the one that is there stays.
+            // A new image behind a followed tag is in progress, and the existing image remains.
             Some(Phase::Ready) if case.is_looking_beside => (("InProgress", "Healthy"), 0),
             Some(Phase::Ready) => (("Current", "Healthy"), 1),
             Some(Phase::Failed) => (("Failed", "Degraded"), 2),
@@ -91,7 +91,7 @@ fn an_unobserved_generation_is_in_progress() -> Result {
     Ok(())
 }
 
-/// Without a status of its own, a new resource would pass for done until the controller has looked at it.
+/// Without an initial status, a new resource would be reported as complete before its first reconcile.
 #[tokio::test]
 async fn a_resource_without_status_is_in_progress() -> Result {
     let running = RunningCluster::shared().await?;
@@ -107,7 +107,7 @@ async fn a_resource_without_status_is_in_progress() -> Result {
     assert_eq!(stored["status"], json!({"observedGeneration": -1}));
     let told = tokio::task::spawn_blocking(move || kstatus(&[stored]).map_err(|error| error.to_string())).await??;
     assert_eq!(told, ["InProgress"]);
-    // What is stored still reads as a resource of ours.
+    // The stored object is still a valid resource.
     let read: CustomNBImage = serde_json::from_str(
         &running
             .kubectl("health-new")

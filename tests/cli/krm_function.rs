@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use crate::cluster::Result;
 
-/// Among the transformers: kustomize refuses every function that is a validator, because it annotates what comes back itself.
+/// Runs as a transformer: kustomize annotates the output, so it rejects every function used as validator.
 const KUSTOMIZATION: &str = "resources: [notebook.yaml, other.yaml]\ntransformers: [function.yaml]\n";
 
 fn notebook(image: &str) -> String {
@@ -32,7 +32,7 @@ fn function(name: &str, program: &Path, data: &str) -> String {
 /// A kustomization with the function.
 fn folder(image: &str, data: &str) -> Result<TempDir> {
     let folder = tempfile::tempdir()?;
-    // kustomize runs a program and gives it no arguments.
+    // kustomize runs the program without arguments.
     let program = folder.path().join("cnbi-function");
     fs::write(
         &program,

@@ -81,7 +81,7 @@ async fn a_build_can_be_followed_without_tekton_knowledge() -> Result {
 #[tokio::test]
 async fn stored_resources_are_audited_with_the_active_configuration() -> Result {
     let running = RunningCluster::shared().await?;
-    // Nobody asks a webhook about this namespace.
+    // No webhook is called for this namespace.
     let test_ns = running.cluster.test_ns("plugin-audit").await?;
     let untagged = json!({"buildType": "ImageImport", "fromImage": "quay.io/a/b", "targetNamespace": "opendatahub"});
     test_ns.create("plugin-audit", untagged).await?;

@@ -40,7 +40,7 @@ impl RunningCluster {
         Ok(running)
     }
 
-    /// A namespace of the test's own, about which the webhook is asked.
+    /// A namespace for one test, with the admission webhook.
     pub async fn test_ns(&self, namespace: &str) -> Result<TestNamespace> {
         self.installation.create_namespace(namespace).await?;
         let client = self.cluster.control_plane.client().await?;
@@ -61,7 +61,7 @@ impl RunningCluster {
                 return Ok(test_ns);
             }
             if begin.elapsed() > WITHIN {
-                return Err(format!("the webhook is not asked: {}", answer.stderr).into());
+                return Err(format!("the webhook is not called: {}", answer.stderr).into());
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
@@ -71,7 +71,7 @@ impl RunningCluster {
         self.cluster.control_plane.kubectl().args(["-n", namespace])
     }
 
-    /// kubectl with our plugin, and its completion, on its path.
+    /// kubectl with the plugin and its completion in PATH.
     pub fn with_plugin(&self, folder: &Path) -> Result<Kubectl> {
         let program = binary("kubectl-cnbi")?;
         let link = folder.join("kubectl-cnbi");
@@ -83,7 +83,7 @@ impl RunningCluster {
         Ok(self.cluster.control_plane.kubectl().env("PATH", &path))
     }
 
-    /// Waits until the configuration that was set is in force for what is applied.
+    /// Waits until the new configuration is active.
     pub async fn until_answered(&self, namespace: &str, object: &Value, is_wanted: impl Fn(&str) -> bool) -> Result {
         let begin = Instant::now();
         loop {
@@ -101,7 +101,7 @@ impl RunningCluster {
     }
 }
 
-/// A manifest as somebody writes it: nothing that admission fills in.
+/// A manifest without the defaults from admission.
 pub fn resource(namespace: &str, name: &str, spec: &Value) -> Value {
     json!({
         "apiVersion": "meteor.zone/v1alpha1", "kind": "CustomNBImage",

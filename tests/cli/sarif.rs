@@ -1,4 +1,4 @@
-//! What `check -o sarif` writes, held against the schema that OASIS publishes for SARIF 2.1.0.
+//! Validates the output of `check -o sarif` against the SARIF 2.1.0 schema from OASIS.
 
 use std::fs;
 use std::io::Write as _;
@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::cluster::Result;
 
-/// The manifests of the check's own tests: clean and mixed ones, some that cannot be read, none at all.
+/// The manifests of the check's own tests: valid, mixed, unreadable and empty.
 const MANIFESTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../cli/tests/check");
 
 fn log(folder: &Path, arguments: &[&str]) -> Result<Value> {
@@ -23,12 +23,12 @@ fn log(folder: &Path, arguments: &[&str]) -> Result<Value> {
     Ok(serde_json::from_slice(&check.stdout)?)
 }
 
-/// What the schema of SARIF says of each log: `ok`, or what is wrong.
+/// The SARIF schema result of each log: `ok` or the error.
 fn judged(logs: &[Value]) -> Result<Vec<String>> {
     judged_by(&[], logs)
 }
 
-/// What a schema says of each document: `ok`, or what is wrong. Without one it is that of SARIF.
+/// The schema result of each document: `ok` or the error. The default is the SARIF schema.
 pub fn judged_by(schema: &[&Path], logs: &[Value]) -> Result<Vec<String>> {
     let mut child = Command::new(assets::sarif()?)
         .args(schema)
@@ -79,7 +79,7 @@ fn every_sarif_log_matches_the_schema() -> Result {
     Ok(())
 }
 
-/// What the schema takes for wrong is seen: the test above can fail.
+/// Invalid logs are rejected, so the test above can fail.
 #[test]
 fn an_invalid_sarif_log_is_detected() -> Result {
     let good = log(Path::new(MANIFESTS), &["mixed.yaml"])?;

@@ -21,7 +21,7 @@ const SIZES: [Size; 3] = [
     Size { width: 80, height: 14 },
 ];
 
-/// The resource with the tasks of its run: those before the one that failed are done, and its log is long.
+/// The resource and the tasks of its run: tasks before the failed one are complete, and its log is long.
 fn view(resource: CustomNBImage) -> View {
     let run = resource.status.as_ref().and_then(|status| status.pipeline_run.as_ref());
     let blamed = run.and_then(|run| run.failed_task.clone());
@@ -71,7 +71,7 @@ fn plain(text: &str) -> String {
     plain
 }
 
-/// The words of a screen, however its lines are broken.
+/// The words of a screen, independent of line breaks.
 fn words(screen: &str) -> String {
     screen.split_whitespace().collect::<Vec<_>>().join(" ")
 }
@@ -107,7 +107,7 @@ fn assert_tells(title: &str, resource: &CustomNBImage) -> Result<String> {
             .iter()
             .fold(next, |next, word| next.split(word).next().unwrap_or_default());
         assert!(next.len() > 10 && !next.contains('…'), "{title}: {next}\n{screen}");
-        // In a narrow window the ends of lines are cut.
+        // A narrow terminal truncates lines.
         if let Some(task) = run.and_then(|run| run.failed_task.as_deref())
             && size.width >= 80
         {
@@ -130,7 +130,7 @@ fn every_failure_fits_a_screen_with_a_remedy() -> Result {
     Ok(())
 }
 
-/// Whatever a reason is, and however much the controller has to say of it.
+/// Covers every reason and long messages.
 #[test]
 fn every_reason_has_a_screen() -> Result {
     let specs = [
@@ -170,7 +170,7 @@ fn every_reason_has_a_screen() -> Result {
     Ok(())
 }
 
-/// What is not a failure fits as well.
+/// Statuses without failure fit on one screen, too.
 #[test]
 fn every_other_state_fits_a_screen() -> Result {
     for case in cases().into_iter().filter(|case| case.phase != Some(Phase::Failed)) {

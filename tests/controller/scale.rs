@@ -111,7 +111,7 @@ async fn looks_again(cluster: &Cluster, installation: &Installation<'_>, many: u
     controller.ready(WITHIN).await?;
     let visits = r#"cnbi_controller_reconcile_total{result="unchanged"}"#;
     while metric(&controller, visits).await? < u64::try_from(many)? {
-        assert!(begin.elapsed() < RESTART, "not all are looked at within {RESTART:?}");
+        assert!(begin.elapsed() < RESTART, "not all are reconciled within {RESTART:?}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     let took = begin.elapsed().as_secs_f64();

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::{Outcome, WITHIN, list, one, overlay, rendered};
 
-/// Client-side, as most people apply, on a control plane of its own because what is applied is the cluster's.
+/// Client-side apply, on a separate control plane because the objects are cluster-wide.
 #[tokio::test]
 async fn applying_again_changes_nothing() -> Outcome {
     let cluster = ControlPlane::start().await?;
@@ -30,7 +30,7 @@ async fn applying_again_changes_nothing() -> Outcome {
             .await?;
         let objects: Value = serde_json::from_str(&text)?;
         let version = |object: &Value| format!("{} {}", object["kind"], object["metadata"]["resourceVersion"]);
-        // Its status goes on changing by itself until it is established.
+        // Its status changes until it is established.
         let settled = list(&objects["items"])
             .iter()
             .filter(|object| object["kind"] != "CustomResourceDefinition");
@@ -39,7 +39,7 @@ async fn applying_again_changes_nothing() -> Outcome {
     let before = versions().await?;
     assert!(before.len() > 10, "{before:?}");
     let said = apply().await?;
-    // kubectl patches the selector of this kind every time, which changes nothing, as the versions show.
+    // kubectl always patches the selector of this kind; the resource versions show no change.
     for line in said
         .lines()
         .filter(|line| !line.starts_with("poddisruptionbudget.policy/"))
@@ -48,7 +48,7 @@ async fn applying_again_changes_nothing() -> Outcome {
     }
     assert_eq!(versions().await?, before);
 
-    // A field that the API server fills in would be a difference to whoever compares.
+    // A field with a server-side default would show up as a difference.
     let objects = rendered(&cluster, &overlay).await?;
     for kind in ["MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"] {
         let live = cluster
@@ -62,7 +62,7 @@ async fn applying_again_changes_nothing() -> Outcome {
     Ok(())
 }
 
-/// As GitOps tools apply and compare.
+/// Applies and compares like GitOps tools.
 #[tokio::test]
 async fn server_side_apply_shows_no_drift() -> Outcome {
     let cluster = ControlPlane::start().await?;
@@ -81,7 +81,7 @@ async fn server_side_apply_shows_no_drift() -> Outcome {
     Ok(())
 }
 
-/// Both programs as they are deployed, with the rights that stand in these files and no others.
+/// Both deployed programs with only the RBAC of the manifests.
 #[tokio::test]
 async fn installed_programs_work_with_their_permissions() -> Outcome {
     let cluster = ControlPlane::start().await?;
@@ -99,7 +99,7 @@ async fn installed_programs_work_with_their_permissions() -> Outcome {
             .stdin(resource.to_string())
             .run()
     };
-    // The API server learns of the bundle by a watch; until then it lets nothing through.
+    // The API server observes the bundle with a delay; until then it rejects requests.
     let begin = Instant::now();
     let image = "quay.io/thoth-station/s2i-minimal-py38-notebook:v0.2.2";
     loop {
@@ -119,13 +119,13 @@ async fn installed_programs_work_with_their_permissions() -> Outcome {
         refused.stderr
     );
 
-    // By now the bundle stands in the configurations, under another manager than the files.
+    // The configurations now contain the bundle, under another field manager than the manifests.
     let said = installation.apply_again().await?;
     for line in said.lines() {
         let is_patched_always = line.starts_with("poddisruptionbudget.policy/");
         assert!(line.ends_with(" unchanged") || is_patched_always, "{line}");
     }
-    // However one compares, and the same by a tool that lets the server apply.
+    // Both client-side and server-side comparison find no difference.
     let server = "--server-side";
     for args in [&["diff"][..], &["diff", server], &["apply", server], &["diff", server]] {
         for answer in installation.again(args).await? {

@@ -63,7 +63,7 @@ async fn a_new_service_account_has_no_permissions() -> Outcome {
         "--serviceaccount=fresh:nobody",
     ];
     cluster.kubectl().args(bind).ok().await?;
-    // The API server learns of a binding by a watch.
+    // The API server observes the binding with a delay.
     until("the binding is in force", || async { Ok(list().run().await?.success) }).await?;
 
     let log = std::fs::read_to_string(cluster.audit_log())?;
@@ -126,7 +126,7 @@ async fn programs_end_when_their_parent_is_killed() -> Outcome {
     let mut parent = tokio::process::Command::new(binary("cnbi-local")?)
         .arg("hold")
         .arg(folder.path().join("local"))
-        // It would keep the test's output open for as long as it lives.
+        // Otherwise it would keep the test's output open.
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .kill_on_drop(true)
@@ -171,7 +171,7 @@ async fn child_processes_end_with_their_program() -> Outcome {
     let folder = tempfile::tempdir()?;
     let log = folder.path().join("log");
     let mut program = Program::new("sleeper", "/bin/sh", &log);
-    // Ignores what can be ignored, and has a child of its own.
+    // Ignores signals if possible, and has a child process.
     program.args = ["-c", "trap '' TERM HUP INT; sleep 600 & echo $!; wait"]
         .map(Into::into)
         .to_vec();
@@ -197,10 +197,10 @@ async fn data_is_deleted_with_the_control_plane() -> Outcome {
     until("the data is removed", || async { Ok(!data.exists()) }).await
 }
 
-/// Whether a process runs; one that has ended and that nobody has waited for yet does not.
+/// Whether a process runs; a zombie does not.
 fn alive(pid: u32) -> bool {
     if Path::new("/proc/self/stat").exists() {
-        // The state is the first field after the name, which may hold anything, so it is looked for from the end.
+        // The state is the first field after the name, which may contain any character, so search from the end.
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
         return stat
             .rsplit_once(") ")

@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::{NAMESPACE, Outcome};
 
-/// Whether an account of ours may; `what` is `resource.group/subresource name`, the last three of which may be missing.
+/// Whether a service account has a permission; `what` is `resource.group/subresource name`, where only the resource is required.
 async fn may(
     reviews: &Api<SubjectAccessReview>,
     account: &str,
@@ -36,7 +36,7 @@ async fn may(
     Ok(answer.status.is_some_and(|status| status.allowed))
 }
 
-/// What no program of ours needs, nowhere: `verb what`.
+/// Permissions that no program needs: `verb what`.
 const NOWHERE: [&str; 24] = [
     "list secrets",
     "watch secrets",
@@ -81,7 +81,7 @@ async fn programs_have_no_other_permissions() -> Outcome {
         }
     }
     let theirs = [
-        // What each may is known to the question; else nothing below would mean anything.
+        // Checks granted permissions first; otherwise the denials below would prove nothing.
         (webhook, "get", "secrets any", "team-a", true),
         (webhook, "update", "secrets cnbi-webhook-ca", NAMESPACE, true),
         (webhook, "update", "secrets other", NAMESPACE, false),
@@ -160,7 +160,7 @@ async fn programs_have_no_other_permissions() -> Outcome {
     Ok(())
 }
 
-/// With the component, Secrets are read where an administrator has listed the namespace, and nowhere else.
+/// With the component, Secrets are readable only in namespaces that the admin listed.
 #[tokio::test]
 async fn secret_access_can_be_limited_to_listed_namespaces() -> Outcome {
     let cluster = ControlPlane::start().await?;
@@ -182,7 +182,7 @@ async fn secret_access_can_be_limited_to_listed_namespaces() -> Outcome {
         }
         assert!(!may(&reviews, account, "list", "secrets", "team-a").await?);
     }
-    // Its own authority it keeps.
+    // It keeps its own CA.
     let own = "secrets cnbi-webhook-ca";
     assert!(may(&reviews, "cnbi-system:cnbi-webhook", "get", own, NAMESPACE).await?);
     assert!(!may(&reviews, "cnbi-system:cnbi-controller", "get", own, NAMESPACE).await?);

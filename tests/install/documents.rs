@@ -25,7 +25,7 @@ const PAGES: [&str; 12] = [
     "docs/how-to/upgrade.md",
 ];
 
-/// The fenced blocks of one language, with the page that each is on.
+/// The fenced blocks of one language, with their pages.
 fn blocks(language: &str) -> Outcome<Vec<(&'static str, String)>> {
     let mut found = Vec::new();
     for page in PAGES {

@@ -33,7 +33,7 @@ const KUBECONFIG: &str = r#"{"apiVersion": "v1", "kind": "Config", "current-cont
 "clusters": [{"name": "none", "cluster": {"server": "http://api.example:PORT"}}], "users": [{"name": "none", "user": {}}],
 "contexts": [{"name": "none", "context": {"cluster": "none", "user": "none"}}]}"#;
 
-/// buildah with a storage of its own.
+/// buildah with separate storage.
 struct Buildah {
     folder: tempfile::TempDir,
 }
@@ -43,7 +43,7 @@ impl Buildah {
         let found = Command::new("buildah").arg("--version").output();
         if !found.is_ok_and(|output| output.status.success()) {
             return Err(
-                "there is no buildah; `make tools` gets it, or CNBI_WITHOUT=buildah leaves these tests out".into(),
+                "buildah not found; install it with `make tools`, or skip these tests with CNBI_WITHOUT=buildah".into(),
             );
         }
         Ok(Self {
@@ -65,7 +65,7 @@ impl Buildah {
         .to_vec()
     }
 
-    /// Calls it, as root of a namespace where this is not root of the machine.
+    /// Calls buildah as root of a user namespace.
     fn call(&self, args: &[&str]) -> Outcome<String> {
         let mut command = if is_root() {
             Command::new("buildah")
@@ -105,7 +105,7 @@ fn output(command: &mut Command) -> Outcome<String> {
     Ok(String::from_utf8(output.stdout)?.trim().to_owned())
 }
 
-/// Everything below a folder, from there.
+/// All relative paths in a folder.
 fn files(folder: &Path) -> Outcome<Vec<String>> {
     let mut found = Vec::new();
     let mut folders = vec![folder.to_owned()];
@@ -123,7 +123,7 @@ fn files(folder: &Path) -> Outcome<Vec<String>> {
     Ok(found)
 }
 
-/// The process that was started with these arguments, whatever started it.
+/// The process with these arguments.
 fn process(program: &str, argument: &str) -> Outcome<PathBuf> {
     for entry in fs::read_dir("/proc")? {
         let folder = entry?.path();

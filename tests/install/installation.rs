@@ -107,7 +107,7 @@ async fn webhooks_are_called_through_the_service_for_their_own_namespaces() -> O
         ("asked-by-two", "https://store.two.svc:", "connection refused"),
     ];
     for (namespace, url, reason) in wanted {
-        // The API server learns of webhooks and Services by a watch.
+        // The API server observes webhooks and Services with a delay.
         until(|| async {
             let answer = create(namespace).await?;
             let as_wanted = !answer.success && answer.stderr.contains(url) && answer.stderr.contains(reason);
@@ -174,7 +174,7 @@ async fn two_installations_can_coexist() -> Outcome {
     Ok(())
 }
 
-/// Waits for a condition, which says what is so instead while it does not hold.
+/// Waits for a condition; until it holds, the closure returns the current state.
 async fn until<F: Future<Output = Result<Result<(), String>, Box<dyn std::error::Error>>>>(
     mut condition: impl FnMut() -> F,
 ) -> Outcome {

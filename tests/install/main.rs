@@ -24,10 +24,10 @@ type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;
 
 const WITHIN: Duration = Duration::from_secs(60);
 
-/// The namespace that the overlays name.
+/// The namespace of the overlays.
 const NAMESPACE: &str = "cnbi-system";
 
-/// Those that bring everything with them.
+/// The self-contained overlays.
 const OVERLAYS: [&str; 5] = ["default", "cert-manager", "openshift", "odh", "dev"];
 
 fn overlay(name: &str) -> PathBuf {
@@ -43,14 +43,14 @@ fn one<'a>(objects: &'a [Value], kind: &str, name: &str) -> &'a Value {
     let found = objects
         .iter()
         .find(|object| object["kind"] == kind && object["metadata"]["name"] == name);
-    found.unwrap_or_else(|| panic!("there is no {kind} {name}"))
+    found.unwrap_or_else(|| panic!("{kind} {name} not found"))
 }
 
 fn list(value: &Value) -> &[Value] {
     value.as_array().map(Vec::as_slice).unwrap_or_default()
 }
 
-/// Applies a definition of somebody else's kinds that stands in for the real one.
+/// Applies a fake definition of third-party kinds.
 async fn apply_fake(cluster: &ControlPlane, name: &str) -> Outcome {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("fakes").join(name);
     cluster.kubectl().args(["apply", "-f"]).arg(&file).ok().await?;
@@ -58,7 +58,7 @@ async fn apply_fake(cluster: &ControlPlane, name: &str) -> Outcome {
     Ok(())
 }
 
-/// Runs a target of the Makefile with variables, as an administrator of the cluster would.
+/// Runs a target of the Makefile with variables, as a cluster admin.
 async fn make(cluster: &ControlPlane, target: &str, variables: &[&str]) -> Outcome<Output> {
     let mut make = tokio::process::Command::new("make");
     make.arg("--directory")
@@ -72,7 +72,7 @@ async fn make(cluster: &ControlPlane, target: &str, variables: &[&str]) -> Outco
     Ok(make.output().await?)
 }
 
-/// The same, which has to succeed; gives what it said.
+/// The same; must succeed, and returns the output.
 async fn made(cluster: &ControlPlane, target: &str, variables: &[&str]) -> Outcome<String> {
     let output = make(cluster, target, variables).await?;
     let said = String::from_utf8_lossy(&output.stdout).into_owned();

@@ -9,11 +9,11 @@ use cnbi_tests::installation::shipped;
 
 use super::{OVERLAYS, Outcome, WITHIN, apply_fake, made, make};
 
-/// What kubectl patches every time, whatever is stored, and so never calls unchanged: the selector of this kind, which its schema
-/// says is replaced as a whole, and a Secret's longer values, which kustomize breaks into lines.
+/// Objects that kubectl patches every time and never reports as unchanged: selectors of this kind, which its schema replaces
+/// as a whole, and long Secret values, which kustomize breaks into lines.
 const ALWAYS_PATCHED: [&str; 2] = ["poddisruptionbudget.policy/", "secret/cnbi-signature-keys"];
 
-/// Everything that is stored, but what the cluster writes for itself.
+/// All stored objects, except those that the cluster creates itself.
 async fn everything(cluster: &ControlPlane) -> Outcome<BTreeSet<String>> {
     let kinds = cluster
         .kubectl()
@@ -32,7 +32,7 @@ async fn everything(cluster: &ControlPlane) -> Outcome<BTreeSet<String>> {
     Ok(listed.ok().await?.lines().map(str::to_owned).collect())
 }
 
-/// `before`: everything that is there without it.
+/// `before`: all objects that exist without the installation.
 async fn comes_and_goes(cluster: &ControlPlane, overlay: &str, before: &BTreeSet<String>) -> Outcome {
     let variables = [format!("OVERLAY={overlay}"), "WAIT=0s".to_owned()];
     let deploy: Vec<&str> = variables.iter().map(String::as_str).collect();
@@ -55,8 +55,8 @@ async fn comes_and_goes(cluster: &ControlPlane, overlay: &str, before: &BTreeSet
         );
     }
     assert!(objects > 20, "{overlay}: {again}");
-    // Applied by kubectl and compared by the server. Not where there is a Secret with keys: the line breaks that kustomize makes
-    // in its value are a conflict then.
+    // Applied by kubectl and compared by the server. Skipped with key Secrets: the line breaks of kustomize conflict in their
+    // values.
     if OVERLAYS.contains(&overlay) {
         let diff = ["diff", "--server-side", "-k"];
         let diff = cluster.kubectl().args(diff).arg(super::overlay(overlay)).run().await?;
@@ -91,7 +91,7 @@ async fn every_overlay_can_be_installed_reinstalled_and_uninstalled() -> Outcome
     assert!(!missing.status.success() && said.contains(expected), "{said}");
     for namespace in ["cnbi-builds", "opendatahub"] {
         cluster.kubectl().args(["create", "namespace", namespace]).ok().await?;
-        // Every namespace gets these two, a moment after it was made.
+        // Every namespace gets these two shortly after its creation.
         let begin = Instant::now();
         let wanted = [
             "-n",
@@ -109,7 +109,7 @@ async fn every_overlay_can_be_installed_reinstalled_and_uninstalled() -> Outcome
     comes_and_goes(&cluster, "odh", &before).await
 }
 
-/// As an administrator adds them: an overlay of one's own, on top of one of ours.
+/// As an admin adds components: a custom overlay on top of a shipped one.
 #[tokio::test]
 async fn every_component_can_be_installed_reinstalled_and_uninstalled() -> Outcome {
     let cluster = ControlPlane::start().await?;
@@ -123,7 +123,7 @@ async fn every_component_can_be_installed_reinstalled_and_uninstalled() -> Outco
         "signature-keys",
         "listed-secrets",
     ];
-    // Nobody adds a component that no test has seen: those left are parts of overlays.
+    // Every component is tested; the remaining ones are parts of overlays.
     let mut there: BTreeSet<String> = BTreeSet::new();
     for entry in fs::read_dir(folder.path().join("components"))? {
         there.insert(entry?.file_name().to_string_lossy().into_owned());

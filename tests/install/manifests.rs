@@ -62,7 +62,7 @@ fn every_permission_has_a_reason_and_is_minimal() -> Outcome {
     Ok(())
 }
 
-/// All manifests in a folder but those that kustomize reads for itself, and the generated definition.
+/// All manifests in a folder, except kustomize's own files and the generated definition.
 fn manifests(folder: &Path, found: &mut Vec<PathBuf>) -> std::io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();

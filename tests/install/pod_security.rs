@@ -46,7 +46,7 @@ async fn every_pod_meets_the_restricted_pod_security_standard() -> Outcome {
                 "{name} {program}: {}",
                 answer.stderr
             );
-            // It is enforced: one thing less, and the same pod is refused.
+            // The standard is enforced: without one of the settings, the pod is rejected.
             let mut loose = pod.clone();
             loose["spec"]["containers"][0]["securityContext"]["capabilities"] = json!({});
             let answer = create(&loose).await?;

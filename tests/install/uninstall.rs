@@ -17,7 +17,7 @@ async fn create(cluster: &ControlPlane, namespace: &str, name: &str) -> Outcome 
         "metadata": {"name": name, "namespace": namespace},
         "spec": {"buildType": "ImageImport", "fromImage": IMAGE},
     });
-    // The API server learns of a bundle by a watch; until then it lets nothing through.
+    // The API server observes the bundle with a delay; until then it rejects requests.
     let begin = Instant::now();
     loop {
         let create = cluster.kubectl().args(["create", "-f", "-"]);
@@ -47,7 +47,7 @@ async fn until_finalized(cluster: &ControlPlane, namespace: &str, name: &str) ->
     Ok(())
 }
 
-/// Everything that was deleted by name as administrator and found, in order, as `resource name`.
+/// All objects that the admin deleted by name, in order, as `resource name`.
 fn deleted(cluster: &ControlPlane) -> Outcome<Vec<String>> {
     let log = fs::read_to_string(cluster.audit_log())?;
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
@@ -80,7 +80,7 @@ async fn dependents_are_uninstalled_first() -> Outcome {
     create(&cluster, "team-a", "one").await?;
     until_finalized(&cluster, "team-a", "one").await?;
 
-    // While the controller is down nothing can be taken away in order, and nothing is.
+    // While the controller is down, nothing is removed.
     let mut webhook = Vec::new();
     for replica in replicas {
         if replica.pod().contains("controller") {
@@ -177,7 +177,7 @@ async fn reinstalling_after_deleting_the_namespace_works() -> Outcome {
     until_finalized(&cluster, "team-a", "after").await?;
     assert_ne!(bundle().await?, old, "the authority went with its Secret");
 
-    // An authority that cannot be read is replaced, which an Event tells.
+    // An unreadable CA is replaced and an Event is created.
     let spoil = r#"{"data": {"tls.key": "c3BvaWx0"}}"#;
     let patch = [
         "-n",
@@ -206,7 +206,7 @@ async fn reinstalling_after_deleting_the_namespace_works() -> Outcome {
     }
     create(&cluster, "team-a", "later").await?;
 
-    // What was there before is looked after again, to its end.
+    // Existing resources are reconciled again until they are deleted.
     let gone = [
         "-n",
         "team-a",

@@ -69,8 +69,8 @@ impl Manifests {
 
     fn one(&self, kind: &str, name: &str) -> &Value {
         let mut found = self.all(kind).filter(|object| object["metadata"]["name"] == name);
-        let one = found.next().unwrap_or_else(|| panic!("there is no {kind} {name}"));
-        assert!(found.next().is_none(), "{kind} {name} is there twice");
+        let one = found.next().unwrap_or_else(|| panic!("{kind} {name} not found"));
+        assert!(found.next().is_none(), "{kind} {name} exists twice");
         one
     }
 

@@ -1,15 +1,15 @@
-//! As much of Prometheus' query language as tells which metrics and labels a query names.
+//! A partial reader of PromQL that finds the metrics and labels in a query.
 //!
-//! It does not parse: that an expression is one was checked with Prometheus' own parser when it was written.
+//! It does not validate queries.
 
 use std::collections::BTreeSet;
 
-/// What a query names.
+/// The names in a query.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Names {
-    /// Metrics, each with the labels that it is selected by.
+    /// Metrics, each with its selector labels.
     pub metrics: Vec<(String, BTreeSet<String>)>,
-    /// Labels that results are gathered by.
+    /// The grouping labels.
     pub grouped: BTreeSet<String>,
 }
 
@@ -17,7 +17,7 @@ const OPERATORS: [&str; 9] = [
     "and", "or", "unless", "by", "without", "on", "ignoring", "bool", "offset",
 ];
 
-/// Reads a query; `None` where a bracket or a quotation mark is not closed.
+/// Reads a query; `None` if a bracket or a quotation mark is not closed.
 pub fn names(query: &str) -> Option<Names> {
     let mut names = Names::default();
     let mut rest = query;
@@ -63,7 +63,7 @@ pub fn names(query: &str) -> Option<Names> {
     (open == 0).then_some(names)
 }
 
-/// `sum by (...)` has its labels before what it gathers.
+/// `sum by (...)` has its labels before its operand.
 fn is_aggregation(word: &str, rest: &str) -> bool {
     let follows = |keyword: &str| {
         rest.strip_prefix(keyword)
@@ -72,7 +72,7 @@ fn is_aggregation(word: &str, rest: &str) -> bool {
     matches!(word, "sum" | "min" | "max" | "avg" | "count" | "topk") && (follows("by") || follows("without"))
 }
 
-/// The labels of matchers up to the closing bracket, and what follows it.
+/// The labels of matchers up to the closing bracket, and the rest.
 fn closed(mut rest: &str) -> Option<(Vec<String>, &str)> {
     let mut labels = Vec::new();
     loop {

@@ -21,7 +21,7 @@ const BUILDS: &str = "cnbi-builds";
 const TARGET: &str = "opendatahub";
 const PEOPLE: &str = "data-science";
 
-/// A cluster with all of CNBi on it, and what it reaches.
+/// A cluster with CNBi, and the external services that it uses.
 struct Whole {
     control_plane: ControlPlane,
     registry: Registry,
@@ -77,7 +77,7 @@ async fn whole() -> Outcome<&'static Whole> {
 }
 
 impl Whole {
-    /// Applies a resource, has its run run, and gives what was done with the resource as it is when its run has ended.
+    /// Applies a resource, runs its PipelineRun, and returns the executed steps and the final resource.
     async fn build(&self, name: &str, annotations: Value, spec: Value) -> Outcome<(Vec<Done>, Value)> {
         let resource = json!({
             "apiVersion": "meteor.zone/v1alpha1", "kind": "CustomNBImage",
@@ -135,7 +135,7 @@ fn ready(status: &Value) -> (&str, &str) {
     (text("reason"), text("message"))
 }
 
-/// What Open Data Hub reads of an ImageStream's only tag: the image's reference, software and packages.
+/// The fields of an ImageStream's only tag that Open Data Hub reads: image reference, software and packages.
 fn shown(stream: &Value) -> Outcome<(String, Value, Value)> {
     let tag = &stream["spec"]["tags"][0];
     let annotation = |name: &str| -> Outcome<Value> {
@@ -229,7 +229,7 @@ async fn an_unsatisfiable_package_list_fails_with_its_reason() -> Outcome {
     Ok(())
 }
 
-/// What needs buildah. `CNBI_WITHOUT=buildah` leaves it out.
+/// Tests that need buildah. `CNBI_WITHOUT=buildah` skips them.
 mod buildah {
     use super::*;
 

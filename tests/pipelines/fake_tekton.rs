@@ -1,7 +1,7 @@
-//! The fake of Tekton and OpenShift writes what they would write.
+//! The fake of Tekton and OpenShift writes the same objects and statuses as the originals.
 //!
-//! Every test runs with the fake definitions, and again with Tekton's own if `CNBI_TEKTON_CRDS` names them. CNBi's controller does not
-//! run here.
+//! Every test runs with the fake definitions, and again with Tekton's own if `CNBI_TEKTON_CRDS` names them. The CNBi controller
+//! does not run here.
 
 use std::future::Future;
 use std::io::Write as _;
@@ -20,7 +20,7 @@ use tokio::sync::oneshot;
 
 type Outcomes<T = ()> = Result<T, Box<dyn std::error::Error>>;
 
-/// The garbage collector looks for new kinds every 30 seconds, and a machine may be busy.
+/// The garbage collector discovers new kinds every 30 seconds; the rest allows for a busy machine.
 const WITHIN: Duration = Duration::from_secs(120);
 
 /// A namespace on a control plane with the definitions under test.
@@ -29,7 +29,7 @@ struct TestNamespace {
     namespace: String,
 }
 
-/// Whose definitions a test runs with. Each sort has a control plane of its own.
+/// The source of the definitions. Each source has a separate control plane.
 #[derive(Clone, Copy, Debug)]
 enum Kinds {
     Fake,
@@ -37,7 +37,7 @@ enum Kinds {
 }
 
 impl Kinds {
-    /// None where Tekton's definitions are not given.
+    /// None if Tekton's definitions are not given.
     async fn test_ns(self, test: &str) -> Outcomes<Option<TestNamespace>> {
         let definitions = match (self, Definitions::from_env()) {
             (Self::Fake, _) => Definitions::Fake,
@@ -53,8 +53,8 @@ impl Kinds {
     }
 }
 
-/// Runs a test with our stand-ins, and again with Tekton's own definitions; says by name, even where the output of tests
-/// that pass is not shown, that there are none.
+/// Runs a test with the fake definitions, and again with Tekton's own. If those are not given, prints the name of the skipped
+/// test even if the output of passed tests is hidden.
 async fn with_both<F: Future<Output = Outcomes>>(name: &str, test: impl Fn(TestNamespace) -> F) -> Outcomes {
     let stages = tokio::try_join!(Kinds::Fake.test_ns(name), Kinds::Tekton.test_ns(name))?;
     let with_fakes = stages.0.ok_or("stand-ins are always there")?;
@@ -141,7 +141,7 @@ impl TestNamespace {
         Ok(serde_json::to_value(self.runs().get(name).await?)?)
     }
 
-    /// The TaskRun of a task, as a controller finds it: by the run's child references.
+    /// The TaskRun of a task, found by the run's child references like in a controller.
     async fn task_run(&self, run: &Value, task: &str) -> Outcomes<Value> {
         let children = run["status"]["childReferences"].as_array().into_iter().flatten();
         let mut children = children.filter(|child| child["pipelineTaskName"] == task);
@@ -153,7 +153,7 @@ impl TestNamespace {
         Ok(serde_json::to_value(found)?)
     }
 
-    /// Plays a script on a new run, and gives the run and how it ended.
+    /// Simulates a new run, and returns it with its outcome.
     async fn simulate_run(&self, name: &str, scenario: Scenario) -> Outcomes<(Value, RunOutcome)> {
         self.create(&run(name)).await?;
         let outcome = self.tekton().simulate(name, scenario).await?;
@@ -180,7 +180,7 @@ fn names<'a>(list: &'a Value, field: &str) -> Vec<&'a str> {
     items.filter_map(|item| item[field].as_str()).collect()
 }
 
-/// What stands in the way of a request, in the API server's words.
+/// The API server's reason for rejecting a request.
 fn refusal<T>(answer: Result<T, kube::Error>) -> Outcomes<String> {
     match answer {
         Err(kube::Error::Api(status)) => Ok(format!("{} {}", status.code, status.message)),
@@ -396,7 +396,7 @@ async fn a_cancelled_run_ends_at_once(test_ns: TestNamespace) -> Outcomes {
     assert_eq!(told(&setup).1, "TaskRunCancelled");
     assert_eq!(setup["spec"]["status"], "TaskRunCancelled");
 
-    // Before anything began, there is nothing to stop.
+    // Before the run starts, there is no task to stop.
     test_ns.create(&run("early")).await?;
     test_ns.cancel("early").await?;
     let outcome = test_ns.tekton().simulate("early", Scenario::succeeds(&tasks())).await?;
@@ -515,7 +515,7 @@ async fn what_tektons_webhook_refuses_is_refused(test_ns: TestNamespace) -> Outc
 }
 
 async fn a_play_is_of_one_run_only(test_ns: TestNamespace) -> Outcomes {
-    // A run of the same name, made again meanwhile, gets nothing of the first one's play.
+    // A recreated run of the same name is not changed by the first simulation.
     test_ns.create(&run("twice")).await?;
     let mut simulation = test_ns.tekton().start("twice", Scenario::succeeds(&tasks())).await?;
     simulation.until_running("setup").await?;
@@ -528,7 +528,7 @@ async fn a_play_is_of_one_run_only(test_ns: TestNamespace) -> Outcomes {
     assert_eq!(simulation.finish().await?, RunOutcome::Deleted);
     assert!(test_ns.read("twice").await?["status"].is_null());
 
-    // Nothing is played over something.
+    // A run that was simulated already is rejected.
     test_ns
         .tekton()
         .simulate("twice", Scenario::refused("ParameterMissing", "tag"))
@@ -536,7 +536,7 @@ async fn a_play_is_of_one_run_only(test_ns: TestNamespace) -> Outcomes {
     let again = test_ns.tekton().start("twice", Scenario::succeeds(&tasks())).await;
     assert!(again.is_err_and(|error| error.to_string().contains("already")));
 
-    // A script that makes no sense is told.
+    // An invalid scenario is rejected.
     test_ns.create(&run("nonsense")).await?;
     let nonsense = Scenario::new(&tasks(), vec![Action::Start, Action::Succeed("setup".to_owned())]);
     let told = test_ns.tekton().simulate("nonsense", nonsense).await;
@@ -646,7 +646,7 @@ async fn a_simulation_survives_an_api_server_restart() -> Outcomes {
     Ok(())
 }
 
-/// The variable is set by hand and by machines: a path that leads nowhere is a mistake, not a reason to check less.
+/// A path that does not exist is an error; otherwise the tests would silently check less.
 #[tokio::test]
 async fn a_missing_definitions_file_is_an_error() -> Outcomes {
     let control_plane = crate::cluster_with(&Definitions::Fake).await?;

@@ -12,7 +12,7 @@ use cnbi_tests::{assets, process::binary};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-/// A server, what it serves, and the keys.
+/// A server, its repository, and the keys.
 struct Served {
     folder: TempDir,
     server: Child,
@@ -22,7 +22,7 @@ struct Served {
 
 impl Drop for Served {
     fn drop(&mut self) {
-        // It may have ended; and nobody waits for what it says.
+        // The server may have exited already; its output is not needed.
         let _ = self.server.kill();
         let _ = self.server.wait();
     }
@@ -81,12 +81,12 @@ impl Served {
         fs::read_to_string(self.folder.path().join(name)).unwrap()
     }
 
-    /// The line of `known_hosts` for this server, with that key.
+    /// The `known_hosts` line for this server with that key.
     fn known(&self, key: &str) -> String {
         format!("[localhost]:{} {}", self.port, self.key(key))
     }
 
-    /// Fetches with a Secret of those entries.
+    /// Fetches with a Secret that has those entries.
     fn fetch(&self, repository: &str, git_ref: Option<&str>, secret: &[(&str, &str)]) -> Told {
         let place = tempfile::tempdir().unwrap();
         let path = |name: &str| -> PathBuf {

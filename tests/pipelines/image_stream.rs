@@ -1,4 +1,4 @@
-//! `cnbi-step imagestream` on a real API server with the permissions of the trusted account. The ImageStream kind and the runs are
+//! `cnbi-step imagestream` on a real API server with the RBAC of the trusted account. ImageStreams and runs are
 //! fakes.
 
 use std::path::{Path, PathBuf};
@@ -20,7 +20,7 @@ use tempfile::TempDir;
 const DIGEST: &str = "sha256:1111111111111111111111111111111111111111111111111111111111111111";
 const OTHER: &str = "sha256:2222222222222222222222222222222222222222222222222222222222222222";
 
-/// A namespace of ImageStreams and of runs, and an account that has the tasks' rights there.
+/// Namespaces for ImageStreams and runs, and a service account with the tasks' RBAC.
 struct TestNamespace {
     client: Client,
     namespace: String,
@@ -28,7 +28,7 @@ struct TestNamespace {
     folder: TempDir,
 }
 
-/// One resource's run.
+/// The run of one resource.
 #[derive(Clone, Copy)]
 struct Build<'a> {
     name: &'a str,
@@ -48,7 +48,7 @@ async fn control_plane() -> &'static ControlPlane {
     crate::cluster_with(&Definitions::Fake).await.unwrap()
 }
 
-/// A stage for a test; `has_rights`: the account has those of the tasks.
+/// Creates both namespaces; `has_rights`: the account has the tasks' RBAC.
 async fn test_ns(control_plane: &ControlPlane, test: &str, has_rights: bool) -> TestNamespace {
     let namespace = test.replace('_', "-");
     let kubectl = async |args: &[&str]| control_plane.kubectl().args(args).ok().await.unwrap();
@@ -56,7 +56,7 @@ async fn test_ns(control_plane: &ControlPlane, test: &str, has_rights: bool) -> 
     kubectl(&["-n", &namespace, "create", "serviceaccount", "trusted"]).await;
     let client = control_plane.client().await.unwrap();
     if has_rights {
-        // By hand, because kubectl makes none for kinds that a cluster does not know.
+        // Created explicitly, because kubectl rejects unknown kinds.
         let grant = |group: &str, resources: &[&str], verbs: &[&str]| json!({"apiGroups": [group], "resources": resources, "verbs": verbs});
         let role = json!({"metadata": {"name": "trusted"}, "rules": [
             grant("image.openshift.io", &["imagestreams"], &["get", "create", "patch"]),
@@ -129,7 +129,7 @@ impl TestNamespace {
         self.step("update", build, run, &asked()).await
     }
 
-    /// Plays a run of an import to its end.
+    /// Simulates a run of an import to its end.
     async fn simulate_run(&self, name: &str, scenario: Scenario) {
         begin(&self.client, &self.namespace, name).await.unwrap();
         let tekton = FakeTekton::new(self.client.clone(), &self.namespace);
@@ -156,7 +156,7 @@ impl TestNamespace {
     }
 }
 
-/// Makes a run of an import, on which nothing was played.
+/// Creates a run of an import that is not simulated.
 async fn begin(client: &Client, namespace: &str, name: &str) -> kube::Result<()> {
     let run = json!({
         "apiVersion": "tekton.dev/v1", "kind": "PipelineRun", "metadata": {"name": name},
@@ -210,7 +210,7 @@ async fn an_image_stream_has_the_metadata_that_open_data_hub_reads() {
         uid(&stream)
     );
     let (labels, annotations) = (&stream["metadata"]["labels"], &stream["metadata"]["annotations"]);
-    // Not to be chosen yet; an empty list of tags would break the dashboard.
+    // Not selectable yet; an empty list of tags would break the dashboard.
     assert_eq!(labels["opendatahub.io/notebook-image"], "false");
     assert_eq!(stream["spec"], json!({"lookupPolicy": {"local": true}}));
     assert_eq!(annotations["opendatahub.io/notebook-image-phase"], "Validating");
@@ -245,7 +245,7 @@ async fn an_image_stream_has_the_metadata_that_open_data_hub_reads() {
             "name": "v1",
             "annotations": {
                 "opendatahub.io/notebook-software": r#"[{"name":"Python","version":"v3.11"}]"#,
-                // What the image said could not be parsed by anybody.
+                // The image's output could not be parsed.
                 "opendatahub.io/notebook-python-dependencies": "[]",
                 "openshift.io/imported-from": "quay.io/thoth/pandas:v1",
             },
@@ -258,7 +258,7 @@ async fn an_image_stream_has_the_metadata_that_open_data_hub_reads() {
     assert_eq!(told["items"][0]["image"], DIGEST);
     assert_eq!(told["items"][0]["dockerImageReference"], reference);
 
-    // All of it once more changes nothing.
+    // Running it again changes nothing.
     let before = stream["metadata"]["resourceVersion"].clone();
     assert_eq!(test_ns.update(FIRST, "run-1").await, done());
     let stream = test_ns.stream("pandas").await.unwrap();
@@ -284,7 +284,7 @@ async fn the_newest_tag_is_first_and_older_ones_stay() {
     let building = test_ns.stream("pandas").await.unwrap();
     assert_eq!(building["metadata"]["labels"]["opendatahub.io/notebook-image"], "true");
     assert_eq!(building["spec"]["tags"], json!([old]));
-    // The admin takes it out of the spawner meanwhile.
+    // Meanwhile, the admin hides it from the spawner.
     let hidden = json!({"metadata": {"labels": {"opendatahub.io/notebook-image": "false"}}});
     test_ns.patch("pandas", hidden).await;
     test_ns.simulate_run("run-2", success(OTHER, uid(&of))).await;
@@ -301,7 +301,7 @@ async fn the_newest_tag_is_first_and_older_ones_stay() {
     assert_eq!(stream["metadata"]["labels"]["opendatahub.io/notebook-image"], "false");
     assert_eq!(stream["status"]["tags"].as_array().unwrap().len(), 2);
 
-    // And a run of the first generation is too late.
+    // A run of the first generation is too late.
     let (code, reason, message) = test_ns.update(FIRST, "run-1").await;
     assert_eq!((code, reason.as_str()), (Some(1), "ImageStreamConflict"));
     assert!(message.contains("was already written for generation 2"), "{message}");
@@ -329,7 +329,7 @@ async fn a_failure_is_recorded_and_removes_no_tag() {
 
     test_ns.simulate_run("run-2", success(DIGEST, uid(&of))).await;
     assert_eq!(test_ns.update(FIRST, "run-2").await, done());
-    // A task may say only what the contract lets it say.
+    // A task may report only the results in the contract.
     let failure = TaskFailure::reported("probe", "RequiredSecretMissing", "x");
     test_ns
         .simulate_run("run-3", Scenario::fails_at(&tasks(), "validate", failure).unwrap())
@@ -389,7 +389,7 @@ async fn a_late_update_does_not_recreate_a_deleted_image_stream() {
     );
     assert_eq!(test_ns.stream("pandas").await.unwrap()["spec"]["tags"], Value::Null);
 
-    // A resource of the same name that came after ours has taken it over.
+    // A later resource of the same name has taken it over.
     let successor = Build {
         uid: "6e0f1a3c-0000-4000-8000-000000000002",
         ..FIRST
@@ -407,7 +407,7 @@ async fn a_cancelled_run_creates_and_adopts_no_image_stream() {
     for name in ["cancelled", "deleted"] {
         begin(&test_ns.client, &test_ns.namespace, name).await.unwrap();
     }
-    // Others hold runs back until they have stored them elsewhere, as Tekton Chains and Results do.
+    // Other finalizers keep runs until they are archived, as in Tekton Chains and Results.
     let held = Patch::Merge(json!({"metadata": {"finalizers": ["example.com/held"]}}));
     runs.patch("deleted", &PatchParams::default(), &held).await.unwrap();
     runs.delete("deleted", &DeleteParams::default()).await.unwrap();

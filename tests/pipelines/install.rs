@@ -7,7 +7,7 @@ use cnbi_tests::control_plane::ControlPlane;
 
 use super::{Outcome, cluster, folder};
 
-/// Runs a target of the Makefile, as an administrator of the cluster would.
+/// Runs a target of the Makefile, as a cluster admin.
 pub(super) async fn make(cluster: &ControlPlane, target: &str, namespace: &str, targets: &str) -> Outcome<Output> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let mut make = tokio::process::Command::new("make");
@@ -153,7 +153,7 @@ async fn invalid_arguments_are_rejected_before_any_change() -> Outcome {
     Ok(())
 }
 
-/// With Tekton's own definitions, where they are given, this is the schema of the real thing.
+/// With Tekton's own definitions, if given, this is the original schema.
 #[tokio::test]
 async fn every_manifest_is_accepted_unchanged_and_apply_is_idempotent() -> Outcome {
     let cluster = cluster().await?;

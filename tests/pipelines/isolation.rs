@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::{Manifests, Outcome, folder, list, names, steps, tasks, text, variables};
 
-/// Every text in a value.
+/// All strings in a value.
 fn texts<'a>(value: &'a Value, found: &mut Vec<&'a str>) {
     match value {
         Value::String(text) => found.push(text),
@@ -28,7 +28,7 @@ async fn user_input_is_never_substituted_into_scripts_or_arguments() -> Outcome 
                     .iter()
                     .any(|param| variable.starts_with(&format!("params.{param}")));
                 if is_encoded {
-                    // An argument of its own for each item.
+                    // One argument per item.
                     assert!(
                         found == "$(params.request[*])" || found == "$(params.settings[*])",
                         "{name}: {found}"
@@ -36,7 +36,7 @@ async fn user_input_is_never_substituted_into_scripts_or_arguments() -> Outcome 
                 } else if variable == "params.image" {
                     assert_eq!(found, "$(params.image)", "{name}");
                 } else {
-                    // Behind the flag that it is the value of, so that it can be none itself.
+                    // It is the value of the preceding flag, so it cannot be parsed as a flag.
                     let (flag, value) = found.split_once('=').ok_or_else(|| format!("{name}: {found}"))?;
                     assert!(
                         flag.starts_with("--") && value == format!("$({variable})"),
@@ -57,7 +57,7 @@ async fn user_input_is_never_substituted_into_scripts_or_arguments() -> Outcome 
     Ok(())
 }
 
-/// Tekton expands what a result holds, and waits for ever where it reads like a reference to another task.
+/// Tekton expands results, and waits forever if a result looks like a reference to another task.
 #[tokio::test]
 async fn results_of_untrusted_tasks_are_not_passed_to_other_tasks() -> Outcome {
     let manifests = Manifests::rendered().await?;
@@ -137,7 +137,7 @@ async fn steps_have_minimal_privileges() -> Outcome {
             } else {
                 assert!(added.is_null(), "{name}: {added}");
                 assert_eq!(context["runAsNonRoot"], true, "{name}");
-                // Clusters that choose users themselves refuse pods that name one.
+                // Clusters that assign user IDs reject pods that set one.
                 assert!(context["runAsUser"].is_null(), "{name}");
                 assert_eq!(context["seccompProfile"]["type"], "RuntimeDefault", "{name}");
             }
@@ -171,7 +171,7 @@ async fn pods_that_run_user_code_cannot_reach_the_cluster() -> Outcome {
         json!({"meteor.zone/trust": "untrusted"})
     );
     assert_eq!(policy["policyTypes"], json!(["Egress"]));
-    // Tasks that the wide policy leaves out have one of their own, which lets nothing pass.
+    // Tasks that the wide policy excludes have a separate policy that denies all traffic.
     let left_out = &policy["podSelector"]["matchExpressions"];
     assert_eq!(
         *left_out,
@@ -201,7 +201,7 @@ async fn pods_that_run_user_code_cannot_reach_the_cluster() -> Outcome {
     ] {
         assert!(list(&four["ipBlock"]["except"]).contains(&json!(private)), "{private}");
     }
-    // Global unicast, which has neither private nor link-local addresses in it.
+    // Global unicast, which excludes private and link-local addresses.
     assert_eq!(six["ipBlock"], json!({"cidr": "2000::/3"}));
     for rule in list(&policy["egress"]) {
         let is_open = list(&rule["to"]).iter().all(|to| !to["ipBlock"].is_null());

@@ -27,14 +27,14 @@ fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../pipelines/tekton")
 }
 
-/// The shared control plane with Tekton's definitions if `CNBI_TEKTON_CRDS` names them, else with the fake ones.
+/// The shared control plane with Tekton's definitions from `CNBI_TEKTON_CRDS`, or else the fake ones.
 async fn cluster() -> Outcome<&'static ControlPlane> {
     cluster_with(&Definitions::from_env()).await
 }
 
-/// The shared control plane with these definitions of Tekton's kinds. None of CNBi's programs runs on it.
+/// The shared control plane with these definitions of Tekton's kinds. No CNBi program runs on it.
 async fn cluster_with(definitions: &Definitions) -> Outcome<&'static ControlPlane> {
-    // A failed start is kept, so that the other tests fail at once.
+    // A failed start is cached, so that the other tests fail at once.
     type Shared = OnceCell<Result<ControlPlane, String>>;
     static FAKE: Shared = OnceCell::const_new();
     static TEKTON: Shared = OnceCell::const_new();
@@ -53,7 +53,7 @@ async fn cluster_with(definitions: &Definitions) -> Outcome<&'static ControlPlan
     Ok(cluster.await.as_ref().map_err(String::as_str)?)
 }
 
-/// What an admin applies.
+/// The objects that an admin applies.
 struct Manifests(Vec<Value>);
 
 impl Manifests {
@@ -94,14 +94,14 @@ fn names(value: &Value) -> Vec<&str> {
     list(value).iter().map(|item| text(&item["name"])).collect()
 }
 
-/// All tasks of a Pipeline, those at the end last.
+/// All tasks of a Pipeline, with its `finally` tasks last.
 fn tasks(pipeline: &Value) -> impl Iterator<Item = &Value> {
     list(&pipeline["spec"]["tasks"])
         .iter()
         .chain(list(&pipeline["spec"]["finally"]))
 }
 
-/// The steps of a Task, each as Tekton merges it with the template.
+/// The steps of a Task, merged with the template like in Tekton.
 fn steps(task: &Value) -> Vec<Value> {
     let template = &task["spec"]["stepTemplate"];
     list(&task["spec"]["steps"])
@@ -120,7 +120,7 @@ fn steps(task: &Value) -> Vec<Value> {
         .collect()
 }
 
-/// The references to variables in a text: what stands in each `$(...)`.
+/// The variable references in a text: the content of each `$(...)`.
 fn variables(text: &str) -> impl Iterator<Item = &str> {
     text.match_indices("$(")
         .map(|(start, opened)| text[start + opened.len()..].split(')').next().unwrap_or_default())

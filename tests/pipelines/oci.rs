@@ -18,7 +18,7 @@ use ring::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-/// What a step said.
+/// The output of a step.
 #[derive(Debug)]
 struct Told {
     code: Option<i32>,
@@ -78,7 +78,7 @@ fn refused(told: &Told, reason: &str, message: &str) {
 /// A mounted Secret or ConfigMap.
 fn mounted(name: &str, content: &str) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
-    // As the kubelet does it, with a link to a version.
+    // Like the kubelet, with a symbolic link to a version.
     fs::create_dir(folder.path().join("..v1")).unwrap();
     fs::write(folder.path().join("..v1").join(name), content).unwrap();
     std::os::unix::fs::symlink(Path::new("..v1").join(name), folder.path().join(name)).unwrap();
@@ -112,7 +112,7 @@ async fn an_image_is_found_by_its_digest() {
         );
     }
 
-    // Of an index, the digest is the index's, and our platform has to be in it.
+    // For an index, the digest is that of the index, which must contain our platform.
     let (arm, _) = Image::new().architecture("arm64").manifest();
     registry
         .push("team/base:arm", &Image::new().architecture("arm64"))
@@ -195,7 +195,7 @@ async fn every_registry_error_has_its_own_reason() {
     refused(&told, "RegistryUnavailable", "cannot connect");
 }
 
-/// A key pair, and its public half as PEM.
+/// A key pair, with the public key as PEM.
 fn key_pair() -> (EcdsaKeyPair, String) {
     use ring::signature::KeyPair as _;
     let random = SystemRandom::new();
@@ -219,7 +219,7 @@ fn descriptor(media_type: &str, blob: &[u8], digest: &str) -> Value {
     json!({ "mediaType": media_type, "digest": digest, "size": blob.len() })
 }
 
-/// Puts a simple signature beside `digest`, whose payload is about `about`, as cosign does.
+/// Attaches a simple signature to `digest` whose payload refers to `about`, like cosign.
 async fn put_signature(registry: &Registry, digest: &str, about: &str, pair: &EcdsaKeyPair) {
     let payload = json!({
         "critical": {
@@ -244,7 +244,7 @@ async fn put_signature(registry: &Registry, digest: &str, about: &str, pair: &Ec
     registry.push_manifest(&name, manifest, kind).await.unwrap();
 }
 
-/// Puts a bundle that refers to `digest` and states `about`, by way of the referrers' tag.
+/// Attaches a bundle that refers to `digest` and attests `about`, with the referrers tag.
 async fn put_bundle(registry: &Registry, digest: &str, about: &str, pair: &EcdsaKeyPair) {
     const BUNDLE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
     let statement = json!({
@@ -298,7 +298,7 @@ async fn signatures_are_verified_as_configured() {
     }
     put_signature(&registry, &digests[1], &digests[1], &pair).await;
     put_signature(&registry, &digests[2], &digests[2], &stranger).await;
-    // A signature of another image, put beside this one.
+    // A signature of another image, attached to this one.
     put_signature(&registry, &digests[3], &digests[1], &pair).await;
     put_bundle(&registry, &digests[4], &digests[4], &pair).await;
     put_bundle(&registry, &digests[5], &digests[4], &pair).await;
@@ -355,7 +355,7 @@ async fn an_image_is_copied_between_registries() {
     let folder = format!("--work={}", path(&work));
     let mut settings = plain(source.address());
     let asked = json!({ "builderImage": format!("{}/team/base:v1", source.address()) });
-    // Twice: retrying is harmless.
+    // Runs twice: a retry is harmless.
     for _ in 0..2 {
         let told = step(
             &["fetch", "image", &folder, "--architecture=amd64"],
@@ -405,7 +405,7 @@ async fn an_image_is_copied_between_registries() {
     }
     assert_eq!(target.digest("odh/notebooks/pandas:v1").await.unwrap(), digest);
 
-    // What the build has left is changed.
+    // Changes the output of the build.
     let blobs = work.path().join("image/blobs/sha256");
     let largest = fs::read_dir(&blobs).unwrap().map(|entry| entry.unwrap().path());
     let largest = largest.max_by_key(|path| fs::metadata(path).unwrap().len()).unwrap();
@@ -454,7 +454,7 @@ async fn the_default_image_is_fetched_only_for_repositories_that_need_it() {
     }
 }
 
-/// A layer with the folders of those packages in it.
+/// A layer with the folders of those packages.
 fn installed(packages: &[&str]) -> Vec<u8> {
     let mut layer = tar::Builder::new(Vec::new());
     for package in packages {
@@ -490,7 +490,7 @@ async fn the_sbom_is_attached_as_configured() {
     let client = registry.client().await.unwrap();
     let image = registry.reference("odh/notebooks/a:v1").unwrap();
     let mut documents = Vec::new();
-    // Twice each: retrying attaches nothing new. And one format beside another.
+    // Runs twice each: a retry attaches nothing new. Both formats can coexist.
     for (format, kind, listed) in [
         (SbomFormat::Off, "", 0),
         (SbomFormat::CycloneDx, "application/vnd.cyclonedx+json", 1),
@@ -536,7 +536,7 @@ async fn the_sbom_is_attached_as_configured() {
     );
     assert_eq!(spdx["packages"][2]["name"], "torch");
 
-    // Layers that cannot be read are no empty list.
+    // Unreadable layers are an error, not an empty list.
     registry
         .push("team/torn:v1", &Image::new().layer(b"\x1f\x8bnonsense".to_vec()))
         .await
@@ -552,7 +552,7 @@ async fn the_sbom_is_attached_as_configured() {
     );
 }
 
-/// Answers every request on a port of its own, until the test's process ends.
+/// Responds to every request on a separate port until the test process ends.
 fn fake_registry(answer: impl Fn(&mut TcpStream, &str) + Send + Sync + Clone + 'static) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
@@ -574,7 +574,7 @@ fn fake_registry(answer: impl Fn(&mut TcpStream, &str) + Send + Sync + Clone + '
 #[tokio::test]
 async fn hostile_registries_cannot_exhaust_memory_or_time() {
     let end = "Connection: close\r\n\r\n";
-    // Sends a manifest without end.
+    // Sends an endless manifest.
     let endless = fake_registry(move |stream, request| {
         if request.starts_with("GET /v2/ ") {
             let _ = stream.write_all(format!("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n{end}").as_bytes());
@@ -591,7 +591,7 @@ async fn hostile_registries_cannot_exhaust_memory_or_time() {
     assert!(told.message.contains("was killed or crashed"), "{told:?}");
     assert!(begin.elapsed() < Duration::from_secs(60));
 
-    // Sends us round in circles.
+    // Sends a redirect loop.
     let circles = fake_registry(move |stream, _| {
         let _ = stream
             .write_all(format!("HTTP/1.1 302 Found\r\nLocation: /v2/again\r\nContent-Length: 0\r\n{end}").as_bytes());
@@ -599,7 +599,7 @@ async fn hostile_registries_cannot_exhaust_memory_or_time() {
     let told = inspect(&format!("{circles}/team/base:v1"), &plain(&circles), &[]).await;
     refused(&told, "RegistryUnavailable", "redirect");
 
-    // Answers, but not as a registry does; with what would break a line or a terminal.
+    // Sends an invalid response with line breaks and terminal escapes.
     let nonsense = fake_registry(move |stream, request| {
         let body = if request.starts_with("GET /v2/ ") {
             ""
@@ -621,7 +621,7 @@ async fn hostile_registries_cannot_exhaust_memory_or_time() {
     refused(&told, "RegistryUnavailable", "status 503");
 }
 
-/// Signatures that cosign itself has made: `tests/cosign/run` records them.
+/// Signatures from cosign itself, recorded by `tests/cosign/run`.
 mod cosign {
     use super::*;
 
@@ -634,14 +634,14 @@ mod cosign {
         signed: BTreeMap<String, Written>,
     }
 
-    /// What was signed: its one layer is the empty archive that our own images have.
+    /// The signed image: its only layer is the empty archive, as in CNBi's images.
     #[derive(serde::Deserialize)]
     struct Signed {
         manifest: String,
         config: String,
     }
 
-    /// What cosign has put beside it, in this order.
+    /// The objects that cosign attached, in order.
     #[derive(serde::Deserialize)]
     struct Written {
         blobs: Vec<String>,
@@ -684,7 +684,7 @@ mod cosign {
             }
             for manifest in &self.manifests {
                 let content = manifest.content.clone().into_bytes();
-                // One that only an index names has no tag of its own.
+                // A manifest of an index has no tag.
                 let tag = manifest.tag.as_deref().unwrap_or("named-by-an-index");
                 let at = format!("{name}:{tag}");
                 registry
@@ -714,7 +714,7 @@ mod cosign {
                 let image = format!("{}/{repository}:v1", registry.address());
                 let told = inspect(&image, &settings, &[&own, "--architecture=amd64"]).await;
                 if name == "ed25519" {
-                    // cosign signs the hash with such a key, and that is not verified here.
+                    // For such a key cosign signs the hash, which is not supported.
                     refused(
                         &told,
                         "SignatureInvalid",
@@ -745,7 +745,7 @@ mod cosign {
             settings.signature_policy = SignaturePolicy::Required;
             let told = inspect(&image, &settings, &[&key, "--architecture=amd64"]).await;
             refused(&told, "SignatureInvalid", "is not signed");
-            // Whoever attests something of an image, such as a scanner, does not sign it, and makes nobody's signature invalid.
+            // An attestation, for example from a scanner, is no signature and does not invalidate one.
             settings.signature_policy = SignaturePolicy::IfPresent;
             let told = inspect(&image, &settings, &[&key, "--architecture=amd64"]).await;
             assert_eq!(told.code, Some(0), "{told:?}");

@@ -1,4 +1,4 @@
-//! Installation on a cluster with SecurityContextConstraints. The kind is a fake: what it allows is compared with the Task's needs.
+//! Installation with SecurityContextConstraints. The kind is a fake; its permissions are compared with the Task's needs.
 
 use std::collections::BTreeSet;
 
@@ -52,7 +52,7 @@ async fn on_openshift_only_the_build_account_may_use_its_security_context_constr
     ];
     cluster.kubectl().args(established).ok().await?;
     cluster.kubectl().args(["create", "namespace", "shown"]).ok().await?;
-    // Twice: doing it again changes nothing.
+    // Runs twice: the second run changes nothing.
     for _ in 0..2 {
         let installed = make(&cluster, "install-pipelines", "runs-here", "shown").await?;
         let said = String::from_utf8_lossy(&installed.stderr);

@@ -1,4 +1,4 @@
-//! The registry that other tests rely on is a real one: it keeps what is pushed, and keeps out who may not come in.
+//! The test registry stores pushed images and rejects unauthorized clients.
 
 use cnbi_tests::registry::{Image, Registry, Setup};
 use oci_client::errors::OciDistributionError;

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::{Manifests, Outcome, list, names, steps, tasks, text};
 
-/// An argument as a step gets it. `is_bound`: whether optional workspaces are.
+/// An argument as passed to the step. `is_bound`: whether optional workspaces are bound.
 fn filled(argument: &str, is_bound: bool) -> Vec<String> {
     let Some((before, variable)) = argument.split_once("$(") else {
         return vec![argument.to_owned()];

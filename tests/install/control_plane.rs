@@ -16,7 +16,7 @@ async fn kubectl_reads_the_servers_version() -> Outcome {
     let cluster = ControlPlane::shared().await?;
     let version: serde_json::Value =
         serde_json::from_str(&cluster.kubectl().args(["version", "-o", "json"]).ok().await?)?;
-    // What the environment names may be of another version; what this repository pins may not.
+    // Programs from the environment may have another version; those that this repository pins must not.
     let expected = if cluster.assets().pinned() {
         kubernetes_version()?.to_owned()
     } else {

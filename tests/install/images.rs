@@ -1,5 +1,5 @@
 //! The images of the programs, as `make images` makes them, except that the programs are not optimized as those of a release are.
-//! They are linked statically all the same, which takes a build of its own; `make test` has done it before.
+//! They are linked statically in a separate build, which `make test` runs first.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;
 const PROGRAMS: [&str; 2] = ["cnbi-webhook", "cnbi-controller"];
 const WITHIN: Duration = Duration::from_secs(60);
 
-/// Starts a program in an image's file system as its user, who can write nowhere but to a `/tmp` of its own.
+/// Starts a program in an image's file system as the image's user, which can write only to a private `/tmp`.
 const AS_DEPLOYED: &str = r#"
 set -eu
 mount --bind "$ROOT" "$ROOT"
@@ -77,7 +77,7 @@ impl Buildah {
         output(command.args(self.flags()).args(args))
     }
 
-    /// Builds both images; what is told of each.
+    /// Builds both images and returns the metadata of each.
     fn images(&self) -> Outcome<Vec<String>> {
         let mut command = Command::new(repository().join("deploy/images/build"));
         command

@@ -78,7 +78,7 @@ async fn a_program_has_the_rights_of_its_account_and_no_others() -> Outcome {
     Ok(())
 }
 
-/// The program does not speak TLS, and that is how its answer is recognized: the API server tells what it met, and where.
+/// The program does not speak TLS; the API server's error identifies it and its address.
 #[tokio::test]
 async fn webhooks_are_called_through_the_service_for_their_own_namespaces() -> Outcome {
     let cluster = ControlPlane::shared().await?;

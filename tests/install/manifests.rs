@@ -57,7 +57,7 @@ fn every_permission_has_a_reason_and_is_minimal() -> Outcome {
     }
     assert_eq!(
         rules, 0,
-        "the rules that were read are not the rules that were looked at"
+        "the number of parsed rules differs from the number of rules in the manifests"
     );
     Ok(())
 }
@@ -148,7 +148,7 @@ fn args(container: &Value) -> Vec<&str> {
     list(&container["args"]).iter().filter_map(Value::as_str).collect()
 }
 
-/// What a program is told to use is there, and it has the right to use just that; with a prefix of names as without.
+/// The objects in a program's configuration exist, and its RBAC covers only them, with and without a name prefix.
 #[tokio::test]
 async fn flags_name_existing_objects() -> Outcome {
     let cluster = ControlPlane::shared().await?;
@@ -266,7 +266,7 @@ async fn the_namespace_is_set_in_one_place() -> Outcome {
     Ok(())
 }
 
-/// Everything but where the certificates come from: Deployment, rights, and what their maker reads.
+/// Only the source of the certificates may differ.
 #[tokio::test]
 async fn overlays_differ_only_in_certificates() -> Outcome {
     let cluster = ControlPlane::shared().await?;
@@ -322,7 +322,7 @@ async fn overlays_differ_only_in_certificates() -> Outcome {
     Ok(())
 }
 
-/// What the component with certificates from cert-manager asks for is what the API server will dial, in whatever namespace.
+/// The cert-manager component requests certificates for the host name that the API server calls, in every namespace.
 #[tokio::test]
 async fn the_certificate_is_for_the_service() -> Outcome {
     let cluster = ControlPlane::shared().await?;
@@ -342,7 +342,7 @@ async fn the_certificate_is_for_the_service() -> Outcome {
     Ok(())
 }
 
-/// What an operator installs into its own namespace: nothing of the cluster's but what has to be, and every parameter followed.
+/// An operator's installation: only the necessary cluster-wide objects, and every parameter is applied.
 #[tokio::test]
 async fn odh_is_parameterized_by_one_file() -> Outcome {
     let cluster = ControlPlane::shared().await?;

@@ -148,11 +148,11 @@ async fn reinstalling_after_deleting_the_namespace_works() -> Outcome {
     };
     let old = bundle().await?;
 
-    // As on a cluster: pods go with their namespace, and the configurations, which have none, stay.
+    // As on a cluster: Pods are deleted with the namespace; the cluster-scoped webhook configurations remain.
     let delete = ["delete", "namespace", NAMESPACE, "--timeout=60s"];
     cluster.kubectl().args(delete).ok().await?;
     for replica in replicas {
-        // The leader ends by itself soon after its Lease, and may have done so by now; what is dropped is killed as well.
+        // The leader exits soon after its Lease is deleted, perhaps already; dropping a process also kills it.
         if !replica.pod().contains("controller") {
             replica.into_process().kill().await?;
         }

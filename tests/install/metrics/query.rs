@@ -47,7 +47,7 @@ pub fn names(query: &str) -> Option<Names> {
         } else if first == '[' {
             rest = rest.split_once(']')?.1;
         } else if first.is_ascii_digit() {
-            // With its unit, if it has one.
+            // Includes the unit of a duration, if present.
             rest = rest.trim_start_matches(|c: char| c.is_ascii_alphanumeric() || c == '.');
         } else if first == '"' {
             rest = rest[1..].split_once('"')?.1;

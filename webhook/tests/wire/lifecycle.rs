@@ -169,10 +169,7 @@ async fn reviews_fail_without_a_configuration() {
     let review: Value = serde_json::from_slice(&answer.json).unwrap();
     assert_eq!(review["response"]["status"]["code"], 503);
     let message = review["response"]["status"]["message"].as_str().unwrap();
-    assert!(
-        message.contains("cnbi-system/cnbi-config: not read yet"),
-        "{message}"
-    );
+    assert!(message.contains("cnbi-system/cnbi-config: not read yet"), "{message}");
 }
 
 #[tokio::test]

@@ -27,8 +27,8 @@ unset ROOT KUBECONFIG_TEXT
 exec chroot --userspec=65532:65532 "$@"
 "#;
 
-/// An API server that answers nothing, under a name that stands only in what a kubelet mounts as `/etc/hosts`: both programs say that
-/// they live, and go on asking for it.
+/// An API server that never responds; its name is resolved only through the mounted `/etc/hosts`. Both programs stay live and
+/// retry.
 const KUBECONFIG: &str = r#"{"apiVersion": "v1", "kind": "Config", "current-context": "none",
 "clusters": [{"name": "none", "cluster": {"server": "http://api.example:PORT"}}], "users": [{"name": "none", "user": {}}],
 "contexts": [{"name": "none", "context": {"cluster": "none", "user": "none"}}]}"#;

@@ -44,7 +44,7 @@ async fn a_program_runs_as_its_deployment_says() -> Outcome {
     assert_ne!(first.pod(), second.pod());
     assert_ne!(first.port("client")?, second.port("client")?);
 
-    // What a test does with a fault: the same program, in the same place.
+    // A restart after a fault: the same program with the same ports.
     let port = first.port("metrics")?;
     first.into_process().kill().await?;
     let mut again = installation.start("store").await?;

@@ -75,7 +75,7 @@ async fn test_ns(control_plane: &ControlPlane, test: &str, has_rights: bool) -> 
         let binding = serde_json::from_value(binding).unwrap();
         bindings.create(&PostParams::default(), &binding).await.unwrap();
     }
-    // The run that makes streams. Without Tekton's kinds there is none, and nobody comes as far as to ask for it.
+    // The run that creates streams. Without the kinds of Tekton it cannot exist, and the step never reads it.
     if let Err(error) = begin(&client, &namespace, "run-0").await {
         assert!(
             matches!(&error, kube::Error::Api(status) if status.code == 404),

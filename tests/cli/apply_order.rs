@@ -1,5 +1,6 @@
 //! A resource is applied before the Secret that it needs.
 
+use cnbi_shared::config::SHIPPED;
 use serde_json::{Value, json};
 
 use crate::cluster::{Result, TestNamespace};
@@ -73,7 +74,8 @@ async fn a_resource_before_its_secret_recovers_with_warn_and_on_retry_with_deny(
     // Warned: one apply succeeds, and the build starts when the Secret exists.
     running
         .cluster
-        .configure("targetNamespace: {default: opendatahub}\nrules: {CNB110: Warn}")
+        // Other tests share the configuration, so it keeps the catalog.
+        .configure(&format!("{SHIPPED}rules: {{CNB110: Warn}}\n"))
         .await?;
     let namespace = "order-warn";
     let test_ns = running.test_ns(namespace).await?;

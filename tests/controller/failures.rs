@@ -219,7 +219,10 @@ async fn objects_named_by_the_configuration_are_waited_for() -> Result {
         .await?;
     let told = said(&waiting, "PipelineRunCreated");
     let message = told["message"].as_str().unwrap_or_default();
-    assert!(message.contains("Secret keys in cnbi-builds"), "{message}");
+    assert!(
+        message.contains("Secret keys from the configuration not found in namespace cnbi-builds"),
+        "{message}"
+    );
     assert_eq!(test_ns.runs_of(&uid).await?.len(), 0);
     cluster
         .kubectl(&[
@@ -235,9 +238,9 @@ async fn objects_named_by_the_configuration_are_waited_for() -> Result {
     until("the ConfigMap is missed", async || {
         let waiting = test_ns.read("signed").await?;
         let message = &said(&waiting, "PipelineRunCreated")["message"];
-        Ok(message
-            .as_str()
-            .is_some_and(|message| message.contains("ConfigMap authorities in cnbi-builds")))
+        Ok(message.as_str().is_some_and(|message| {
+            message.contains("ConfigMap authorities from the configuration not found in namespace cnbi-builds")
+        }))
     })
     .await?;
     let authorities = [

@@ -170,7 +170,7 @@ async fn a_leader_whose_lease_is_deleted_ends_at_once(control_plane: &ControlPla
     assert_eq!(status.code(), Some(1), "{status}");
     let log = std::fs::read_to_string(leader.log())?;
     assert!(
-        log.contains("leadership lost: the Lease was deleted or emptied"),
+        log.contains("leadership lost: the Lease was deleted, or its holder was removed"),
         "{log}"
     );
     let mut next = installation.start(shipped::CONTROLLER).await?;

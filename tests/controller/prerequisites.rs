@@ -89,7 +89,10 @@ async fn missing_permission_to_copy_the_pull_secret_is_reported() -> Result {
     let message = said(&told, "PipelineRunCreated")["message"]
         .as_str()
         .unwrap_or_default();
-    assert!(message.contains("cannot be copied to opendatahub/"), "{message}");
+    assert!(
+        message.contains("cannot copy the pull secret to opendatahub/"),
+        "{message}"
+    );
     assert_eq!(test_ns.runs_of(&uid).await?.len(), 0);
 
     cluster.install_as_shipped("pull-secrets", TARGET).await?;

@@ -176,7 +176,7 @@ fn an_unknown_ssh_host_is_rejected() {
         assert!(told.log.contains("Host key verification failed"), "{told:?}");
     }
     let told = served.fetch("repo.git", None, &[("ssh-privatekey", &key)]);
-    told.refused("GitUnauthorized", "no entry known_hosts");
+    told.refused("GitUnauthorized", "no entry \"known_hosts\"");
 }
 
 #[test]
@@ -184,5 +184,5 @@ fn a_rejected_ssh_key_is_reported() {
     let served = Served::start();
     let (key, known) = (served.key("stranger"), served.known("host.pub"));
     let told = served.fetch("repo.git", None, &[("ssh-privatekey", &key), ("known_hosts", &known)]);
-    told.refused("GitUnauthorized", "does not let us read");
+    told.refused("GitUnauthorized", "denied access to the repository");
 }

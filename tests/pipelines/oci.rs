@@ -548,7 +548,7 @@ async fn the_sbom_is_attached_as_configured() {
     refused(
         &step(&push, &settings, None).await,
         "BuildFailed",
-        "nobody can list what is in its layers",
+        "its layers cannot be read to create the SBOM",
     );
 }
 

@@ -1,3 +1,3 @@
-module standin/python
+module fake/python
 
 go 1.26

@@ -1,7 +1,7 @@
 // A fake Python for the images that tests and the demo build. It runs no code.
 //
-// It implements `-m pip install` of a lock file with hashes (wheels only, from the index in the lock file) and the list of
-// installed packages for `cnbi-step validate`. It is linked statically, so that an image needs no other files.
+// It implements the call of `pip install` in cnbi-step's Containerfiles, for a lock file with hashes (wheels only, from the index
+// in the lock file), and the list of installed packages for `cnbi-step validate`. It is linked statically, so that an image needs no other files.
 package main
 
 import (
@@ -30,8 +30,8 @@ func main() {
 		tell()
 	case len(args) == 3 && args[0] == "-m" && args[1] == "pip" && args[2] == "--version":
 		fmt.Println("pip 24.0, of a fake (python 3.11)")
-	case len(args) > 3 && args[0] == "-m" && args[1] == "pip" && args[2] == "install":
-		if err := install(args[3:]); err != nil {
+	case len(args) > 4 && args[0] == "-I" && args[1] == "-c" && strings.Contains(args[2], "run_module('pip'") && args[3] == "install":
+		if err := install(args[4:]); err != nil {
 			fmt.Fprintln(os.Stderr, "ERROR:", err)
 			os.Exit(1)
 		}

@@ -187,7 +187,7 @@ pub fn parse(body: &[u8]) -> Result<AdmissionRequest<'_>, InvalidReview> {
         if !image.is_ours() {
             return Err(InvalidReview::AnotherKind {
                 expected: CUSTOM_NB_IMAGE.title,
-                found: "an object with another apiVersion and kind of its own".to_owned(),
+                found: "an object with another apiVersion or kind".to_owned(),
             });
         }
     }
@@ -333,7 +333,7 @@ mod tests {
             ("/request/operation", json!("DANCE"), "unknown variant"),
             ("/request/object", json!(null), "request.object is missing"),
             ("/request/object", json!("x"), "not an AdmissionReview"),
-            ("/request/object/kind", json!("Pod"), "own apiVersion and kind"),
+            ("/request/object/kind", json!("Pod"), "another apiVersion or kind"),
             ("/request/uid", json!(7), "not an AdmissionReview"),
             ("/apiVersion", json!("admission.k8s.io/v1beta1"), "v1beta1"),
             ("/kind", json!("Po\nd"), "Po\\nd"),

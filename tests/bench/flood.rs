@@ -104,7 +104,7 @@ impl Attack {
 
 async fn send_slowly(stream: &mut TlsStream<TcpStream>) -> std::io::Result<()> {
     stream.write_all(SLOW_HEAD).await?;
-    stream.write_all(&[b' '; 32 * 1024]).await?;
+    stream.write_all(&vec![b' '; 32 * 1024]).await?;
     loop {
         stream.write_all(b" ").await?;
         stream.flush().await?;

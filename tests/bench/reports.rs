@@ -60,6 +60,7 @@ fn number(value: &Value) -> f64 {
     value.as_f64().unwrap_or(f64::NAN)
 }
 
+#[expect(clippy::too_many_lines, reason = "one row per measurement")]
 fn table(results: &Value) -> Result<String> {
     let mut out = String::new();
     writeln!(out, "machine: {}\n", results["machine"])?;

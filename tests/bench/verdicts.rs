@@ -23,19 +23,19 @@ pub async fn compare(control_plane: &ControlPlane, ours: &Target, peer: &Target,
     for example in Example::all().map_err(Error::msg)? {
         let is_plain = example.configuration.is_none() && example.requester.is_none() && !example.offline;
         let is_secret = |object: &Value| object["kind"] == "Secret";
-        if !is_plain || !example.world.iter().all(is_secret) {
+        if !is_plain || !example.objects.iter().all(is_secret) {
             continue;
         }
         let body = folder.join("example.json");
         std::fs::write(&body, review(&example).to_string())?;
-        with(control_plane, &example.world, "apply").await?;
+        with(control_plane, &example.objects, "apply").await?;
         let mut answers = Vec::new();
         for target in [ours, peer] {
             let answer = client::post_once(target, "/validate", &body).await?;
             let allowed = answer["response"]["allowed"].as_bool();
             answers.push(allowed.with_context(|| format!("{}: {answer}", example.title()))?);
         }
-        with(control_plane, &example.world, "delete").await?;
+        with(control_plane, &example.objects, "delete").await?;
         let expected = !example.expected.iter().any(|expected| expected.verdict == "rejected");
         ensure!(
             answers[0] == expected,
